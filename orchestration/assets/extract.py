@@ -1,0 +1,96 @@
+"""The raw assets: one step a connection, one asset a stream, each materialised as it lands."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+
+from connectors.kit.errors import ConnectorError
+from orchestration.assets.failures import failure
+from orchestration.extract import StreamResult, extract
+from orchestration.project import Project
+from orchestration.storage.lease import LeaseHeld
+
+GROUP = "extract"
+FRESH = dg.FreshnessPolicy.cron(deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=6))
+
+
+class Reading(dg.Config):
+    """Say how to read: what changed, or everything again."""
+
+    full: bool = False
+
+
+def raw_key(connection: str, stream: str) -> dg.AssetKey:
+    """Name a stream's raw asset: the lake path in parts."""
+    return dg.AssetKey(["raw", connection, stream])
+
+
+def connection_assets(name: str) -> dg.Definitions:
+    """Make one connection's raw assets and the check that each is complete."""
+    project = Project.load()
+    config = project.connection(name)
+    streams = project.streams(name)
+    specs = [
+        dg.AssetSpec(
+            raw_key(name, stream),
+            group_name=GROUP,
+            kinds={config.connector, "parquet"},
+            description=f"{stream} as {name} holds them" + (f"; feeds the table {table}" if table else ""),
+            skippable=True,
+            freshness_policy=FRESH,
+            tags={"belvedere/role": config.role},
+        )
+        for stream, table in streams
+    ]
+    checks = [dg.AssetCheckSpec("complete", asset=raw_key(name, stream)) for stream, _ in streams]
+
+    @dg.multi_asset(
+        name=f"extract_{name}", specs=specs, check_specs=checks, can_subset=True, pool=f"connection_{name}"
+    )
+    def connection(
+        context: dg.AssetExecutionContext, config: Reading
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        chosen = [stream for stream, _ in streams if raw_key(name, stream) in context.selected_asset_keys]
+        failed = []
+        try:
+            for result in extract(Project.load(), name, context.run_id, streams=chosen, full=config.full):
+                if result.status == "failed":
+                    failed.append(f"{result.stream}: {result.error}")
+                    context.log.error(failed[-1])
+                else:
+                    yield dg.MaterializeResult(raw_key(name, result.stream), metadata=_metadata(result))
+                yield _complete(result)
+        except (ConnectorError, LeaseHeld) as error:
+            raise failure(error) from None
+        if failed:
+            raise dg.Failure(f"{len(failed)} of {len(chosen)} streams failed: {'; '.join(failed)}", allow_retries=False)
+
+    return dg.Definitions(assets=[connection])
+
+
+def _metadata(result: StreamResult) -> dict[str, dg.MetadataValue]:
+    told = {} if result.total is None else {"source_count": dg.MetadataValue.int(result.total)}
+    return told | {
+        "dagster/row_count": dg.MetadataValue.int(result.read),
+        "new": dg.MetadataValue.int(result.new),
+        "changed": dg.MetadataValue.int(result.changed),
+        "unchanged": dg.MetadataValue.int(result.unchanged),
+        "deleted": dg.MetadataValue.int(result.deleted),
+        "pages": dg.MetadataValue.int(result.pages),
+        "bytes": dg.MetadataValue.int(result.bytes),
+        "seconds": dg.MetadataValue.float(round(result.seconds, 2)),
+        "read_from": dg.MetadataValue.text(str(result.since or "the beginning")),
+        "read_until": dg.MetadataValue.text(str(result.until or "the end")),
+    }
+
+
+def _complete(result: StreamResult) -> dg.AssetCheckResult:
+    short = result.total is not None and result.read < result.total
+    return dg.AssetCheckResult(
+        passed=result.status == "done" and not short,
+        check_name="complete",
+        asset_key=raw_key(result.connection, result.stream),
+        metadata={"status": result.status, "read": result.read, "source_count": str(result.total)},
+        description=result.error or (f"read {result.read} of {result.total} records" if short else None),
+    )

@@ -1,0 +1,11 @@
+"""What a person reads when a step fails: the message and no traceback, which may hold what a log must not."""
+
+import dagster as dg
+
+from orchestration.storage.lease import LeaseHeld
+
+
+def failure(error: Exception) -> dg.Failure:
+    """Turn an expected error into a failed step; a held lease is marked, so that the shell can say 75."""
+    held = {"belvedere/held": True} if isinstance(error, LeaseHeld) else {}
+    return dg.Failure(str(error), metadata=held, allow_retries=False)

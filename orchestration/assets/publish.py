@@ -1,0 +1,45 @@
+"""A warehouse's asset: all tables of one build, or none."""
+
+import dagster as dg
+
+from connectors.kit.errors import ConnectorError
+from orchestration.assets.failures import failure
+from orchestration.project import Project
+from orchestration.warehouse import publish
+
+GROUP = "publish"
+
+
+def warehouse_key(name: str) -> dg.AssetKey:
+    """Name a warehouse's asset."""
+    return dg.AssetKey([name])
+
+
+def warehouse_assets(name: str) -> dg.Definitions:
+    """Make the asset that publishes to one warehouse."""
+
+    @dg.asset(
+        key=warehouse_key(name),
+        group_name=GROUP,
+        deps=["customer_360", "score_history", "quarantine"],
+        kinds={"duckdb" if not Project.load().warehouse(name).url else "sql"},
+        pool=f"warehouse_{name}",
+        description="All tables for whoever queries them; readers see the old tables or the new ones, never half.",
+    )
+    def warehouse(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        try:
+            made = publish(Project.load(), name, context.run_id)
+        except ConnectorError as error:
+            raise failure(error) from None
+        records = [dg.TableRecord({"table": table, "rows": rows}) for table, rows in made.tables.items()]
+        schema = dg.TableSchema([dg.TableColumn("table"), dg.TableColumn("rows", "int")])
+        return dg.MaterializeResult(
+            metadata={
+                "summary": f"{len(made.tables)} tables, {sum(made.tables.values())} rows at {made.place}",
+                "place": made.place,
+                "dagster/row_count": sum(made.tables.values()),
+                "tables": dg.MetadataValue.table(records, schema=schema),
+            }
+        )
+
+    return dg.Definitions(assets=[warehouse])

@@ -1,0 +1,136 @@
+"""The three beats as the shell runs them: with a progress line, then what happened in plain words."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from orchestration.assets.extract import raw_key
+from orchestration.cli.console import err, fail, say, table
+from orchestration.cli.exits import Exit
+from orchestration.cli.runs import Ran, run
+from orchestration.project import Project
+
+
+def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, full: bool = False) -> Exit:
+    """Run the extract beat and print rows by connection."""
+    project = Project.load()
+    names = list(connections) or list(project.connections)
+    wanted = {
+        name: [stream for stream, _ in project.streams(name) if not streams or stream in streams] for name in names
+    }
+    assets = [raw_key(name, stream) for name, chosen in wanted.items() for stream in chosen]
+    config = {"ops": {f"extract_{name}": {"config": {"full": True}} for name in names}} if full else None
+    with _rows_landing(project, wanted):
+        ran = run("extract", assets=assets, config=config)
+    _tell_extract(ran, wanted)
+    if ran.held:
+        return Exit.HELD
+    if ran.success and all(passed for _, _, passed, _ in ran.checks):
+        return Exit.DONE
+    return Exit.PARTS_MISSING if ran.metadata else Exit.FAILED
+
+
+def build(as_of: str | None = None) -> Exit:
+    """Run the build beat and print what was made and what was set aside."""
+    with _spinner("build"):
+        ran = run("build", config={"ops": {"build": {"config": {"as_of": as_of}}}} if as_of else None)
+    _tell_failures(ran)
+    made = {key: meta for key, meta in ran.metadata.items() if not key.startswith("raw/")}
+    if made:
+        aside = made.get("quarantine", {}).get("dagster/row_count", 0)
+        say(
+            f"build      {len(made)} tables; {made.get('customers', {}).get('dagster/row_count', 0)} customers from "
+            f"{made.get('accounts', {}).get('dagster/row_count', 0)} accounts; {aside} rows in quarantine"
+        )
+    broken = [f"{key}: {check}: {why or 'failed'}" for key, check, passed, why in ran.checks if not passed]
+    for line in broken:
+        fail(line)
+    return ran.exit if ran.exit is not Exit.DONE else (Exit.PARTS_MISSING if broken else Exit.DONE)
+
+
+def deliver() -> Exit:
+    """Run the deliver beat and print what was written where."""
+    with _spinner("deliver"):
+        ran = run("deliver")
+    tell_deliver(ran)
+    return delivered_exit(ran)
+
+
+def tell_deliver(ran: Ran) -> None:
+    """Print one line a plan, a delivery and a warehouse."""
+    _tell_failures(ran)
+    for key, meta in ran.metadata.items():
+        say(f"{'deliver':<10} {key}: {meta.get('summary', '')}")
+
+
+def delivered_exit(ran: Ran) -> Exit:
+    """Tell whether all that was planned was written."""
+    if ran.exit is not Exit.DONE:
+        return ran.exit
+    return Exit.DONE if all(passed for _, _, passed, _ in ran.checks) else Exit.PARTS_MISSING
+
+
+def _tell_extract(ran: Ran, wanted: dict[str, list[str]]) -> None:
+    _tell_failures(ran)
+    rows = []
+    for name, streams in wanted.items():
+        found = [meta for stream in streams if (meta := ran.metadata.get(raw_key(name, stream).to_user_string()))]
+        total = [sum(int(meta[key]) for meta in found) for key in ("dagster/row_count", *COUNTS)]
+        rows.append((name, f"{len(found)} of {len(streams)}", *total))
+    table(("connection", "streams", "read", *COUNTS), rows, right=("streams", "read", *COUNTS))
+
+
+COUNTS = ("new", "changed", "unchanged", "deleted")
+
+
+def _tell_failures(ran: Ran) -> None:
+    for line in ran.failures:
+        fail(line)
+
+
+@contextmanager
+def _rows_landing(project: Project, wanted: dict[str, list[str]]) -> Iterator[None]:
+    """Show a bar a connection that follows what lands; the steps run in processes of their own."""
+    prefixes = {name: f"raw/{name}/" for name in wanted}
+    start = project.ledger.newest_file_id()
+    over = Event()
+    with _bars() as bars:
+        tasks = {name: bars.add_task(name, total=None, note="") for name in wanted}
+
+        def follow() -> None:
+            while not over.wait(0.5):
+                landed = project.ledger.rows_since(start)
+                for name, prefix in prefixes.items():
+                    streams = {asset: rows for asset, rows in landed.items() if asset.startswith(prefix)}
+                    note = f"{sum(streams.values()):,} rows, {len(streams)} of {len(wanted[name])} streams"
+                    bars.update(tasks[name], note=note)
+
+        watcher = Thread(target=follow, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+
+@contextmanager
+def _spinner(label: str) -> Iterator[None]:
+    with _bars() as bars:
+        bars.add_task(label, total=None, note="")
+        yield
+
+
+def _bars() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )

@@ -1,0 +1,78 @@
+"""`belvedere init`: write the folders of a new project by asking."""
+
+import argparse
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestration.cli.exits import Exit
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+ROLES = ("crm", "erp", "helpdesk", "other")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("folder", nargs="?", type=Path, help="defs folder to write to (default: BELVEDERE_DEFS or the project's)")
+
+
+def run(args: argparse.Namespace, ask: Callable[[str], str] = input) -> Exit:
+    """Ask for connections, then write one folder each, a customer model and a warehouse."""
+    from orchestration.cli.console import say
+    from orchestration.project import defs_folder
+
+    folder = args.folder or defs_folder()
+    say(f"Writing to {folder}. An empty name ends the list; nothing that exists is overwritten.")
+    written, secrets = [], []
+    for name, document in _connections(ask):
+        written += _write(folder, name, document)
+        secrets += document["requirements"]["env"]
+    for name in ("customer_model", "warehouse"):
+        kind = "".join(part.title() for part in name.split("_"))
+        written += _write(folder, name, {"type": f"orchestration.components.{kind}", "attributes": {}})
+    for path in written:
+        say(f"wrote {path}")
+    if secrets:
+        say(f"Now set {', '.join(secrets)} in the environment, then: belvedere check")
+    return Exit.DONE
+
+
+def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    from connectors.kit.find import connectors, find
+
+    while name := _asked(ask, "Name of a connection", check=NAME.fullmatch, hint="lower case letters, digits and _"):
+        known = tuple(connectors())
+        connector = _asked(ask, f"Its connector ({', '.join(known)})", check=known.__contains__, hint="one of these")
+        role = _asked(ask, f"What it is to the company ({', '.join(ROLES)})", check=ROLES.__contains__, hint="one of these")
+        settings, secrets = {}, []
+        for setting, field in find(connector).Settings.model_fields.items():
+            if "SecretStr" in str(field.annotation):
+                secrets.append(f"{name}_{setting}".upper())
+                settings[setting] = "{{ env.%s }}" % secrets[-1]
+            elif field.is_required():
+                settings[setting] = _asked(ask, f"Its {setting.replace('_', ' ')}", check=bool, hint="something")
+        yield name, {
+            "type": "orchestration.components.Connection",
+            "attributes": {"connector": connector, "role": role, "settings": settings},
+            "requirements": {"env": secrets},
+        }
+
+
+def _asked(ask: Callable[[str], str], question: str, check: Callable[[str], Any], hint: str) -> str:
+    while answer := ask(f"{question}: ").strip():
+        if check(answer):
+            return answer
+        question = f"{answer!r} does not fit: {hint}. {question.split('. ')[-1]}"
+    return ""
+
+
+def _write(folder: Path, name: str, document: dict[str, Any]) -> list[Path]:
+    import yaml
+
+    path = folder / name / "defs.yaml"
+    if path.exists():
+        return []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
+    return [path]

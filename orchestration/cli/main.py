@@ -1,0 +1,72 @@
+"""The command `belvedere`: one module a command, each imported when it is called."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from orchestration.cli.exits import Exit
+
+COMMANDS = {
+    "sync": "run a whole night: extract, build, deliver",
+    "extract": "pull what changed from the connections into the lake",
+    "build": "make every table from what the lake holds",
+    "plan": "compare what targets should hold with what they hold, and save the difference",
+    "apply": "write a planned difference to its target",
+    "publish": "put all tables into the warehouses",
+    "check": "prove that connections work: reachable, authorised, the right account, all fields there",
+    "customer": "show one customer: the record, its accounts, its scores and why",
+    "quarantine": "list, show or replay the rows that broke their table's rules",
+    "state": "show or reset what has been read, built and delivered",
+    "init": "write the folders of a new project by asking",
+    "sandbox": "run stand-ins of HubSpot, Odoo and Zendesk on this machine",
+    "demo": "run three nights against the sandbox and say what happened",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and answer its exit code."""
+    args = _parser().parse_args(argv)
+    module = import_module(f"orchestration.cli.{args.command}")
+    try:
+        return int(module.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        code = _expected(error)
+        if code is None:
+            raise
+        from orchestration.cli.console import fail
+
+        fail(error)
+        return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="belvedere",
+        description="A sync engine between CRMs, ERPs and helpdesks.",
+        epilog="exit codes: 0 done, 1 failed, 2 usage, 3 finished with parts missing or rejected, "
+        "75 another run holds the lease",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        if asked in (name, None) or asked not in COMMANDS:
+            import_module(f"orchestration.cli.{name}").arguments(command)
+    return parser
+
+
+def _expected(error: Exception) -> int | None:
+    """Tell the exit code of an error that a person can act upon; None is a bug and wants its traceback."""
+    from connectors.kit.errors import ConnectorError
+    from orchestration.storage.lease import LeaseHeld
+
+    if isinstance(error, LeaseHeld):
+        return Exit.HELD
+    return Exit.FAILED if isinstance(error, ConnectorError) else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

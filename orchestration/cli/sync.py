@@ -1,0 +1,36 @@
+"""`belvedere sync`: a whole night from the shell."""
+
+import argparse
+
+from orchestration.cli.exits import Exit
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--as-of", metavar="DATE", help="date that the scores are about, YYYY-MM-DD (default: today)")
+    parser.add_argument("--no-deliver", action="store_true", help="stop before anything is written anywhere")
+
+
+def run(args: argparse.Namespace) -> Exit:
+    """Run the beats in order; a required connection that failed stops delivery, not the build."""
+    from orchestration.cli import beats
+    from orchestration.cli.console import fail
+    from orchestration.extract import failed_required
+    from orchestration.project import Project
+
+    project = Project.load()
+    extracted = beats.extract()
+    if extracted is Exit.HELD:
+        return extracted
+    built = beats.build(args.as_of)
+    if built in (Exit.FAILED, Exit.HELD) or args.no_deliver:
+        return max(built, extracted)
+    if missing := failed_required(project):
+        fail(f"nothing is delivered: required connection {', '.join(missing)} could not be read")
+        return Exit.FAILED
+    delivered = beats.deliver()
+    if Exit.HELD in (built, delivered):
+        return Exit.HELD
+    if delivered is Exit.FAILED:
+        return Exit.FAILED
+    return Exit.PARTS_MISSING if any((extracted, built, delivered)) else Exit.DONE

@@ -1,0 +1,28 @@
+"""The code location: every component of the defs folder, with the jobs, schedule and sensors around them."""
+
+from importlib.util import module_from_spec, spec_from_loader
+from types import ModuleType
+
+import dagster as dg
+from dagster.components.core.component_tree import ComponentTree
+
+from orchestration.jobs import beats
+from orchestration.project import ROOT, defs_folder
+
+DEFS_MODULE = "orchestration.defs"
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Load the components and add what makes them a night."""
+    tree = ComponentTree.from_module(_defs_module(), ROOT)
+    return dg.Definitions.merge(tree.build_defs(), beats())
+
+
+def _defs_module() -> ModuleType:
+    # The components may live outside of the package (BELVEDERE_DEFS), where no import finds them.
+    spec = spec_from_loader(DEFS_MODULE, loader=None, is_package=True)
+    if spec is None or spec.submodule_search_locations is None:  # pragma: no cover - never for a package
+        raise ImportError(DEFS_MODULE)
+    spec.submodule_search_locations.append(str(defs_folder()))
+    return module_from_spec(spec)

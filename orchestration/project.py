@@ -1,0 +1,200 @@
+"""The project: what the defs folder configures, and where its lake and ledger live."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment
+from pydantic import ValidationError
+
+from connectors.kit.base import Connector, Stream
+from connectors.kit.errors import SettingsError, choices
+from connectors.kit.find import find
+from connectors.kit.settings import MISSING_ENV, explain, load
+from orchestration.config import Config, ConnectionConfig, CustomerModelConfig, DeliveryConfig, WarehouseConfig
+from orchestration.fieldmaps import with_overrides
+from orchestration.storage.lake import Lake
+from orchestration.storage.ledger import Ledger
+
+ROOT = Path(__file__).resolve().parent.parent
+COMPONENTS: Mapping[str, type[Config]] = {
+    "orchestration.components.Connection": ConnectionConfig,
+    "orchestration.components.CustomerModel": CustomerModelConfig,
+    "orchestration.components.Delivery": DeliveryConfig,
+    "orchestration.components.Warehouse": WarehouseConfig,
+}
+
+
+def defs_folder() -> Path:
+    """Name the folder of the components: BELVEDERE_DEFS, else the project's own."""
+    return Path(os.environ.get("BELVEDERE_DEFS") or Path(__file__).parent / "defs").resolve()
+
+
+def home_folder() -> Path:
+    """Name the folder of all data: BELVEDERE_HOME, else `.belvedere` beside the code; only its owner may read it."""
+    home = Path(os.environ.get("BELVEDERE_HOME") or ROOT / ".belvedere").resolve()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
+
+
+@dataclass
+class Project:
+    """Hold every component by its kind and name; open its connections, lake and ledger when asked."""
+
+    defs: Path
+    home: Path
+    connections: dict[str, ConnectionConfig] = field(default_factory=dict)
+    deliveries: dict[str, DeliveryConfig] = field(default_factory=dict)
+    warehouses: dict[str, WarehouseConfig] = field(default_factory=dict)
+    models: dict[str, CustomerModelConfig] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, defs: Path | None = None, home: Path | None = None) -> "Project":
+        """Read every `defs.yaml`; raises SettingsError that names the file and the setting."""
+        project = cls(defs or defs_folder(), home or home_folder())
+        for name, kind, config in _components(project.defs):
+            project._of(kind)[name] = config
+        project._cross_check()
+        return project
+
+    @property
+    def model(self) -> CustomerModelConfig:
+        """Return the customer model: the configured one, else the defaults."""
+        return next(iter(self.models.values()), CustomerModelConfig())
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Open the ledger: BELVEDERE_LEDGER_URL, else a SQLite file in the home folder."""
+        return Ledger(os.environ.get("BELVEDERE_LEDGER_URL") or f"sqlite:///{self.home / 'ledger.db'}")
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Open the lake: BELVEDERE_LAKE_URL, else a folder in the home folder."""
+        return Lake(os.environ.get("BELVEDERE_LAKE_URL") or str(self.home / "lake"), self.ledger)
+
+    def open(self, name: str) -> Connector:
+        """Open one connection's connector, its settings checked, its field maps as the user wants them."""
+        config = self.connection(name)
+        kind = find(config.connector)
+        connector = kind(name, load(kind, name, config.settings))
+        connector.streams = self._chosen(name, connector.streams)
+        return connector
+
+    def connection(self, name: str) -> ConnectionConfig:
+        """Return a connection's configuration; raises SettingsError that names the choices."""
+        if name not in self.connections:
+            raise SettingsError(f"no connection {name!r}: {choices(name, self.connections)}")
+        return self.connections[name]
+
+    def delivery(self, name: str) -> DeliveryConfig:
+        """Return a delivery's configuration; raises SettingsError that names the choices."""
+        if name not in self.deliveries:
+            raise SettingsError(f"no delivery {name!r}: {choices(name, self.deliveries)}")
+        return self.deliveries[name]
+
+    def warehouse(self, name: str) -> WarehouseConfig:
+        """Return a warehouse's configuration; raises SettingsError that names the choices."""
+        if name not in self.warehouses:
+            raise SettingsError(f"no warehouse {name!r}: {choices(name, self.warehouses)}")
+        return self.warehouses[name]
+
+    def streams(self, name: str) -> list[tuple[str, str | None]]:
+        """List a connection's streams and the tables they feed, without its secrets."""
+        config = self.connection(name)
+        declared = [(stream.name, stream.table) for stream in find(config.connector).streams] or [
+            (stream, spec.get("table")) for stream, spec in config.settings.get("streams", {}).items()
+        ]
+        return [pair for pair in declared if config.streams is None or pair[0] in config.streams]
+
+    def roles(self) -> dict[str, str]:
+        """Map every connection to its role."""
+        return {name: config.role for name, config in self.connections.items()}
+
+    def _chosen(self, name: str, offered: tuple[Stream, ...]) -> tuple[Stream, ...]:
+        config = self.connections[name]
+        known = {stream.name for stream in offered}
+        for asked in [*(config.streams or []), *config.fields]:
+            if asked not in known:
+                raise SettingsError(f"connection {name!r}: no stream {asked!r}; {choices(asked, known)}")
+        kept = (stream for stream in offered if config.streams is None or stream.name in config.streams)
+        return tuple(
+            replace(stream, fields=with_overrides(name, stream, config.fields.get(stream.name, {}))) for stream in kept
+        )
+
+    def _of(self, kind: str) -> dict[str, Any]:
+        return {
+            "Connection": self.connections,
+            "CustomerModel": self.models,
+            "Delivery": self.deliveries,
+            "Warehouse": self.warehouses,
+        }[kind]
+
+    def _cross_check(self) -> None:
+        if len(self.models) > 1:
+            raise SettingsError(f"there is more than one CustomerModel: {', '.join(sorted(self.models))}")
+        for name, delivery in self.deliveries.items():
+            if delivery.target.connection not in self.connections:
+                wrong = delivery.target.connection
+                raise SettingsError(f"delivery {name!r}: no connection {wrong!r}; {choices(wrong, self.connections)}")
+        for source, target in self.model.links.items():
+            for named in (source, target):
+                if named not in self.connections:
+                    raise SettingsError(f"customer model: links: no connection {named!r}; {choices(named, self.connections)}")
+
+
+def _components(defs: Path) -> Iterator[tuple[str, str, Config]]:
+    for path in sorted(defs.glob("**/defs.yaml")):
+        name = path.parent.name
+        document = _parsed(path)
+        kind = str(document.get("type", ""))
+        if kind not in COMPONENTS:
+            if kind.startswith("orchestration."):
+                raise SettingsError(f"{_short(path)}: unknown type {kind!r}; {choices(kind, COMPONENTS)}")
+            continue
+        try:
+            config = COMPONENTS[kind].model_validate(_rendered(document.get("attributes") or {}))
+        except ValidationError as error:
+            raise SettingsError(f"{_short(path)}: {explain(error, COMPONENTS[kind])}") from None
+        yield name, kind.rpartition(".")[2], config
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise SettingsError(f"{_short(path)}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(document, dict):
+        raise SettingsError(f"{_short(path)}: expected `type:` and `attributes:`")
+    return document
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+class _Env:
+    """Stand for `env` in a template: an absent variable becomes a mark that the kit knows."""
+
+    def __getattr__(self, name: str) -> str:
+        if name.startswith("jinja"):
+            raise AttributeError(name)
+        return os.environ.get(name) or f"{MISSING_ENV}{name}"
+
+
+_JINJA = Environment(autoescape=False)  # noqa: S701 - renders settings, never a page
+
+
+def _rendered(value: Any) -> Any:
+    if isinstance(value, str):
+        return _JINJA.from_string(value).render(env=_Env()) if "{{" in value else value
+    if isinstance(value, dict):
+        return {key: _rendered(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_rendered(inner) for inner in value]
+    return value

@@ -1,0 +1,43 @@
+"""What all tables share: the field helpers and the strict base model."""
+
+from typing import Any
+
+import ibis.expr.datatypes as dt
+import pandera.ibis as pa
+
+Instant = dt.Timestamp(timezone="UTC")
+Money = dt.Decimal(18, 2)
+Rate = dt.Decimal(18, 8)
+
+CURRENCY = r"^[A-Z]{3}$"
+COUNTRY = r"^[A-Z]{2}$"
+DOMAIN = r"^[a-z0-9-]+(\.[a-z0-9-]+)+$"
+EARLIEST = "1990-01-01"
+
+
+class Table(pa.DataFrameModel):
+    """Be the base of every table: exactly the named columns, nothing more."""
+
+    class Config:
+        strict = True
+        ordered = False
+
+
+def required(description: str, **rules: Any) -> Any:
+    """Declare a column that every row has."""
+    return pa.Field(nullable=False, description=description, **rules)
+
+
+def optional(description: str, **rules: Any) -> Any:
+    """Declare a column that a row may leave empty; rules hold where it has a value."""
+    return pa.Field(nullable=True, description=description, **rules)
+
+
+def one_of(*words: str) -> dict[str, Any]:
+    """Allow only these words."""
+    return {"isin": list(words)}
+
+
+def within(low: float, high: float) -> dict[str, Any]:
+    """Allow only numbers from low to high, both included."""
+    return {"in_range": {"min_value": low, "max_value": high}}

@@ -1,0 +1,30 @@
+"""One field of one record that was sent to a target, and what came of it: the audit log."""
+
+import ibis.expr.datatypes as dt
+
+from schemas.base import Instant, Table, one_of, optional, required
+
+
+class Delivered(Table):
+    """One field of one record that was sent to a target, and what came of it: the audit log."""
+
+    delivery: str = required("Delivery that sent it")
+    run_id: str = required("Run that sent it")
+    digest: str = required("Digest of the plan")
+    op_id: str = required("Operation")
+    connection: str = required("Target connection")
+    stream: str = required("Target stream")
+    record_id: str = optional("Record at the target")
+    customer_id: str = required("Customer it is about")
+    field: str = required("Field at the target")
+    before: str = optional("Value before, as JSON")
+    after: str = optional("Value sent, as JSON")
+    outcome: str = required(
+        "What came of it", **one_of("applied", "unchanged", "rejected", "conflict", "retry", "unknown")
+    )
+    message: str = optional("What the target said")
+    attempt: dt.Int64 = required("How often it was tried", ge=1)
+    at: Instant = required("When the outcome was known, UTC")
+
+    class Config(Table.Config):
+        unique = ["op_id", "field"]
