@@ -2,12 +2,30 @@
 
 import ibis.expr.types as ir
 
-_ACCENTED = "àáâãäåāăąçćčďđèéêëēėęěğìíîïīįıķľļłñńňņòóôõöøōőŕřśšşșťţțùúûüūůűųýÿžźż"
-_BARE = "aaaaaaaaacccddeeeeeeeegiiiiiiiklllnnnnoooooooorrssssttt" + "uuuuuuuuyyzzz"
+_ACCENTS = {
+    "a": "àáâãäåāăą",
+    "c": "çćč",
+    "d": "ďđ",
+    "e": "èéêëēėęě",
+    "g": "ğ",
+    "i": "ìíîïīįı",
+    "k": "ķ",
+    "l": "ľļł",
+    "n": "ñńňņ",
+    "o": "òóôõöøōő",
+    "r": "ŕř",
+    "s": "śšşș",
+    "t": "ťţț",
+    "u": "ùúûüūůűų",
+    "y": "ýÿ",
+    "z": "žźż",
+}
+_ACCENTED = "".join(_ACCENTS.values())
+_BARE = "".join(letter * len(accented) for letter, accented in _ACCENTS.items())
 
 
 def plain(text: ir.StringValue) -> ir.StringValue:
     """Keep letters and digits only, in lower case without accents, words parted by one blank."""
     bare = text.lower().translate(_ACCENTED, _BARE).replace("ß", "ss").replace("æ", "ae").replace("œ", "oe")
-    joined = bare.replace(".", "").replace("'", "").replace("’", "")
+    joined = bare.re_replace("[.'\u2019\\p{M}]+", "")
     return joined.re_replace(r"[^\p{L}\p{N}]+", " ").strip()

@@ -1,0 +1,43 @@
+"""What came back from a source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from connectors.kit.errors import ReplyError
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Hold one whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def json(self) -> Any:
+        """Parse the body; raises ReplyError when it is not JSON."""
+        return parsed(self.body)
+
+
+class Refused(ReplyError):
+    """A request was refused (4xx): the connector knows what its system means by that."""
+
+    def __init__(self, message: str, status: int, body: bytes) -> None:
+        super().__init__(message)
+        self.status, self.body = status, body
+
+    def json(self) -> Any:
+        """Parse the body; raises ReplyError when it is not JSON."""
+        return parsed(self.body)
+
+
+def parsed(body: bytes) -> Any:
+    """Parse JSON; raises ReplyError when it is not, or is nested beyond reason."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ReplyError(f"an answer of {len(body)} bytes is not JSON") from None

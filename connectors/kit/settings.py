@@ -1,0 +1,71 @@
+"""A connection's settings, checked: what is wrong is said in one line that names the choices."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from connectors.kit.base import Connector, ConnectorSettings
+from connectors.kit.errors import AccessError, SettingsError, choices
+
+MISSING_ENV = "\0missing-env:"
+"""Stands in a setting for an environment variable that is not set; its name follows."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load(kind: type[Connector], name: str, given: Mapping[str, Any]) -> ConnectorSettings:
+    """Check a connection's settings; raises AccessError for a secret that is not set, SettingsError else."""
+    for where, value in _texts(given, "settings"):
+        if MISSING_ENV in value:
+            variable = value.split(MISSING_ENV, 1)[1].split("/")[0]
+            raise AccessError(f"connection {name!r}: environment variable {variable} is not set ({where})")
+    try:
+        return kind.Settings.model_validate(dict(given))
+    except ValidationError as error:
+        raise SettingsError(f"connection {name!r}: settings: {explain(error, kind.Settings)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say in one line what pydantic found, without the values, which may be secret."""
+    return "; ".join(_one(dict(found), model) for found in error.errors(include_input=False, include_url=False))
+
+
+def _one(found: dict[str, Any], model: type[BaseModel]) -> str:
+    place = ".".join(str(part) for part in found["loc"])
+    if found["type"] == "extra_forbidden":
+        parent = _model_at(model, found["loc"][:-1])
+        known = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+        return f"unknown setting {place!r}; {choices(str(found['loc'][-1]), known)}"
+    if found["type"] == "missing":
+        return f"{place!r} is missing"
+    return f"{place!r}: {found['msg'].lower()}"
+
+
+def _model_at(model: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel] | None:
+    for part in place:
+        field = model.model_fields.get(str(part)) if model else None
+        if field is None:
+            continue  # a key of a mapping or an index: the model beneath is that of the field above
+        inner = [kind for kind in _kinds(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not inner:
+            return None
+        model = inner[0]
+    return model
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _kinds(inner)
+
+
+def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(inner, f"{where}.{key}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, f"{where}.{index}")

@@ -1,0 +1,246 @@
+"""The extract beat: pull what changed of one connection into the raw lake, page by page, resumable."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.kit.base import Checkpoint, Connector, ListsKeys, Page, ReportsDeletes, Slice, Stream
+from connectors.kit.errors import AccessError, ConnectorError, SettingsError
+from orchestration.held import Held
+from orchestration.project import Project
+from orchestration.storage.lease import lease
+from orchestration.storage.manifest import Written
+from orchestration.storage.state import Interval
+
+ALWAYS_ALLOWED = 3  # so few deletions trip no breaker, however small the stream
+OnPage = Callable[[str, int, int | None], None]
+
+
+@dataclass
+class StreamResult:
+    """Say what one run read of one stream. `total` is the source's own count of the slice, where it tells one."""
+
+    connection: str
+    stream: str
+    status: str = "done"  # done, failed, blocked
+    error: str | None = None
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    pages: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    total: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    landed: list[Written] = field(default_factory=list, repr=False)
+
+
+def extract(
+    project: Project,
+    name: str,
+    run_id: str,
+    *,
+    streams: Sequence[str] | None = None,
+    full: bool = False,
+    on_page: OnPage | None = None,
+) -> Iterator[StreamResult]:
+    """Read a connection's streams one after the other, yielding each result as it is known.
+
+    A stream that fails ends alone; what it landed stays and is not read again. Raises LeaseHeld when another run
+    reads this connection, and ConnectorError when the connection as a whole cannot be used.
+    """
+    results: list[StreamResult] = []
+    with lease(project.ledger, f"connection:{name}", run_id):
+        try:
+            connector = project.open(name)
+            try:
+                connector.check()
+                for stream in connector.streams:
+                    if streams is None or stream.name in streams:
+                        reading = _Reading(project, connector, stream, run_id, full, on_page)
+                        results.append(reading.result)
+                        yield reading.done()
+            finally:
+                connector.close()
+        except ConnectorError as error:
+            _note(project, name, run_id, results, str(error))
+            raise
+        _note(project, name, run_id, results, None)
+
+
+def failed_required(project: Project) -> list[str]:
+    """Name the required connections whose last reading failed, wholly or in part."""
+    last = {name: project.ledger.last_run(f"extract:{name}") for name, config in project.connections.items() if config.required}
+    return [name for name, note in last.items() if note is None or note["summary"]["status"] != "done"]
+
+
+def stale(project: Project) -> list[str]:
+    """Name the connections whose last reading failed: their tables are those of an earlier night."""
+    notes = {name: project.ledger.last_run(f"extract:{name}") for name in project.connections}
+    return [name for name, note in notes.items() if note and note["summary"]["status"] != "done"]
+
+
+def _note(project: Project, name: str, run_id: str, results: Sequence[StreamResult], error: str | None) -> None:
+    bad = {result.stream: result.error for result in results if result.status != "done"}
+    status = "failed" if error or bad else "done"
+    project.ledger.note_run(run_id, f"extract:{name}", {"status": status, "error": error, "streams": bad})
+
+
+class _Reading:
+    """Read one stream."""
+
+    def __init__(
+        self,
+        project: Project,
+        connector: Connector,
+        stream: Stream,
+        run_id: str,
+        full: bool,
+        on_page: OnPage | None,
+    ) -> None:
+        self.project, self.connector, self.stream, self.run_id = project, connector, stream, run_id
+        self.full, self.on_page = full, on_page
+        self.asset = f"raw/{connector.name}/{stream.name}"
+        self.config = project.connection(connector.name)
+        self.result = StreamResult(connector.name, stream.name)
+        self.held = Held(project, self.asset, stream)
+
+    def done(self) -> StreamResult:
+        """Read to the end, or to the first error that this stream cannot pass."""
+        start = monotonic()
+        result = self.result
+        try:
+            self._read()
+        except (AccessError, SettingsError):
+            raise
+        except ConnectorError as error:
+            result.status, result.error = "failed", str(error)
+        result.new, result.changed, result.unchanged, result.deleted = self.held.compare(result.landed)
+        if result.status == "done":
+            self.held.compact()
+        result.seconds = monotonic() - start
+        return result
+
+    def _read(self) -> None:
+        if self.full:
+            self.project.ledger.reset(self.connector.name, self.stream.name)
+        if self.stream.cursor is None:
+            self._whole()
+        else:
+            self._changes()
+
+    def _changes(self) -> None:
+        until = self.connector.now() - self.stream.lag
+        plan = self._slices(until)
+        for slice_, checkpoint in plan:
+            for page in self.connector.read(self.stream, slice_, checkpoint):
+                self._land(page, slice_)
+        self.result.since, self.result.until = (plan[0][0].start if plan else None), until
+        if isinstance(self.connector, ReportsDeletes) and self.stream.deletes in ("list", "feed"):
+            self._reported_deletes(Slice(self.result.since, until))
+        elif isinstance(self.connector, ListsKeys) and self.stream.deletes == "sweep":
+            self._missing({key for keys in self.connector.keys(self.stream) for key in keys})
+
+    def _slices(self, until: datetime) -> list[tuple[Slice, Checkpoint | None]]:
+        """Plan what is left to read: the slice a crash left open, then every gap up to `until`."""
+        ledger, name = self.project.ledger, self.connector.name
+        left = ledger.open_slice(name, self.stream.name)
+        spans = ledger.intervals(name, self.stream.name)
+        plan: list[tuple[Slice, Checkpoint | None]] = [(left.slice_, left.checkpoint)] if left else []
+        covered = spans + ([Interval(left.slice_.start, left.slice_.end)] if left else [])
+        plan += [(gap, None) for gap in _gaps(covered, self._first(), until, self.stream)]
+        return plan
+
+    def _first(self) -> datetime | None:
+        return datetime.fromisoformat(self.config.start).replace(tzinfo=UTC) if self.config.start else None
+
+    def _whole(self) -> None:
+        """Read a stream that has no cursor; only rows that differ from what is held are landed."""
+        left = self.project.ledger.open_slice(self.connector.name, self.stream.name)
+        slice_, keys = Slice(), set()
+        for page in self.connector.read(self.stream, slice_, left.checkpoint if left else None):
+            keys |= set(page.records.column("_key").drop_null().to_pylist())
+            self._land(Page(self.held.unseen(page.records), page.checkpoint, page.total), slice_, page.records.num_rows)
+        if self.stream.deletes == "sweep" and not left:
+            self._missing(keys)
+
+    def _land(self, page: Page, slice_: Slice, read: int | None = None) -> None:
+        table = _flagged(page.records, self.stream)
+        written = [self.project.lake.write(self.asset, table)] if table.num_rows else []
+        name, stream = self.connector.name, self.stream.name
+        self.project.ledger.land(name, stream, written, slice_, page.checkpoint, self.run_id)
+        result = self.result
+        result.landed += written
+        result.pages += 1
+        result.read += table.num_rows if read is None else read
+        result.bytes += sum(file.bytes for file in written)
+        if page.total is not None:
+            result.total = (result.total or 0) + page.total
+        if self.on_page:
+            self.on_page(stream, result.read, result.total)
+
+    def _reported_deletes(self, slice_: Slice) -> None:
+        pages = [page.records for page in self.connector.deletes(self.stream, slice_)]  # type: ignore[attr-defined]
+        if not pages:
+            return
+        gone = self.held.unseen_tombstones(pa.concat_tables(pages), self.result.landed)
+        keys = set(gone.column("_key").to_pylist()) & self.held.keys()
+        if not self._breaks(len(keys)):
+            self._tombstone(gone)
+
+    def _missing(self, alive: set[str]) -> None:
+        held = self.held.keys()
+        gone = sorted(held - alive)
+        if held and not alive:
+            self._block("the source answered no record at all, where there were some before; nothing is deleted")
+        elif gone and not self._breaks(len(gone)):
+            self._tombstone(self.held.tombstones(gone, self.connector.now()))
+
+    def _breaks(self, gone: int) -> bool:
+        held = len(self.held.keys())
+        most = self.config.max_delete_pct
+        if gone <= ALWAYS_ALLOWED or gone * 100 <= most * held:
+            return False
+        self._block(f"{gone} of {held} records are gone at the source, more than max_delete_pct {most:g}; none is deleted")
+        return True
+
+    def _block(self, why: str) -> None:
+        self.result.status, self.result.error = "blocked", f"{self.connector.name} {self.stream.name}: {why}"
+
+    def _tombstone(self, rows: pa.Table) -> None:
+        if rows.num_rows:
+            written = self.project.lake.write(self.asset, rows)
+            self.project.ledger.add([written], self.run_id)
+            self.result.landed.append(written)
+
+
+def _gaps(spans: Sequence[Interval], first: datetime | None, until: datetime, stream: Stream) -> Iterator[Slice]:
+    """Yield what lies between the intervals read so far, and what came since; the last bit is read again."""
+    at = first
+    for index, span in enumerate(spans):
+        if index == 0 and span.start is not None and (at is None or at < span.start):
+            yield Slice(at, span.start)
+        elif index > 0 and span.start is not None and at is not None and at < span.start:
+            yield Slice(at, span.start)
+        at = span.end if at is None or (span.end is not None and span.end > at) else at
+    since = at - stream.lookback if at is not None and spans else at
+    if since is None or since < until:
+        yield Slice(since, until)
+
+
+def _flagged(rows: pa.Table, stream: Stream) -> pa.Table:
+    """Mark the rows by which a source says that their record is deleted."""
+    deleted = rows.column("_deleted")
+    for path, words in stream.deleted_values.items():
+        says = pc.fill_null(pc.is_in(rows.column(path), value_set=pa.array(words)), False)
+        deleted = pc.or_(deleted, says)
+    return rows.set_column(rows.schema.get_field_index("_deleted"), "_deleted", deleted)
+
+

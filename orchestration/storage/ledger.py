@@ -1,0 +1,105 @@
+"""The ledger: what was read, built, intended and done, in one small database that survives every crash."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from connectors.kit.errors import BusyError, SettingsError
+from orchestration.storage import tables as t
+from orchestration.storage.deliveries import Deliveries
+from orchestration.storage.manifest import Manifest
+from orchestration.storage.models import Models
+from orchestration.storage.state import State
+
+
+class Ledger(State, Manifest, Models, Deliveries):
+    """Open a ledger by SQLAlchemy URL, making its tables; one transaction a call, whole or not at all.
+
+    SQLite runs with a rollback journal and full synchronisation: its write-ahead log has a fault in the versions
+    that Python ships (before 3.51.3) which can lose commits of two writers.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        if self.url.get_backend_name() == "sqlite" and self.url.database:
+            path = Path(self.url.database)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        self.engine = _engine(url)
+        self._migrate()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Run a block in one transaction."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise BusyError(f"the ledger at {self.url.render_as_string()} cannot be used: {error.orig}") from None
+
+    @property
+    def generation(self) -> str:
+        """Return the id that this ledger was born with."""
+        return self._meta("generation")
+
+    def pinned(self, key: str, value: str) -> str:
+        """Remember a value the first time, and answer what was remembered."""
+        with self.transaction() as connection:
+            held = connection.scalar(select(t.meta.c.value).where(t.meta.c.key == key))
+            if held is None:
+                connection.execute(insert(t.meta).values(key=key, value=value))
+            return held or value
+
+    def note_run(self, run_id: str, beat: str, summary: dict[str, Any]) -> None:
+        """Write down how a beat of a run ended."""
+        with self.transaction() as connection:
+            row = {"run_id": run_id, "beat": beat, "at": datetime.now(UTC), "summary": summary}
+            connection.execute(insert(t.runs).values(row))
+
+    def last_run(self, beat: str) -> dict[str, Any] | None:
+        """Return the newest note about a beat."""
+        with self.transaction() as connection:
+            query = select(t.runs).where(t.runs.c.beat == beat).order_by(t.runs.c.id.desc()).limit(1)
+            row = connection.execute(query).mappings().first()
+            return dict(row) if row else None
+
+    def _meta(self, key: str) -> str:
+        with self.transaction() as connection:
+            return str(connection.scalar(select(t.meta.c.value).where(t.meta.c.key == key)))
+
+    def _migrate(self) -> None:
+        with self.transaction() as connection:
+            t.ledger.create_all(connection)
+            held = connection.scalar(select(t.meta.c.value).where(t.meta.c.key == "version"))
+            if held is None:
+                born = [{"key": "version", "value": str(t.VERSION)}, {"key": "generation", "value": uuid4().hex}]
+                connection.execute(insert(t.meta), born)
+            elif int(held) > t.VERSION:
+                raise SettingsError(
+                    f"the ledger at {self.url.render_as_string()} has version {held}, this Belvedere knows {t.VERSION}: "
+                    "upgrade Belvedere, or name another ledger in BELVEDERE_LEDGER_URL"
+                )
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 60} if "sqlite" in url else {})
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: Any, _: Any) -> None:
+            connection.isolation_level = None  # we begin transactions ourselves, below
+            for pragma in ("journal_mode = DELETE", "synchronous = FULL", "secure_delete = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # one writer at a time; a reader waits its turn
+
+    return engine

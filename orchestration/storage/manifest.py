@@ -1,0 +1,140 @@
+"""Which files count: the manifest of the lake, and the snapshots that builds make of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from orchestration.storage import tables as t
+from orchestration.storage.base import Transactions
+
+
+@dataclass(frozen=True)
+class Written:
+    """Describe one file that was written; it counts once the manifest holds it. `path` is relative to the lake."""
+
+    asset: str
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Name one build."""
+
+    id: str
+    as_of: date
+    run_id: str
+    created_at: datetime
+
+
+def add_files(opened: Connection, files: Sequence[Written], run_id: str, *, live: bool = True) -> None:
+    """Put files into the manifest; a file that it holds already is left as it is."""
+    held = set(opened.scalars(select(t.manifest.c.path).where(t.manifest.c.path.in_([file.path for file in files]))))
+    now = datetime.now(UTC)
+    rows = [
+        {**vars(file), "run_id": run_id, "created_at": now, "is_live": live} for file in files if file.path not in held
+    ]
+    if rows:
+        opened.execute(insert(t.manifest), rows)
+
+
+class Manifest(Transactions):
+    """Keep the manifest and the snapshots."""
+
+    def files(self, asset: str, snapshot: str | None = None) -> list[Written]:
+        """List the files of an asset: a raw asset's live ones, a table's of the given or the current snapshot."""
+        with self.transaction() as opened:
+            query = select(t.manifest).where(t.manifest.c.asset == asset)
+            chosen = snapshot or opened.scalar(select(t.snapshots.c.id).order_by(t.snapshots.c.seq.desc()).limit(1))
+            of_snapshot = select(t.snapshot_files.c.path).where(
+                t.snapshot_files.c.snapshot == (chosen or ""), t.snapshot_files.c.asset == asset
+            )
+            is_part = t.manifest.c.is_live if "/" in asset else t.manifest.c.path.in_(of_snapshot)
+            rows = opened.execute(query.where(is_part).order_by(t.manifest.c.id))
+            return [Written(row.asset, row.path, row.rows, row.bytes, row.sha256) for row in rows]
+
+    def add(self, files: Sequence[Written], run_id: str) -> None:
+        """Count files in that carry no state: plans and outcomes."""
+        with self.transaction() as opened:
+            add_files(opened, files, run_id)
+
+    def replace(self, old: Sequence[Written], new: Written, run_id: str) -> None:
+        """Let one file stand for several: a compaction."""
+        with self.transaction() as opened:
+            add_files(opened, [new], run_id)
+            gone = t.manifest.c.path.in_([file.path for file in old])
+            opened.execute(update(t.manifest).where(gone).values(is_live=False))
+
+    def stage(self, snapshot: str, file: Written, run_id: str) -> None:
+        """Add a build's table to a snapshot that is not current yet."""
+        with self.transaction() as opened:
+            add_files(opened, [file], run_id)
+            here = (t.snapshot_files.c.snapshot == snapshot, t.snapshot_files.c.asset == file.asset)
+            opened.execute(delete(t.snapshot_files).where(*here))
+            opened.execute(insert(t.snapshot_files).values(snapshot=snapshot, asset=file.asset, path=file.path))
+
+    def switch(self, snapshot: str, as_of: date, run_id: str) -> None:
+        """Make all staged tables current at once; a table that was not staged is carried over."""
+        with self.transaction() as opened:
+            last = opened.scalar(select(t.snapshots.c.id).order_by(t.snapshots.c.seq.desc()).limit(1))
+            staged = select(t.snapshot_files.c.asset).where(t.snapshot_files.c.snapshot == snapshot)
+            carried = select(t.snapshot_files.c.asset, t.snapshot_files.c.path).where(
+                t.snapshot_files.c.snapshot == (last or ""), t.snapshot_files.c.asset.not_in(staged)
+            )
+            rows = [{"snapshot": snapshot, "asset": row.asset, "path": row.path} for row in opened.execute(carried)]
+            if rows:
+                opened.execute(insert(t.snapshot_files), rows)
+            row = {"id": snapshot, "as_of": as_of, "run_id": run_id, "created_at": datetime.now(UTC)}
+            opened.execute(insert(t.snapshots).values(row))
+
+    def current(self) -> Snapshot | None:
+        """Return the newest snapshot."""
+        return next(iter(self.snapshots()), None)
+
+    def snapshots(self) -> list[Snapshot]:
+        """List all snapshots, newest first."""
+        with self.transaction() as opened:
+            rows = opened.execute(select(t.snapshots).order_by(t.snapshots.c.seq.desc()))
+            return [Snapshot(row.id, row.as_of, row.run_id, row.created_at) for row in rows]
+
+    def newest_file_id(self) -> int:
+        """Return a mark to count what lands after it."""
+        with self.transaction() as opened:
+            return int(opened.scalar(select(func.max(t.manifest.c.id))) or 0)
+
+    def rows_since(self, mark: int) -> dict[str, int]:
+        """Count by asset the rows that landed after a mark."""
+        with self.transaction() as opened:
+            query = select(t.manifest.c.asset, func.sum(t.manifest.c.rows)).where(t.manifest.c.id > mark)
+            return {asset: int(rows) for asset, rows in opened.execute(query.group_by(t.manifest.c.asset))}
+
+    def known(self) -> set[str]:
+        """List every path that the manifest knows."""
+        with self.transaction() as opened:
+            return set(opened.scalars(select(t.manifest.c.path)))
+
+    def retire(self, keep: int) -> list[str]:
+        """Drop snapshots but the newest `keep`, and answer the files that nothing needs any more.
+
+        The rows of those files go when `forget` is told that the files are gone: a crash between leaves no lie.
+        """
+        with self.transaction() as opened:
+            kept = list(opened.scalars(select(t.snapshots.c.id).order_by(t.snapshots.c.seq.desc()).limit(keep)))
+            newest = opened.scalar(select(func.max(t.snapshots.c.seq))) or 0
+            old = select(t.snapshots.c.id).where(t.snapshots.c.id.not_in(kept), t.snapshots.c.seq < newest)
+            dropped = list(opened.scalars(old))
+            opened.execute(delete(t.snapshot_files).where(t.snapshot_files.c.snapshot.in_(dropped)))
+            opened.execute(delete(t.snapshots).where(t.snapshots.c.id.in_(dropped)))
+            needed = select(t.snapshot_files.c.path)
+            is_raw = t.manifest.c.asset.like("%/%")
+            useless = (is_raw & t.manifest.c.is_live.is_(False)) | (~is_raw & t.manifest.c.path.not_in(needed))
+            return list(opened.scalars(select(t.manifest.c.path).where(useless)))
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Take files that are gone out of the manifest."""
+        with self.transaction() as opened:
+            opened.execute(delete(t.manifest).where(t.manifest.c.path.in_(list(paths))))

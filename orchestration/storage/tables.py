@@ -1,0 +1,191 @@
+"""The ledger's tables, as SQLAlchemy sees them."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    Dialect,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+VERSION = 1
+
+
+class Instant(TypeDecorator[datetime]):
+    """Keep an aware instant as ISO text in UTC, which every database sorts alike."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class Day(TypeDecorator[date]):
+    """Keep a calendar day."""
+
+    impl = Date
+    cache_ok = True
+
+
+ledger = MetaData()
+
+
+def _name(column: str) -> Column[Any]:
+    return Column(column, String(200), nullable=False)
+
+
+meta = Table("meta", ledger, Column("key", String(50), primary_key=True), Column("value", Text, nullable=False))
+
+leases = Table(
+    "leases",
+    ledger,
+    Column("name", String(200), primary_key=True),
+    _name("holder"),
+    _name("host"),
+    Column("pid", Integer, nullable=False),
+    Column("started", String(50), nullable=False),
+    _name("run_id"),
+    Column("since", Instant, nullable=False),
+    Column("heartbeat", Instant, nullable=False),
+)
+
+intervals = Table(
+    "intervals",
+    ledger,
+    Column("id", Integer, primary_key=True),
+    _name("connection"),
+    _name("stream"),
+    Column("start", Instant),
+    Column("end", Instant),
+)
+
+slices = Table(
+    "slices",
+    ledger,
+    Column("connection", String(200), primary_key=True),
+    Column("stream", String(200), primary_key=True),
+    Column("start", Instant),
+    Column("end", Instant),
+    Column("checkpoint", JSON, nullable=False),
+    _name("run_id"),
+    Column("updated_at", Instant, nullable=False),
+)
+
+manifest = Table(
+    "manifest",
+    ledger,
+    Column("id", Integer, primary_key=True),
+    Column("asset", String(400), nullable=False, index=True),
+    Column("path", String(600), nullable=False, unique=True),
+    Column("rows", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    _name("run_id"),
+    Column("created_at", Instant, nullable=False),
+    Column("is_live", Boolean, nullable=False),
+)
+
+snapshots = Table(
+    "snapshots",
+    ledger,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String(80), nullable=False, unique=True),
+    Column("as_of", Day, nullable=False),
+    _name("run_id"),
+    Column("created_at", Instant, nullable=False),
+)
+
+snapshot_files = Table(
+    "snapshot_files",
+    ledger,
+    Column("snapshot", String(80), primary_key=True),
+    Column("asset", String(400), primary_key=True),
+    Column("path", String(600), nullable=False),
+)
+
+parameters = Table(
+    "parameters",
+    ledger,
+    Column("id", Integer, primary_key=True),
+    _name("model"),
+    _name("version"),
+    Column("as_of", Day, nullable=False),
+    Column("values", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("model", "as_of"),
+)
+
+judgements = Table(
+    "judgements",
+    ledger,
+    Column("id", Integer, primary_key=True),
+    _name("left_connection"),
+    _name("left_account_id"),
+    _name("right_connection"),
+    _name("right_account_id"),
+    Column("verdict", String(20), nullable=False),
+    _name("by"),
+    Column("why", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    ledger,
+    Column("seq", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    _name("delivery"),
+    _name("run_id"),
+    Column("created_at", Instant, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("changes", Integer, nullable=False),
+    Column("path", String(600), nullable=False),
+    Column("snapshot", String(80), nullable=False),
+    Column("summary", JSON, nullable=False),
+)
+
+operations = Table(
+    "operations",
+    ledger,
+    Column("op_id", String(80), primary_key=True),
+    _name("delivery"),
+    Column("digest", String(64), nullable=False),
+    _name("run_id"),
+    _name("connection"),
+    _name("stream"),
+    Column("record_id", String(200)),
+    _name("customer_id"),
+    Column("action", String(20), nullable=False),
+    Column("before", JSON, nullable=False),
+    Column("after", JSON, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("intended_at", Instant, nullable=False),
+    Column("outcome", String(20)),
+    Column("version", String(200)),
+    Column("message", Text),
+    Column("settled_at", Instant),
+)
+
+runs = Table(
+    "runs",
+    ledger,
+    Column("id", Integer, primary_key=True),
+    _name("run_id"),
+    _name("beat"),
+    Column("at", Instant, nullable=False),
+    Column("summary", JSON, nullable=False),
+)

@@ -1,0 +1,59 @@
+"""The control plane: what a test or a person may ask of the sandbox itself, below `/_sandbox`."""
+
+from typing import TYPE_CHECKING, Any
+
+from sandbox.answer import Answer, Request
+from sandbox.clock import iso
+
+if TYPE_CHECKING:
+    from sandbox.server import Sandbox
+
+
+class Control:
+    """Answer for the sandbox itself."""
+
+    def __init__(self, sandbox: "Sandbox") -> None:
+        self.sandbox = sandbox
+
+    def handle(self, request: Request) -> Answer:
+        """Answer one request."""
+        handler = getattr(self, f"_{request.method.lower()}_{request.path.strip('/')}", None)
+        if handler is None:
+            return Answer(404, {"error": "no such control"})
+        try:
+            return Answer(payload=handler(request.body or {}))
+        except (TypeError, ValueError) as error:
+            return Answer(400, {"error": str(error)})
+
+    def _get_clock(self, _: Any) -> Any:
+        return {"now": iso(self.sandbox.clock.now())}
+
+    def _post_clock(self, body: dict[str, Any]) -> Any:
+        return {"now": iso(self.sandbox.clock.advance(float(body["advance_seconds"])))}
+
+    def _get_writes(self, _: Any) -> Any:
+        return self.sandbox.writes
+
+    def _get_truth(self, _: Any) -> Any:
+        return {"customers": self.sandbox.truth, "dirty": self.sandbox.dirty}
+
+    def _get_requests(self, _: Any) -> Any:
+        return [{"method": method, "path": path, "count": count} for (method, path), count in sorted(self.sandbox.requests.items())]
+
+    def _delete_requests(self, _: Any) -> Any:
+        self.sandbox.requests.clear()
+        return {}
+
+    def _post_faults(self, body: dict[str, Any]) -> Any:
+        self.sandbox.faults.add(**body)
+        return self._get_faults({})
+
+    def _get_faults(self, _: Any) -> Any:
+        return [{name: value for name, value in vars(fault).items() if name != "random"} for fault in self.sandbox.faults.active]
+
+    def _delete_faults(self, _: Any) -> Any:
+        self.sandbox.faults.clear()
+        return {}
+
+    def _post_changes(self, _: Any) -> Any:
+        return self.sandbox.changes()

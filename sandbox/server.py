@@ -1,0 +1,200 @@
+"""The sandbox: one process, three systems, on 127.0.0.1 only."""
+
+import gzip
+import json
+import socket
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import RLock, Thread, Timer
+from time import sleep
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from sandbox.answer import Answer, Request
+from sandbox.changes import change
+from sandbox.clock import Clock
+from sandbox.control import Control
+from sandbox.faults import Fault, Faults
+from sandbox.hubspot import HubSpot
+from sandbox.odoo import Odoo
+from sandbox.world.build import build
+from sandbox.writelog import WriteLog
+from sandbox.zendesk import Zendesk
+
+HOST = "127.0.0.1"
+LOGIN_PAGE = b"<!doctype html><html><body><form>Please log in</form></body></html>"
+
+
+class Sandbox:
+    """Run the three systems; as a context manager for as long as a block runs."""
+
+    def __init__(self, customers: int = 300, seed: int = 7, today: date | None = None, port: int = 0) -> None:
+        self.world = build(customers, seed, today or datetime.now(UTC).date())
+        self.clock = Clock(today or datetime.now(UTC).date())
+        self.log = WriteLog(self.clock)
+        self.faults = Faults()
+        self.requests: Counter[tuple[str, str]] = Counter()
+        self.hubspot = HubSpot(self.world.portal, self.clock, self.log)
+        self.odoo = Odoo(self.world.tables, self.clock, self.log)
+        self.zendesk = Zendesk(self.world.desk, self.clock, self.log)
+        self.lock = RLock()
+        self.systems: dict[str, Callable[[Request], Answer]] = {
+            "hubspot": self.hubspot.handle,
+            "odoo": self.odoo.handle,
+            "zendesk": self.zendesk.handle,
+            "_sandbox": Control(self).handle,
+        }
+        handler = type("Handler", (_Handler,), {"sandbox": self})
+        self.server = _Server((HOST, port), handler)
+        self.port = self.server.server_address[1]
+        self.url = f"http://{HOST}:{self.port}"
+
+    def __enter__(self) -> "Sandbox":
+        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def writes(self) -> list[dict[str, Any]]:
+        """List every write that was applied, in order."""
+        return self.log.entries
+
+    @property
+    def truth(self) -> dict[int, dict[str, Any]]:
+        """Tell which records of which system are which customer: what no system knows."""
+        return self.world.truth
+
+    @property
+    def dirty(self) -> list[dict[str, str]]:
+        """List the records that were spoilt on purpose, and how."""
+        return self.world.dirty
+
+    def changes(self) -> list[dict[str, str]]:
+        """Make a handful of changes at the sources and tell what they were."""
+        with self.lock:
+            return change(self.world, self.hubspot, self.odoo, self.zendesk)
+
+    def edit(self, system: str, kind: str, number: Any, values: dict[str, Any]) -> None:
+        """Change a record as a person would."""
+        with self.lock:
+            getattr(self, system).edit(kind, number, values)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that went away: some are killed on purpose."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    sandbox: Sandbox
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def version_string(self) -> str:
+        return "sandbox"
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return format_datetime(self.sandbox.clock.now(), usegmt=True)
+
+    def log_message(self, *args: Any) -> None:
+        """Keep quiet."""
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        raw = self.rfile.read(length) if length else b""
+        url = urlsplit(self.path)
+        prefix, _, rest = url.path.strip("/").partition("/")
+        with self.sandbox.lock:
+            self.sandbox.requests[self.command, url.path] += 1
+        if prefix not in self.sandbox.systems:
+            return self._send(Answer(404, {"error": f"choices: {', '.join(self.sandbox.systems)}"}))
+        faults = [] if prefix == "_sandbox" else self.sandbox.faults.of(self.command, url.path)
+        if any(self._spoilt_before(fault, prefix) for fault in faults):
+            return None
+        query = parse_qs(url.query, keep_blank_values=True)
+        base = f"{self.sandbox.url}/{prefix}"
+        try:
+            body = json.loads(raw) if raw else None
+        except ValueError:
+            return self._send(Answer(400, {"status": "error", "message": "Invalid input JSON", "category": "VALIDATION_ERROR"}))
+        request = Request(self.command, f"/{rest}", query, self.headers, body, base)
+        for fault in faults:
+            if fault.kind == "delayed_write":
+                Timer(fault.delay, self._answer, (prefix, request)).start()
+                return self._send(Answer(504, {"message": "gateway timeout"}))
+        answer = self._answer(prefix, request)
+        if any(fault.kind == "lost_answer" for fault in faults):
+            return self._hang_up()
+        return self._send(answer, truncated=any(fault.kind == "truncated" for fault in faults))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+    def _answer(self, prefix: str, request: Request) -> Answer:
+        with self.sandbox.lock:
+            return self.sandbox.systems[prefix](request)
+
+    def _spoilt_before(self, fault: Fault, prefix: str) -> bool:
+        """Spoil a request that its system never sees; tells whether it is over."""
+        if fault.kind == "latency":
+            sleep(fault.ms / 1000)
+        elif fault.kind == "reset":
+            self._hang_up(reset=True)
+        elif fault.kind == "rate_limit":
+            headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            payload = {"status": "error", "message": "You have reached your limit.", "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING"}
+            self._send(Answer(429, payload, headers))
+        elif fault.kind == "error":
+            self._send(Answer(fault.status, {"message": "internal error"}))
+        elif fault.kind == "expired_token":
+            self._send(Answer(401, {"status": "error", "message": "expired", "category": "EXPIRED_AUTHENTICATION"}))
+        elif fault.kind == "html":
+            self._write(200, "text/html; charset=utf-8", LOGIN_PAGE, {})
+        else:
+            return False
+        return fault.kind != "latency"
+
+    def _send(self, answer: Answer, *, truncated: bool = False) -> None:
+        body = b"" if answer.payload is None else json.dumps(answer.payload, separators=(",", ":")).encode()
+        self._write(answer.status, "application/json;charset=utf-8", body, answer.headers, truncated=truncated)
+
+    def _write(self, status: int, kind: str, body: bytes, headers: dict[str, str], *, truncated: bool = False) -> None:
+        if len(body) > 1024 and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body, headers = gzip.compress(body, 1), {**headers, "Content-Encoding": "gzip"}
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if truncated else body)
+        if truncated:
+            self._hang_up()
+
+    def _hang_up(self, *, reset: bool = False) -> None:
+        self.wfile.flush()
+        self.close_connection = True
+        if reset:
+            linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.shutdown(socket.SHUT_RDWR) if not reset else self.connection.close()
+
+
+def serve(port: int = 8765, customers: int = 300, seed: int = 7, today: date | None = None) -> None:
+    """Run the sandbox until interrupted, and say where."""
+    sandbox = Sandbox(customers, seed, today, port)
+    print(f"sandbox: {customers} customers at {sandbox.url}/hubspot, /odoo and /zendesk; Ctrl-C ends it", flush=True)  # noqa: T201
+    try:
+        sandbox.server.serve_forever()
+    except KeyboardInterrupt:
+        sandbox.server.server_close()

@@ -1,0 +1,39 @@
+"""An engine, and small tables on it written as rows of dictionaries."""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import ibis.expr.types as ir
+import pyarrow as pa
+import pytest
+
+from orchestration.storage.engine import connect
+from schemas.find import model
+
+Rows = Callable[..., ir.Table]
+
+
+@pytest.fixture(scope="session")
+def con() -> Iterator[Any]:
+    engine = connect(threads=1)
+    yield engine
+    engine.disconnect()
+
+
+@pytest.fixture(scope="session")
+def rows(con: Any) -> Rows:
+    """Make a table of a model's columns from dictionaries; what a dictionary leaves out is null."""
+    number = count()
+
+    def make(table: str, *dicts: dict[str, Any], **extra: pa.DataType) -> ir.Table:
+        columns = model(table).to_schema().columns
+        schema = pa.schema(
+            [(name, column.dtype.type.to_pyarrow()) for name, column in columns.items()] + list(extra.items())
+        )
+        filled = [{name: row.get(name) for name in schema.names} for row in dicts]
+        unknown = {name for row in dicts for name in row} - set(schema.names)
+        assert not unknown, unknown
+        return con.create_table(f"rows_{next(number)}", pa.Table.from_pylist(filled, schema=schema), temp=True)
+
+    return make

@@ -1,0 +1,125 @@
+"""Groups of nodes joined into clusters on the driver, keeping apart what was judged different."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+CLUSTERS = pa.schema([("node", pa.string()), ("cluster", pa.int64()), ("rank", pa.int64())])
+ALONE = 99
+Ints = NDArray[np.int64]
+Group = tuple[int, list[int]]
+
+
+def clusters(groups: pa.Table, different: pa.Table) -> pa.Table:
+    """Give each node of `groups` (node, rank, value) its cluster, and the best rank by which it hangs on it.
+
+    No cluster holds both nodes of a pair (left, right) of `different`: a cluster that would is built again
+    from its groups, best rank first, leaving out each step that would bring such a pair together. The
+    result does not depend on the order of rows; the cluster numbers mean nothing beyond this call. A node
+    that ends up without company has the rank `ALONE`.
+    """
+    if groups.num_rows == 0:
+        return CLUSTERS.empty_table()
+    ordered = groups.sort_by([("rank", "ascending"), ("value", "ascending"), ("node", "ascending")])
+    names, member = _encode(ordered["node"])
+    _, group = _encode(pc.binary_join_element_wise(ordered["rank"].cast(pa.string()), ordered["value"], "|"))
+    cluster = _components(member, group, len(names))
+    best = np.full(len(names), ALONE, dtype=np.int64)
+    rank = ordered["rank"].to_numpy().astype(np.int64)
+    np.minimum.at(best, member, rank)
+    pairs = _forbidden(different, names, cluster)
+    if pairs:
+        torn = np.isin(cluster[member], [cluster[left] for left, _ in pairs])
+        _rebuild(_grouped(rank[torn], group[torn], member[torn]), pairs, cluster, best)
+    return pa.table([names, pa.array(cluster), pa.array(best)], schema=CLUSTERS)
+
+
+def _encode(texts: pa.ChunkedArray) -> tuple[pa.Array, Ints]:
+    coded = texts.combine_chunks().dictionary_encode()
+    return coded.dictionary, coded.indices.to_numpy().astype(np.int64)
+
+
+def _components(member: Ints, group: Ints, count: int) -> Ints:
+    """Find the connected components of the graph of nodes and groups."""
+    total = count + int(group.max()) + 1
+    graph = coo_array((np.ones(len(member), np.int8), (member, group + count)), shape=(total, total))
+    labels: Ints = connected_components(graph.tocsr(), directed=False)[1][:count].astype(np.int64)
+    return labels
+
+
+def _forbidden(different: pa.Table, names: pa.Array, cluster: Ints) -> list[tuple[int, int]]:
+    """List the forbidden pairs that have come together."""
+    ends = (pc.index_in(different[end], names).to_pylist() for end in ("left", "right"))
+    known = [
+        (left, right) for left, right in zip(*ends, strict=True) if left is not None and right is not None
+    ]
+    return [(left, right) for left, right in known if left != right and cluster[left] == cluster[right]]
+
+
+def _grouped(rank: Ints, group: Ints, member: Ints) -> list[Group]:
+    """Gather the members of each group, in the order of the rows."""
+    ranks: dict[int, int] = {}
+    members: dict[int, list[int]] = defaultdict(list)
+    for its_rank, number, name in zip(rank.tolist(), group.tolist(), member.tolist(), strict=True):
+        ranks[number] = its_rank
+        members[number].append(name)
+    return [(ranks[number], gathered) for number, gathered in members.items()]
+
+
+def _rebuild(groups: list[Group], pairs: Iterable[tuple[int, int]], cluster: Ints, best: Ints) -> None:
+    """Join the groups again without the forbidden pairs, in place."""
+    parts = _Parts(pairs)
+    for _, members in groups:
+        parts.join(members)
+    fresh = int(cluster.max()) + 1
+    touched = {name for _, members in groups for name in members}
+    for name in touched:
+        cluster[name] = fresh + parts.root(name)
+        best[name] = ALONE
+    for rank, members in groups:
+        together = Counter(parts.root(name) for name in members)
+        for name in members:
+            if together[parts.root(name)] > 1:
+                best[name] = min(int(best[name]), rank)
+
+
+class _Parts:
+    """Join nodes step by step, refusing each step that would bring a forbidden pair together."""
+
+    def __init__(self, pairs: Iterable[tuple[int, int]]) -> None:
+        self._root: dict[int, int] = {}
+        self._members: dict[int, set[int]] = {}
+        self._foes: dict[int, set[int]] = defaultdict(set)
+        for left, right in pairs:
+            self._foes[left].add(right)
+            self._foes[right].add(left)
+
+    def root(self, name: int) -> int:
+        return self._root.setdefault(name, name)
+
+    def join(self, members: Sequence[int]) -> None:
+        """Join each member to those of the earlier parts that it may be with."""
+        earlier: list[int] = []
+        for name in members:
+            for part in earlier:
+                self._unite(self.root(part), self.root(name))
+            earlier = list(dict.fromkeys(self.root(part) for part in [*earlier, name]))
+
+    def _unite(self, one: int, other: int) -> None:
+        if one == other:
+            return
+        mine, theirs = (self._members.get(root, {root}) for root in (one, other))
+        if self._foes[one] & theirs:
+            return
+        kept, moved = (one, other) if len(mine) >= len(theirs) else (other, one)
+        for name in mine if kept == other else theirs:
+            self._root[name] = kept
+        self._members[kept] = mine | theirs
+        self._foes[kept] = self._foes[one] | self._foes[other]
+        self._members.pop(moved, None)

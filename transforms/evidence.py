@@ -1,0 +1,138 @@
+"""What speaks for two accounts being one customer: groups of accounts that share a proof, rule by rule.
+
+A group is (node, rank, value): all nodes with the same rank and value are the same customer by that
+rule. A node is "connection/account_id". A value that more than `MOST_PER_CONNECTION` accounts of one
+connection share (a switchboard, a tax number typed as a placeholder) proves nothing and is left out.
+A value shared across countries joins only within each country, and a phone or an address shared by
+accounts with different tax numbers joins only within each tax number: what lacks the country or the
+number stays out then, because it could belong to either.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+import ibis
+import ibis.expr.types as ir
+
+from transforms.normalise import company, phone, postcode, tax_country, tax_number
+
+RULES = ("link", "redirect", "tax_id", "judgement", "phone", "name_postcode")
+# Links, merges and judgements are statements; the others as measured on 1M x 1M accounts (facts/engine.md).
+SCORES = (1.0, 1.0, 0.9999, 1.0, 0.9999, 0.9999)
+MOST_PER_CONNECTION = 5
+
+
+def node(connection: ir.StringValue, account_id: ir.StringValue) -> ir.StringValue:
+    """Name an account across connections."""
+    return connection.concat("/", account_id)
+
+
+def nodes(accounts: ir.Table) -> ir.Table:
+    """List the accounts, and the ids that were merged into them at the source (`is_live` false)."""
+    live = accounts.select(
+        "connection",
+        "account_id",
+        "created_at",
+        node=node(accounts.connection, accounts.account_id),
+        is_live=ibis.literal(True),
+    )
+    losers = _losers(accounts)
+    gone = losers.anti_join(live, [("loser", "node")])
+    merged = gone.group_by("connection", "loser_id", "loser").agg(
+        created_at=ibis.null(live.created_at.type())
+    )
+    return live.union(
+        merged.select(
+            "connection",
+            "created_at",
+            account_id=merged.loser_id,
+            node=merged.loser,
+            is_live=ibis.literal(False),
+        ).select(live.columns)
+    )
+
+
+def groups(accounts: ir.Table, known: ir.Table, same: ir.Table, links: Mapping[str, str]) -> ir.Table:
+    """List what joins: (node, rank, value), only nodes of `known` and only groups of two or more.
+
+    `same` holds the judgements that say so, as nodes `left` and `right`.
+    """
+    named = accounts.mutate(node=node(accounts.connection, accounts.account_id))
+    found = [_redirects(accounts), _judged(same, known), *_shared(named)]
+    if links:
+        found.append(_links(named, known, links))
+    every = reduce(lambda one, other: one.union(other), found).distinct()
+    members = every.semi_join(known, "node")
+    size = members.count().over(group_by=["rank", "value"])
+    return members.mutate(_size=size).filter(lambda row: row._size > 1).drop("_size")
+
+
+def _links(named: ir.Table, known: ir.Table, links: Mapping[str, str]) -> ir.Table:
+    """Take a stored link where the account that it points to is known."""
+    to = ibis.cases(
+        *((named.connection == source, ibis.literal(target)) for source, target in links.items()),
+        else_=ibis.null("string"),
+    )
+    linked = named.select("node", target=node(to, named.link_id)).filter(lambda row: row.target.notnull())
+    sure = linked.semi_join(known, [("target", "node")])
+    return _pairs(sure.select(left="node", right="target", value="target"), "link")
+
+
+def _losers(accounts: ir.Table) -> ir.Table:
+    merged = accounts.filter(accounts.merged_ids.notnull())
+    split = merged.select(
+        "connection",
+        winner=node(merged.connection, merged.account_id),
+        loser_id=merged.merged_ids.split(";").unnest(),
+    )
+    trimmed = split.mutate(loser_id=split.loser_id.strip())
+    kept = trimmed.filter(trimmed.loser_id != "")
+    return kept.mutate(loser=node(kept.connection, kept.loser_id))
+
+
+def _redirects(accounts: ir.Table) -> ir.Table:
+    losers = _losers(accounts)
+    return _pairs(losers.select(left="winner", right="loser", value="loser"), "redirect")
+
+
+def _judged(same: ir.Table, known: ir.Table) -> ir.Table:
+    sure = same.semi_join(known, [("left", "node")]).semi_join(known, [("right", "node")])
+    pair = ibis.least(sure.left, sure.right).concat("|", ibis.greatest(sure.left, sure.right))
+    return _pairs(sure.select("left", "right", value=pair), "judgement")
+
+
+def _pairs(pairs: ir.Table, rule: str) -> ir.Table:
+    rank = ibis.literal(RULES.index(rule), type="int64")
+    left = pairs.select(node=pairs.left, rank=rank, value=pairs.value)
+    return left.union(pairs.select(node=pairs.right, rank=rank, value=pairs.value))
+
+
+def _shared(named: ir.Table) -> list[ir.Table]:
+    proofs = named.select(
+        "node",
+        "connection",
+        "country",
+        tax=tax_number(named.tax_id),
+        tax_country=tax_country(named.tax_id, named.country),
+        phone=phone(named.phone, named.country),
+        name_postcode=company(named.name).concat("|", postcode(named.postal_code)),
+    )
+    return [
+        _by_value(proofs.mutate(value=proofs.tax), "tax_id", ["tax_country"]),
+        _by_value(proofs.mutate(value=proofs.phone), "phone", ["country", "tax"]),
+        _by_value(proofs.mutate(value=proofs.name_postcode), "name_postcode", ["country", "tax"]),
+    ]
+
+
+def _by_value(proofs: ir.Table, rule: str, guards: Sequence[str]) -> ir.Table:
+    """Group by a value, parted by each guard that differs within it, without values shared too widely."""
+    held = proofs.filter(proofs.value.notnull())
+    for guard in guards:
+        low, high = (bound.over(group_by="value") for bound in (held[guard].min(), held[guard].max()))
+        differs = ibis.coalesce(low != high, False)
+        parted = differs.ifelse(held.value.concat("|", held[guard]), held.value)
+        held = held.mutate(value=parted).filter(lambda row: row.value.notnull())
+    counted = held.mutate(_here=held.count().over(group_by=["value", "connection"]))
+    most = counted.mutate(_most=counted._here.max().over(group_by="value"))
+    kept = most.filter(most._most <= MOST_PER_CONNECTION)
+    return kept.select("node", rank=ibis.literal(RULES.index(rule), type="int64"), value=kept.value)

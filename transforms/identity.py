@@ -1,0 +1,169 @@
+"""Which accounts are one customer, and which customers may be one."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import ibis
+import ibis.expr.types as ir
+
+from transforms import ids
+from transforms.clusters import clusters
+from transforms.evidence import RULES, SCORES, groups, node, nodes
+from transforms.first import first
+from transforms.normalise import company, company_domain, domain
+
+# Measured precision of two accounts that share nothing else (facts/engine.md).
+SUGGESTIONS = {"domain": 0.92, "name_country": 0.28}
+MOST_CUSTOMERS = 5
+
+
+def crosswalk(
+    accounts: ir.Table,
+    judgements: ir.Table,
+    previous: ir.Table,
+    *,
+    as_of: date,
+    links: Mapping[str, str],
+    max_cluster: int,
+) -> ir.Table:
+    """Give every account its customer.
+
+    `judgements` (left_connection, left_account_id, right_connection, right_account_id, verdict "same" or
+    "different") win over every rule, "different" over "same". `previous` is the last crosswalk, or an
+    empty one. `links` maps a connection whose accounts carry a `link_id` to the connection it points to.
+
+    A cluster keeps the id of its oldest customer in `previous`; the others' accounts move over. After a
+    split the part with the account that the id was minted for keeps it. A new id is "C" and 12 digits of
+    the SHA-256 of the founder, "connection/account_id": of the account known for the longest, then
+    created first. An id that is taken is never given to another founder: that one gets 24 digits.
+
+    Ids merged away at the source have a row too (rule "redirect"), so that what still points at them
+    finds its customer. So have accounts that are gone: they keep the customer that they were, and the
+    same id should they come back. Customers without any account left have only such rows.
+    """
+    known = nodes(accounts)
+    joined = _joined(accounts, known, judgements, links)
+    members = ids.members(known, joined, previous, as_of)
+    claims = ids.claims(members)
+    kept = ids.kept(claims, previous)
+    named = kept.union(ids.minted(members, kept, previous))
+    return _rows(members.join(named, "cluster"), max_cluster).union(_gone(previous, known, claims, named))
+
+
+def match_suggestions(
+    accounts: ir.Table, crosswalk: ir.Table, judgements: ir.Table | None = None
+) -> ir.Table:
+    """Pair customers that share a domain, or name and country, for a person to judge.
+
+    One pair of accounts for two customers, left before right. Domains of mail providers and values that
+    more than `MOST_CUSTOMERS` customers share suggest nothing, nor do two customers of whom accounts were
+    judged different.
+    """
+    owned = accounts.join(
+        crosswalk.select("customer_id", "connection", "account_id"), ["connection", "account_id"]
+    )
+    site = ibis.coalesce(company_domain(owned.domain), company_domain(domain(owned.email)))
+    named = company(owned.name).concat("|", owned.country)
+    pairs = _pairs(owned, site, "domain").union(_pairs(owned, named, "name_country"))
+    if judgements is not None:
+        pairs = pairs.anti_join(_judged_apart(crosswalk, judgements), ["one", "other"])
+    order = [ibis.desc(pairs.score), pairs.left_node, pairs.right_node]
+    best = first(pairs, ["one", "other"], order)
+    sides = ("left_connection", "left_account_id", "right_connection", "right_account_id")
+    return best.select(*sides, "rule", "score")
+
+
+def _joined(accounts: ir.Table, known: ir.Table, judgements: ir.Table, links: Mapping[str, str]) -> ir.Table:
+    """Collect the groups, a small part of the accounts, join them on the driver and take the result back."""
+    judged = judgements.select(
+        "verdict",
+        left=node(judgements.left_connection, judgements.left_account_id),
+        right=node(judgements.right_connection, judgements.right_account_id),
+    )
+    same, different = (judged.filter(judged.verdict == verdict) for verdict in ("same", "different"))
+    found = groups(accounts, known, same.select("left", "right"), links).to_pyarrow()
+    return ibis.memtable(clusters(found, different.select("left", "right").to_pyarrow()))
+
+
+def _rows(members: ir.Table, max_cluster: int) -> ir.Table:
+    """Name the best rule by which each account hangs on its cluster; without company it is alone."""
+    size = members.is_live.cast("int64").sum().over(group_by="cluster")
+    counted = members.mutate(_size=size)
+    named = [(counted["rank"] == rank, rule) for rank, rule in enumerate(RULES)]
+    rule = ibis.cases((~counted.is_live, "redirect"), (counted._size == 1, "alone"), *named, else_="alone")
+    ruled = counted.mutate(rule=rule)
+    scored = [(ruled.rule == rule, score) for rule, score in zip(RULES, SCORES, strict=True)]
+    return ruled.select(
+        "customer_id",
+        "connection",
+        "account_id",
+        "rule",
+        score=ibis.cases(*scored, else_=1.0).cast("float64"),
+        since="since",
+        is_oversized=ruled._size > max_cluster,
+    )
+
+
+def _gone(previous: ir.Table, known: ir.Table, claims: ir.Table, named: ir.Table) -> ir.Table:
+    """Keep the accounts that are no more with the customer that goes on with their id."""
+    before = previous.mutate(_node=node(previous.connection, previous.account_id))
+    gone = before.anti_join(known, [("_node", "node")])
+    heirs = claims.join(named, "cluster").select("held_id", heir="customer_id")
+    followed = gone.left_join(heirs, [("customer_id", "held_id")])
+    return followed.select(
+        "connection",
+        "account_id",
+        "since",
+        customer_id=ibis.coalesce(followed.heir, followed.customer_id),
+        rule=ibis.literal("redirect"),
+        score=followed.score.cast("float64"),
+        is_oversized=ibis.literal(False),
+    ).select("customer_id", "connection", "account_id", "rule", "score", "since", "is_oversized")
+
+
+def _pairs(owned: ir.Table, value: ir.StringValue, rule: str) -> ir.Table:
+    """Pair the customers that share a value, each by its first account."""
+    valued = owned.select("customer_id", node=node(owned.connection, owned.account_id), value=value).filter(
+        lambda row: row.value.notnull()
+    )
+    shared = valued.group_by("value", "customer_id").agg(node=valued.node.min())
+    counted = shared.mutate(_customers=shared.count().over(group_by="value"))
+    few = counted.filter(counted._customers.between(2, MOST_CUSTOMERS)).drop("_customers")
+    sides = owned.select("connection", "account_id", _node=node(owned.connection, owned.account_id))
+    full = few.join(sides, [("node", "_node")])
+    left = full.select(
+        "value",
+        left="customer_id",
+        left_node="node",
+        left_connection="connection",
+        left_account_id="account_id",
+    )
+    right = full.select(
+        right_value="value",
+        right="customer_id",
+        right_node="node",
+        right_connection="connection",
+        right_account_id="account_id",
+    )
+    paired = left.join(right, [("value", "right_value")]).filter(lambda row: row.left_node < row.right_node)
+    return paired.drop("value", "right_value").mutate(
+        one=ibis.least(paired.left, paired.right),
+        other=ibis.greatest(paired.left, paired.right),
+        rule=ibis.literal(rule),
+        score=ibis.literal(SUGGESTIONS[rule]),
+    )
+
+
+def _judged_apart(crosswalk: ir.Table, judgements: ir.Table) -> ir.Table:
+    """List the pairs of customers of whom accounts were judged different."""
+    different = judgements.filter(judgements.verdict == "different")
+    owners = crosswalk.select("customer_id", node=node(crosswalk.connection, crosswalk.account_id))
+    judged = different.select(
+        left=node(different.left_connection, different.left_account_id),
+        right=node(different.right_connection, different.right_account_id),
+    )
+    half = judged.join(owners.rename(left_id="customer_id"), [("left", "node")]).select("left_id", "right")
+    both = half.join(owners.rename(right_id="customer_id"), [("right", "node")])
+    return both.select(
+        one=ibis.least(both.left_id, both.right_id), other=ibis.greatest(both.left_id, both.right_id)
+    ).distinct()

@@ -1,0 +1,117 @@
+"""Names, numbers and addresses made comparable between systems; null where a value proves nothing.
+
+Each function takes text as a system holds it and gives a key: two accounts with the same key
+hold the same thing. Placeholders ("n/a", "0000000") give null, so that they never join.
+"""
+
+import ibis
+import ibis.expr.types as ir
+
+from transforms.countries import calling_code
+from transforms.words import plain
+
+_PLACEHOLDERS = (
+    "|-|n/a|na|n a|none|null|nil|nan|unknown|unbekannt|test|tbd|tba|todo|xxx|xx|"
+    "x|company|new company|private|privat|no website|not available|not applicable|dummy|"
+    "sample|demo"
+)
+PLACEHOLDERS = tuple(_PLACEHOLDERS.split("|"))
+FREE_MAIL = (
+    "gmail.com googlemail.com yahoo.com yahoo.co.uk yahoo.fr yahoo.de ymail.com rocketmail.com "
+    "hotmail.com hotmail.co.uk hotmail.fr hotmail.de hotmail.it outlook.com outlook.de outlook.fr "
+    "live.com live.co.uk live.nl msn.com icloud.com me.com mac.com aol.com aol.de gmx.de gmx.net gmx.at "
+    "gmx.ch gmx.com web.de t-online.de freenet.de arcor.de mail.de posteo.de mailbox.org proton.me "
+    "protonmail.com pm.me tutanota.com zoho.com fastmail.com mail.com email.com mail.ru yandex.ru "
+    "yandex.com bk.ru list.ru inbox.ru rambler.ru qq.com 163.com 126.com sina.com foxmail.com naver.com "
+    "daum.net hanmail.net orange.fr wanadoo.fr free.fr laposte.net sfr.fr libero.it virgilio.it "
+    "tiscali.it alice.it tin.it wp.pl o2.pl onet.pl interia.pl seznam.cz centrum.cz bluewin.ch "
+    "telenet.be skynet.be ziggo.nl kpnmail.nl xs4all.nl planet.nl home.nl btinternet.com sky.com "
+    "virginmedia.com ntlworld.com comcast.net verizon.net att.net sbcglobal.net cox.net charter.net "
+    "bellsouth.net earthlink.net shaw.ca rogers.com sympatico.ca bigpond.com optusnet.com.au uol.com.br "
+    "bol.com.br terra.com.br example.com example.org example.net facebook.com linkedin.com twitter.com "
+    "instagram.com xing.com wordpress.com blogspot.com wixsite.com google.com sites.google.com "
+    "business.site"
+)
+_SHARED_DOMAINS = tuple(FREE_MAIL.split())
+_LEGAL_FORMS = (
+    "gmbh mbh ggmbh ag kg kgaa ohg gbr ug ev eg se co and et inc incorporated corp corporation ltd "
+    "limited llc llp lp plc pllc sa sas sasu sarl eurl scs snc spa srl srls sl slu sau bv nv vof bvba "
+    "cvba ab hb oy oyj as asa aps ks kft zrt nyrt bt doo dd sro spol sp zoo spzoo spj pty pte pvt "
+    "private company cie compagnie haftungsbeschrankt oo ooo zao pao kk gk ltda lda "
+    "eireli cv de rl"
+)
+_LEGAL_ENDING = rf"(?: (?:{'|'.join(_LEGAL_FORMS.split())}|z oo?|z o o|a s|s a|b v|k k))+$"
+_VAT_PREFIXES = "AT|BE|BG|CHE|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI"
+_COUNTED = tuple(run[:end] for run in ("1234567890", "0123456789", "9876543210") for end in range(4, 11))
+
+
+def _proven(key: ir.StringValue, shortest: int) -> ir.StringValue:
+    """Drop keys that are too short, all one character, or counted up as placeholders are."""
+    varied = key.replace(key.right(1), "").length() > 0
+    return ((key.length() >= shortest) & varied).ifelse(key, ibis.null("string"))
+
+
+def company(name: ir.StringValue) -> ir.StringValue:
+    """Compare without legal form, accents, umlaut spelling and punctuation."""
+    words = plain(name.replace("&", " and ")).re_replace(r"^the ", "")
+    bare = words.re_replace(_LEGAL_ENDING, "")
+    spelled = bare.replace("ae", "a").replace("oe", "o").replace("ue", "u")
+    kept = plain(name).isin(PLACEHOLDERS).ifelse(ibis.null("string"), spelled)
+    return (kept.length() >= 2).ifelse(kept, ibis.null("string"))
+
+
+def postcode(code: ir.StringValue) -> ir.StringValue:
+    """Compare postal codes without blanks, country prefix ("D-10115") and ZIP+4."""
+    upper = code.upper().strip().re_replace(r"^[A-Z]{1,2}-", "").re_replace(r"-\d{4}$", "")
+    return _proven(upper.re_replace(r"[^A-Z0-9]+", ""), 3)
+
+
+def phone(number: ir.StringValue, country: ir.StringValue) -> ir.StringValue:
+    """Write a phone number as digits with its country's calling code; null where that is not known."""
+    bare = number.lower().re_replace(r"(ext|x|#|;|durchwahl).*$", "").replace("(0)", "").strip()
+    digits = bare.re_replace(r"[^0-9]+", "")
+    national = digits.re_replace(r"^0", "")
+    calling = calling_code(country)
+    full = ibis.cases(
+        (bare.startswith("+"), digits),
+        (digits.startswith("00"), digits.substr(2)),
+        ((calling == "1") & (digits.length() == 11) & digits.startswith("1"), digits),
+        (calling == "39", calling + digits),
+        (calling.notnull(), calling + national),
+        else_=ibis.null("string"),
+    )
+    real = _proven(digits, 6).notnull() & digits.notin(_COUNTED) & full.length().between(8, 15)
+    return real.ifelse(full, ibis.null("string"))
+
+
+def tax_number(tax_id: ir.StringValue) -> ir.StringValue:
+    """Write a tax number without blanks, dots, country prefix and VAT suffix; at least five digits."""
+    letters = tax_id.upper().re_replace(r"[^A-Z0-9]+", "")
+    bare = letters.re_replace(r"(MWST|TVA|IVA|MVA|VAT)$", "")
+    core = bare.re_replace(rf"^(?:{_VAT_PREFIXES})([A-Z0-9]*\d[A-Z0-9]*)$", r"\1")
+    real = _proven(core.re_replace(r"[^0-9]+", ""), 5).notnull() & letters.notin(_COUNTED)
+    return real.ifelse(core, ibis.null("string"))
+
+
+def tax_country(tax_id: ir.StringValue, country: ir.StringValue) -> ir.StringValue:
+    """Tell the country of a tax number: by its prefix, else the account's own, else null."""
+    letters = tax_id.upper().re_replace(r"[^A-Z0-9]+", "")
+    prefix = letters.re_extract(rf"^({_VAT_PREFIXES})[A-Z0-9]*\d", 1)
+    named = prefix.replace("CHE", "CH").replace("EL", "GR").replace("XI", "GB")
+    return ibis.coalesce(named.nullif(""), country)
+
+
+def domain(site: ir.StringValue) -> ir.StringValue:
+    """Take the domain from a web or e-mail address; what holds none is left for the rules to refuse."""
+    lower = site.lower().strip()
+    found = lower.re_extract(
+        r"^(?:[a-z][a-z0-9+.-]*:(?://)?)?(?:[^/?#]*@)?(?:www\d?\.)?([^/?#:\s<>,;]+?)\.*(?::\d+)?(?:[/?#\s<>,;].*)?$",
+        1,
+    )
+    named = (found == "").ifelse(lower, found)
+    return lower.isin(PLACEHOLDERS).ifelse(ibis.null("string"), named)
+
+
+def company_domain(name: ir.StringValue) -> ir.StringValue:
+    """Keep a domain that can stand for one company: no mail provider, no social network, no site builder."""
+    return name.isin(_SHARED_DOMAINS).ifelse(ibis.null("string"), name)
