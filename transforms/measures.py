@@ -10,6 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from schemas.base import Money
+from transforms.rates import half_even
 
 _YEAR = timedelta(days=365)
 _Wide = "decimal(38, 8)"
@@ -70,5 +71,5 @@ def contacted(owned: ir.Table, as_of: date) -> ir.Table:
 
 
 def money(amount: ir.DecimalValue) -> ir.DecimalValue:
-    """Give a sum the type of money; no rows are no money."""
-    return ibis.coalesce(amount.cast(_Wide).cast(Money), ibis.literal(0).cast(Money))
+    """Give a sum the type of money, rounded half to even; no rows are no money."""
+    return ibis.coalesce(half_even(amount), ibis.literal(0).cast(Money))

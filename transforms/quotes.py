@@ -16,7 +16,7 @@ SHIPPED_AS = "eurofxref-hist.zip"
 
 
 def quotes(path: str | Path | None = None) -> pa.Table:
-    """Read the quotes of a `eurofxref-hist` file (csv or zip); by default the one that is installed with us."""
+    """Read the quotes of a `eurofxref-hist` file (csv or zip); by default the one installed with us."""
     if path is None:
         return parse_quotes(_lines(resources.files(SHIPPED_BY).joinpath(SHIPPED_AS).read_bytes()))
     return parse_quotes(_lines(Path(path).read_bytes()))

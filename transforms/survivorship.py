@@ -40,7 +40,10 @@ def survivors(
     _refuse_unknown(survivorship)
     ruled = {field: _rule(field, survivorship.get(field, {})) for field in FIELDS}
     ranked = members.mutate(
-        **{f"_rank_{field}": _rank(members, field, rule, order, roles) for field, (rule, order) in ruled.items()},
+        **{
+            f"_rank_{field}": _rank(members, field, rule, order, roles)
+            for field, (rule, order) in ruled.items()
+        },
         _at=ibis.coalesce(members.updated_at, members.created_at).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     picked = ranked.group_by("customer_id").agg(
@@ -50,11 +53,10 @@ def survivors(
     )
     origins = ibis.literal("").concat(*(_origin(picked, field, ruled[field][0]) for field in FIELDS))
     values = {
-        field: picked[f"_sum_{field}"] if ruled[field][0] == "sum" else picked[field]["value"] for field in FIELDS
+        field: picked[f"_sum_{field}"] if ruled[field][0] == "sum" else picked[field]["value"]
+        for field in FIELDS
     }
-    return picked.select(
-        "customer_id", **values, provenance=ibis.literal("{").concat(origins.substr(2), "}")
-    )
+    return picked.select("customer_id", **values, provenance=ibis.literal("{").concat(origins.substr(2), "}"))
 
 
 def _refuse_unknown(survivorship: Mapping[str, Mapping[str, Any]]) -> None:
@@ -90,9 +92,7 @@ def _rank(
     return ibis.row_number().over(group_by="customer_id", order_by=[ibis.desc(members.is_active), *ties])
 
 
-def _position(
-    connection: ir.StringValue, order: Sequence[str], roles: Mapping[str, str]
-) -> ir.IntegerValue:
+def _position(connection: ir.StringValue, order: Sequence[str], roles: Mapping[str, str]) -> ir.IntegerValue:
     """Place a connection by its name, else by its role, else last."""
     places = {name: place for place, name in reversed(list(enumerate(order)))}
     ranked = {
@@ -112,7 +112,9 @@ def _origin(picked: ir.Table, field: str, rule: str) -> ir.StringValue:
     """Write one field's origin as a member of a JSON object; nothing where the field is empty."""
     if rule == "sum":
         count = picked[f"_of_{field}"].cast("string")
-        member = ibis.literal(f', "{field}": {{"connection": null, "account_id": null, "at": null, "sum_of": ')
+        member = ibis.literal(
+            f', "{field}": {{"connection": null, "account_id": null, "at": null, "sum_of": '
+        )
         return (picked[f"_of_{field}"] > 0).ifelse(member.concat(count, "}"), "")
     held = picked[field]
     parts = [

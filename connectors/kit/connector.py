@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import ClassVar
 
 from requests.auth import AuthBase
 
@@ -22,16 +21,19 @@ class HttpSettings(ConnectorSettings):
 class HttpConnector(Connector):
     """Own one session; tell the source's clock by its Date header."""
 
-    limits: ClassVar[Sequence[Limit]] = ()
     settings: HttpSettings
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings)
-        self.http = http or Http(name, self.settings.base_url, auth=self.auth(), limits=self.limits)
+        self.http = http or Http(name, self.settings.base_url, auth=self.auth(), limits=self.limits())
 
     def auth(self) -> AuthBase | None:
         """Say how this connection proves who it is."""
         return None
+
+    def limits(self) -> Sequence[Limit]:
+        """Say how often this account may be asked."""
+        return ()
 
     def now(self) -> datetime:
         """Tell the source's clock as of its last answer; asks once when there was none."""
