@@ -51,6 +51,7 @@ class Odoo(HttpConnector):
         requests_per_second: int = 20
 
     settings: Settings
+    streams = STREAMS
     max_batch = 100
     upsert_key = None
 

@@ -102,13 +102,10 @@ class Project:
             raise SettingsError(f"no warehouse {name!r}: {choices(name, self.warehouses)}")
         return self.warehouses[name]
 
-    def streams(self, name: str) -> list[tuple[str, str | None]]:
-        """List a connection's streams and the tables they feed, without its secrets."""
+    def streams(self, name: str) -> tuple[Stream, ...]:
+        """List a connection's streams, field maps as the user wants them, without its secrets or a network."""
         config = self.connection(name)
-        declared = [(stream.name, stream.table) for stream in find(config.connector).streams] or [
-            (stream, spec.get("table")) for stream, spec in config.settings.get("streams", {}).items()
-        ]
-        return [pair for pair in declared if config.streams is None or pair[0] in config.streams]
+        return self._chosen(name, find(config.connector).declared(config.settings))
 
     def roles(self) -> dict[str, str]:
         """Map every connection to its role."""

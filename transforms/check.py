@@ -123,10 +123,7 @@ def _all_reasons(broken: ir.Table, schema: DataFrameSchema) -> ir.StringValue:
     """Name the unreadable texts, then the broken rules; what is unreadable is not called missing too."""
     unreadable = ibis.coalesce(broken._unreadable, "")
     named = [
-        (
-            rule.broken & ~unreadable.contains(f"{rule.column}: ") if rule.is_missing else rule.broken,
-            rule.words,
-        )
+        (rule.broken & ~_names(unreadable, rule) if rule.is_missing else rule.broken, rule.words)
         for rule in _faults(broken, schema)
     ]
     rest = ibis.coalesce(reasons(named), "")

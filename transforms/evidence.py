@@ -8,7 +8,7 @@ accounts with different tax numbers joins only within each tax number: what lack
 number stays out then, because it could belong to either.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import reduce
 
 import ibis
@@ -58,7 +58,7 @@ def groups(accounts: ir.Table, known: ir.Table, same: ir.Table, links: Mapping[s
     `same` holds the judgements that say so, as nodes `left` and `right`.
     """
     named = accounts.mutate(node=node(accounts.connection, accounts.account_id))
-    found = [_redirects(accounts), _judged(same, known), *_shared(named)]
+    found = [_redirects(accounts), _judged(same, known), _shared(named)]
     if links:
         found.append(_links(named, known, links))
     every = reduce(lambda one, other: one.union(other), found).distinct()
@@ -107,32 +107,41 @@ def _pairs(pairs: ir.Table, rule: str) -> ir.Table:
     return left.union(pairs.select(node=pairs.right, rank=rank, value=pairs.value))
 
 
-def _shared(named: ir.Table) -> list[ir.Table]:
+def _shared(named: ir.Table) -> ir.Table:
+    """Take what accounts share, parted by country and, but for tax numbers, by tax number."""
     proofs = named.select(
         "node",
         "connection",
         "country",
-        tax=tax_number(named.tax_id),
+        tax_id=tax_number(named.tax_id),
         tax_country=tax_country(named.tax_id, named.country),
         phone=phone(named.phone, named.country),
         name_postcode=company(named.name).concat("|", postcode(named.postal_code)),
     )
-    return [
-        _by_value(proofs.mutate(value=proofs.tax), "tax_id", ["tax_country"]),
-        _by_value(proofs.mutate(value=proofs.phone), "phone", ["country", "tax"]),
-        _by_value(proofs.mutate(value=proofs.name_postcode), "name_postcode", ["country", "tax"]),
+    valued = [
+        proofs.select(
+            "node",
+            "connection",
+            rank=ibis.literal(RULES.index(rule), type="int64"),
+            value=proofs[rule],
+            country=proofs.tax_country if rule == "tax_id" else proofs.country,
+            tax=proofs.tax_id if rule != "tax_id" else ibis.null("string"),
+        ).filter(lambda row: row.value.notnull())
+        for rule in ("tax_id", "phone", "name_postcode")
     ]
+    parted = _parted(_parted(reduce(lambda one, other: one.union(other), valued), "country"), "tax")
+    return _not_too_wide(parted).select("node", "rank", "value")
 
 
-def _by_value(proofs: ir.Table, rule: str, guards: Sequence[str]) -> ir.Table:
-    """Group by a value, parted by each guard that differs within it, without values shared too widely."""
-    held = proofs.filter(proofs.value.notnull())
-    for guard in guards:
-        low, high = (bound.over(group_by="value") for bound in (held[guard].min(), held[guard].max()))
-        differs = ibis.coalesce(low != high, False)
-        parted = differs.ifelse(held.value.concat("|", held[guard]), held.value)
-        held = held.mutate(value=parted).filter(lambda row: row.value.notnull())
-    counted = held.mutate(_here=held.count().over(group_by=["value", "connection"]))
-    most = counted.mutate(_most=counted._here.max().over(group_by="value"))
-    kept = most.filter(most._most <= MOST_PER_CONNECTION)
-    return kept.select("node", rank=ibis.literal(RULES.index(rule), type="int64"), value=kept.value)
+def _parted(held: ir.Table, guard: str) -> ir.Table:
+    """Part the holders of a value by a guard that differs among them; who lacks it then holds nothing."""
+    low, high = (bound.over(group_by=["rank", "value"]) for bound in (held[guard].min(), held[guard].max()))
+    differs = ibis.coalesce(low != high, False)
+    value = differs.ifelse(held.value.concat("|", held[guard]), held.value)
+    return held.mutate(value=value).filter(lambda row: row.value.notnull())
+
+
+def _not_too_wide(held: ir.Table) -> ir.Table:
+    counted = held.mutate(_here=held.count().over(group_by=["rank", "value", "connection"]))
+    most = counted.mutate(_most=counted._here.max().over(group_by=["rank", "value"]))
+    return most.filter(most._most <= MOST_PER_CONNECTION)

@@ -45,13 +45,19 @@ def members(known: ir.Table, clusters: ir.Table, previous: ir.Table, as_of: date
 def claims(members: ir.Table) -> ir.Table:
     """Say for each id held before which cluster may go on with it (held_id, cluster).
 
-    That is the cluster of its founder; without it, of the account known for the longest. An account that
-    was already gone comes after those that held on to the id meanwhile.
+    That is the cluster of its founder; without it, of the account known for the longest. Accounts that
+    are gone or merged away come after those that hold on to the id.
     """
     holders = members.filter(members.held_id.notnull())
     minted_for = ibis.literal("C").concat(holders.digest.substr(0, holders.held_id.length() - 1))
     is_founder = holders.held_id == minted_for
-    order = [holders.was_redirect, ibis.desc(is_founder), holders.since, holders.node]
+    order = [
+        holders.was_redirect,
+        ibis.desc(holders.is_live),
+        ibis.desc(is_founder),
+        holders.since,
+        holders.node,
+    ]
     return first(holders, "held_id", order).select("held_id", "cluster")
 
 

@@ -70,18 +70,15 @@ def phone(number: ir.StringValue, country: ir.StringValue) -> ir.StringValue:
     """Write a phone number as digits with its country's calling code; null where that is not known."""
     bare = number.lower().re_replace(r"(ext|x|#|;|durchwahl).*$", "").replace("(0)", "").strip()
     digits = bare.re_replace(r"[^0-9]+", "")
-    national = digits.re_replace(r"^0", "")
-    calling = calling_code(country)
     full = ibis.cases(
         (bare.startswith("+"), digits),
         (digits.startswith("00"), digits.substr(2)),
-        ((calling == "1") & (digits.length() == 11) & digits.startswith("1"), digits),
-        (calling == "39", calling + digits),
-        (calling.notnull(), calling + national),
-        else_=ibis.null("string"),
+        (country.isin(["US", "CA"]) & digits.startswith("1"), digits),
+        (country == "IT", ibis.literal("39").concat(digits)),
+        else_=calling_code(country).concat(digits.re_replace(r"^0", "")),
     )
-    real = _proven(digits, 6).notnull() & digits.notin(_COUNTED) & full.length().between(8, 15)
-    return real.ifelse(full, ibis.null("string"))
+    real = _proven(digits, 6).notnull() & digits.notin(_COUNTED)
+    return real.ifelse(full.re_extract(r"^\d{8,15}$", 0).nullif(""), ibis.null("string"))
 
 
 def tax_number(tax_id: ir.StringValue) -> ir.StringValue:

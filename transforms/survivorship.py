@@ -39,12 +39,19 @@ def survivors(
     """
     _refuse_unknown(survivorship)
     ruled = {field: _rule(field, survivorship.get(field, {})) for field in FIELDS}
-    ranked = members.mutate(
+    counted = members.mutate(
         **{
-            f"_rank_{field}": _rank(members, field, rule, order, roles)
+            f"_same_{field}": members[field].count().over(group_by=["customer_id", field])
+            for field in FIELDS
+            if ruled[field][0] == "most_frequent"
+        }
+    )
+    ranked = counted.mutate(
+        **{
+            f"_rank_{field}": _rank(counted, field, rule, order, roles)
             for field, (rule, order) in ruled.items()
         },
-        _at=ibis.coalesce(members.updated_at, members.created_at).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        _at=ibis.coalesce(counted.updated_at, counted.created_at).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     picked = ranked.group_by("customer_id").agg(
         **{field: _pick(ranked, field) for field in FIELDS},
@@ -84,7 +91,7 @@ def _rank(
     if rule == "longest":
         ties.insert(0, ibis.desc(members[field].cast("string").length(), nulls_first=False))
     elif rule == "most_frequent":
-        ties.insert(0, ibis.desc(members[field].count().over(group_by=["customer_id", field])))
+        ties.insert(0, ibis.desc(members[f"_same_{field}"]))
     elif rule == "any":
         ties.pop(0)
     if rule in ("priority", "longest", "most_frequent"):

@@ -134,6 +134,11 @@ class Connector(ABC):
         self.name = name
         self.settings = settings
 
+    @classmethod
+    def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
+        """List the streams without opening anything; a connector whose settings describe them reads those."""
+        return cls.streams
+
     def close(self) -> None:  # noqa: B027 - most connectors hold nothing open
         """Let go of sockets and files."""
 

@@ -33,17 +33,17 @@ def connection_assets(name: str) -> dg.Definitions:
     streams = project.streams(name)
     specs = [
         dg.AssetSpec(
-            raw_key(name, stream),
+            raw_key(name, stream.name),
             group_name=GROUP,
             kinds={config.connector, "parquet"},
-            description=f"{stream} as {name} holds them" + (f"; feeds the table {table}" if table else ""),
+            description=f"{stream.name} as {name} holds them" + (f"; feeds the table {stream.table}" if stream.table else ""),
             skippable=True,
             freshness_policy=FRESH,
             tags={"belvedere/role": config.role},
         )
-        for stream, table in streams
+        for stream in streams
     ]
-    checks = [dg.AssetCheckSpec("complete", asset=raw_key(name, stream)) for stream, _ in streams]
+    checks = [dg.AssetCheckSpec("complete", asset=raw_key(name, stream.name)) for stream in streams]
 
     @dg.multi_asset(
         name=f"extract_{name}", specs=specs, check_specs=checks, can_subset=True, pool=f"connection_{name}"
@@ -51,7 +51,7 @@ def connection_assets(name: str) -> dg.Definitions:
     def connection(
         context: dg.AssetExecutionContext, config: Reading
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        chosen = [stream for stream, _ in streams if raw_key(name, stream) in context.selected_asset_keys]
+        chosen = [one.name for one in streams if raw_key(name, one.name) in context.selected_asset_keys]
         failed = []
         try:
             for result in extract(Project.load(), name, context.run_id, streams=chosen, full=config.full):

@@ -40,7 +40,7 @@ def _show(project: "Project") -> Exit:
     heading("read")
     rows = []
     for name in project.connections:
-        for stream, _ in project.streams(name):
+        for stream in (one.name for one in project.streams(name)):
             spans = project.ledger.intervals(name, stream)
             left = project.ledger.open_slice(name, stream)
             read = ", ".join(f"{_day(span.start) or 'beginning'} to {_day(span.end) or 'end'}" for span in spans)

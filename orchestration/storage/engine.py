@@ -3,8 +3,11 @@
 import warnings
 from collections.abc import Sequence
 
+from uuid import uuid4
+
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 # Ibis 12 calls two methods that DuckDB 2 renamed; where they are missing, the new ones stand in.
 if not hasattr(duckdb.DuckDBPyConnection, "fetch_arrow_table"):  # pragma: no branch
@@ -16,6 +19,7 @@ warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extr
 import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend
+from ibis.backends.sql.datatypes import DuckDBType
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> Backend:
@@ -38,10 +42,18 @@ def read(engine: Backend, paths: Sequence[str], schema: pa.Schema | None = None)
 
 
 def write(engine: Backend, table: ir.Table, path: str) -> int:
-    """Write a table to one Parquet file (zstd) in the table's own order; answers the number of rows."""
+    """Write a table to one Parquet file (zstd), in its own order and with exactly its types; answers the rows.
+
+    The types are spelt out because DuckDB keeps a literal like 0.92 as a DECIMAL where Ibis means a DOUBLE.
+    """
+    view = f"written_{uuid4().hex[:12]}"
+    engine.create_view(view, table)
+    columns = (f'CAST("{name}" AS {DuckDBType.to_string(kind)}) AS "{name}"' for name, kind in table.schema().items())
     engine.raw_sql("SET preserve_insertion_order = true")
     try:
-        engine.to_parquet(table, path, compression="zstd")
+        target = path.replace("'", "''")
+        engine.raw_sql(f"COPY (SELECT {', '.join(columns)} FROM {view}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
     finally:
         engine.raw_sql("SET preserve_insertion_order = false")
-    return int(engine.read_parquet(path).count().execute())
+        engine.drop_view(view)
+    return int(pq.read_metadata(path).num_rows)

@@ -1,0 +1,132 @@
+"""What joins two accounts by which rule, and what proves nothing."""
+
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pytest
+
+from transforms.evidence import MOST_PER_CONNECTION, RULES, groups, nodes
+
+SAME = pa.schema([("left", pa.string()), ("right", pa.string())])
+POSTAL = {"name": "Müller GmbH", "postal_code": "10115"}
+
+
+def account(node: str, **given: Any) -> dict[str, Any]:
+    connection, account_id = node.split("/")
+    return {"connection": connection, "account_id": account_id, "name": node, **given}
+
+
+@pytest.fixture
+def joins(rows):
+    """List what joins: the rule and the nodes of each group."""
+
+    def find(*accounts: dict[str, Any], same: Any = (), links: Any = None) -> list[tuple[str, list[str]]]:
+        table = rows("accounts", *accounts)
+        judged = ibis.memtable(pa.Table.from_pylist([{"left": a, "right": b} for a, b in same], schema=SAME))
+        gathered: dict[tuple[int, str], list[str]] = {}
+        found = groups(table, nodes(table), judged, {"crm": "erp"} if links is None else links)
+        for row in found.to_pyarrow().to_pylist():
+            gathered.setdefault((row["rank"], row["value"]), []).append(row["node"])
+        return sorted((RULES[rank], sorted(members)) for (rank, _), members in gathered.items())
+
+    return find
+
+
+def test_a_stored_link_joins_where_its_target_is_known(joins):
+    found = joins(
+        account("crm/1", link_id="9"),
+        account("erp/9"),
+        account("crm/2", link_id="404"),
+        account("crm/3", link_id="404"),
+        account("help/1", link_id="9"),
+    )
+    assert found == [("link", ["crm/1", "erp/9"])]
+
+
+def test_ids_merged_at_the_source_join_their_winner(joins):
+    assert joins(account("crm/1", merged_ids="2; 3;"), account("crm/3"), links={}) == [
+        ("redirect", ["crm/1", "crm/2"]),
+        ("redirect", ["crm/1", "crm/3"]),
+    ]
+
+
+def test_a_link_may_point_at_an_id_that_was_merged_away(joins):
+    found = joins(account("erp/1", merged_ids="2"), account("crm/1", link_id="2"))
+    assert found == [("link", ["crm/1", "erp/2"]), ("redirect", ["erp/1", "erp/2"])]
+
+
+def test_judgements_join_known_accounts(joins):
+    found = joins(account("crm/1"), account("erp/1"), same=[("erp/1", "crm/1"), ("crm/1", "erp/404")])
+    assert found == [("judgement", ["crm/1", "erp/1"])]
+
+
+def test_tax_numbers_join_however_they_are_written(joins):
+    found = joins(
+        account("crm/1", tax_id="DE 136 695 976"),
+        account("erp/1", tax_id="136695976", country="DE"),
+        account("help/1", tax_id="136.695.976"),
+        account("erp/2", tax_id="n/a"),
+        account("crm/2", tax_id="n/a"),
+    )
+    assert found == [("tax_id", ["crm/1", "erp/1", "help/1"])]
+
+
+def test_equal_tax_numbers_of_two_countries_join_within_each_only(joins):
+    found = joins(
+        account("crm/1", tax_id="DE136695976"),
+        account("erp/1", tax_id="136695976", country="DE"),
+        account("erp/2", tax_id="136695976", country="FR"),
+        account("help/1", tax_id="136695976"),
+    )
+    assert found == [("tax_id", ["crm/1", "erp/1"])]
+
+
+def test_phones_join_across_spellings(joins):
+    found = joins(
+        account("crm/1", phone="030 2244667", country="DE"), account("help/1", phone="+49 (0)30 22 44 667")
+    )
+    assert found == [("phone", ["crm/1", "help/1"])]
+
+
+def test_a_phone_of_two_companies_with_their_own_tax_numbers_proves_nothing(joins):
+    found = joins(
+        account("erp/1", phone="+49 30 2244667", tax_id="DE136695976"),
+        account("erp/2", phone="+49 30 2244667", tax_id="DE129273398"),
+        account("crm/1", phone="+49 30 2244667"),
+    )
+    assert found == []
+
+
+def test_a_phone_of_accounts_in_two_countries_joins_within_each_only(joins):
+    found = joins(
+        account("crm/1", phone="+49 30 2244667", country="DE"),
+        account("erp/1", phone="+49 30 2244667", country="DE"),
+        account("erp/2", phone="+49 30 2244667", country="AT"),
+    )
+    assert found == [("phone", ["crm/1", "erp/1"])]
+
+
+def test_a_switchboard_joins_nobody(joins):
+    many = [account(f"crm/{n}", phone="+49 30 2244667") for n in range(MOST_PER_CONNECTION + 1)]
+    assert joins(*many, account("erp/1", phone="+49 30 2244667")) == []
+
+
+def test_duplicates_of_one_system_join_up_to_the_cap(joins):
+    many = [account(f"crm/{n}", phone="+49 30 2244667") for n in range(MOST_PER_CONNECTION)]
+    assert joins(*many) == [("phone", [f"crm/{n}" for n in range(MOST_PER_CONNECTION)])]
+
+
+def test_name_and_postcode_join_together_but_not_alone(joins):
+    found = joins(
+        account("crm/1", **POSTAL),
+        account("erp/1", name="Mueller AG", postal_code="D-10115"),
+        account("erp/2", name="Müller", postal_code="99999"),
+        account("erp/3", name="Test", postal_code="10115"),
+        account("crm/3", name="test", postal_code="10115"),
+    )
+    assert found == [("name_postcode", ["crm/1", "erp/1"])]
+
+
+def test_one_account_alone_is_no_group(joins):
+    assert joins(account("crm/1", tax_id="DE136695976", phone="+49 30 2244667", **POSTAL)) == []

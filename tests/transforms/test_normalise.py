@@ -1,0 +1,109 @@
+"""Keys that make names, numbers and addresses comparable; null where a value proves nothing."""
+
+import pyarrow as pa
+import pytest
+
+from transforms import normalise
+from transforms.countries import calling_code, iso2
+from transforms.words import plain
+
+CASES = {
+    plain: {
+        "  Crédit  Ünïon, S.A.! ": "credit union sa",
+        "O\u2019Neill's": "oneills",
+        "Mu\u0308ller": "muller",
+        "株式会社": "株式会社",
+    },
+    iso2: {
+        "Germany": "DE",
+        "deutschland": "DE",
+        "DEU": "DE",
+        "de": "DE",
+        "UK": "GB",
+        "U.S.A.": "US",
+        "Côte d'Ivoire": "CI",
+        "Korea, Republic of": "KR",
+        "Atlantis": "Atlantis",
+    },
+    calling_code: {"DE": "49", "US": "1", "PT": "351", "XX": None},
+    normalise.company: {
+        "Müller GmbH & Co. KG": "muller",
+        "Mueller GmbH": "muller",
+        "The Coca-Cola Company": "coca cola",
+        "Acme S.p.A.": "acme",
+        "Foo Sp. z o.o.": "foo",
+        "Acme Holding AG": "acme holding",
+        "AG": "ag",
+        "n/a": None,
+        "Test": None,
+        "-": None,
+    },
+    normalise.postcode: {
+        "D-10115": "10115",
+        "SW1A 1AA": "SW1A1AA",
+        "12345-6789": "12345",
+        "00000": None,
+        "-": None,
+    },
+    normalise.tax_number: {
+        "DE 136695976": "136695976",
+        "136.695.976": "136695976",
+        "CHE-116.281.710 MWST": "116281710",
+        "ESB12345674": "B12345674",
+        "NL 123456789B01": "123456789B01",
+        "IE1234567WA": "1234567WA",
+        "000000000": None,
+        "123456789": None,
+        "none": None,
+    },
+    normalise.domain: {
+        "https://www.Acme.com/de?x=1": "acme.com",
+        "Acme <info@acme.de>": "acme.de",
+        "mailto:info@acme.de": "acme.de",
+        "http://user:word@acme.co.uk:8080/": "acme.co.uk",
+        "https://medium.com/@acme": "medium.com",
+        "www.acme.com.": "acme.com",
+        "acme.com, acme.de": "acme.com",
+        "n/a": None,
+        "http://": "http://",
+    },
+    normalise.company_domain: {"acme.com": "acme.com", "gmail.com": None, "gmx.de": None},
+}
+PAIRED = {
+    normalise.phone: {
+        ("+49 (0) 30 224 46 67", None): "49302244667",
+        ("030/224 46 67", "DE"): "49302244667",
+        ("0049 30 2244667", None): "49302244667",
+        ("030 2244667 ext. 12", "DE"): "49302244667",
+        ("(555) 010-9988", "US"): "15550109988",
+        ("1-555-010-9988", "US"): "15550109988",
+        ("06 1234987", "IT"): "39061234987",
+        ("030 2244667", None): None,
+        ("0000000", "DE"): None,
+        ("1234567", "DE"): None,
+        ("n/a", "DE"): None,
+    },
+    normalise.tax_country: {
+        ("DE136695976", "FR"): "DE",
+        ("136695976", "FR"): "FR",
+        ("EL123456783", None): "GR",
+        ("CHE-116.281.710", None): "CH",
+        ("Belgium", None): None,
+    },
+}
+
+
+@pytest.mark.parametrize("key", CASES, ids=lambda key: key.__name__)
+def test_writes_values_one_way(con, key):
+    given = con.create_table("given", pa.table({"text": [*CASES[key], None]}), temp=True, overwrite=True)
+    found = given.select("text", key=key(given.text)).to_pyarrow().to_pylist()
+    assert {row["text"]: row["key"] for row in found} == {**CASES[key], None: None}
+
+
+@pytest.mark.parametrize("key", PAIRED, ids=lambda key: key.__name__)
+def test_writes_numbers_with_their_country(con, key):
+    texts, countries = zip(*PAIRED[key], strict=True)
+    columns = pa.table([texts, pa.array(countries, pa.string())], names=["text", "country"])
+    given = con.create_table("given", columns, temp=True, overwrite=True)
+    found = given.mutate(key=key(given.text, given.country)).to_pyarrow().to_pylist()
+    assert {(row["text"], row["country"]): row["key"] for row in found} == PAIRED[key]
