@@ -11,7 +11,7 @@ Rate = dt.Decimal(18, 8)
 
 CURRENCY = r"^[A-Z]{3}$"
 COUNTRY = r"^[A-Z]{2}$"
-DOMAIN = r"^[a-z0-9-]+(\.[a-z0-9-]+)+$"
+DOMAIN = r"^[^\s./@:?#,;]+(\.[^\s./@:?#,;]+)+$"
 EARLIEST = "1990-01-01"
 
 

@@ -58,24 +58,27 @@ def groups(accounts: ir.Table, known: ir.Table, same: ir.Table, links: Mapping[s
     `same` holds the judgements that say so, as nodes `left` and `right`.
     """
     named = accounts.mutate(node=node(accounts.connection, accounts.account_id))
-    found = [_redirects(accounts), _judged(same, known), _shared(named)]
+    stated = [_losers(accounts).select(left="winner", right="loser", rank=_rank("redirect"))]
+    stated.append(same.select("left", "right", rank=_rank("judgement")))
     if links:
-        found.append(_links(named, known, links))
-    every = reduce(lambda one, other: one.union(other), found).distinct()
+        stated.append(_links(named, links))
+    pairs = reduce(lambda one, other: one.union(other), stated)
+    every = _pairwise(pairs).union(_shared(named)).distinct()
     members = every.semi_join(known, "node")
     size = members.count().over(group_by=["rank", "value"])
     return members.mutate(_size=size).filter(lambda row: row._size > 1).drop("_size")
 
 
-def _links(named: ir.Table, known: ir.Table, links: Mapping[str, str]) -> ir.Table:
-    """Take a stored link where the account that it points to is known."""
-    to = ibis.cases(
-        *((named.connection == source, ibis.literal(target)) for source, target in links.items()),
-        else_=ibis.null("string"),
+def _rank(rule: str) -> ir.IntegerValue:
+    return ibis.literal(RULES.index(rule), type="int64")
+
+
+def _pairwise(pairs: ir.Table) -> ir.Table:
+    """Make each pair a group of its own, so that two links to an unknown account join nobody."""
+    pair = ibis.least(pairs.left, pairs.right).concat("|", ibis.greatest(pairs.left, pairs.right))
+    return pairs.select("rank", value=pair, node=ibis.array([pairs.left, pairs.right]).unnest()).select(
+        "node", "rank", "value"
     )
-    linked = named.select("node", target=node(to, named.link_id)).filter(lambda row: row.target.notnull())
-    sure = linked.semi_join(known, [("target", "node")])
-    return _pairs(sure.select(left="node", right="target", value="target"), "link")
 
 
 def _losers(accounts: ir.Table) -> ir.Table:
@@ -90,21 +93,13 @@ def _losers(accounts: ir.Table) -> ir.Table:
     return kept.mutate(loser=node(kept.connection, kept.loser_id))
 
 
-def _redirects(accounts: ir.Table) -> ir.Table:
-    losers = _losers(accounts)
-    return _pairs(losers.select(left="winner", right="loser", value="loser"), "redirect")
-
-
-def _judged(same: ir.Table, known: ir.Table) -> ir.Table:
-    sure = same.semi_join(known, [("left", "node")]).semi_join(known, [("right", "node")])
-    pair = ibis.least(sure.left, sure.right).concat("|", ibis.greatest(sure.left, sure.right))
-    return _pairs(sure.select("left", "right", value=pair), "judgement")
-
-
-def _pairs(pairs: ir.Table, rule: str) -> ir.Table:
-    rank = ibis.literal(RULES.index(rule), type="int64")
-    left = pairs.select(node=pairs.left, rank=rank, value=pairs.value)
-    return left.union(pairs.select(node=pairs.right, rank=rank, value=pairs.value))
+def _links(named: ir.Table, links: Mapping[str, str]) -> ir.Table:
+    to = ibis.cases(
+        *((named.connection == source, ibis.literal(target)) for source, target in links.items()),
+        else_=ibis.null("string"),
+    )
+    linked = named.select(left="node", right=node(to, named.link_id), rank=_rank("link"))
+    return linked.filter(linked.right.notnull())
 
 
 def _shared(named: ir.Table) -> ir.Table:
@@ -113,24 +108,28 @@ def _shared(named: ir.Table) -> ir.Table:
         "node",
         "connection",
         "country",
-        tax_id=tax_number(named.tax_id),
+        tax=tax_number(named.tax_id),
         tax_country=tax_country(named.tax_id, named.country),
         phone=phone(named.phone, named.country),
         name_postcode=company(named.name).concat("|", postcode(named.postal_code)),
     )
-    valued = [
-        proofs.select(
-            "node",
-            "connection",
-            rank=ibis.literal(RULES.index(rule), type="int64"),
-            value=proofs[rule],
-            country=proofs.tax_country if rule == "tax_id" else proofs.country,
-            tax=proofs.tax_id if rule != "tax_id" else ibis.null("string"),
-        ).filter(lambda row: row.value.notnull())
-        for rule in ("tax_id", "phone", "name_postcode")
+    no_tax = ibis.null("string")
+    each = [
+        {"rank": _rank("tax_id"), "value": proofs.tax, "country": proofs.tax_country, "tax": no_tax},
+        {"rank": _rank("phone"), "value": proofs.phone, "country": proofs.country, "tax": proofs.tax},
+        {
+            "rank": _rank("name_postcode"),
+            "value": proofs.name_postcode,
+            "country": proofs.country,
+            "tax": proofs.tax,
+        },
     ]
-    parted = _parted(_parted(reduce(lambda one, other: one.union(other), valued), "country"), "tax")
-    return _not_too_wide(parted).select("node", "rank", "value")
+    held = proofs.select(
+        "node", "connection", proof=ibis.array([ibis.struct(proof) for proof in each]).unnest()
+    )
+    parts = {name: held.proof[name] for name in each[0]}
+    valued = held.select("node", "connection", **parts).filter(lambda row: row.value.notnull())
+    return _not_too_wide(_parted(_parted(valued, "country"), "tax")).select("node", "rank", "value")
 
 
 def _parted(held: ir.Table, guard: str) -> ir.Table:

@@ -1,0 +1,99 @@
+"""Publish the tables of the current build to a warehouse: all of them, or none."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import yaml
+
+from connectors.kit.errors import SettingsError, choices
+from orchestration import warehouse_duckdb, warehouse_sql
+from orchestration.apply import delivered_rows
+from orchestration.config import WarehouseConfig
+from orchestration.project import Project
+from orchestration.published import TableToPublish, arrow_schema, described
+from schemas.find import tables
+
+NOT_PUBLISHED = {"plan"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """Say what was published: the place, and the rows of each table."""
+
+    place: str
+    tables: dict[str, int]
+
+
+def publish(project: Project, name: str, run_id: str) -> Published:
+    """Publish to one warehouse; raises SettingsError when nothing was built, or when a column changed its type."""
+    config = project.warehouse(name)
+    current = project.ledger.current()
+    if current is None:
+        raise SettingsError("nothing was built yet: run `belvedere sync` first")
+    listed = [_from_lake(project, table) for table in _chosen(name, config)]
+    listed.append(_load_info(listed, current.id, current.as_of.isoformat(), run_id))
+    place = _place(project, config)
+    if place.startswith("duckdb:///"):
+        warehouse_duckdb.publish(Path(place.removeprefix("duckdb:///")), listed)
+        _write_dbt_sources(Path(place.removeprefix("duckdb:///")).parent, listed)
+        shown = place.removeprefix("duckdb:///")
+    else:
+        shown = warehouse_sql.publish(place, config.schema_name, listed)
+    return Published(shown, {one.name: one.rows for one in listed})
+
+
+def _chosen(name: str, config: WarehouseConfig) -> list[str]:
+    known = [table for table in tables() if table not in NOT_PUBLISHED]
+    for table in config.tables or ():
+        if table not in known:
+            raise SettingsError(f"warehouse {name!r}: no table {table!r}; {choices(table, known)}")
+    return list(config.tables or known)
+
+
+def _place(project: Project, config: WarehouseConfig) -> str:
+    return config.url or f"duckdb:///{project.home / 'warehouse.duckdb'}"
+
+
+def _from_lake(project: Project, table: str) -> TableToPublish:
+    if table == "delivered":
+        rows = [row for operation in project.ledger.operations() for row in delivered_rows(operation)]
+        return described(table, data=pa.Table.from_pylist(rows, arrow_schema(table)))
+    files = project.ledger.files(table)
+    return described(table, paths=[project.lake.full(file.path) for file in files], rows=sum(file.rows for file in files))
+
+
+def _load_info(listed: list[TableToPublish], snapshot: str, as_of: str, run_id: str) -> TableToPublish:
+    now = datetime.now(UTC)
+    rows = [
+        {"table": one.name, "rows": one.rows, "snapshot": snapshot, "as_of": as_of, "run_id": run_id, "loaded_at": now}
+        for one in listed
+    ]
+    text, count = pa.string(), pa.int64()
+    kinds = {"table": text, "rows": count, "snapshot": text, "as_of": text, "run_id": text, "loaded_at": pa.timestamp("us", tz="UTC")}
+    return TableToPublish(
+        name="load_info",
+        comment="What was loaded, when, and from which build.",
+        schema=pa.schema(list(kinds.items())),
+        comments=dict.fromkeys(kinds, ""),
+        key=["table"],
+        data=pa.Table.from_pylist(rows, pa.schema(list(kinds.items()))),
+        rows=len(rows),
+    )
+
+
+def _write_dbt_sources(folder: Path, listed: list[TableToPublish]) -> None:
+    """Describe the tables for dbt."""
+    described_tables = [
+        {
+            "name": one.name,
+            "description": one.comment,
+            "columns": [{"name": column, "description": text} for column, text in one.comments.items()],
+        }
+        for one in listed
+    ]
+    document = {"version": 2, "sources": [{"name": "belvedere", "schema": "main", "tables": described_tables}]}
+    target = folder / "dbt" / "sources.yml"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")

@@ -1,0 +1,112 @@
+"""A database as warehouse, by SQLAlchemy: all tables in one transaction; readers see the old rows until it commits.
+
+New columns are added by themselves. A column whose type changed stops the publication: a person must decide.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateSchema
+
+from connectors.kit.errors import BusyError, SettingsError
+from orchestration.published import TableToPublish
+
+WAIT_FOR_READERS = "30s"
+
+
+def publish(url: str, schema: str, listed: Sequence[TableToPublish]) -> str:
+    """Publish all tables or none; answers the place without a secret."""
+    engine = _engine(url)
+    place = engine.url.render_as_string(hide_password=True)
+    has_schemas = engine.dialect.name not in ("sqlite", "mysql", "mariadb")
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(sa.text(f"SET LOCAL lock_timeout = '{WAIT_FOR_READERS}'"))
+            if has_schemas:
+                connection.execute(CreateSchema(schema, if_not_exists=True))
+            for table in listed:
+                _replace(connection, table, schema if has_schemas else None)
+    except SQLAlchemyError as error:
+        said = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
+        raise BusyError(f"the warehouse at {place} was left as it was: {said}") from None
+    finally:
+        engine.dispose()
+    return f"{place} schema {schema}" if has_schemas else place
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        return sa.create_engine(url, hide_parameters=True)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        raise SettingsError(f"warehouse url: {str(error).splitlines()[0]}; pip install 'belvedere[postgres]' for PostgreSQL") from None
+
+
+def _replace(connection: sa.Connection, table: TableToPublish, schema: str | None) -> None:
+    made = sa.Table(
+        table.name,
+        sa.MetaData(),
+        *(sa.Column(field.name, _kind(field.type), comment=table.comments.get(field.name) or None) for field in table.schema),
+        schema=schema,
+        comment=table.comment,
+    )
+    made.create(connection, checkfirst=True)
+    _grown(connection, made)
+    connection.execute(sa.delete(made))
+    for batch in table.batches():
+        _insert(connection, made, batch)
+
+
+def _grown(connection: sa.Connection, made: sa.Table) -> None:
+    """Add the columns that are new; refuse those whose type is another."""
+    held = {column["name"]: column["type"] for column in sa.inspect(connection).get_columns(made.name, made.schema)}
+    quote = connection.dialect.identifier_preparer
+    for column in made.columns:
+        if column.name not in held:
+            kind = column.type.compile(connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {quote.format_table(made)} ADD COLUMN {quote.quote(column.name)} {kind}"))
+        elif _family(held[column.name]) != _family(column.type):
+            raise SettingsError(
+                f"warehouse: column {made.name}.{column.name} is {held[column.name]}, it would become {column.type}: nothing was "
+                "published; rename the old column (a view can keep its name) and publish again"
+            )
+
+
+def _insert(connection: sa.Connection, made: sa.Table, batch: pa.RecordBatch) -> None:
+    if connection.dialect.name == "postgresql":
+        names = ", ".join(f'"{name}"' for name in batch.schema.names)
+        table = connection.dialect.identifier_preparer.format_table(made)
+        raw: Any = connection.connection.driver_connection
+        with raw.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                copy.write_row(row)
+    elif batch.num_rows:
+        connection.execute(sa.insert(made), batch.to_pylist())
+
+
+def _kind(kind: pa.DataType) -> sa.types.TypeEngine[Any]:
+    if pa.types.is_decimal(kind):
+        return sa.Numeric(kind.precision, kind.scale)
+    if pa.types.is_timestamp(kind):
+        return sa.DateTime(timezone=True)
+    known: dict[pa.DataType, sa.types.TypeEngine[Any]] = {
+        pa.string(): sa.Text(),
+        pa.bool_(): sa.Boolean(),
+        pa.int64(): sa.BigInteger(),
+        pa.float64(): sa.Double(),
+        pa.date32(): sa.Date(),
+    }
+    return known[kind]
+
+
+def _family(kind: sa.types.TypeEngine[Any]) -> type:
+    """Compare types by what Python makes of them, since databases name them in many ways."""
+    if isinstance(kind, sa.Float | sa.Double):
+        return float
+    try:
+        return int if isinstance(kind, sa.Boolean) else kind.python_type
+    except NotImplementedError:
+        return str
