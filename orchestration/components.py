@@ -1,37 +1,64 @@
 """The four kinds of component that a user configures in `defs/<name>/defs.yaml`; the folder's name is its name."""
 
+from typing import Any, ClassVar
+
 import dagster as dg
 
 from orchestration.assets.build import build_assets
 from orchestration.assets.deliver import delivery_assets
 from orchestration.assets.extract import connection_assets
 from orchestration.assets.publish import warehouse_assets
-from orchestration.config import ConnectionConfig, CustomerModelConfig, DeliveryConfig, WarehouseConfig
+from orchestration.config import Config, ConnectionConfig, CustomerModelConfig, DeliveryConfig, WarehouseConfig
 
 
-class Connection(ConnectionConfig, dg.Component, dg.Resolvable):
+class Configured(dg.Component):
+    """Let Dagster check the attributes by our own model; what runs later reads the file again, secrets and all.
+
+    So no secret is ever part of a definition, and commands that need no Dagster read the very same file.
+    """
+
+    config: ClassVar[type[Config]] = Config
+
+    @classmethod
+    def get_model_cls(cls) -> type[Config]:
+        return cls.config
+
+    @classmethod
+    def load(cls, attributes: Any, context: dg.ComponentLoadContext) -> "Configured":
+        return cls()
+
+
+class Connection(Configured):
     """Pull a business system's streams into the raw lake, each night what changed."""
+
+    config = ConnectionConfig
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return connection_assets(context.path.name)
 
 
-class CustomerModel(CustomerModelConfig, dg.Component, dg.Resolvable):
+class CustomerModel(Configured):
     """Join accounts into customers and score them."""
+
+    config = CustomerModelConfig
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return build_assets()
 
 
-class Delivery(DeliveryConfig, dg.Component, dg.Resolvable):
+class Delivery(Configured):
     """Plan and apply changes of a target's fields."""
+
+    config = DeliveryConfig
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return delivery_assets(context.path.name)
 
 
-class Warehouse(WarehouseConfig, dg.Component, dg.Resolvable):
+class Warehouse(Configured):
     """Publish all tables to a warehouse, all or none."""
+
+    config = WarehouseConfig
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return warehouse_assets(context.path.name)

@@ -1,5 +1,6 @@
 """The code location: every component of the defs folder, with the jobs, schedule and sensors around them."""
 
+import warnings
 from importlib.util import module_from_spec, spec_from_loader
 from types import ModuleType
 
@@ -8,6 +9,10 @@ from dagster.components.core.component_tree import ComponentTree
 
 from orchestration.jobs import beats
 from orchestration.project import ROOT, defs_folder
+
+# Dagster warns of parts of its own that it uses itself; nobody here can do anything about them.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 DEFS_MODULE = "orchestration.defs"
 

@@ -164,10 +164,16 @@ class _Planning:
         rows = [*changes(wanted, {key: one.values for key, one in held.items()}, self.rules), *review]
         full = [self._full(row, held) for row in rows]
         table = pa.Table.from_pylist(full, SCHEMA)
-        digest = sha256(json.dumps([self.name, self.project.ledger.generation, self._snapshot(), full]).encode()).hexdigest()
+        digest = self._digest(full)
         filled = sum(bool(plain(one.values.get(rule.field))) for one in held.values() for rule in self.rules)
         tripped = violations(full, filled, self.config.guards, (), digest)
         return self._saved(table, digest, tripped, filled)
+
+    def _digest(self, rows: list[Row]) -> str:
+        """Name a plan by what it holds and what was applied before it: the same change wanted again is another plan."""
+        ledger = self.project.ledger
+        basis = [self.name, ledger.generation, ledger.last_applied(self.name), self._snapshot(), rows]
+        return sha256(json.dumps(basis).encode()).hexdigest()
 
     def _saved(self, table: pa.Table, digest: str, tripped: list[str], filled: int) -> Plan:
         file = self.project.lake.write(f"plan/{self.name}", table)

@@ -75,7 +75,6 @@ def delivery_assets(name: str) -> dg.Definitions:
 
     @dg.asset(
         key=delivered_key(name),
-        name=None,
         group_name=GROUP,
         deps=[plan_key(name)],
         kinds={config.target.connection},

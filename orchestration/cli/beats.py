@@ -6,6 +6,7 @@ from threading import Event, Thread
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from orchestration.assets.build import BUILD_OP
 from orchestration.assets.extract import raw_key
 from orchestration.cli.console import err, fail, say, table
 from orchestration.cli.exits import Exit
@@ -35,7 +36,7 @@ def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, ful
 def build(as_of: str | None = None) -> Exit:
     """Run the build beat and print what was made and what was set aside."""
     with _spinner("build"):
-        ran = run("build", config={"ops": {"build": {"config": {"as_of": as_of}}}} if as_of else None)
+        ran = run("build", config={"ops": {BUILD_OP: {"config": {"as_of": as_of}}}} if as_of else None)
     _tell_failures(ran)
     made = {key: meta for key, meta in ran.metadata.items() if not key.startswith("raw/")}
     if made:

@@ -79,6 +79,12 @@ class Deliveries(Transactions):
             row = opened.execute(query).mappings().first()
             return _plan(row) if row else None
 
+    def last_applied(self, delivery: str) -> str | None:
+        """Return the digest of the newest plan of a delivery that was applied."""
+        with self.transaction() as opened:
+            query = select(t.plans.c.digest).where(t.plans.c.delivery == delivery, t.plans.c.status == "applied")
+            return opened.scalar(query.order_by(t.plans.c.seq.desc()).limit(1))
+
     def set_plan_status(self, digest: str, status: str) -> None:
         """Say what became of a plan."""
         with self.transaction() as opened:

@@ -159,7 +159,8 @@ def test_says_which_text_could_not_be_read(raw):
     )
     bad, good = read(table, "accounts", fields)
     assert bad["_unreadable"] == (
-        "name: NUL character; employees: not a whole number; is_active: not yes or no; created_at: not an instant"
+        "name: NUL character; employees: not a whole number; is_active: not yes or no; "
+        "created_at: not an instant"
     )
     assert (good["_unreadable"], good["employees"], good["is_active"]) == (None, 250, True)
 

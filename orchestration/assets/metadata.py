@@ -1,0 +1,75 @@
+"""What a person wants to see of a table: counts, reasons, a small plot, the first rows. No personal values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from orchestration.build import TableResult
+from orchestration.project import Project
+from orchestration.tables import Tables
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+SCORES = {"retention": (0, 100), "satisfaction": (0, 100), "key_accounts": (1, 10)}
+Metadata = dict[str, Any]
+
+
+def table_metadata(project: Project, results: Sequence[TableResult]) -> dict[str, Metadata]:
+    """Describe each table of a build that has just become current."""
+    tables = Tables(project)
+    described = {result.table: _counts(result) for result in results}
+    for score, (low, high) in SCORES.items():
+        described[score]["distribution"] = _distribution(tables, score, low, high)
+    described["quarantine"]["reasons"] = _reasons(tables)
+    described["key_accounts"]["key_accounts"] = _front_row(tables)
+    described["crosswalk"]["rules"] = _rows(tables.query("SELECT rule, count(*) AS accounts FROM crosswalk GROUP BY rule ORDER BY 2 DESC, 1"))
+    return described
+
+
+def _counts(result: TableResult) -> Metadata:
+    made: Metadata = {"dagster/row_count": result.rows, "seconds": round(result.seconds, 2)}
+    streams = {name: note for name, note in result.notes.items() if isinstance(note, dict)}
+    if streams:
+        made["quarantined"] = sum(note["quarantined"] for note in streams.values())
+        made["streams"] = _rows([{"stream": name, **{key: note[key] for key in ("received", "accepted", "quarantined")}} for name, note in streams.items()])
+    made |= {name: str(note) for name, note in result.notes.items() if not isinstance(note, dict)}
+    return made
+
+
+def _distribution(tables: Tables, score: str, low: int, high: int) -> dg.MetadataValue:
+    """Draw a score's distribution with block characters: it needs no image and survives every sanitizer."""
+    rows = tables.query(
+        f"SELECT least(floor((value_effective - {low}) / ({high - low} / 20.0)), 19)::INT AS bin, count(*) AS n "  # noqa: S608 - ours
+        f"FROM {score} WHERE value_effective IS NOT NULL GROUP BY 1"
+    )
+    counts = {row["bin"]: row["n"] for row in rows}
+    most = max(counts.values(), default=1)
+    bars = "".join(BLOCKS[-(-counts.get(place, 0) * 8 // most)] for place in range(20))
+    unscored = tables.query(f"SELECT count(*) AS n FROM {score} WHERE value_effective IS NULL")[0]["n"]  # noqa: S608
+    without = f"; {unscored} without a score" if unscored else ""
+    return dg.MetadataValue.md(f"`{low} {bars} {high}` ({sum(counts.values())} customers{without})")
+
+
+def _reasons(tables: Tables) -> dg.MetadataValue:
+    return _rows(
+        tables.query(
+            "SELECT connection, stream, reason, count(*) AS rows FROM (SELECT connection, stream, "
+            "unnest(string_split(reasons, '; ')) AS reason FROM quarantine) GROUP BY ALL ORDER BY rows DESC, 1, 2, 3 LIMIT 30"
+        )
+    )
+
+
+def _front_row(tables: Tables) -> dg.MetadataValue:
+    return _rows(
+        tables.query(
+            "SELECT key_account_rank AS rank, customer_id, country, key_account_tier AS tier, round(key_account_score, 2) AS key_account, "
+            "round(retention_score, 1) AS retention, round(satisfaction_score, 1) AS satisfaction FROM customer_360 "
+            "WHERE key_account_rank IS NOT NULL ORDER BY key_account_rank LIMIT 10"
+        )
+    )
+
+
+def _rows(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
+    names = list(rows[0]) if rows else ["nothing"]
+    records = [dg.TableRecord({name: "" if row[name] is None else str(row[name]) for name in names}) for row in rows]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in names]))
