@@ -22,6 +22,7 @@ from orchestration.project import Project
 from orchestration.storage import engine
 from orchestration.storage.lease import lease
 from schemas.find import model
+from schemas.mapping import paths
 from transforms.check import check, check_result
 from transforms.conform import conform, latest
 from transforms.criteria import CriterionError, configured
@@ -102,7 +103,7 @@ class _Build:
     def conformed(self) -> Iterator[TableResult]:
         """Make the tables that unite the streams of all connections, and the quarantine."""
         listed = quotes(self.config.rates)
-        rates = fx_rates(ibis.memtable(listed), max_rate_age_days=self.config.max_rate_age_days)
+        rates = fx_rates(engine.table(self.con, listed), max_rate_age_days=self.config.max_rate_age_days)
         yield self.keep("fx_rates", rates.filter(rates.rate_on <= self.as_of, rates.rate_on >= date(self.as_of.year - 6, 1, 1)))
         aside: list[ir.Table] = []
         for table in CONFORMED:
@@ -120,7 +121,7 @@ class _Build:
         """Make customers and their scores."""
         t, as_of, config = self.tables, self.as_of, self.config
         judged = [{name: row[name] for name in JUDGED.names} for row in self.project.ledger.judgements()]
-        judgements = ibis.memtable(judged, schema=JUDGED) if judged else ibis.memtable(JUDGED.to_pyarrow().empty_table())
+        judgements = engine.table(self.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
         yield self.keep(
             "crosswalk",
             crosswalk(t["accounts"], judgements, self._previous("crosswalk"), as_of=as_of, links=config.links, max_cluster=config.max_cluster),
@@ -144,7 +145,7 @@ class _Build:
         fit = retention_for(ledger, statistics, as_of, self.config.retention)
         yield self.keep(
             "retention",
-            retention(t["customers"], statistics, ibis.memtable(fit.lookup), as_of=as_of, horizon=fit.horizon, version=fit.version),
+            retention(t["customers"], statistics, engine.table(self.con, fit.lookup), as_of=as_of, horizon=fit.horizon, version=fit.version),
             notes=fit.notes,
         )
         wanted = self.config.satisfaction
@@ -174,7 +175,7 @@ class _Build:
         )
         yield self.keep(
             "key_account_criteria",
-            key_account_criteria(values, as_of=as_of, criteria=criteria, missing=wanted.missing, overrides=wanted.overrides),
+            key_account_criteria(self._cached(values), as_of=as_of, criteria=criteria, missing=wanted.missing, overrides=wanted.overrides),
         )
         previous = self._previous("key_accounts")
         last = previous.agg(last=previous.as_of.max()).to_pyarrow().to_pylist()[0]["last"]
@@ -217,9 +218,16 @@ class _Build:
 
     def _checked(self, table: str, connection: str, stream: Stream) -> tuple[ir.Table, ir.Table, dict[str, Any]]:
         """Split a stream's rows; too many broken ones, and the stream keeps the rows of the last build."""
-        raw = self.project.lake.read(self.con, f"raw/{connection}/{stream.name}", schema=raw_schema(stream))
+        asset = f"raw/{connection}/{stream.name}"
+        raw = self.project.lake.read(self.con, asset, schema=raw_schema(stream))
         typed = conform(
-            latest(raw), connection=connection, stream=stream.name, table=table, fields=stream.fields, nulls=stream.nulls
+            latest(raw),
+            connection=connection,
+            stream=stream.name,
+            table=table,
+            fields=stream.fields,
+            nulls=stream.nulls,
+            sparse=set(paths(stream.fields)) - self.project.lake.columns(asset),
         )
         if table in MONEY:
             typed = self._converted(table, typed)
@@ -250,13 +258,13 @@ class _Build:
         return "order" if _count(orders.filter(orders.status == "confirmed")) else "invoice"
 
     def _cached(self, table: ir.Table) -> ir.Table:
-        return self.con.create_table(f"kept_{uuid4().hex[:12]}", table, temp=True)
+        return engine.keep(self.con, table)
 
     def _previous(self, table: str) -> ir.Table:
         return self.project.lake.read(self.con, table, schema=_arrow(table))
 
     def _empty(self, table: str) -> ir.Table:
-        return ibis.memtable(_arrow(table).empty_table())
+        return engine.table(self.con, _arrow(table).empty_table())
 
 
 def _count(table: ir.Table) -> int:

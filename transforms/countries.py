@@ -101,6 +101,7 @@ def _named() -> list[tuple[str, str]]:
 
 
 _CODES = _lookup_text([(entry[:3].lower(), entry[3:]) for entry in _ISO3.split()] + _named())
+_NOT_ISO = ("UK", "EL")
 _CALLING_CODES = _lookup_text([(entry[:2], entry[2:]) for entry in _CALLING.split()])
 
 
@@ -114,9 +115,9 @@ def _look_up(table: str, key: ir.StringValue) -> ir.StringValue:
 
 def iso2(country: ir.StringValue) -> ir.StringValue:
     """Translate a name or a code to alpha-2; what is unknown stays as it is, for the rules to refuse."""
-    found = _look_up(_CODES, plain(country))
     code = country.upper()
-    return ibis.coalesce(found, (country.length() == 2).ifelse(code, country))
+    is_code = (country.length() == 2) & code.notin(_NOT_ISO)
+    return is_code.ifelse(code, ibis.coalesce(_look_up(_CODES, plain(country)), country))
 
 
 def calling_code(country: ir.StringValue) -> ir.StringValue:

@@ -15,6 +15,7 @@ import ibis
 import ibis.expr.types as ir
 
 from transforms.normalise import company, phone, postcode, tax_country, tax_number
+from transforms.once import once
 
 RULES = ("link", "redirect", "tax_id", "judgement", "phone", "name_postcode")
 # Links, merges and judgements are statements; the others as measured on 1M x 1M accounts (facts/engine.md).
@@ -104,31 +105,32 @@ def _links(named: ir.Table, links: Mapping[str, str]) -> ir.Table:
 
 def _shared(named: ir.Table) -> ir.Table:
     """Take what accounts share, parted by country and, but for tax numbers, by tax number."""
-    proofs = named.select(
-        "node",
-        "connection",
-        "country",
+    keys = once(
+        named.select("node", "connection", "country", "tax_id", "phone", "name", "postal_code"),
         tax=tax_number(named.tax_id),
         tax_country=tax_country(named.tax_id, named.country),
         phone=phone(named.phone, named.country),
-        name_postcode=company(named.name).concat("|", postcode(named.postal_code)),
+        name=company(named.name),
+        postal_code=postcode(named.postal_code),
     )
-    no_tax = ibis.null("string")
-    each = [
-        {"rank": _rank("tax_id"), "value": proofs.tax, "country": proofs.tax_country, "tax": no_tax},
-        {"rank": _rank("phone"), "value": proofs.phone, "country": proofs.country, "tax": proofs.tax},
-        {
-            "rank": _rank("name_postcode"),
-            "value": proofs.name_postcode,
-            "country": proofs.country,
-            "tax": proofs.tax,
-        },
+    address = ((keys.name != "") & (keys.postal_code != "")).ifelse(
+        keys.name.concat("|", keys.postal_code), ""
+    )
+    values = {"tax_id": keys.tax, "phone": keys.phone, "name_postcode": address}
+    proofs = [
+        ibis.struct(
+            {
+                "rank": _rank(rule),
+                "value": value,
+                "country": keys.tax_country if rule == "tax_id" else keys.country,
+                "tax": ibis.null("string") if rule == "tax_id" else keys.tax.nullif(""),
+            }
+        )
+        for rule, value in values.items()
     ]
-    held = proofs.select(
-        "node", "connection", proof=ibis.array([ibis.struct(proof) for proof in each]).unnest()
-    )
-    parts = {name: held.proof[name] for name in each[0]}
-    valued = held.select("node", "connection", **parts).filter(lambda row: row.value.notnull())
+    held = keys.select("node", "connection", proof=ibis.array(proofs).unnest())
+    parts = {name: held.proof[name] for name in ("rank", "value", "country", "tax")}
+    valued = held.select("node", "connection", **parts).filter(lambda row: row.value != "")
     return _not_too_wide(_parted(_parted(valued, "country"), "tax")).select("node", "rank", "value")
 
 

@@ -11,6 +11,7 @@ from transforms.clusters import clusters
 from transforms.evidence import RULES, SCORES, groups, node, nodes
 from transforms.first import first
 from transforms.normalise import company, company_domain, domain
+from transforms.once import once
 
 # Measured precision of two accounts that share nothing else (facts/engine.md).
 SUGGESTIONS = {"domain": 0.92, "name_country": 0.28}
@@ -59,12 +60,7 @@ def match_suggestions(
     more than `MOST_CUSTOMERS` customers share suggest nothing, nor do two customers of whom accounts were
     judged different.
     """
-    owned = accounts.join(
-        crosswalk.select("customer_id", "connection", "account_id"), ["connection", "account_id"]
-    )
-    site = ibis.coalesce(company_domain(owned.domain), company_domain(domain(owned.email)))
-    named = company(owned.name).concat("|", owned.country)
-    pairs = _pairs(owned, site, "domain").union(_pairs(owned, named, "name_country"))
+    pairs = _pairs(_suggesting(accounts, crosswalk))
     if judgements is not None:
         pairs = pairs.anti_join(_judged_apart(crosswalk, judgements), ["one", "other"])
     order = [ibis.desc(pairs.score), pairs.left_node, pairs.right_node]
@@ -121,36 +117,41 @@ def _gone(previous: ir.Table, known: ir.Table, claims: ir.Table, named: ir.Table
     ).select("customer_id", "connection", "account_id", "rule", "score", "since", "is_oversized")
 
 
-def _pairs(owned: ir.Table, value: ir.StringValue, rule: str) -> ir.Table:
-    """Pair the customers that share a value, each by its first account."""
-    valued = owned.select("customer_id", node=node(owned.connection, owned.account_id), value=value).filter(
-        lambda row: row.value.notnull()
+def _suggesting(accounts: ir.Table, crosswalk: ir.Table) -> ir.Table:
+    """List what may suggest: (customer_id, connection, account_id, node, rule, value), once a customer."""
+    owners = crosswalk.select("customer_id", "connection", "account_id")
+    owned = accounts.join(owners, ["connection", "account_id"])
+    keys = once(
+        owned.select("customer_id", "connection", "account_id", "country"),
+        node=node(owned.connection, owned.account_id),
+        site=company_domain(owned.domain),
+        mail=company_domain(domain(owned.email)),
+        name=company(owned.name),
     )
-    shared = valued.group_by("value", "customer_id").agg(node=valued.node.min())
-    counted = shared.mutate(_customers=shared.count().over(group_by="value"))
-    few = counted.filter(counted._customers.between(2, MOST_CUSTOMERS)).drop("_customers")
-    sides = owned.select("connection", "account_id", _node=node(owned.connection, owned.account_id))
-    full = few.join(sides, [("node", "_node")])
-    left = full.select(
-        "value",
-        left="customer_id",
-        left_node="node",
-        left_connection="connection",
-        left_account_id="account_id",
-    )
-    right = full.select(
-        right_value="value",
-        right="customer_id",
-        right_node="node",
-        right_connection="connection",
-        right_account_id="account_id",
-    )
-    paired = left.join(right, [("value", "right_value")]).filter(lambda row: row.left_node < row.right_node)
-    return paired.drop("value", "right_value").mutate(
-        one=ibis.least(paired.left, paired.right),
-        other=ibis.greatest(paired.left, paired.right),
-        rule=ibis.literal(rule),
-        score=ibis.literal(SUGGESTIONS[rule]),
+    site = ibis.coalesce(keys.site.nullif(""), keys.mail)
+    named = (keys.name != "").ifelse(keys.name.concat("|", keys.country), "")
+    values = [
+        ibis.struct({"rule": rule, "value": value})
+        for rule, value in zip(SUGGESTIONS, (site, named), strict=True)
+    ]
+    held = keys.select("customer_id", "connection", "account_id", "node", proof=ibis.array(values).unnest())
+    each = held.mutate(rule=held.proof["rule"], value=held.proof["value"]).drop("proof")
+    single = first(each.filter(each.value != ""), ["rule", "value", "customer_id"], [each.node])
+    counted = single.mutate(_customers=single.count().over(group_by=["rule", "value"]))
+    return counted.filter(counted._customers.between(2, MOST_CUSTOMERS)).drop("_customers")
+
+
+def _pairs(suggesting: ir.Table) -> ir.Table:
+    """Pair the customers that share a value."""
+    sides = ("customer_id", "connection", "account_id", "node")
+    left = suggesting.select("rule", "value", **{f"left_{name}": name for name in sides})
+    right = suggesting.select("rule", "value", **{f"right_{name}": name for name in sides})
+    met = left.join(right, ["rule", "value"]).filter(lambda row: row.left_node < row.right_node)
+    scored = [(met.rule == rule, score) for rule, score in SUGGESTIONS.items()]
+    return met.mutate(
+        one=ibis.least(met.left_customer_id, met.right_customer_id),
+        other=ibis.greatest(met.left_customer_id, met.right_customer_id),
+        score=ibis.cases(*scored, else_=0.0).cast("float64"),
     )
 
 

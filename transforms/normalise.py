@@ -1,7 +1,8 @@
-"""Names, numbers and addresses made comparable between systems; null where a value proves nothing.
+"""Names, numbers and addresses made comparable between systems; empty text where a value proves nothing.
 
-Each function takes text as a system holds it and gives a key: two accounts with the same key
-hold the same thing. Placeholders ("n/a", "0000000") give null, so that they never join.
+Each function takes text as a system holds it and gives a key: two accounts with the same key hold the
+same thing. Placeholders ("n/a", "0000000") give empty text, so that they never join. Each is one chain of
+replacements without a branch, because engines compute an expression anew in each branch.
 """
 
 import ibis
@@ -11,11 +12,10 @@ from transforms.countries import calling_code
 from transforms.words import plain
 
 _PLACEHOLDERS = (
-    "|-|n/a|na|n a|none|null|nil|nan|unknown|unbekannt|test|tbd|tba|todo|xxx|xx|"
+    "-|n/a|na|n a|none|null|nil|nan|unknown|unbekannt|test|tbd|tba|todo|xxx|xx|"
     "x|company|new company|private|privat|no website|not available|not applicable|dummy|"
     "sample|demo"
 )
-PLACEHOLDERS = tuple(_PLACEHOLDERS.split("|"))
 FREE_MAIL = (
     "gmail.com googlemail.com yahoo.com yahoo.co.uk yahoo.fr yahoo.de ymail.com rocketmail.com "
     "hotmail.com hotmail.co.uk hotmail.fr hotmail.de hotmail.it outlook.com outlook.de outlook.fr "
@@ -42,52 +42,41 @@ _LEGAL_FORMS = (
 )
 _LEGAL_ENDING = rf"(?: (?:{'|'.join(_LEGAL_FORMS.split())}|z oo?|z o o|a s|s a|b v|k k))+$"
 _VAT_PREFIXES = "AT|BE|BG|CHE|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI"
-_COUNTED = tuple(run[:end] for run in ("1234567890", "0123456789", "9876543210") for end in range(4, 11))
-
-
-def _proven(key: ir.StringValue, shortest: int) -> ir.StringValue:
-    """Drop keys that are too short, all one character, or counted up as placeholders are."""
-    varied = key.replace(key.right(1), "").length() > 0
-    return ((key.length() >= shortest) & varied).ifelse(key, ibis.null("string"))
+_COUNTED = "|".join(run[:end] for run in ("1234567890", "0123456789", "9876543210") for end in range(4, 11))
+_SAME = "|".join(f"{digit}+" for digit in "0123456789X")
 
 
 def company(name: ir.StringValue) -> ir.StringValue:
-    """Compare without legal form, accents, umlaut spelling and punctuation."""
-    words = plain(name.replace("&", " and ")).re_replace(r"^the ", "")
-    bare = words.re_replace(_LEGAL_ENDING, "")
-    spelled = bare.replace("ae", "a").replace("oe", "o").replace("ue", "u")
-    kept = plain(name).isin(PLACEHOLDERS).ifelse(ibis.null("string"), spelled)
-    return (kept.length() >= 2).ifelse(kept, ibis.null("string"))
+    """Compare companies without legal form, accents, umlaut spelling and punctuation."""
+    words = plain(name.replace("&", " and ")).re_replace(r"^the ", "").re_replace(_LEGAL_ENDING, "")
+    spelled = words.replace("ae", "a").replace("oe", "o").replace("ue", "u")
+    return spelled.re_replace(rf"^(?:.|new|{_PLACEHOLDERS})$", "")
 
 
 def postcode(code: ir.StringValue) -> ir.StringValue:
     """Compare postal codes without blanks, country prefix ("D-10115") and ZIP+4."""
-    upper = code.upper().strip().re_replace(r"^[A-Z]{1,2}-", "").re_replace(r"-\d{4}$", "")
-    return _proven(upper.re_replace(r"[^A-Z0-9]+", ""), 3)
+    bare = code.upper().strip().re_replace(r"^[A-Z]{1,2}-|-\d{4}$", "")
+    return bare.re_replace(r"[^A-Z0-9]+", "").re_replace(rf"^(?:.{{0,2}}|{_SAME})$", "")
 
 
 def phone(number: ir.StringValue, country: ir.StringValue) -> ir.StringValue:
-    """Write a phone number as digits with its country's calling code; null where that is not known."""
-    bare = number.lower().re_replace(r"(ext|x|#|;|durchwahl).*$", "").replace("(0)", "").strip()
-    digits = bare.re_replace(r"[^0-9]+", "")
-    full = ibis.cases(
-        (bare.startswith("+"), digits),
-        (digits.startswith("00"), digits.substr(2)),
-        (country.isin(["US", "CA"]) & digits.startswith("1"), digits),
-        (country == "IT", ibis.literal("39").concat(digits)),
-        else_=calling_code(country).concat(digits.re_replace(r"^0", "")),
-    )
-    real = _proven(digits, 6).notnull() & digits.notin(_COUNTED)
-    return real.ifelse(full.re_extract(r"^\d{8,15}$", 0).nullif(""), ibis.null("string"))
+    """Write a phone number as digits with its country's calling code; empty where that is not known."""
+    typed = number.lower().replace("(0)", "").re_replace(r"(?:ext|x|#|;|durchwahl).*$", "")
+    dialled = typed.re_replace(r"[^0-9+]+", "").re_replace(r"^00", "+")
+    real = dialled.re_replace(rf"^\+?(?:.{{0,5}}|{_SAME}|{_COUNTED})$", "")
+    called = ibis.coalesce(calling_code(country), "?").concat("|", real)
+    abroad = called.re_replace(r"^.*\|\+", "")
+    # Italy keeps the leading 0, North America may lead with its own 1.
+    joined = abroad.re_replace(r"^39\|", "39").re_replace(r"^1\|1?", "1").re_replace(r"\|0?", "")
+    return joined.re_extract(r"^\d{8,15}$", 0)
 
 
 def tax_number(tax_id: ir.StringValue) -> ir.StringValue:
     """Write a tax number without blanks, dots, country prefix and VAT suffix; at least five digits."""
-    letters = tax_id.upper().re_replace(r"[^A-Z0-9]+", "")
-    bare = letters.re_replace(r"(MWST|TVA|IVA|MVA|VAT)$", "")
-    core = bare.re_replace(rf"^(?:{_VAT_PREFIXES})([A-Z0-9]*\d[A-Z0-9]*)$", r"\1")
-    real = _proven(core.re_replace(r"[^0-9]+", ""), 5).notnull() & letters.notin(_COUNTED)
-    return real.ifelse(core, ibis.null("string"))
+    letters = tax_id.upper().re_replace(r"[^A-Z0-9]+", "").re_replace(rf"^(?:{_COUNTED})$", "")
+    bare = letters.re_replace(r"(?:MWST|TVA|IVA|MVA|VAT)$", "")
+    core = bare.re_extract(rf"^(?:{_VAT_PREFIXES})?([A-Z0-9]*\d[A-Z0-9]*)$", 1)
+    return core.re_replace(rf"^(?:[A-Z]*(?:{_SAME})[A-Z]*|(?:[A-Z]*\d){{0,4}}[A-Z]*)$", "")
 
 
 def tax_country(tax_id: ir.StringValue, country: ir.StringValue) -> ir.StringValue:
@@ -100,15 +89,11 @@ def tax_country(tax_id: ir.StringValue, country: ir.StringValue) -> ir.StringVal
 
 def domain(site: ir.StringValue) -> ir.StringValue:
     """Take the domain from a web or e-mail address; what holds none is left for the rules to refuse."""
-    lower = site.lower().strip()
-    found = lower.re_extract(
-        r"^(?:[a-z][a-z0-9+.-]*:(?://)?)?(?:[^/?#]*@)?(?:www\d?\.)?([^/?#:\s<>,;]+?)\.*(?::\d+)?(?:[/?#\s<>,;].*)?$",
-        1,
-    )
-    named = (found == "").ifelse(lower, found)
-    return lower.isin(PLACEHOLDERS).ifelse(ibis.null("string"), named)
+    host = site.lower().strip().re_replace(rf"^(?:{_PLACEHOLDERS})$", "")
+    named = host.re_replace(r"^(?:[a-z][a-z0-9+.-]*://|mailto:)?(?:[^/?#]*@)?(?:www\d?\.)?", "")
+    return named.re_replace(r"\.*(?:[/?#:\s<>,;].*)?$", "")
 
 
 def company_domain(name: ir.StringValue) -> ir.StringValue:
     """Keep a domain that can stand for one company: no mail provider, no social network, no site builder."""
-    return name.isin(_SHARED_DOMAINS).ifelse(ibis.null("string"), name)
+    return name.isin(_SHARED_DOMAINS).ifelse("", name)

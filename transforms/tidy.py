@@ -7,6 +7,7 @@ import ibis.expr.types as ir
 
 from transforms.countries import iso2
 from transforms.normalise import domain
+from transforms.once import once
 
 _INVOICE_AMOUNTS = ("net_amount", "total_amount", "open_amount", "cost_amount")
 
@@ -21,11 +22,11 @@ def tidy(table: ir.Table, name: str) -> ir.Table:
 def _accounts(table: ir.Table) -> ir.Table:
     """Take domains from addresses and countries from names; active unless the source denies it."""
     merged = table.merged_ids.re_replace(r'[\[\]"\s]+', "").replace(",", ";").re_replace(r"^;+|;+$", "")
-    return table.mutate(
-        domain=domain(table.domain),
-        country=iso2(table.country),
-        merged_ids=merged.nullif(""),
-        is_active=ibis.coalesce(table.is_active, True),
+    clean = once(table, domain=domain(table.domain), country=iso2(table.country), merged_ids=merged)
+    return clean.select(table.columns).mutate(
+        domain=clean.domain.nullif(""),
+        merged_ids=clean.merged_ids.nullif(""),
+        is_active=ibis.coalesce(clean.is_active, True),
     )
 
 

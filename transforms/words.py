@@ -26,6 +26,9 @@ _BARE = "".join(letter * len(accented) for letter, accented in _ACCENTS.items())
 
 def plain(text: ir.StringValue) -> ir.StringValue:
     """Keep letters and digits only, in lower case without accents, words parted by one blank."""
-    bare = text.lower().translate(_ACCENTED, _BARE).replace("ß", "ss").replace("æ", "ae").replace("œ", "oe")
-    joined = bare.re_replace("[.'\u2019\\p{M}]+", "")
+    lower = text.lower()
+    bare = lower.translate(_ACCENTED, _BARE).replace("ß", "ss").replace("æ", "ae").replace("œ", "oe")
+    # Most text is plain already, and translating is the dearest step.
+    letters = lower.re_search(r"[^\x00-\x7f]").ifelse(bare, lower)
+    joined = letters.re_replace("[.'\u2019\\p{M}]+", "")
     return joined.re_replace(r"[^\p{L}\p{N}]+", " ").strip()

@@ -38,7 +38,19 @@ def read(engine: Backend, paths: Sequence[str], schema: pa.Schema | None = None)
     """Read Parquet files as one table, by column name; without files an empty table of the schema."""
     if paths:
         return engine.read_parquet(list(paths), union_by_name=True)
-    return ibis.memtable((schema or pa.schema([("nothing", pa.string())])).empty_table())
+    return table(engine, (schema or pa.schema([("nothing", pa.string())])).empty_table())
+
+
+def table(engine: Backend, rows: pa.Table) -> ir.Table:
+    """Put rows into the engine."""
+    return engine.create_table(f"given_{uuid4().hex[:12]}", rows, temp=True)
+
+
+def keep(engine: Backend, table: ir.Table) -> ir.Table:
+    """Work a table out once and keep it in the engine."""
+    name = f"kept_{uuid4().hex[:12]}"
+    engine.raw_sql(f"CREATE TEMP TABLE {name} AS {_sql(engine, table)}")
+    return engine.table(name, database="temp.main")
 
 
 def write(engine: Backend, table: ir.Table, path: str) -> int:
@@ -46,14 +58,18 @@ def write(engine: Backend, table: ir.Table, path: str) -> int:
 
     The types are spelt out because DuckDB keeps a literal like 0.92 as a DECIMAL where Ibis means a DOUBLE.
     """
-    view = f"written_{uuid4().hex[:12]}"
-    engine.create_view(view, table)
     columns = (f'CAST("{name}" AS {DuckDBType.to_string(kind)}) AS "{name}"' for name, kind in table.schema().items())
+    target = path.replace("'", "''")
     engine.raw_sql("SET preserve_insertion_order = true")
     try:
-        target = path.replace("'", "''")
-        engine.raw_sql(f"COPY (SELECT {', '.join(columns)} FROM {view}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+        sql = f"SELECT {', '.join(columns)} FROM ({_sql(engine, table)})"  # noqa: S608 - names are those of our models
+        engine.raw_sql(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
     finally:
         engine.raw_sql("SET preserve_insertion_order = false")
-        engine.drop_view(view)
     return int(pq.read_metadata(path).num_rows)
+
+
+def _sql(engine: Backend, table: ir.Table) -> str:
+    """Compile a table; rows that it brings along in memory go into the engine first, as Ibis does by itself elsewhere."""
+    engine._run_pre_execute_hooks(table)
+    return str(engine.compile(table))

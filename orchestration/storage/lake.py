@@ -58,6 +58,14 @@ class Lake:
             self._prove(file)
         return engine.read(con, [self.full(file.path) for file in files], schema)
 
+    def columns(self, asset: str) -> set[str]:
+        """Name the columns that every file of an asset has; none when there is no file."""
+        found = []
+        for file in self.ledger.files(asset):
+            with self.files.open(self.full(file.path), "rb") as opened:
+                found.append(set(pq.read_schema(opened).names))
+        return set.intersection(*found) if found else set()
+
     def full(self, path: str) -> str:
         """Give the place of a file that the manifest names."""
         return f"{self.root}/{path}"

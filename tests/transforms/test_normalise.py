@@ -1,4 +1,4 @@
-"""Keys that make names, numbers and addresses comparable; null where a value proves nothing."""
+"""Keys that make names, numbers and addresses comparable; empty where a value proves nothing."""
 
 import pyarrow as pa
 import pytest
@@ -34,16 +34,16 @@ CASES = {
         "Foo Sp. z o.o.": "foo",
         "Acme Holding AG": "acme holding",
         "AG": "ag",
-        "n/a": None,
-        "Test": None,
-        "-": None,
+        "n/a": "",
+        "Test": "",
+        "-": "",
     },
     normalise.postcode: {
         "D-10115": "10115",
         "SW1A 1AA": "SW1A1AA",
         "12345-6789": "12345",
-        "00000": None,
-        "-": None,
+        "00000": "",
+        "-": "",
     },
     normalise.tax_number: {
         "DE 136695976": "136695976",
@@ -52,9 +52,9 @@ CASES = {
         "ESB12345674": "B12345674",
         "NL 123456789B01": "123456789B01",
         "IE1234567WA": "1234567WA",
-        "000000000": None,
-        "123456789": None,
-        "none": None,
+        "000000000": "",
+        "123456789": "",
+        "none": "",
     },
     normalise.domain: {
         "https://www.Acme.com/de?x=1": "acme.com",
@@ -64,10 +64,11 @@ CASES = {
         "https://medium.com/@acme": "medium.com",
         "www.acme.com.": "acme.com",
         "acme.com, acme.de": "acme.com",
-        "n/a": None,
-        "http://": "http://",
+        "n/a": "",
+        "http://": "",
+        "acme.com:8080": "acme.com",
     },
-    normalise.company_domain: {"acme.com": "acme.com", "gmail.com": None, "gmx.de": None},
+    normalise.company_domain: {"acme.com": "acme.com", "gmail.com": "", "gmx.de": ""},
 }
 PAIRED = {
     normalise.phone: {
@@ -78,10 +79,10 @@ PAIRED = {
         ("(555) 010-9988", "US"): "15550109988",
         ("1-555-010-9988", "US"): "15550109988",
         ("06 1234987", "IT"): "39061234987",
-        ("030 2244667", None): None,
-        ("0000000", "DE"): None,
-        ("1234567", "DE"): None,
-        ("n/a", "DE"): None,
+        ("030 2244667", None): "",
+        ("0000000", "DE"): "",
+        ("1234567", "DE"): "",
+        ("n/a", "DE"): "",
     },
     normalise.tax_country: {
         ("DE136695976", "FR"): "DE",

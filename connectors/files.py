@@ -1,0 +1,165 @@
+"""Folders of CSV, JSON Lines and Parquet: what an export, a bookkeeper or a script leaves behind.
+
+A stream is read whole when any of its files changed; rows that differ from what is held are landed, rows that are
+missing are deleted.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field
+
+from connectors.kit.base import Check, Checkpoint, Connector, ConnectorSettings, Page, Slice, SourceField, Stream
+from connectors.kit.errors import ReplyError, SettingsError, choices
+from connectors.kit.records import raw_table
+from connectors.rest import mapped
+
+BATCH = 20_000
+FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+
+
+class FileStream(BaseModel):
+    """Describe one stream: which files, how they are written, which columns feed which fields.
+
+    `delimiter` is a character, or "whitespace" for columns set apart by any number of blanks. `names` heads files that
+    have no head. `dates` maps a column to the format its dates are written in, to be read as ISO dates.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    path: str = Field(description="File or pattern below the root: invoices/*.csv")
+    format: Literal["csv", "jsonl", "parquet"] | None = None
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    names: list[str] | None = None
+    dates: dict[str, str] = Field(default_factory=dict)
+    primary_key: str | list[str] | None = Field(None, description="Column, or columns; the row's number when not given")
+    table: str | None = None
+    fields: dict[str, Any] = Field(default_factory=dict)
+    nulls: list[str] = [""]
+    ignores: list[str] = Field(default_factory=list)
+
+    def declared(self, name: str) -> Stream:
+        """Declare it as every connector does."""
+        fields = {field: mapped(given) for field, given in self.fields.items()}
+        return Stream(name, "_row", fields, table=self.table, object=self.path, deletes="sweep", nulls=tuple(self.nulls), ignores=tuple(self.ignores))
+
+
+class Files(Connector):
+    """Read files below a folder."""
+
+    class Settings(ConnectorSettings):
+        """Name the folder and what lies in it."""
+
+        root: Path
+        streams: dict[str, FileStream]
+
+    settings: Settings
+
+    @classmethod
+    def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
+        listed = settings.get("streams") or {}
+        return tuple(FileStream.model_validate(given).declared(name) for name, given in listed.items())
+
+    def __init__(self, name: str, settings: ConnectorSettings) -> None:
+        super().__init__(name, settings)
+        self.streams = tuple(stream.declared(one) for one, stream in self.settings.streams.items())
+
+    def check(self) -> Check:
+        root = self.settings.root
+        if not root.is_dir():
+            raise SettingsError(f"connection {self.name!r}: settings.root: no folder {root}")
+        for stream in self.settings.streams.values():
+            self._files(stream)
+        return Check(str(root), self.now())
+
+    def discover(self) -> Mapping[str, Sequence[SourceField]]:
+        found = {}
+        for name, stream in self.settings.streams.items():
+            first = next((row for _, row in self._rows(stream)), {})
+            found[name] = [SourceField(column, "text") for column in first]
+        return found
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
+        """Read all files in order, batch after batch; a checkpoint says how many rows have landed."""
+        described, done = self.settings.streams[stream.name], int((checkpoint or {}).get("rows", 0))
+        batch: list[bytes] = []
+        count = 0
+        for count, (key, row) in enumerate(self._rows(described), start=1):
+            if count > done:
+                batch.append(msgspec.json.encode({"_row": key, **row}))
+            if len(batch) == BATCH:
+                yield Page(raw_table(batch, stream, self.now()), {"rows": count})
+                batch = []
+        yield Page(raw_table(batch, stream, self.now()), None, count)
+
+    def _rows(self, stream: FileStream) -> Iterator[tuple[str | None, dict[str, Any]]]:
+        for path in self._files(stream):
+            for number, row in enumerate(_read(path, stream), start=1):
+                for column, form in stream.dates.items():
+                    row[column] = _iso(row.get(column), form)
+                yield _key(row, stream.primary_key, f"{path.name}:{number}"), row
+
+    def _files(self, stream: FileStream) -> list[Path]:
+        root = self.settings.root.resolve()
+        found = sorted(path for path in root.glob(stream.path) if path.is_file() and path.resolve().is_relative_to(root))
+        if not found:
+            there = [str(path.relative_to(root)) for path in sorted(root.rglob("*"))[:50] if path.is_file()]
+            raise SettingsError(f"connection {self.name!r}: no file fits {stream.path!r} below {root}; {choices(stream.path, there)}")
+        return found
+
+
+def _read(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
+    kind = stream.format or FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise SettingsError(f"{path.name}: what format is it? set format: csv, jsonl or parquet")
+    return {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](path, stream)
+
+
+def _csv(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
+    with path.open(encoding=stream.encoding, newline="") as opened:
+        if stream.delimiter == "whitespace":
+            lines: Iterator[list[str]] = (line.split() for line in opened if line.strip())
+        else:
+            lines = csv.reader(opened, delimiter=stream.delimiter)
+        names = stream.names or next(lines, [])
+        for cells in lines:
+            yield dict(zip(names, cells, strict=False))
+
+
+def _jsonl(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
+    with path.open(encoding=stream.encoding) as opened:
+        for number, line in enumerate(opened, start=1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    raise ReplyError(f"{path.name}, line {number}: not JSON") from None
+
+
+def _parquet(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
+    for batch in pq.ParquetFile(path).iter_batches(BATCH):
+        yield from batch.to_pylist()
+
+
+def _key(row: Mapping[str, Any], key: str | list[str] | None, place: str) -> str | None:
+    if key is None:
+        return place
+    parts = [row.get(column) for column in ([key] if isinstance(key, str) else key)]
+    return None if any(part in (None, "") for part in parts) else "|".join(str(part) for part in parts)
+
+
+def _iso(text: Any, form: str) -> Any:
+    """Rewrite a date as ISO; what cannot be read stays, for the rules to refuse."""
+    try:
+        return datetime.strptime(str(text), form).date().isoformat()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        return text

@@ -1,0 +1,158 @@
+"""How systems hand out pages: five shapes, each saying how to ask for the next page and when there is none."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from connectors.kit.errors import ReplyError
+from connectors.kit.reply import Reply
+
+Place = dict[str, Any]
+
+
+class Paging(BaseModel, ABC):
+    """Ask for a page by its place, and tell the place of the next one; None is the end."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    size: int = 100
+
+    @abstractmethod
+    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        """Give parameters, headers and, where the next page is a link, the whole address."""
+
+    @abstractmethod
+    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+        """Tell the place of the next page."""
+
+    def total(self, reply: Reply) -> int | None:
+        """Tell the source's own count, where this shape has one."""
+        return None
+
+
+class NoPaging(Paging):
+    """Expect everything in one answer."""
+
+    kind: Literal["none"] = "none"
+
+    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        return [], {}, None
+
+    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+        return None
+
+
+class CursorInBody(Paging):
+    """Find a token in the answer and send it back."""
+
+    kind: Literal["cursor"]
+    path: str = Field(description="Where the token lies in the answer: paging.next.after")
+    param: str = Field(description="Parameter to send it in")
+    size_param: str | None = None
+
+    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        params = [(self.size_param, str(self.size))] if self.size_param else []
+        return params + ([(self.param, str(place["cursor"]))] if "cursor" in place else []), {}, None
+
+    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+        token = at(reply.json(), self.path)
+        if token in (None, "", False):
+            return None
+        return _moved(place, {"cursor": token})
+
+
+class NextLink(Paging):
+    """Follow a link: in the answer, or in the Link header."""
+
+    kind: Literal["link"]
+    path: str | None = Field(None, description="Where the link lies in the answer; the Link header when not given")
+    size_param: str | None = None
+
+    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        if "link" in place:
+            return [], {}, str(place["link"])
+        return ([(self.size_param, str(self.size))] if self.size_param else []), {}, None
+
+    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+        link = at(reply.json(), self.path) if self.path else _link_header(reply.headers.get("Link", ""))
+        return _moved(place, {"link": link}) if link else None
+
+
+class PageNumber(Paging):
+    """Count pages; a page that is not full is the last."""
+
+    kind: Literal["page"]
+    param: str = "page"
+    size_param: str | None = "per_page"
+    first: int = 1
+
+    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        params = [(self.param, str(place.get("page", self.first)))]
+        return params + ([(self.size_param, str(self.size))] if self.size_param else []), {}, None
+
+    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+        return {"page": place.get("page", self.first) + 1} if rows >= self.size else None
+
+
+class Offset(Paging):
+    """Count rows; a page that is not full is the last. Rows may be skipped when they move while being read."""
+
+    kind: Literal["offset"]
+    param: str = "offset"
+    size_param: str = "limit"
+
+    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        return [(self.param, str(place.get("offset", 0))), (self.size_param, str(self.size))], {}, None
+
+    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+        return {"offset": place.get("offset", 0) + rows} if rows >= self.size else None
+
+
+class Range(Paging):
+    """Ask by the header `Range: records=0-199`; `Content-Range: records 0-199/1234` answers with the count."""
+
+    kind: Literal["range"]
+    unit: str = "records"
+
+    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        start = place.get("offset", 0)
+        return [], {"Range": f"{self.unit}={start}-{start + self.size - 1}"}, None
+
+    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+        return {"offset": place.get("offset", 0) + rows} if rows >= self.size else None
+
+    def total(self, reply: Reply) -> int | None:
+        count = reply.headers.get("Content-Range", "").rpartition("/")[2]
+        return int(count) if count.isdigit() else None
+
+
+AnyPaging = Annotated[NoPaging | CursorInBody | NextLink | PageNumber | Offset | Range, Field(discriminator="kind")]
+
+
+def at(value: Any, path: str) -> Any:
+    """Look a dotted path up; None where there is nothing."""
+    for part in path.split("."):
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, Mapping):
+            value = value.get(part)
+        else:
+            return None
+    return value
+
+
+def _moved(place: Place, following: Place) -> Place:
+    if place == following:
+        raise ReplyError(f"paging makes no progress: the answer names the page it is on again, {following}")
+    return following
+
+
+def _link_header(value: str) -> str | None:
+    """Read rel="next" of a Link header (RFC 8288)."""
+    for part in value.split(","):
+        target, _, attributes = part.partition(";")
+        if 'rel="next"' in attributes.replace("'", '"') or "rel=next" in attributes:
+            return target.strip().strip("<>")
+    return None
+

@@ -1,0 +1,319 @@
+"""A REST API described wholly in YAML: for a system that has no connector of its own.
+
+```yaml
+connector: rest
+settings:
+  base_url: https://erp.example.com/api
+  auth: {kind: bearer, token: "{{ env.ERP_TOKEN }}"}
+  streams:
+    accounts:
+      path: customers
+      record_path: data
+      table: accounts
+      primary_key: id
+      paging: {kind: page, size: 200}
+      cursor: {path: updated_at, param: updated_since}
+      fields: {account_id: id, name: name, country: {path: country, values: {Germany: DE}}}
+```
+"""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from requests.auth import AuthBase
+
+from connectors.kit.auth import Basic, Bearer, HeaderToken
+from connectors.kit.base import Change, Check, Checkpoint, Held, Outcome, Page, Slice, SourceField, Stream
+from connectors.kit.budget import Limit
+from connectors.kit.connector import HttpConnector, HttpSettings
+from connectors.kit.errors import SettingsError, UnknownOutcome, choices
+from connectors.kit.paging import AnyPaging, NoPaging, at
+from connectors.kit.records import cut
+from connectors.kit.reply import Refused
+from schemas.mapping import Constant, Entry
+from schemas.mapping import Field as Mapped
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Strict(BaseModel):
+    """Refuse settings that are not known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoAuth(Strict):
+    """Send no secret."""
+
+    kind: Literal["none"] = "none"
+
+    def opened(self) -> AuthBase | None:
+        return None
+
+
+class BearerAuth(Strict):
+    """Send a bearer token."""
+
+    kind: Literal["bearer"]
+    token: SecretStr
+
+    def opened(self) -> AuthBase:
+        return Bearer(self.token)
+
+
+class BasicAuth(Strict):
+    """Send a user and a password."""
+
+    kind: Literal["basic"]
+    user: str
+    password: SecretStr
+
+    def opened(self) -> AuthBase:
+        return Basic(self.user, self.password)
+
+
+class HeaderAuth(Strict):
+    """Send a secret in a header of its own."""
+
+    kind: Literal["header"]
+    header: str
+    secret: SecretStr
+
+    def opened(self) -> AuthBase:
+        return HeaderToken(self.header, self.secret)
+
+
+class Cursor(Strict):
+    """Say which stamp moves when a record changes, and how to ask for what is newer.
+
+    `template` is the value to send, with `{since}` in it; `encode: base64url_json` packs it as Tryton wants its domains.
+    """
+
+    path: str
+    param: str
+    format: Literal["iso", "date", "epoch_s", "epoch_ms"] = "iso"
+    template: Any = "{since}"
+    encode: Literal["none", "json", "base64url_json"] = "none"
+    lag_minutes: float = 1
+    lookback_minutes: float = 10
+
+    def value(self, since: datetime) -> str:
+        """Write the value to send."""
+        written = _formatted(self.template, _since(since, self.format))
+        if self.encode == "none":
+            return str(written)
+        text = json.dumps(written, separators=(",", ":"))
+        return text if self.encode == "json" else urlsafe_b64encode(text.encode()).decode()
+
+
+class Write(Strict):
+    """Say how one record is changed, and read again: `{id}` stands for its key."""
+
+    path: str
+    method: Literal["PATCH", "PUT", "POST"] = "PATCH"
+    wrap: str | None = Field(None, description="Member of the body that holds the values; the body itself when not given")
+    record_path: str | None = Field(None, description="Where the record lies in the answer to reading it")
+
+
+class RestStream(Strict):
+    """Describe one stream."""
+
+    path: str
+    params: dict[str, str | list[str]] = Field(default_factory=dict)
+    record_path: str = ""
+    primary_key: str = "id"
+    table: str | None = None
+    paging: AnyPaging = NoPaging()
+    cursor: Cursor | None = None
+    fields: dict[str, Any] = Field(default_factory=dict)
+    nulls: list[str] = [""]
+    total_path: str | None = None
+    deleted: dict[str, list[str]] = Field(default_factory=dict, description="Path -> texts that mark a deleted record")
+    ignores: list[str] = Field(default_factory=list)
+    write: Write | None = None
+
+    def declared(self, name: str) -> Stream:
+        """Declare it as every connector does."""
+        cursor = self.cursor
+        unit: Any = {"epoch_s": "epoch_s", "epoch_ms": "epoch_ms"}.get(cursor.format, "text") if cursor else "text"
+        return Stream(
+            name,
+            primary_key=self.primary_key,
+            fields={field: mapped(given) for field, given in self.fields.items()},
+            table=self.table,
+            object=self.path,
+            cursor=cursor.path if cursor else None,
+            cursor_unit=unit,
+            deletes="flag" if self.deleted else "none" if cursor else "sweep",
+            deleted_values={path: tuple(words) for path, words in self.deleted.items()},
+            lag=timedelta(minutes=cursor.lag_minutes if cursor else 0),
+            lookback=timedelta(minutes=cursor.lookback_minutes if cursor else 0),
+            nulls=tuple(self.nulls),
+            ignores=tuple(self.ignores),
+        )
+
+
+class Rest(HttpConnector):
+    """Read, and where a stream says how, write a REST API that YAML describes."""
+
+    class Settings(HttpSettings):
+        """Describe the API."""
+
+        auth: Annotated[NoAuth | BearerAuth | BasicAuth | HeaderAuth, Field(discriminator="kind")] = NoAuth()
+        headers: dict[str, str] = Field(default_factory=dict)
+        requests_per_second: float = 10
+        check_path: str | None = None
+        streams: dict[str, RestStream]
+
+    settings: Settings
+    max_batch = 1
+    upsert_key = None
+
+    @classmethod
+    def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
+        listed = settings.get("streams") or {}
+        return tuple(RestStream.model_validate(given).declared(name) for name, given in listed.items())
+
+    def __init__(self, name: str, settings: Any, http: Any = None) -> None:
+        super().__init__(name, settings, http)
+        self.streams = tuple(stream.declared(one) for one, stream in self.settings.streams.items())
+
+    def auth(self) -> AuthBase | None:
+        return self.settings.auth.opened()
+
+    def limits(self) -> Sequence[Limit]:
+        return (Limit(max(1, int(self.settings.requests_per_second)), 1),)
+
+    def check(self) -> Check:
+        first = next(iter(self.settings.streams.values()))
+        path = self.settings.check_path
+        if path is None:
+            self._page_of(first, {}, None)
+        else:
+            self.http.get(path, headers=self.settings.headers, expect=None)
+        return Check(self.settings.base_url, self.now())
+
+    def discover(self) -> Mapping[str, Sequence[SourceField]]:
+        found = {}
+        for name, stream in self.settings.streams.items():
+            rows = cut(self._page_of(stream, {}, None).body, stream.record_path)
+            seen = dict.fromkeys(path for row in rows[:100] for path in _paths(msgspec.json.decode(row)))
+            found[name] = [SourceField(path, "json") for path in seen]
+        return found
+
+    def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
+        """Read page after page; a cursor asks for what is newer than the slice's start."""
+        described, place = self.settings.streams[stream.name], dict(checkpoint or {})
+        while True:
+            reply = self._page_of(described, place, slice_.start)
+            rows = cut(reply.body, described.record_path)
+            told = described.paging.total(reply)
+            if described.total_path:
+                told = at(reply.json(), described.total_path)
+            following = described.paging.following(place, reply, len(rows))
+            yield self.page(stream, rows, following, int(told) if told is not None and not place else None)
+            if following is None:
+                return
+            place = following
+
+    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+        """Read records one by one; those that are no more are not there."""
+        how, held = self._how(stream), {}
+        for number in record_ids:
+            try:
+                body = self.http.get(how.path.replace("{id}", number), headers=self.settings.headers).json()
+            except Refused as error:
+                if error.status == 404:
+                    continue
+                raise
+            record = at(body, how.record_path) if how.record_path else body
+            held[number] = Held(number, {field: at(record, field) for field in fields})
+        return held
+
+    def writable(self, stream: Stream) -> Mapping[str, SourceField]:
+        """List the fields of a first page: what else may be written, the API does not tell."""
+        return {field.path: field for field in self.discover()[stream.name]}
+
+    def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
+        """Change records one by one."""
+        return [self._written(self._how(stream), change) for change in changes]
+
+    def _written(self, how: Write, change: Change) -> Outcome:
+        body: Any = dict(change.after)
+        body = {how.wrap: body} if how.wrap else body
+        path = how.path.replace("{id}", change.record_id or "")
+        send = {"PATCH": self.http.patch, "PUT": self.http.put, "POST": self.http.post}[how.method]
+        try:
+            send(path, json=body, headers=self.settings.headers, writes=True, expect=None)
+        except UnknownOutcome as error:
+            return Outcome(change.op_id, "unknown", change.record_id, message=str(error))
+        except Refused as error:
+            return Outcome(change.op_id, "rejected", change.record_id, message=f"refused ({error.status})")
+        return Outcome(change.op_id, "applied", change.record_id)
+
+    def _how(self, stream: Stream) -> Write:
+        how = self.settings.streams[stream.name].write
+        if how is None:
+            raise SettingsError(f"connection {self.name!r}: streams.{stream.name} has no `write`, so it only reads")
+        return how
+
+    def _page_of(self, stream: RestStream, place: dict[str, Any], since: datetime | None) -> Any:
+        params, headers, link = stream.paging.ask(place)
+        if link:
+            return self.http.get(link, headers={**self.settings.headers, **headers})
+        listed = [(name, value) for name, given in stream.params.items() for value in ([given] if isinstance(given, str) else given)]
+        if stream.cursor and (since or stream.cursor.encode != "none"):
+            listed.append((stream.cursor.param, stream.cursor.value(since or EARLIEST)))
+        return self.http.get(stream.path, [*listed, *params], {**self.settings.headers, **headers})
+
+
+def mapped(given: Any) -> Entry | tuple[Entry, ...]:
+    """Read one line of a field map as YAML has it: a path, {path, values, otherwise, unit}, {constant}, or a list."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, list):
+        return tuple(entry for one in given if not isinstance(entry := mapped(one), tuple))
+    if isinstance(given, Mapping) and "constant" in given:
+        return Constant(str(given["constant"]))
+    if isinstance(given, Mapping) and "path" in given:
+        known = {"path", "values", "otherwise", "unit"}
+        for wrong in given.keys() - known:
+            raise SettingsError(f"field map: unknown {wrong!r}; {choices(wrong, known)}")
+        return Mapped(**given)
+    raise SettingsError(f"field map: {given!r} is neither a path, nor {{path: ...}}, nor {{constant: ...}}")
+
+
+def _since(moment: datetime, kind: str) -> Any:
+    seconds = moment.astimezone(UTC).timestamp()
+    return {
+        "iso": moment.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "date": f"{moment:%Y-%m-%d}",
+        "epoch_s": int(seconds),
+        "epoch_ms": int(seconds * 1000),
+    }[kind]
+
+
+def _formatted(template: Any, since: Any) -> Any:
+    """Put the stamp into a template, which may be a list or a mapping; `{year}` and the like serve Tryton's datetimes."""
+    if template == "{since}":
+        return since
+    if isinstance(template, str):
+        return template.replace("{since}", str(since))
+    if isinstance(template, list):
+        return [_formatted(one, since) for one in template]
+    if isinstance(template, Mapping):
+        return {key: _formatted(one, since) for key, one in template.items()}
+    return template
+
+
+def _paths(record: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(record, Mapping) and record:
+        for key, value in record.items():
+            yield from _paths(value, f"{prefix}{key}.")
+    elif prefix:
+        yield prefix[:-1]
