@@ -27,7 +27,8 @@ demo: install
 dev: install
 	@mkdir -p $(DAGSTER_HOME) && cp dagster.yaml $(DAGSTER_HOME)/dagster.yaml
 	@set -a; . sandbox/demo.env; set +a; \
-	$(BIN)/belvedere sandbox & sandbox=$$!; trap 'kill $$sandbox 2>/dev/null' EXIT INT TERM; \
+	day=$$(cat $(BELVEDERE_HOME)/demo-day 2>/dev/null); \
+	$(BIN)/belvedere sandbox $${day:+--today $$day --days 1} & sandbox=$$!; trap 'kill $$sandbox 2>/dev/null' EXIT INT TERM; \
 	$(BIN)/dagster dev -m orchestration.definitions -h 127.0.0.1 -p $${PORT:-3000}
 
 test: install

@@ -54,6 +54,7 @@ class Odoo(HttpConnector):
     streams = STREAMS
     max_batch = 100
     upsert_key = None
+    zero_is_empty = True  # a number that was never set reads 0 here: the two cannot be told apart
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings, http)
@@ -237,7 +238,7 @@ class Odoo(HttpConnector):
 
 
 def _value(value: Any) -> Any:
-    return None if value is False else value
+    return value or None
 
 
 def _stamp(moment: datetime) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 
 from orchestration.config import Guards
 
-EMPTY = (None, "0", "0.0")  # as JSON; a number that was never set reads 0 in systems such as Odoo
 GUARDS = ("max_changes", "max_change_pct", "max_creates", "max_blanks")
 
 
@@ -22,7 +21,7 @@ def violations(rows: Sequence[dict[str, Any]], held: int, guards: Guards, allowe
 def _tripped(rows: Sequence[dict[str, Any]], held: int, guards: Guards) -> Iterator[tuple[str, str]]:
     updates = [row for row in rows if row["action"] == "update"]
     records = len({row["record_id"] for row in updates})
-    replaced = sum(row["before"] not in EMPTY for row in updates)
+    replaced = sum(row["before"] is not None for row in updates)
     blanks = sum(row["after"] is None for row in updates)
     creates = len({row["record_id"] or row["customer_id"] for row in rows if row["action"] == "create"})
     if guards.max_changes is not None and records > guards.max_changes:

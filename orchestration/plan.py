@@ -219,9 +219,13 @@ class _Planning:
             elif rejected.get(record, 0) >= MOST_REJECTIONS:
                 review.append(_listed(record, customer, f"rejected {rejected[record]} times in a row"))
             else:
-                values = {field: row[given.source] for field, given in self.config.fields.items()}
+                values = {field: self._storable(row[given.source]) for field, given in self.config.fields.items()}
                 wanted.append(Wanted(record, customer, values))
         return wanted, review
+
+    def _storable(self, value: Any) -> Any:
+        """Give a value as the target can hold it: to some systems 0 and nothing are the same."""
+        return None if value == 0 and getattr(self.connector, "zero_is_empty", False) else value
 
     def _held(self, record_ids: list[str]) -> dict[str, Held]:
         held: dict[str, Held] = {}

@@ -11,4 +11,5 @@ if __name__ == "__main__":
     parser.add_argument("--customers", type=int, default=300)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--today", type=date.fromisoformat, default=None)
+    parser.add_argument("--days", type=int, default=0, help="days that have passed since, with changes on the first")
     serve(**vars(parser.parse_args()))

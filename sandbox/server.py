@@ -190,9 +190,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR) if not reset else self.connection.close()
 
 
-def serve(port: int = 8765, customers: int = 300, seed: int = 7, today: date | None = None) -> None:
-    """Run the sandbox until interrupted, and say where."""
+def serve(port: int = 8765, customers: int = 300, seed: int = 7, today: date | None = None, days: int = 0) -> None:
+    """Run the sandbox until interrupted, and say where; `days` have passed since `today`, with changes on the first."""
     sandbox = Sandbox(customers, seed, today, port)
+    for day in range(days):
+        sandbox.clock.advance(86400)
+        if day == 0:
+            sandbox.changes()
     print(f"sandbox: {customers} customers at {sandbox.url}/hubspot, /odoo and /zendesk; Ctrl-C ends it", flush=True)  # noqa: T201
     try:
         sandbox.server.serve_forever()

@@ -120,9 +120,10 @@ def _gone(previous: ir.Table, known: ir.Table, claims: ir.Table, named: ir.Table
 def _suggesting(accounts: ir.Table, crosswalk: ir.Table) -> ir.Table:
     """List what may suggest: (customer_id, connection, account_id, node, rule, value), once a customer."""
     owners = crosswalk.select("customer_id", "connection", "account_id")
-    owned = accounts.join(owners, ["connection", "account_id"])
+    joined = accounts.join(owners, ["connection", "account_id"])
+    owned = joined.select("customer_id", "connection", "account_id", "country", "domain", "email", "name")
     keys = once(
-        owned.select("customer_id", "connection", "account_id", "country"),
+        owned,
         node=node(owned.connection, owned.account_id),
         site=company_domain(owned.domain),
         mail=company_domain(domain(owned.email)),

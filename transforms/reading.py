@@ -75,7 +75,10 @@ def _epoch(text: ir.StringValue, per_unit: int) -> ir.Value:
     digits = text.re_extract(r"^(?:/Date\()?(-?\d+(?:\.\d+)?)(?:[+-]\d{4})?(?:\)/)?$", 1)
     ms = (digits.try_cast("decimal(18, 3)").cast("decimal(24, 3)") * per_unit).cast("decimal(38, 0)")
     near = ms.between(_YEAR_1_IN_MS, _YEAR_9999_IN_MS).ifelse(ms, ibis.null("decimal(38, 0)"))
-    return near.cast("int64").as_timestamp("ms").cast(Instant)
+    whole = near.cast("int64")
+    # By way of whole seconds: Spark makes no instants of milliseconds.
+    seconds = (whole // 1000).cast("int64")
+    return (seconds.as_timestamp("s") + (whole - seconds * 1000).as_interval("ms")).cast(Instant)
 
 
 def _date(text: ir.StringValue, unit: Unit) -> ir.Value:

@@ -45,9 +45,7 @@ def build(as_of: str | None = None) -> Exit:
             f"build      {len(made)} tables; {made.get('customers', {}).get('dagster/row_count', 0)} customers from "
             f"{made.get('accounts', {}).get('dagster/row_count', 0)} accounts; {aside} rows in quarantine"
         )
-    broken = [f"{key}: {check}: {why or 'failed'}" for key, check, passed, why in ran.checks if not passed]
-    for line in broken:
-        fail(line)
+    broken = _tell_checks(ran)
     return ran.exit if ran.exit is not Exit.DONE else (Exit.PARTS_MISSING if broken else Exit.DONE)
 
 
@@ -64,6 +62,7 @@ def tell_deliver(ran: Ran) -> None:
     _tell_failures(ran)
     for key, meta in ran.metadata.items():
         say(f"{'deliver':<10} {key}: {meta.get('summary', '')}")
+    _tell_checks(ran)
 
 
 def delivered_exit(ran: Ran) -> Exit:
@@ -75,6 +74,7 @@ def delivered_exit(ran: Ran) -> Exit:
 
 def _tell_extract(ran: Ran, wanted: dict[str, list[str]]) -> None:
     _tell_failures(ran)
+    _tell_checks(ran)
     rows = []
     for name, streams in wanted.items():
         found = [meta for stream in streams if (meta := ran.metadata.get(raw_key(name, stream).to_user_string()))]
@@ -84,6 +84,13 @@ def _tell_extract(ran: Ran, wanted: dict[str, list[str]]) -> None:
 
 
 COUNTS = ("new", "changed", "unchanged", "deleted")
+
+
+def _tell_checks(ran: Ran) -> list[str]:
+    broken = [f"{key}: {why or check + ' failed'}" for key, check, passed, why in ran.checks if not passed]
+    for line in broken:
+        fail(line)
+    return broken
 
 
 def _tell_failures(ran: Ran) -> None:

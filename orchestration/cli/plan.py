@@ -30,16 +30,7 @@ def run(args: argparse.Namespace) -> Exit:
     if args.diff:
         for name in names:
             _diff(project, name)
-    return ran.exit if ran.exit is not Exit.DONE else _guarded(ran.checks)
-
-
-def _guarded(checks: list[tuple[str, str, bool, str | None]]) -> Exit:
-    from orchestration.cli.console import fail
-
-    tripped = [why or f"{key}: {check} failed" for key, check, passed, why in checks if not passed]
-    for line in tripped:
-        fail(line)
-    return Exit.PARTS_MISSING if tripped else Exit.DONE
+    return Exit.PARTS_MISSING if any(not passed for _, _, passed, _ in ran.checks) else ran.exit
 
 
 def _diff(project: "Project", name: str) -> None:

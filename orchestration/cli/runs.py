@@ -82,7 +82,10 @@ def _ran(result: Any) -> Ran:
         if event.is_step_failure:
             data = event.step_failure_data
             user = data.user_failure_data
-            ran.failures.append((user.description if user and user.description else data.error_display_string).strip())
+            if user and user.description:
+                ran.failures.append(user.description)
+            elif not (data.error and data.error.cls_name == "DagsterAssetCheckFailedError"):  # the check itself says why
+                ran.failures.append(data.error_display_string.strip())
             ran.held = ran.held or bool(user and "belvedere/held" in user.metadata)
         elif event.is_step_materialization:
             materialization = event.step_materialization_data.materialization

@@ -15,11 +15,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--customers", type=int, default=300, help="how many customers (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7, help="another seed is another company (default: %(default)s)")
     parser.add_argument("--today", type=date.fromisoformat, default=None, help="its date, YYYY-MM-DD (default: today)")
+    parser.add_argument("--days", type=int, default=0, help="days that have passed since, with changes on the first")
 
 
 def run(args: argparse.Namespace) -> Exit:
     """Serve until interrupted."""
     from sandbox.server import serve
 
-    serve(args.port, customers=args.customers, seed=args.seed, today=args.today or datetime.now(UTC).date())
+    serve(args.port, customers=args.customers, seed=args.seed, today=args.today or datetime.now(UTC).date(), days=args.days)
     return Exit.DONE

@@ -12,6 +12,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
+    """Run a whole night."""
+    return night(args.as_of, deliver=not args.no_deliver)
+
+
+def night(as_of: str | None = None, *, deliver: bool = True) -> Exit:
     """Run the beats in order; a required connection that failed stops delivery, not the build."""
     from orchestration.cli import beats
     from orchestration.cli.console import fail
@@ -22,15 +27,13 @@ def run(args: argparse.Namespace) -> Exit:
     extracted = beats.extract()
     if extracted is Exit.HELD:
         return extracted
-    built = beats.build(args.as_of)
-    if built in (Exit.FAILED, Exit.HELD) or args.no_deliver:
+    built = beats.build(as_of)
+    if built in (Exit.FAILED, Exit.HELD) or not deliver:
         return max(built, extracted)
     if missing := failed_required(project):
         fail(f"nothing is delivered: required connection {', '.join(missing)} could not be read")
         return Exit.FAILED
     delivered = beats.deliver()
-    if Exit.HELD in (built, delivered):
-        return Exit.HELD
-    if delivered is Exit.FAILED:
-        return Exit.FAILED
+    if delivered in (Exit.HELD, Exit.FAILED):
+        return delivered
     return Exit.PARTS_MISSING if any((extracted, built, delivered)) else Exit.DONE

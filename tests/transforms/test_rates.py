@@ -162,7 +162,7 @@ def test_keeps_the_columns_in_place_and_replaces_empty_ones(rows, shipped):
     assert made.schema() == table.schema()
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     amounts=st.lists(
         st.tuples(

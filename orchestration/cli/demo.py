@@ -1,0 +1,148 @@
+"""`belvedere demo`: three nights against the sandbox, and what happened in them."""
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestration.cli.exits import Exit
+
+MARK = "demo-day"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("--customers", type=int, default=300, help="how many customers (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> Exit:
+    """Run the nights; a home folder that holds anything but an earlier demo is left alone."""
+    from orchestration.cli.console import fail, heading, say
+    from orchestration.project import ROOT, home_folder
+
+    home = home_folder()
+    if (home / "ledger.db").exists() and not (home / MARK).exists():
+        fail(f"{home} holds data that is no demo; name another folder in BELVEDERE_HOME")
+        return Exit.FAILED
+    shutil.rmtree(home)
+    first = datetime.now(UTC).date() - timedelta(days=2)
+    home_folder().joinpath(MARK).write_text(first.isoformat())
+    _defaults(ROOT / "sandbox" / "demo.env")
+    with _sandbox(args.customers, first) as sandbox:
+        heading(f"First night, {first}: everything is new")
+        exits = [_night(first)]
+        _tell_first(home)
+        heading("The next day people work: a handful of changes at the sources")
+        sandbox("clock", {"advance_seconds": 86400})
+        for change in sandbox("changes", {}):
+            say(f"  {change['system']:<8} {change['object']} {change['id']}: {change['what']}")
+        heading(f"Second night, {first + timedelta(days=1)}: only what changed is read and written")
+        sandbox("clock", {"advance_seconds": 3600})
+        exits.append(_night(first + timedelta(days=1), sandbox))
+        heading("Third night, with no change in between: nothing is written")
+        sandbox("clock", {"advance_seconds": 3600})
+        exits.append(_night(first + timedelta(days=1), sandbox))
+    _tell_last(home)
+    return max(exits)
+
+
+def _night(as_of: date, sandbox: Any = None) -> Exit:
+    from orchestration.cli.console import say
+    from orchestration.cli.sync import night
+
+    before = len(sandbox("writes")) if sandbox else 0
+    start = monotonic()
+    ended = night(as_of.isoformat())
+    if sandbox:
+        say(f"records written at the targets, by their own log: {len(sandbox('writes')) - before}")
+    say(f"({monotonic() - start:.0f} s)")
+    return ended
+
+
+def _tell_first(home: Path) -> None:
+    from orchestration.cli.console import heading, say, table
+    from orchestration.project import Project
+    from orchestration.tables import Tables
+
+    tables = Tables(Project.load(home=home))
+    heading("Set aside, and why (belvedere quarantine show)")
+    rows = tables.query(
+        "SELECT connection, stream, reason, count(*) AS n FROM (SELECT connection, stream, unnest(string_split(reasons, '; ')) "
+        "AS reason FROM quarantine) GROUP BY ALL ORDER BY n DESC, 1, 2, 3"
+    )
+    table(("connection", "stream", "reason", "rows"), [tuple(row.values()) for row in rows], right=("rows",))
+    heading("Customers found, and by which rule their accounts were joined")
+    rows = tables.query("SELECT rule, count(*) AS n FROM crosswalk GROUP BY rule ORDER BY n DESC")
+    count = tables.query("SELECT count(*) AS n FROM customers")[0]["n"]
+    say(f"{count} customers; accounts by rule: " + ", ".join(f"{row['rule']} {row['n']}" for row in rows))
+    heading("The ten key accounts (belvedere customer NAME tells all of one)")
+    rows = tables.query(
+        "SELECT key_account_rank, name, key_account_tier, round(key_account_score, 2), round(retention_score), retention_band, "
+        "round(satisfaction_score), satisfaction_band, account_manager FROM customer_360 WHERE key_account_rank <= 10 ORDER BY 1"
+    )
+    heads = ("", "customer", "tier", "key account", "retention", "band", "satisfaction", "grade", "account manager")
+    table(heads, [tuple(row.values()) for row in rows], right=("key account", "retention", "satisfaction"))
+
+
+def _tell_last(home: Path) -> None:
+    from orchestration.cli.console import heading, say
+
+    heading("Where to look now")
+    say(f"the warehouse   {home / 'warehouse.duckdb'}  (any DuckDB client; tables are described in {home / 'dbt' / 'sources.yml'})")
+    say("the Dagster UI  make dev, then open http://127.0.0.1:3000: every run above is there")
+    say("one customer    .venv/bin/belvedere customer NAME")
+
+
+def _defaults(path: Path) -> None:
+    for line in path.read_text("utf-8").splitlines():
+        name, sign, value = line.partition("=")
+        if sign and not name.startswith("#"):
+            os.environ.setdefault(name, value)
+
+
+@contextmanager
+def _sandbox(customers: int, today: date) -> Iterator[Any]:
+    """Run the sandbox in a process of its own, on its port or, where that is taken, a free one."""
+    import requests
+
+    port = _free_port(urlsplit(os.environ["SANDBOX_URL"]).port or 0)
+    os.environ["SANDBOX_URL"] = url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--customers", str(customers), "--today", today.isoformat()]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own module
+    session = requests.Session()
+    session.trust_env = False
+
+    def ask(what: str, body: Any = None) -> Any:
+        call = session.get if body is None else session.post
+        return call(f"{url}/_sandbox/{what}", timeout=60, **({} if body is None else {"json": body})).json()
+
+    try:
+        for _ in range(600):
+            try:
+                ask("clock")
+                break
+            except requests.ConnectionError:
+                sleep(0.1)
+        yield ask
+    finally:
+        session.close()
+        process.terminate()
+        process.wait()
+
+
+def _free_port(wanted: int) -> int:
+    with socket.socket() as tried:
+        try:
+            tried.bind(("127.0.0.1", wanted))
+        except OSError:
+            tried.bind(("127.0.0.1", 0))
+        return int(tried.getsockname()[1])
