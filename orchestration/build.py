@@ -104,7 +104,7 @@ class _Build:
         """Make the tables that unite the streams of all connections, and the quarantine."""
         listed = quotes(self.config.rates)
         rates = fx_rates(engine.table(self.con, listed), max_rate_age_days=self.config.max_rate_age_days)
-        yield self.keep("fx_rates", rates.filter(rates.rate_on <= self.as_of, rates.rate_on >= date(self.as_of.year - 6, 1, 1)))
+        yield self.keep("fx_rates", rates.filter(rates.rate_on <= self.as_of))
         aside: list[ir.Table] = []
         for table in CONFORMED:
             parts, notes = [], {}

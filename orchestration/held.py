@@ -5,12 +5,12 @@ from datetime import datetime
 from functools import cached_property
 
 import pyarrow as pa
-from ibis.backends.duckdb import Backend
 
 from connectors.kit.base import Stream
 from connectors.kit.records import raw_schema
 from orchestration.project import Project
 from orchestration.storage import engine
+from orchestration.storage.engine import Backend
 from orchestration.storage.manifest import Written
 from schemas.mapping import paths
 

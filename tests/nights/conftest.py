@@ -1,0 +1,88 @@
+"""A whole night, run once for all the tests that look at it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from orchestration.apply import Applied, apply
+from orchestration.build import TableResult, build
+from orchestration.extract import StreamResult, extract
+from orchestration.plan import Plan, plan
+from orchestration.project import Project
+from orchestration.tables import Tables
+from orchestration.warehouse import Published, publish
+from sandbox.server import Sandbox
+from tests.conftest import TODAY, opened
+
+
+@dataclass
+class Night:
+    """Hold what one night did."""
+
+    project: Project
+    sandbox: Sandbox
+    as_of: date
+    read: dict[str, StreamResult] = field(default_factory=dict)
+    built: dict[str, TableResult] = field(default_factory=dict)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    applied: dict[str, Applied] = field(default_factory=dict)
+    published: Published | None = None
+
+    @property
+    def tables(self) -> Tables:
+        return Tables(self.project)
+
+
+def night(project: Project, sandbox: Sandbox, as_of: date, name: str) -> Night:
+    """Run the three beats as the assets do, without Dagster."""
+    done = Night(project, sandbox, as_of)
+    for connection in project.connections:
+        for result in extract(project, connection, name):
+            done.read[f"{connection}/{result.stream}"] = result
+    done.built = {result.table: result for result in build(project, as_of, name)}
+    for delivery in project.deliveries:
+        done.plans[delivery] = plan(project, delivery, name)
+        done.applied[delivery] = apply(project, delivery, name)
+    done.published = publish(project, "warehouse", name)
+    return done
+
+
+@pytest.fixture(scope="module")
+def world(monkeysession: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Run a sandbox for a module."""
+    with Sandbox(customers=80, seed=5, today=TODAY) as running:
+        monkeysession.setenv("SANDBOX_URL", running.url)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def first(world: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Night:
+    """Run the first night."""
+    return night(opened(tmp_path_factory.mktemp("night")), world, TODAY, "first")
+
+
+@pytest.fixture(scope="module")
+def second(first: Night) -> Night:
+    """Run the night after a day with a handful of changes."""
+    first.sandbox.clock.advance(86400)
+    first.sandbox.changes()
+    first.sandbox.clock.advance(3600)
+    first.sandbox.requests.clear()
+    return night(first.project, first.sandbox, TODAY + timedelta(days=1), "second")
+
+
+@pytest.fixture(scope="module")
+def third(second: Night) -> tuple[Night, int]:
+    """Run a night in which nothing has changed, and count what it wrote."""
+    second.sandbox.clock.advance(3600)
+    before = len(second.sandbox.writes)
+    done = night(second.project, second.sandbox, second.as_of, "third")
+    return done, len(second.sandbox.writes) - before
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"

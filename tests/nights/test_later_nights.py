@@ -1,0 +1,57 @@
+"""The nights after the first: only what changed is read and written, and nothing when nothing did."""
+
+from tests.nights.conftest import Night
+
+
+def test_only_changes_count_as_changes(second: Night):
+    moved = {stream: (one.new, one.changed, one.deleted) for stream, one in second.read.items() if one.new or one.changed or one.deleted}
+    assert moved == {
+        "hubspot/accounts": (0, 3, 0),
+        "hubspot/deals": (1, 1, 1),
+        "odoo/invoices": (1, 1, 0),
+        "odoo/payments": (1, 0, 0),
+        "zendesk/tickets": (0, 1, 0),
+        "zendesk/ratings": (1, 0, 0),
+    }
+
+
+def test_a_full_list_is_not_read_again(second: Night):
+    assert ("GET", "/hubspot/crm/v3/objects/deals") in second.sandbox.requests  # the archived ones
+    listed = second.sandbox.requests["GET", "/hubspot/crm/v3/objects/deals"]
+    assert listed == 1
+
+
+def test_a_repaired_row_leaves_quarantine_by_itself(second: Night):
+    repaired = [row for row in second.sandbox.dirty if row["object"] == "deals" and row["kind"] == "amount is no number"][0]
+    assert not second.tables.query("SELECT * FROM quarantine WHERE record_id = ?", [repaired["id"]])
+    assert second.tables.query("SELECT amount FROM deals WHERE deal_id = ?", [repaired["id"]])[0]["amount"] == 12500
+
+
+def test_a_merged_account_redirects(second: Night):
+    winner = next(
+        row for row in second.sandbox.hubspot.objects["companies"].values() if str(row["properties"]["hs_merged_object_ids"] or "").startswith("9")
+    )
+    loser = winner["properties"]["hs_merged_object_ids"].split(";")[-1]
+    rows = second.tables.query("SELECT account_id, customer_id, rule FROM crosswalk WHERE account_id IN (?, ?)", [winner["id"], loser])
+    assert len({row["customer_id"] for row in rows}) == 1
+    assert loser in {row["account_id"] for row in rows}
+    assert not second.tables.query("SELECT 1 FROM accounts WHERE account_id = ?", [loser])
+
+
+def test_customers_keep_their_ids(first: Night, second: Night):
+    history = second.tables.query("SELECT customer_id, count(DISTINCT as_of) AS days FROM score_history GROUP BY 1")
+    assert sum(row["days"] == 2 for row in history) >= len(history) - 3
+
+
+def test_a_quiet_night_writes_nothing(third: tuple[Night, int]):
+    done, writes = third
+    assert writes == 0
+    assert {plan.fields for plan in done.plans.values()} == {0}
+    assert {(one.new, one.changed, one.deleted) for one in done.read.values()} == {(0, 0, 0)}
+
+
+def test_people_see_the_plan_before_it_is_applied(second: Night):
+    rows = second.plans["scores_to_hubspot"].rows("update")
+    assert rows
+    assert {"record_id", "field", "before", "after", "reason"} <= set(rows[0])
+    assert all(row["before"] != row["after"] for row in rows)
