@@ -238,8 +238,9 @@ class _Build:
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
         if share > self.project.connection(connection).max_quarantine_share:
             last = self._previous(table)
-            good = last.filter(last.connection == connection, last.stream == stream.name)
-            note |= {"kept_last": _count(good), "share": round(share, 4)}
+            kept = last.filter(last.connection == connection, last.stream == stream.name)
+            note |= {"share": round(share, 4), "kept_last": _count(kept)}
+            good = kept if note["kept_last"] else good  # on the first night there is nothing to fall back upon
         return good, bad, note
 
     def _converted(self, table: str, typed: ir.Table) -> ir.Table:

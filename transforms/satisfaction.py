@@ -183,7 +183,8 @@ def _days(end: ir.Value, at: ir.Value) -> ir.NumericValue:
 def _value(joined: ir.Table, name: str, priors: Priors) -> ir.NumericValue:
     if name == "backlog":
         return joined.backlog.coalesce(priors.value("backlog"))
-    m, pi = ibis.literal(float(priors.m[name])), ibis.literal(float(priors.pi[name]))
+    m, pi = float(priors.m[name]), float(priors.pi[name])
+    # the product is Python's: DuckDB reads both as DECIMAL and overflows
     mean = (joined[f"wy_{name}"].coalesce(0.0) + m * pi) / (joined[f"w_{name}"].coalesce(0.0) + m)
     return {"nps": 50 + 50 * mean, "reopen": 100 * (1 - mean)}.get(name, 100 * mean)
 

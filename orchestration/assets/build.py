@@ -96,7 +96,11 @@ def _spec(project: Project, table: str) -> dg.AssetSpec:
 
 def _rules(result: TableResult) -> dg.AssetCheckResult:
     """Report rows set aside, as a warning; a stream that kept its last table, or a result that breaks its own rules, as an error."""
-    kept = [f"{stream} keeps its last table: {note['share']:.0%} of its rows are broken" for stream, note in result.notes.items() if isinstance(note, dict) and "kept_last" in note]
+    kept = [
+        f"{stream}: {note['share']:.0%} of its rows are broken; " + (f"its last {note['kept_last']} good rows stay" if note["kept_last"] else "there is no earlier table to keep")
+        for stream, note in result.notes.items()
+        if isinstance(note, dict) and "share" in note
+    ]
     broken = [f"{count} rows: {reason}" for reason, count in result.broken.items()]
     return dg.AssetCheckResult(
         passed=not kept and not broken,
