@@ -13,8 +13,20 @@ STAMP = "properties.hs_lastmodifieddate"
 LAG = timedelta(seconds=60)  # the search index follows writes by seconds
 LOOKBACK = timedelta(minutes=10)
 OPTIONAL = {"properties.erp_id", "properties.vat_number", "properties.lead_source"}
-MEETING = {"SCHEDULED": "planned", "RESCHEDULED": "planned", "COMPLETED": "done", "NO_SHOW": "cancelled", "CANCELED": "cancelled"}
-TASK = {"COMPLETED": "done", "NOT_STARTED": "planned", "IN_PROGRESS": "planned", "WAITING": "planned", "DEFERRED": "planned"}
+MEETING = {
+    "SCHEDULED": "planned",
+    "RESCHEDULED": "planned",
+    "COMPLETED": "done",
+    "NO_SHOW": "cancelled",
+    "CANCELED": "cancelled",
+}
+TASK = {
+    "COMPLETED": "done",
+    "NOT_STARTED": "planned",
+    "IN_PROGRESS": "planned",
+    "WAITING": "planned",
+    "DEFERRED": "planned",
+}
 
 
 def _stream(
@@ -104,7 +116,8 @@ TICKETS: FieldMap = {
     "owner_id": OWNER,
     "status": (Field("properties.closed_date", values={}, otherwise="closed"), Constant("open")),
     "priority": Field(
-        "properties.hs_ticket_priority", values={"URGENT": "urgent", "HIGH": "high", "MEDIUM": "normal", "LOW": "low"}
+        "properties.hs_ticket_priority",
+        values={"URGENT": "urgent", "HIGH": "high", "MEDIUM": "normal", "LOW": "low"},
     ),
     "first_reply_minutes": Field("properties.time_to_first_agent_reply", unit="milliseconds"),
     "resolution_minutes": Field("properties.time_to_close", unit="milliseconds"),
@@ -123,19 +136,33 @@ OWNERS: FieldMap = {
 }
 DONE, BOTH = Constant("done"), Constant("both")
 STREAMS = (
-    _stream("accounts", ACCOUNTS, table="accounts", kind="companies", ignores=("properties.annualrevenue", "properties.lifecyclestage")),
+    _stream(
+        "accounts",
+        ACCOUNTS,
+        table="accounts",
+        kind="companies",
+        ignores=("properties.annualrevenue", "properties.lifecyclestage"),
+    ),
     _stream("contacts", {}, cursor="properties.lastmodifieddate"),
     _stream("deals", DEALS, table="deals", ignores=("properties.pipeline",)),
     _stream("tickets", TICKETS, table="tickets"),
     _stream(
         "calls",
-        _activity("call", Field("properties.hs_call_direction", values={"INBOUND": "inbound", "OUTBOUND": "outbound"}), DONE, "hs_call_title"),
+        _activity(
+            "call",
+            Field("properties.hs_call_direction", values={"INBOUND": "inbound", "OUTBOUND": "outbound"}),
+            DONE,
+            "hs_call_title",
+        ),
         table="activities",
     ),
     _stream(
         "emails",
         _activity(
-            "email", Field("properties.hs_email_direction", values={"INCOMING_EMAIL": "inbound", "EMAIL": "outbound"}), DONE, "hs_email_subject"
+            "email",
+            Field("properties.hs_email_direction", values={"INCOMING_EMAIL": "inbound", "EMAIL": "outbound"}),
+            DONE,
+            "hs_email_subject",
         ),
         table="activities",
     ),
@@ -145,8 +172,17 @@ STREAMS = (
         table="activities",
         deletes="none",
     ),
-    _stream("tasks", _activity("task", Constant("outbound"), Field("properties.hs_task_status", values=TASK), "hs_task_subject"), table="activities"),
-    _stream("notes", _activity("note", Constant("outbound"), DONE, "hs_note_body"), table="activities", deletes="none"),
+    _stream(
+        "tasks",
+        _activity("task", Constant("outbound"), Field("properties.hs_task_status", values=TASK), "hs_task_subject"),
+        table="activities",
+    ),
+    _stream(
+        "notes",
+        _activity("note", Constant("outbound"), DONE, "hs_note_body"),
+        table="activities",
+        deletes="none",
+    ),
     Stream("owners", "id", OWNERS, table="owners", object="owners", ignores=("userId", "createdAt")),
 )
 ASSOCIATED = {

@@ -61,7 +61,16 @@ ORDERS: FieldMap = {
     "account_id": ("commercial_partner_id.0", "partner_id.0"),
     "number": "name",
     "owner_id": "user_id.0",
-    "status": Field("state", values={"draft": "draft", "sent": "draft", "sale": "confirmed", "done": "confirmed", "cancel": "cancelled"}),
+    "status": Field(
+        "state",
+        values={
+            "draft": "draft",
+            "sent": "draft",
+            "sale": "confirmed",
+            "done": "confirmed",
+            "cancel": "cancelled",
+        },
+    ),
     "amount": "amount_untaxed",
     "currency": "currency_id.1",
     "ordered_on": "date_order",
@@ -125,7 +134,9 @@ OWNERS: FieldMap = {
 }
 
 
-def _stream(name: str, model: str, fields: FieldMap, *, deletes: Deletes = "sweep", ignores: tuple[str, ...] = ()) -> Stream:
+def _stream(
+    name: str, model: str, fields: FieldMap, *, deletes: Deletes = "sweep", ignores: tuple[str, ...] = ()
+) -> Stream:
     return Stream(
         name,
         primary_key="id",

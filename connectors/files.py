@@ -15,13 +15,29 @@ import msgspec
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.kit.base import Check, Checkpoint, Connector, ConnectorSettings, Page, Slice, SourceField, Stream
+from connectors.kit.base import (
+    Check,
+    Checkpoint,
+    Connector,
+    ConnectorSettings,
+    Page,
+    Slice,
+    SourceField,
+    Stream,
+)
 from connectors.kit.errors import ReplyError, SettingsError, choices
 from connectors.kit.records import raw_table
 from connectors.rest import mapped
 
 BATCH = 20_000
-FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
 
 
 class FileStream(BaseModel):
@@ -47,7 +63,16 @@ class FileStream(BaseModel):
     def declared(self, name: str) -> Stream:
         """Declare it as every connector does."""
         fields = {field: mapped(given) for field, given in self.fields.items()}
-        return Stream(name, "_row", fields, table=self.table, object=self.path, deletes="sweep", nulls=tuple(self.nulls), ignores=tuple(self.ignores))
+        return Stream(
+            name,
+            "_row",
+            fields,
+            table=self.table,
+            object=self.path,
+            deletes="sweep",
+            nulls=tuple(self.nulls),
+            ignores=tuple(self.ignores),
+        )
 
 
 class Files(Connector):
@@ -110,10 +135,14 @@ class Files(Connector):
 
     def _files(self, stream: FileStream) -> list[Path]:
         root = self.settings.root.resolve()
-        found = sorted(path for path in root.glob(stream.path) if path.is_file() and path.resolve().is_relative_to(root))
+        found = sorted(
+            path for path in root.glob(stream.path) if path.is_file() and path.resolve().is_relative_to(root)
+        )
         if not found:
             there = [str(path.relative_to(root)) for path in sorted(root.rglob("*"))[:50] if path.is_file()]
-            raise SettingsError(f"connection {self.name!r}: no file fits {stream.path!r} below {root}; {choices(stream.path, there)}")
+            raise SettingsError(
+                f"connection {self.name!r}: no file fits {stream.path!r} below {root}; {choices(stream.path, there)}"
+            )
         return found
 
 

@@ -15,7 +15,18 @@ from requests.auth import AuthBase
 
 from connectors._hubspot_streams import ASSOCIATED, OPTIONAL, STREAMS
 from connectors.kit.auth import Bearer
-from connectors.kit.base import Change, Check, Checkpoint, ConnectorSettings, Held, Outcome, Page, Slice, SourceField, Stream
+from connectors.kit.base import (
+    Change,
+    Check,
+    Checkpoint,
+    ConnectorSettings,
+    Held,
+    Outcome,
+    Page,
+    Slice,
+    SourceField,
+    Stream,
+)
 from connectors.kit.budget import Budget, Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError, SettingsError, UnknownOutcome, choices
@@ -72,11 +83,15 @@ class HubSpot(HttpConnector):
     def check(self) -> Check:
         account = str(self.http.get("account-info/v3/details").json()["portalId"])
         if self.settings.portal_id and account != str(self.settings.portal_id):
-            raise AccessError(f"{self.name}: the token opens portal {account}, settings.portal_id says {self.settings.portal_id}")
+            raise AccessError(
+                f"{self.name}: the token opens portal {account}, settings.portal_id says {self.settings.portal_id}"
+            )
         return Check(account, self.now(), tuple(self._missing_fields()))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        return {stream.name: tuple(self._fields(stream).values()) for stream in self.streams if stream.object != "owners"}
+        return {
+            stream.name: tuple(self._fields(stream).values()) for stream in self.streams if stream.object != "owners"
+        }
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Read all by list, what changed by search: pages by ascending id, so that nothing is skipped or repeated."""
@@ -105,7 +120,11 @@ class HubSpot(HttpConnector):
         """Read records by id, in batches of 100; archived ones are not there."""
         held = {}
         for some in chunks(list(record_ids), BATCH):
-            body = {"inputs": [{"id": number} for number in some], "properties": list(fields), "propertiesWithHistory": []}
+            body = {
+                "inputs": [{"id": number} for number in some],
+                "properties": list(fields),
+                "propertiesWithHistory": [],
+            }
             answer = self.http.post(f"crm/v3/objects/{stream.object}/batch/read", json=body).json()
             for row in answer["results"]:
                 values = {name: row["properties"].get(name) for name in fields}
@@ -151,7 +170,11 @@ class HubSpot(HttpConnector):
             total = None
 
     def _list(self, stream: Stream, after: str, *, archived: bool = False) -> bytes:
-        params = {"limit": LIST_PAGE, "properties": ",".join(_properties(stream)), "archived": str(archived).lower()}
+        params = {
+            "limit": LIST_PAGE,
+            "properties": ",".join(_properties(stream)),
+            "archived": str(archived).lower(),
+        }
         return self.http.get(f"crm/v3/objects/{stream.object}", params | ({"after": after} if after else {})).body
 
     def _searched(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
@@ -193,7 +216,13 @@ class HubSpot(HttpConnector):
                 params = {"limit": LIST_PAGE, "archived": str(archived).lower()} | ({"after": after} if after else {})
                 body = self.http.get("crm/v3/owners", params).body
                 after = _after(body)
-                place = {"archived": archived, "after": after} if after else None if archived else {"archived": True, "after": ""}
+                place = (
+                    {"archived": archived, "after": after}
+                    if after
+                    else None
+                    if archived
+                    else {"archived": True, "after": ""}
+                )
                 yield self.page(stream, [_with_team(row) for row in cut(body, "results")], place)
 
     def _page(self, stream: Stream, rows: list[bytes], checkpoint: Checkpoint | None, total: int | None) -> Page:

@@ -16,10 +16,29 @@ import msgspec
 from pydantic import SecretStr
 
 from connectors._odoo_streams import DOMAINS, OPTIONAL, STREAMS
-from connectors.kit.base import Change, Check, Checkpoint, ConnectorSettings, Held, Outcome, Page, Slice, SourceField, Stream
+from connectors.kit.base import (
+    Change,
+    Check,
+    Checkpoint,
+    ConnectorSettings,
+    Held,
+    Outcome,
+    Page,
+    Slice,
+    SourceField,
+    Stream,
+)
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError, SettingsError, UnknownOutcome, choices
+from connectors.kit.errors import (
+    AccessError,
+    BusyError,
+    ConnectorError,
+    ReplyError,
+    SettingsError,
+    UnknownOutcome,
+    choices,
+)
 from connectors.kit.http import Http
 from connectors.kit.write import halves
 from schemas.mapping import paths
@@ -82,7 +101,12 @@ class Odoo(HttpConnector):
         total = self.count(stream, slice_) if checkpoint is None else None
         while True:
             domain = [*self._window(stream, slice_), ["id", ">", last]]
-            options = {"fields": self._columns(stream), "limit": self.settings.page_size, "order": "id", "context": self._context()}
+            options = {
+                "fields": self._columns(stream),
+                "limit": self.settings.page_size,
+                "order": "id",
+                "context": self._context(),
+            }
             rows = self._execute(stream.object, "search_read", [domain], options)
             if rows and rows[-1]["id"] <= last:
                 raise ReplyError(f"{self.name} {stream.name}: paging makes no progress after id {last}")
@@ -95,14 +119,18 @@ class Odoo(HttpConnector):
 
     def count(self, stream: Stream, slice_: Slice) -> int:
         """Ask for the number of records of a slice."""
-        return int(self._execute(stream.object, "search_count", [self._window(stream, slice_)], {"context": self._context()}))
+        return int(
+            self._execute(stream.object, "search_count", [self._window(stream, slice_)], {"context": self._context()})
+        )
 
     def keys(self, stream: Stream) -> Iterator[Sequence[str]]:
         """List every id, archived ones too: what is missing was deleted."""
         last, size = 0, 5000
         while True:
             domain = [*DOMAINS.get(stream.object, []), ["id", ">", last]]
-            ids = self._execute(stream.object, "search", [domain], {"limit": size, "order": "id", "context": self._context()})
+            ids = self._execute(
+                stream.object, "search", [domain], {"limit": size, "order": "id", "context": self._context()}
+            )
             yield [str(number) for number in ids]
             if len(ids) < size:
                 return
@@ -121,7 +149,13 @@ class Odoo(HttpConnector):
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
         """Describe the fields of a stream's model."""
         return {
-            name: SourceField(name, held["type"], held["string"], is_custom=name.startswith("x_"), is_writable=not held["readonly"])
+            name: SourceField(
+                name,
+                held["type"],
+                held["string"],
+                is_custom=name.startswith("x_"),
+                is_writable=not held["readonly"],
+            )
             for name, held in self._fields(stream.object).items()
         }
 
@@ -129,13 +163,18 @@ class Odoo(HttpConnector):
         """Write equal values in one call each; a call that is refused is halved until the bad record stands alone."""
         outcomes: list[Outcome] = []
         ordered = sorted(changes, key=lambda change: (change.action, msgspec.json.encode(change.after, order="sorted")))
-        for _, some in groupby(ordered, key=lambda change: (change.action, msgspec.json.encode(change.after, order="sorted"))):
+        for _, some in groupby(
+            ordered, key=lambda change: (change.action, msgspec.json.encode(change.after, order="sorted"))
+        ):
             outcomes += self._write_equal(stream, list(some))
         return outcomes
 
     def _write_equal(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
         if changes[0].action != "update":
-            return [Outcome(change.op_id, "rejected", message="Odoo has no upsert key: creates are refused") for change in changes]
+            return [
+                Outcome(change.op_id, "rejected", message="Odoo has no upsert key: creates are refused")
+                for change in changes
+            ]
         ids = [int(change.record_id or 0) for change in changes]
         values = {name: False if value is None else value for name, value in changes[0].after.items()}
         try:
@@ -181,7 +220,9 @@ class Odoo(HttpConnector):
 
     def _ship_to(self, partners: list[int]) -> dict[int, str | None]:
         domain = [["id", "in", sorted(set(partners))]]
-        rows = self._execute("res.partner", "search_read", [domain], {"fields": ["country_id"], "context": self._context()})
+        rows = self._execute(
+            "res.partner", "search_read", [domain], {"fields": ["country_id"], "context": self._context()}
+        )
         return {row["id"]: self._country(row["country_id"]) for row in rows}
 
     def _context(self) -> dict[str, Any]:
@@ -209,17 +250,26 @@ class Odoo(HttpConnector):
             held = self.settings
             uid = self._call("common", "authenticate", [held.database, held.login, held.api_key.get_secret_value(), {}])
             if not uid:
-                raise AccessError(f"{self.name}: login {held.login!r} or its key was refused; check settings.login and settings.api_key")
+                raise AccessError(
+                    f"{self.name}: login {held.login!r} or its key was refused; check settings.login and settings.api_key"
+                )
             self._uid = int(uid)
         return self._uid
 
-    def _execute(self, model: str, method: str, args: list[Any], options: dict[str, Any], *, writes: bool = False) -> Any:
+    def _execute(
+        self, model: str, method: str, args: list[Any], options: dict[str, Any], *, writes: bool = False
+    ) -> Any:
         held = self.settings
         call = [held.database, self._login(), held.api_key.get_secret_value(), model, method, args, options]
         return self._call("object", "execute_kw", call, writes=writes)
 
     def _call(self, service: str, method: str, args: list[Any], *, writes: bool = False) -> Any:
-        body = {"jsonrpc": "2.0", "method": "call", "id": 1, "params": {"service": service, "method": method, "args": args}}
+        body = {
+            "jsonrpc": "2.0",
+            "method": "call",
+            "id": 1,
+            "params": {"service": service, "method": method, "args": args},
+        }
         answer = self.http.post("jsonrpc", json=body, writes=writes).json()
         if "error" in answer:
             raise self._error(answer["error"])
@@ -229,7 +279,10 @@ class Odoo(HttpConnector):
 
     def _error(self, error: Mapping[str, Any]) -> ConnectorError:
         data = error.get("data", {})
-        name, said = str(data.get("name", "")), str(data.get("message") or error.get("message", "")).split("\n")[0]
+        name, said = (
+            str(data.get("name", "")),
+            str(data.get("message") or error.get("message", "")).split("\n")[0],
+        )
         if name.endswith(("AccessDenied", "AccessError")):
             return AccessError(f"{self.name}: {said}; check settings.login and settings.api_key")
         if any(word in name or word in said for word in LOCKED):

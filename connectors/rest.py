@@ -116,7 +116,9 @@ class Write(Strict):
 
     path: str
     method: Literal["PATCH", "PUT", "POST"] = "PATCH"
-    wrap: str | None = Field(None, description="Member of the body that holds the values; the body itself when not given")
+    wrap: str | None = Field(
+        None, description="Member of the body that holds the values; the body itself when not given"
+    )
     record_path: str | None = Field(None, description="Where the record lies in the answer to reading it")
 
 
@@ -266,7 +268,11 @@ class Rest(HttpConnector):
         params, headers, link = stream.paging.ask(place)
         if link:
             return self.http.get(link, headers={**self.settings.headers, **headers})
-        listed = [(name, value) for name, given in stream.params.items() for value in ([given] if isinstance(given, str) else given)]
+        listed = [
+            (name, value)
+            for name, given in stream.params.items()
+            for value in ([given] if isinstance(given, str) else given)
+        ]
         if stream.cursor and (since or stream.cursor.encode != "none"):
             listed.append((stream.cursor.param, stream.cursor.value(since or EARLIEST)))
         return self.http.get(stream.path, [*listed, *params], {**self.settings.headers, **headers})

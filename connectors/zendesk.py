@@ -147,12 +147,18 @@ class Zendesk(HttpConnector):
         user = self.http.get("api/v2/users/me.json").json().get("user") or {}
         if not user.get("id"):
             raise ReplyError(f"{self.name}: the secret opens no user; check settings.email and settings.api_token")
-        notes = () if user.get("role") in ("admin", "agent") else (f"{self.name}: the user is neither agent nor admin: tickets may be hidden",)
+        notes = (
+            ()
+            if user.get("role") in ("admin", "agent")
+            else (f"{self.name}: the user is neither agent nor admin: tickets may be hidden",)
+        )
         return Check(urlsplit(self.settings.base_url).netloc + urlsplit(self.settings.base_url).path, self.now(), notes)
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         rows = self.http.get("api/v2/organization_fields.json").json()["organization_fields"]
-        custom = [SourceField(f"organization_fields.{row['key']}", row["type"], row["title"], is_custom=True) for row in rows]
+        custom = [
+            SourceField(f"organization_fields.{row['key']}", row["type"], row["title"], is_custom=True) for row in rows
+        ]
         return {"accounts": custom}
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
@@ -179,7 +185,9 @@ class Zendesk(HttpConnector):
         cursor = checkpoint.get("cursor")
         while True:
             asked = {"cursor": cursor} if cursor else {"start_time": _epoch(slice_.start)}
-            reply = self.http.get("api/v2/incremental/tickets/cursor.json", asked | {"include": "metric_sets", "per_page": 1000})
+            reply = self.http.get(
+                "api/v2/incremental/tickets/cursor.json", asked | {"include": "metric_sets", "per_page": 1000}
+            )
             head = _HEAD.decode(reply.body)
             rows = _with_metrics(cut(reply.body, "tickets"), head.metric_sets)
             if not head.end_of_stream and head.after_cursor in (None, cursor):
@@ -195,7 +203,9 @@ class Zendesk(HttpConnector):
             reply = self.http.get("api/v2/incremental/organizations.json", {"start_time": start, "per_page": 1000})
             head = _HEAD.decode(reply.body)
             rows = [_with_deleted(row) for row in cut(reply.body, "organizations")]
-            following = int(parse_qs(urlsplit(head.next_page or "").query).get("start_time", [head.end_time or start])[0])
+            following = int(
+                parse_qs(urlsplit(head.next_page or "").query).get("start_time", [head.end_time or start])[0]
+            )
             if not head.end_of_stream and following <= start:
                 raise ReplyError(f"{self.name} organizations: the export makes no progress after {start}")
             start = following
@@ -210,7 +220,9 @@ class Zendesk(HttpConnector):
         asked: list[tuple[str, Any]] = [("score", "received"), ("start_time", _epoch(slice_.start))]
         return self._cursored(stream, "satisfaction_ratings", asked, checkpoint)
 
-    def _cursored(self, stream: Stream, name: str, asked: list[tuple[str, Any]], checkpoint: Checkpoint) -> Iterator[Page]:
+    def _cursored(
+        self, stream: Stream, name: str, asked: list[tuple[str, Any]], checkpoint: Checkpoint
+    ) -> Iterator[Page]:
         after = checkpoint.get("after")
         while True:
             params = [*asked, ("page[size]", 100), *([("page[after]", after)] if after else [])]

@@ -72,7 +72,9 @@ def apply(
                 applying.refuse_unless_allowed(allow)
                 applying.send()
             elif digest and planned.head.status != "applied":
-                raise SettingsError(f"plan {planned.digest[:12]} is {planned.head.status}: the target has moved on; plan again")
+                raise SettingsError(
+                    f"plan {planned.digest[:12]} is {planned.head.status}: the target has moved on; plan again"
+                )
             return applying.finished()
         finally:
             connector.close()
@@ -87,7 +89,9 @@ def read_back(project: Project, name: str, run_id: str, sample: int = 50) -> lis
     config = project.delivery(name)
     connector = project.open(config.target.connection)
     try:
-        held = connector.fetch(target_stream(connector, config), [str(one.record_id) for one in chosen], list(config.fields))  # type: ignore[attr-defined]
+        held = connector.fetch(
+            target_stream(connector, config), [str(one.record_id) for one in chosen], list(config.fields)
+        )  # type: ignore[attr-defined]
     finally:
         connector.close()
     return [
@@ -100,9 +104,19 @@ def read_back(project: Project, name: str, run_id: str, sample: int = 50) -> lis
 
 def delivered_rows(operation: Operation) -> list[Row]:
     """Spell an operation out field by field, as the table `delivered` has it."""
-    shared = {name: getattr(operation, name) for name in ("delivery", "run_id", "digest", "op_id", "connection", "stream")}
-    shared |= {"record_id": operation.record_id, "customer_id": operation.customer_id, "attempt": operation.attempt}
-    shared |= {"outcome": operation.outcome or "unknown", "message": operation.message, "at": operation.settled_at or operation.intended_at}
+    shared = {
+        name: getattr(operation, name) for name in ("delivery", "run_id", "digest", "op_id", "connection", "stream")
+    }
+    shared |= {
+        "record_id": operation.record_id,
+        "customer_id": operation.customer_id,
+        "attempt": operation.attempt,
+    }
+    shared |= {
+        "outcome": operation.outcome or "unknown",
+        "message": operation.message,
+        "at": operation.settled_at or operation.intended_at,
+    }
     return [
         shared | {"field": column, "before": _json(operation.before.get(column)), "after": _json(value)}
         for column, value in operation.after.items()
@@ -112,7 +126,9 @@ def delivered_rows(operation: Operation) -> list[Row]:
 class _Applying:
     """Apply one plan."""
 
-    def __init__(self, project: Project, config: DeliveryConfig, connector: Connector, planned: Plan, run_id: str) -> None:
+    def __init__(
+        self, project: Project, config: DeliveryConfig, connector: Connector, planned: Plan, run_id: str
+    ) -> None:
         self.project, self.ledger, self.config = project, project.ledger, config
         self.connector, self.planned, self.run_id = connector, planned, run_id
         self.stream: Stream = target_stream(connector, config)
@@ -156,7 +172,11 @@ class _Applying:
 
     def finished(self) -> Applied:
         """Count the outcomes, and put them into the lake as the audit log of this run."""
-        mine = [one for one in self.ledger.operations(self.planned.delivery, self.run_id) if one.digest == self.planned.digest]
+        mine = [
+            one
+            for one in self.ledger.operations(self.planned.delivery, self.run_id)
+            if one.digest == self.planned.digest
+        ]
         self.result.operations = mine
         self.result.counts = Counter(one.outcome or "unknown" for one in mine)
         if mine:
@@ -180,7 +200,13 @@ class _Applying:
 
     def _change(self, operation: Operation, held: dict[str, Held]) -> Change:
         now = held.get(operation.record_id or "")
-        return Change(operation.op_id, operation.record_id, operation.after, operation.before, now.version if now else None)
+        return Change(
+            operation.op_id,
+            operation.record_id,
+            operation.after,
+            operation.before,
+            now.version if now else None,
+        )
 
     def _fetch(self, operations: Iterable[Operation]) -> dict[str, Held]:
         ids = [one.record_id for one in operations if one.record_id]
@@ -220,7 +246,12 @@ def _still_as_planned(operation: Operation, held: Held | None) -> Outcome | None
     if _holds(held, operation.after):
         return Outcome(operation.op_id, "unchanged", operation.record_id, held.version)
     if not _holds(held, operation.before):
-        return Outcome(operation.op_id, "conflict", operation.record_id, message="somebody changed it since it was planned")
+        return Outcome(
+            operation.op_id,
+            "conflict",
+            operation.record_id,
+            message="somebody changed it since it was planned",
+        )
     return None
 
 
@@ -243,4 +274,3 @@ def _json(value: Any) -> str | None:
 
 def _parsed(value: str | None) -> Any:
     return None if value is None else json.loads(value)
-

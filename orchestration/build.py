@@ -38,7 +38,17 @@ from transforms.retention import retention, retention_statistics
 from transforms.satisfaction import satisfaction, satisfaction_observations
 from transforms.score_history import score_history
 
-CONFORMED = ("accounts", "owners", "deals", "orders", "invoices", "payments", "tickets", "activities", "ratings")
+CONFORMED = (
+    "accounts",
+    "owners",
+    "deals",
+    "orders",
+    "invoices",
+    "payments",
+    "tickets",
+    "activities",
+    "ratings",
+)
 RESULTS = (
     "fx_rates",
     "quarantine",
@@ -57,7 +67,10 @@ MONEY: Mapping[str, tuple[str | None, Mapping[str, str]]] = {
     "deals": ("close_on", {"amount": "reporting_amount"}),
     "orders": ("ordered_on", {"amount": "reporting_amount"}),
     "payments": ("paid_on", {"amount": "reporting_amount"}),
-    "invoices": ("invoice_on", {"net_amount": "reporting_net_amount", "cost_amount": "reporting_cost_amount"}),
+    "invoices": (
+        "invoice_on",
+        {"net_amount": "reporting_net_amount", "cost_amount": "reporting_cost_amount"},
+    ),
 }
 JUDGED = ibis.schema(
     dict.fromkeys(("left_connection", "left_account_id", "right_connection", "right_account_id", "verdict"), "string")
@@ -115,7 +128,10 @@ class _Build:
                 notes[f"{connection}/{stream.name}"] = note
             united = ibis.union(*parts) if len(parts) > 1 else parts[0] if parts else self._empty(table)
             yield self.keep(table, without_merged(united) if table == "accounts" else united, notes=notes)
-        yield self.keep("quarantine", ibis.union(*aside) if len(aside) > 1 else aside[0] if aside else self._empty("quarantine"))
+        yield self.keep(
+            "quarantine",
+            ibis.union(*aside) if len(aside) > 1 else aside[0] if aside else self._empty("quarantine"),
+        )
 
     def results(self) -> Iterator[TableResult]:
         """Make customers and their scores."""
@@ -124,11 +140,30 @@ class _Build:
         judgements = engine.table(self.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
         yield self.keep(
             "crosswalk",
-            crosswalk(t["accounts"], judgements, self._previous("crosswalk"), as_of=as_of, links=config.links, max_cluster=config.max_cluster),
+            crosswalk(
+                t["accounts"],
+                judgements,
+                self._previous("crosswalk"),
+                as_of=as_of,
+                links=config.links,
+                max_cluster=config.max_cluster,
+            ),
         )
         yield self.keep("match_suggestions", match_suggestions(t["accounts"], t["crosswalk"], judgements))
         united = customers(
-            *(t[name] for name in ("accounts", "crosswalk", "owners", "deals", "orders", "invoices", "tickets", "activities")),
+            *(
+                t[name]
+                for name in (
+                    "accounts",
+                    "crosswalk",
+                    "owners",
+                    "deals",
+                    "orders",
+                    "invoices",
+                    "tickets",
+                    "activities",
+                )
+            ),
             as_of=as_of,
             reporting_currency=config.reporting_currency,
             survivorship={name: rule.model_dump(exclude_none=True) for name, rule in config.survivorship.items()},
@@ -145,20 +180,37 @@ class _Build:
         fit = retention_for(ledger, statistics, as_of, self.config.retention)
         yield self.keep(
             "retention",
-            retention(t["customers"], statistics, engine.table(self.con, fit.lookup), as_of=as_of, horizon=fit.horizon, version=fit.version),
+            retention(
+                t["customers"],
+                statistics,
+                engine.table(self.con, fit.lookup),
+                as_of=as_of,
+                horizon=fit.horizon,
+                version=fit.version,
+            ),
             notes=fit.notes,
         )
         wanted = self.config.satisfaction
         targets = {"first_reply": wanted.first_reply_minutes, "resolution": wanted.resolution_minutes}
-        seen = self._cached(satisfaction_observations(t["crosswalk"], t["tickets"], t["ratings"], as_of=as_of, targets=targets))
+        seen = self._cached(
+            satisfaction_observations(t["crosswalk"], t["tickets"], t["ratings"], as_of=as_of, targets=targets)
+        )
         priors = priors_for(ledger, seen, as_of, wanted)
-        yield self.keep("satisfaction", satisfaction(t["customers"], seen, as_of=as_of, priors=priors), notes={"priors": priors.version})
+        yield self.keep(
+            "satisfaction",
+            satisfaction(t["customers"], seen, as_of=as_of, priors=priors),
+            notes={"priors": priors.version},
+        )
         yield from self._key_accounts()
         yield self.keep(
-            "customer_360", customer_360(t["customers"], t["retention"], t["satisfaction"], t["key_accounts"], as_of=as_of)
+            "customer_360",
+            customer_360(t["customers"], t["retention"], t["satisfaction"], t["key_accounts"], as_of=as_of),
         )
         history = self._previous("score_history")
-        yield self.keep("score_history", score_history(t["retention"], t["satisfaction"], t["key_accounts"], history, as_of=as_of))
+        yield self.keep(
+            "score_history",
+            score_history(t["retention"], t["satisfaction"], t["key_accounts"], history, as_of=as_of),
+        )
 
     def _key_accounts(self) -> Iterator[TableResult]:
         t, as_of, wanted = self.tables, self.as_of, self.config.key_accounts
@@ -167,7 +219,20 @@ class _Build:
         except CriterionError as error:
             raise SettingsError(f"customer model: key_accounts: {error}") from None
         values = measured(
-            *(t[name] for name in ("customers", "crosswalk", "accounts", "deals", "tickets", "invoices", "payments", "activities", "satisfaction")),
+            *(
+                t[name]
+                for name in (
+                    "customers",
+                    "crosswalk",
+                    "accounts",
+                    "deals",
+                    "tickets",
+                    "invoices",
+                    "payments",
+                    "activities",
+                    "satisfaction",
+                )
+            ),
             as_of=as_of,
             median_revenue=revenue_for(self.project.ledger, t["customers"], as_of),
             cost_per_ticket=wanted.cost_per_ticket,
@@ -175,7 +240,13 @@ class _Build:
         )
         yield self.keep(
             "key_account_criteria",
-            key_account_criteria(self._cached(values), as_of=as_of, criteria=criteria, missing=wanted.missing, overrides=wanted.overrides),
+            key_account_criteria(
+                self._cached(values),
+                as_of=as_of,
+                criteria=criteria,
+                missing=wanted.missing,
+                overrides=wanted.overrides,
+            ),
         )
         previous = self._previous("key_accounts")
         last = previous.agg(last=previous.as_of.max()).to_pyarrow().to_pylist()[0]["last"]
@@ -199,7 +270,9 @@ class _Build:
         """Write a table in the order of its key, prove it by its schema, and hand it on."""
         start = monotonic()
         schema = model(table).to_schema()
-        columns = made.select(*schema.columns).cast({name: column.dtype.type for name, column in schema.columns.items()})
+        columns = made.select(*schema.columns).cast(
+            {name: column.dtype.type for name, column in schema.columns.items()}
+        )
         written = self.project.lake.write(table, columns.order_by(schema.unique or list(schema.columns)), con=self.con)
         self.tables[table] = engine.read(self.con, [self.project.lake.full(written.path)])
         broken = {} if table in CONFORMED else self._broken(table)
@@ -245,7 +318,11 @@ class _Build:
 
     def _converted(self, table: str, typed: ir.Table) -> ir.Table:
         day, amounts = MONEY[table]
-        shared = {"fx_rates": self.tables["fx_rates"], "reporting_currency": self.config.reporting_currency, "as_of": self.as_of}
+        shared = {
+            "fx_rates": self.tables["fx_rates"],
+            "reporting_currency": self.config.reporting_currency,
+            "as_of": self.as_of,
+        }
         typed = convert(typed, date=day, amounts=amounts, **shared)
         if table == "invoices":
             typed = convert(typed, date=None, amounts={"open_amount": "reporting_open_amount"}, rate=False, **shared)

@@ -8,7 +8,13 @@ from orchestration.assets.build import build_assets
 from orchestration.assets.deliver import delivery_assets
 from orchestration.assets.extract import connection_assets
 from orchestration.assets.publish import warehouse_assets
-from orchestration.config import Config, ConnectionConfig, CustomerModelConfig, DeliveryConfig, WarehouseConfig
+from orchestration.config import (
+    Config,
+    ConnectionConfig,
+    CustomerModelConfig,
+    DeliveryConfig,
+    WarehouseConfig,
+)
 
 
 class Configured(dg.Component):

@@ -77,7 +77,11 @@ def extract(
 
 def failed_required(project: Project) -> list[str]:
     """Name the required connections whose last reading failed, wholly or in part."""
-    last = {name: project.ledger.last_run(f"extract:{name}") for name, config in project.connections.items() if config.required}
+    last = {
+        name: project.ledger.last_run(f"extract:{name}")
+        for name, config in project.connections.items()
+        if config.required
+    }
     return [name for name, note in last.items() if note is None or note["summary"]["status"] != "done"]
 
 
@@ -167,7 +171,11 @@ class _Reading:
         slice_, keys = Slice(), set()
         for page in self.connector.read(self.stream, slice_, left.checkpoint if left else None):
             keys |= set(page.records.column("_key").drop_null().to_pylist())
-            self._land(Page(self.held.unseen(page.records), page.checkpoint, page.total), slice_, page.records.num_rows)
+            self._land(
+                Page(self.held.unseen(page.records), page.checkpoint, page.total),
+                slice_,
+                page.records.num_rows,
+            )
         if self.stream.deletes == "sweep" and not left:
             self._missing(keys)
 
@@ -208,7 +216,9 @@ class _Reading:
         most = self.config.max_delete_pct
         if gone <= ALWAYS_ALLOWED or gone * 100 <= most * held:
             return False
-        self._block(f"{gone} of {held} records are gone at the source, more than max_delete_pct {most:g}; none is deleted")
+        self._block(
+            f"{gone} of {held} records are gone at the source, more than max_delete_pct {most:g}; none is deleted"
+        )
         return True
 
     def _block(self, why: str) -> None:
@@ -225,9 +235,9 @@ def _gaps(spans: Sequence[Interval], first: datetime | None, until: datetime, st
     """Yield what lies between the intervals read so far, and what came since; the last bit is read again."""
     at = first
     for index, span in enumerate(spans):
-        if index == 0 and span.start is not None and (at is None or at < span.start):
-            yield Slice(at, span.start)
-        elif index > 0 and span.start is not None and at is not None and at < span.start:
+        if (index == 0 and span.start is not None and (at is None or at < span.start)) or (
+            index > 0 and span.start is not None and at is not None and at < span.start
+        ):
             yield Slice(at, span.start)
         at = span.end if at is None or (span.end is not None and span.end > at) else at
     since = at - stream.lookback if at is not None and spans else at
@@ -242,5 +252,3 @@ def _flagged(rows: pa.Table, stream: Stream) -> pa.Table:
         says = pc.fill_null(pc.is_in(rows.column(path), value_set=pa.array(words)), False)
         deleted = pc.or_(deleted, says)
     return rows.set_column(rows.schema.get_field_index("_deleted"), "_deleted", deleted)
-
-

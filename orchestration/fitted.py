@@ -35,7 +35,10 @@ def retention_for(ledger: Models, statistics: ir.Table, as_of: date, config: Ret
         empty = bgbb.table(bgbb.Parameters(1, 1, 1, 1), 3).slice(0, 0)
         return Retention(empty, values["horizon"], held.version, {"fit": "too few customers or repeat orders"})
     fitted = bgbb.Parameters(**values["parameters"])
-    notes = {"fitted_on": held.as_of.isoformat(), **{name: round(value, 4) for name, value in vars(fitted).items()}}
+    notes = {
+        "fitted_on": held.as_of.isoformat(),
+        **{name: round(value, 4) for name, value in vars(fitted).items()},
+    }
     return Retention(bgbb.table(fitted, values["horizon"]), values["horizon"], held.version, notes)
 
 

@@ -8,7 +8,9 @@ from orchestration.config import Guards
 GUARDS = ("max_changes", "max_change_pct", "max_creates", "max_blanks")
 
 
-def violations(rows: Sequence[dict[str, Any]], held: int, guards: Guards, allowed: Collection[str], digest: str) -> list[str]:
+def violations(
+    rows: Sequence[dict[str, Any]], held: int, guards: Guards, allowed: Collection[str], digest: str
+) -> list[str]:
     """List the guards that trip: what, how many, and how to let it through once.
 
     `held` is how many values of the planned fields the target holds; `max_change_pct` is the share of those that
@@ -28,7 +30,10 @@ def _tripped(rows: Sequence[dict[str, Any]], held: int, guards: Guards) -> Itera
         yield "max_changes", f"{records} records would change, at most {guards.max_changes} may"
     if guards.max_change_pct is not None and held and replaced * 100 > guards.max_change_pct * held:
         share = replaced * 100 / held
-        yield "max_change_pct", f"{replaced} of {held} values held ({share:.0f} %) would be replaced, at most {guards.max_change_pct:g} % may"
+        yield (
+            "max_change_pct",
+            f"{replaced} of {held} values held ({share:.0f} %) would be replaced, at most {guards.max_change_pct:g} % may",
+        )
     if creates > guards.max_creates:
         yield "max_creates", f"{creates} records would be created, at most {guards.max_creates} may"
     if blanks > guards.max_blanks:

@@ -61,7 +61,11 @@ class Held:
         if not landed:
             return 0, 0, 0, 0
         fields = [path for path in paths(self.stream.fields) if path != self.stream.cursor]
-        sign = "md5(concat_ws('\x1f', " + ", ".join(f"coalesce({_name(path)}, '\x00')" for path in fields or ["_key"]) + "))"
+        sign = (
+            "md5(concat_ws('\x1f', "
+            + ", ".join(f"coalesce({_name(path)}, '\x00')" for path in fields or ["_key"])
+            + "))"
+        )
         con = self._connect()
         now = self._view(con, "now_files", landed)
         old = self._view(con, "old_files", self.before)

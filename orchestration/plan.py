@@ -109,7 +109,9 @@ def find(project: Project, asked: str) -> Plan:
     """Find a plan by its digest, the beginning of it, or its delivery; raises SettingsError."""
     head = project.ledger.newest_plan(asked) if asked in project.deliveries else project.ledger.plan(asked)
     if head is None:
-        raise SettingsError(f"no plan {asked!r}: name a digest that `belvedere plan` printed, or a delivery; {choices(asked, project.deliveries)}")
+        raise SettingsError(
+            f"no plan {asked!r}: name a digest that `belvedere plan` printed, or a delivery; {choices(asked, project.deliveries)}"
+        )
     return load(project, head)
 
 
@@ -150,7 +152,13 @@ class _Planning:
     """Make one plan."""
 
     def __init__(
-        self, project: Project, name: str, config: DeliveryConfig, connector: Connector, stream: Stream, run_id: str
+        self,
+        project: Project,
+        name: str,
+        config: DeliveryConfig,
+        connector: Connector,
+        stream: Stream,
+        run_id: str,
     ) -> None:
         self.project, self.name, self.config = project, name, config
         self.connector, self.stream, self.run_id = connector, stream, run_id
@@ -180,7 +188,17 @@ class _Planning:
         self.project.ledger.add([file], self.run_id)
         records = len({row["record_id"] for row in table.to_pylist() if row["action"] == "update"})
         summary = {"violations": tripped, "held": filled}
-        head = PlanRow(digest, self.name, self.run_id, datetime.now(UTC), "planned", records, file.path, self._snapshot(), summary)
+        head = PlanRow(
+            digest,
+            self.name,
+            self.run_id,
+            datetime.now(UTC),
+            "planned",
+            records,
+            file.path,
+            self._snapshot(),
+            summary,
+        )
         self.project.ledger.save_plan(head)
         return Plan(self.name, digest, head, table, tuple(tripped))
 
@@ -189,22 +207,30 @@ class _Planning:
         for field_name, given in self.config.fields.items():
             where = f"delivery {self.name!r}: fields.{field_name}"
             if field_name not in writable:
-                raise SettingsError(f"{where}: {self.connector.name} has no such field; {choices(field_name, writable)}")
+                raise SettingsError(
+                    f"{where}: {self.connector.name} has no such field; {choices(field_name, writable)}"
+                )
             if not writable[field_name].is_writable:
                 raise SettingsError(f"{where}: {self.connector.name} lets nobody write it")
             if given.source not in self._columns():
-                raise SettingsError(f"{where}: table {self.config.table} has no column {given.source!r}; {choices(given.source, self._columns())}")
+                raise SettingsError(
+                    f"{where}: table {self.config.table} has no column {given.source!r}; {choices(given.source, self._columns())}"
+                )
 
     def _columns(self) -> list[str]:
         if self.config.table not in tables():
-            raise SettingsError(f"delivery {self.name!r}: no table {self.config.table!r}; {choices(self.config.table, tables())}")
+            raise SettingsError(
+                f"delivery {self.name!r}: no table {self.config.table!r}; {choices(self.config.table, tables())}"
+            )
         return [row["column_name"] for row in self.tables.query(f'DESCRIBE "{self.config.table}"')]
 
     def _wanted(self) -> tuple[list[Wanted], list[Row]]:
         """List what each record of the target should hold; what a person must see first comes apart."""
-        sources = ", ".join(f't."{source}"' for source in dict.fromkeys(one.source for one in self.config.fields.values()))
+        sources = ", ".join(
+            f't."{source}"' for source in dict.fromkeys(one.source for one in self.config.fields.values())
+        )
         rows = self.tables.query(
-            f'SELECT x.account_id AS _record, x.customer_id AS _customer, x.is_oversized AS _oversized, {sources} '  # noqa: S608
+            f"SELECT x.account_id AS _record, x.customer_id AS _customer, x.is_oversized AS _oversized, {sources} "  # noqa: S608
             f'FROM "{self.config.table}" t JOIN crosswalk x USING (customer_id) '
             "SEMI JOIN accounts a ON a.connection = x.connection AND a.account_id = x.account_id "
             "WHERE x.connection = ? ORDER BY x.account_id",

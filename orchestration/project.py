@@ -15,7 +15,13 @@ from connectors.kit.base import Connector, Stream
 from connectors.kit.errors import SettingsError, choices
 from connectors.kit.find import find
 from connectors.kit.settings import MISSING_ENV, explain, load
-from orchestration.config import Config, ConnectionConfig, CustomerModelConfig, DeliveryConfig, WarehouseConfig
+from orchestration.config import (
+    Config,
+    ConnectionConfig,
+    CustomerModelConfig,
+    DeliveryConfig,
+    WarehouseConfig,
+)
 from orchestration.fieldmaps import with_overrides
 from orchestration.storage.lake import Lake
 from orchestration.storage.ledger import Ledger
@@ -140,7 +146,9 @@ class Project:
         for source, target in self.model.links.items():
             for named in (source, target):
                 if named not in self.connections:
-                    raise SettingsError(f"customer model: links: no connection {named!r}; {choices(named, self.connections)}")
+                    raise SettingsError(
+                        f"customer model: links: no connection {named!r}; {choices(named, self.connections)}"
+                    )
 
 
 def _components(defs: Path) -> Iterator[tuple[str, str, Config]]:

@@ -61,17 +61,33 @@ def _from_lake(project: Project, table: str) -> TableToPublish:
         rows = [row for operation in project.ledger.operations() for row in delivered_rows(operation)]
         return described(table, data=pa.Table.from_pylist(rows, arrow_schema(table)))
     files = project.ledger.files(table)
-    return described(table, paths=[project.lake.full(file.path) for file in files], rows=sum(file.rows for file in files))
+    return described(
+        table, paths=[project.lake.full(file.path) for file in files], rows=sum(file.rows for file in files)
+    )
 
 
 def _load_info(listed: list[TableToPublish], snapshot: str, as_of: str, run_id: str) -> TableToPublish:
     now = datetime.now(UTC)
     rows = [
-        {"table": one.name, "rows": one.rows, "snapshot": snapshot, "as_of": as_of, "run_id": run_id, "loaded_at": now}
+        {
+            "table": one.name,
+            "rows": one.rows,
+            "snapshot": snapshot,
+            "as_of": as_of,
+            "run_id": run_id,
+            "loaded_at": now,
+        }
         for one in listed
     ]
     text, count = pa.string(), pa.int64()
-    kinds = {"table": text, "rows": count, "snapshot": text, "as_of": text, "run_id": text, "loaded_at": pa.timestamp("us", tz="UTC")}
+    kinds = {
+        "table": text,
+        "rows": count,
+        "snapshot": text,
+        "as_of": text,
+        "run_id": text,
+        "loaded_at": pa.timestamp("us", tz="UTC"),
+    }
     return TableToPublish(
         name="load_info",
         comment="What was loaded, when, and from which build.",
@@ -93,7 +109,10 @@ def _write_dbt_sources(folder: Path, listed: list[TableToPublish]) -> None:
         }
         for one in listed
     ]
-    document = {"version": 2, "sources": [{"name": "belvedere", "schema": "main", "tables": described_tables}]}
+    document = {
+        "version": 2,
+        "sources": [{"name": "belvedere", "schema": "main", "tables": described_tables}],
+    }
     target = folder / "dbt" / "sources.yml"
     target.parent.mkdir(exist_ok=True)
     target.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")

@@ -42,14 +42,19 @@ def _engine(url: str) -> sa.Engine:
     try:
         return sa.create_engine(url, hide_parameters=True)
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise SettingsError(f"warehouse url: {str(error).splitlines()[0]}; pip install 'belvedere[postgres]' for PostgreSQL") from None
+        raise SettingsError(
+            f"warehouse url: {str(error).splitlines()[0]}; pip install 'belvedere[postgres]' for PostgreSQL"
+        ) from None
 
 
 def _replace(connection: sa.Connection, table: TableToPublish, schema: str | None) -> None:
     made = sa.Table(
         table.name,
         sa.MetaData(),
-        *(sa.Column(field.name, _kind(field.type), comment=table.comments.get(field.name) or None) for field in table.schema),
+        *(
+            sa.Column(field.name, _kind(field.type), comment=table.comments.get(field.name) or None)
+            for field in table.schema
+        ),
         schema=schema,
         comment=table.comment,
     )
@@ -67,7 +72,9 @@ def _grown(connection: sa.Connection, made: sa.Table) -> None:
     for column in made.columns:
         if column.name not in held:
             kind = column.type.compile(connection.dialect)
-            connection.execute(sa.text(f"ALTER TABLE {quote.format_table(made)} ADD COLUMN {quote.quote(column.name)} {kind}"))
+            connection.execute(
+                sa.text(f"ALTER TABLE {quote.format_table(made)} ADD COLUMN {quote.quote(column.name)} {kind}")
+            )
         elif _family(held[column.name]) != _family(column.type):
             raise SettingsError(
                 f"warehouse: column {made.name}.{column.name} is {held[column.name]}, it would become {column.type}: nothing was "

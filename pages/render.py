@@ -5,7 +5,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pages.customer import CustomerPage
 
 _TEXT = Environment(  # noqa: S701 - plain text; the HTML environment below escapes
-    loader=PackageLoader("pages", "templates"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=PackageLoader("pages", "templates"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 _HTML = Environment(
     loader=PackageLoader("pages", "templates"),

@@ -27,7 +27,11 @@ def change(world: World, hubspot: HubSpot, odoo: Odoo, zendesk: Zendesk) -> Told
     _won(hubspot, bought["id"], tell)
     _merge(hubspot, merged["id"], loser["id"], tell)
     _repaired(world, hubspot, tell)
-    deal = next(row for row in hubspot.objects["deals"].values() if not row["archived"] and row["properties"]["dealstage"] == "closedlost")
+    deal = next(
+        row
+        for row in hubspot.objects["deals"].values()
+        if not row["archived"] and row["properties"]["dealstage"] == "closedlost"
+    )
     hubspot.portal.archive("deals", deal["id"], hubspot.clock.now())
     tell("hubspot", "deals", deal["id"], "archived")
     _billed(odoo, tell)
@@ -38,10 +42,22 @@ def change(world: World, hubspot: HubSpot, odoo: Odoo, zendesk: Zendesk) -> Told
 
 def _won(hubspot: HubSpot, company: str, tell: Any) -> None:
     now = hubspot.clock.now()
-    held = {"dealname": "New frame order", "amount": "48000.00", "deal_currency_code": "EUR", "pipeline": "default"}
-    held |= {"dealstage": "closedwon", "hs_is_closed": "true", "hs_is_closed_won": "true", "hs_deal_stage_probability": "1.0"}
+    held = {
+        "dealname": "New frame order",
+        "amount": "48000.00",
+        "deal_currency_code": "EUR",
+        "pipeline": "default",
+    }
+    held |= {
+        "dealstage": "closedwon",
+        "hs_is_closed": "true",
+        "hs_is_closed_won": "true",
+        "hs_deal_stage_probability": "1.0",
+    }
     stamp = f"{now:%Y-%m-%dT%H:%M:%S}.000Z"
-    deal = hubspot.portal.add("deals", held | {"closedate": stamp, "dealtype": "existingbusiness"}, now - timedelta(hours=2), now)
+    deal = hubspot.portal.add(
+        "deals", held | {"closedate": stamp, "dealtype": "existingbusiness"}, now - timedelta(hours=2), now
+    )
     hubspot.touched["deals", deal["id"]] = now
     hubspot.portal.link(("deals", deal["id"]), ("companies", company), 5, "Primary")
     tell("hubspot", "deals", deal["id"], "won, 48,000 EUR")
@@ -69,10 +85,20 @@ def _repaired(world: World, hubspot: HubSpot, tell: Any) -> None:
 
 def _billed(odoo: Odoo, tell: Any) -> None:
     now = odoo.clock.now()
-    model = next(row for row in odoo.tables["account.move"].values() if row["move_type"] == "out_invoice" and row["partner_id"])
+    model = next(
+        row for row in odoo.tables["account.move"].values() if row["move_type"] == "out_invoice" and row["partner_id"]
+    )
     fresh = {name: value for name, value in model.items() if name not in ("id", "create_date", "write_date")}
-    fresh |= {"invoice_date": now.date().isoformat(), "invoice_date_due": (now.date() + timedelta(days=30)).isoformat()}
-    fresh |= {"amount_untaxed": 7300.0, "amount_tax": 1387.0, "amount_total": 8687.0, "amount_residual": 8687.0}
+    fresh |= {
+        "invoice_date": now.date().isoformat(),
+        "invoice_date_due": (now.date() + timedelta(days=30)).isoformat(),
+    }
+    fresh |= {
+        "amount_untaxed": 7300.0,
+        "amount_tax": 1387.0,
+        "amount_total": 8687.0,
+        "amount_residual": 8687.0,
+    }
     fresh |= {"payment_state": "not_paid", "name": f"INV/{now.year}/999999"}
     move = odoo.data.add("account.move", fresh, now, now)
     tell("odoo", "account.move", move["id"], "new invoice, 7,300 net")
@@ -80,21 +106,41 @@ def _billed(odoo: Odoo, tell: Any) -> None:
 
 def _paid(odoo: Odoo, tell: Any) -> None:
     now = odoo.clock.now()
-    move = next(row for row in odoo.tables["account.move"].values() if row["payment_state"] == "not_paid" and row["partner_id"])
-    held = {"name": f"PAY/{move['id']:06d}", "amount": move["amount_residual"], "date": now.date().isoformat(), "state": "paid"}
+    move = next(
+        row for row in odoo.tables["account.move"].values() if row["payment_state"] == "not_paid" and row["partner_id"]
+    )
+    held = {
+        "name": f"PAY/{move['id']:06d}",
+        "amount": move["amount_residual"],
+        "date": now.date().isoformat(),
+        "state": "paid",
+    }
     held |= {"payment_type": "inbound", "partner_type": "customer", "currency_id": move["currency_id"]}
     held |= {"partner_id": move["partner_id"], "reconciled_invoice_ids": [move["id"]]}
     odoo.data.add("account.payment", held, now, now)
-    odoo.edit("account.move", move["id"], {"payment_state": "paid", "amount_residual": 0.0, "amount_residual_signed": 0.0})
+    odoo.edit(
+        "account.move",
+        move["id"],
+        {"payment_state": "paid", "amount_residual": 0.0, "amount_residual_signed": 0.0},
+    )
     tell("odoo", "account.move", move["id"], "paid")
 
 
 def _solved(zendesk: Zendesk, tell: Any) -> None:
     now = zendesk.clock.now()
-    ticket = next(row for row in zendesk.tables["tickets"].values() if row["status"] in ("open", "pending", "new", "hold"))
+    ticket = next(
+        row for row in zendesk.tables["tickets"].values() if row["status"] in ("open", "pending", "new", "hold")
+    )
     stamp = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-    metrics = ticket["metric_set"] | {"solved_at": stamp, "full_resolution_time_in_minutes": {"calendar": 4321, "business": None}}
-    zendesk.edit("tickets", ticket["id"], {"status": "solved", "metric_set": metrics, "satisfaction_rating": {"score": "bad"}})
+    metrics = ticket["metric_set"] | {
+        "solved_at": stamp,
+        "full_resolution_time_in_minutes": {"calendar": 4321, "business": None},
+    }
+    zendesk.edit(
+        "tickets",
+        ticket["id"],
+        {"status": "solved", "metric_set": metrics, "satisfaction_rating": {"score": "bad"}},
+    )
     held = {"score": "bad", "comment": "Took far too long.", "reason": None, "ticket_id": ticket["id"]}
     held |= {"requester_id": ticket["requester_id"], "assignee_id": ticket["assignee_id"], "group_id": None}
     zendesk.desk.add("satisfaction_ratings", held, now, now)

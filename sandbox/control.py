@@ -38,7 +38,10 @@ class Control:
         return {"customers": self.sandbox.truth, "dirty": self.sandbox.dirty}
 
     def _get_requests(self, _: Any) -> Any:
-        return [{"method": method, "path": path, "count": count} for (method, path), count in sorted(self.sandbox.requests.items())]
+        return [
+            {"method": method, "path": path, "count": count}
+            for (method, path), count in sorted(self.sandbox.requests.items())
+        ]
 
     def _delete_requests(self, _: Any) -> Any:
         self.sandbox.requests.clear()
@@ -49,7 +52,10 @@ class Control:
         return self._get_faults({})
 
     def _get_faults(self, _: Any) -> Any:
-        return [{name: value for name, value in vars(fault).items() if name != "random"} for fault in self.sandbox.faults.active]
+        return [
+            {name: value for name, value in vars(fault).items() if name != "random"}
+            for fault in self.sandbox.faults.active
+        ]
 
     def _delete_faults(self, _: Any) -> Any:
         self.sandbox.faults.clear()

@@ -5,7 +5,17 @@ from random import Random
 from threading import Lock
 from typing import Any
 
-KINDS = ("latency", "rate_limit", "error", "reset", "truncated", "html", "expired_token", "lost_answer", "delayed_write")
+KINDS = (
+    "latency",
+    "rate_limit",
+    "error",
+    "reset",
+    "truncated",
+    "html",
+    "expired_token",
+    "lost_answer",
+    "delayed_write",
+)
 
 
 @dataclass

@@ -35,7 +35,11 @@ class HubSpot:
             ("GET", re.compile(r"/crm/v3/properties/(\w+)"), self._properties),
             ("POST", re.compile(r"/crm/v3/properties/(\w+)"), self._new_property),
             ("POST", re.compile(r"/crm/v3/objects/(\w+)/search"), self._search),
-            ("POST", re.compile(r"/crm/v3/objects/(\w+)/batch/(read|create|update|upsert|archive)"), self._batch),
+            (
+                "POST",
+                re.compile(r"/crm/v3/objects/(\w+)/batch/(read|create|update|upsert|archive)"),
+                self._batch,
+            ),
             ("GET", re.compile(r"/crm/v3/objects/(\w+)/?"), self._list),
             ("GET", re.compile(r"/crm/v3/objects/(\w+)/(\d+)"), self._get),
             ("PATCH", re.compile(r"/crm/v3/objects/(\w+)/(\d+)"), self._patch),
@@ -43,7 +47,11 @@ class HubSpot:
             ("POST", re.compile(r"/crm/v3/objects/(\w+)/?"), self._post),
             ("POST", re.compile(r"/crm/v4/associations/(\w+)/(\w+)/batch/read"), self._associations),
             ("GET", re.compile(r"/crm/v4/objects/(\w+)/(\d+)/associations/(\w+)"), self._associations_of),
-            ("PUT", re.compile(r"/crm/v4/objects/(\w+)/(\d+)/associations/default/(\w+)/(\d+)"), self._associate),
+            (
+                "PUT",
+                re.compile(r"/crm/v4/objects/(\w+)/(\d+)/associations/default/(\w+)/(\d+)"),
+                self._associate,
+            ),
         ]
 
     def handle(self, request: Request) -> Answer:
@@ -68,7 +76,11 @@ class HubSpot:
     def edit(self, kind: str, number: str, values: dict[str, Any]) -> bool:
         """Change a record's properties as anybody may; equal values change nothing, not even the stamp."""
         record = self.objects[kind][number]
-        changed = {name: value or None for name, value in values.items() if (record["properties"].get(name) or None) != (value or None)}
+        changed = {
+            name: value or None
+            for name, value in values.items()
+            if (record["properties"].get(name) or None) != (value or None)
+        }
         if changed:
             self._stamp(kind, record)
             record["properties"].update(changed)
@@ -81,7 +93,15 @@ class HubSpot:
         self.touched[kind, record["id"]] = now
 
     def _account(self, request: Request) -> Answer:
-        return Answer(payload={"portalId": PORTAL, "accountType": "SANDBOX", "timeZone": "Europe/Berlin", "companyCurrency": "EUR", "uiDomain": "app.hubspot.com"})
+        return Answer(
+            payload={
+                "portalId": PORTAL,
+                "accountType": "SANDBOX",
+                "timeZone": "Europe/Berlin",
+                "companyCurrency": "EUR",
+                "uiDomain": "app.hubspot.com",
+            }
+        )
 
     def _owners(self, request: Request) -> Answer:
         archived = request.one("archived").lower() == "true"
@@ -90,10 +110,28 @@ class HubSpot:
 
     def _pipelines(self, request: Request, kind: str) -> Answer:
         stages = [
-            {"id": stage, "label": label, "displayOrder": place, "archived": False, "metadata": {"probability": str(chance)}}
+            {
+                "id": stage,
+                "label": label,
+                "displayOrder": place,
+                "archived": False,
+                "metadata": {"probability": str(chance)},
+            }
             for place, (stage, label, chance) in enumerate(STAGES)
         ]
-        return Answer(payload={"results": [{"id": "default", "label": "Sales", "displayOrder": 0, "archived": False, "stages": stages}]})
+        return Answer(
+            payload={
+                "results": [
+                    {
+                        "id": "default",
+                        "label": "Sales",
+                        "displayOrder": 0,
+                        "archived": False,
+                        "stages": stages,
+                    }
+                ]
+            }
+        )
 
     def _properties(self, request: Request, kind: str) -> Answer:
         return Answer(payload={"results": self.properties.listed(kind)})
@@ -132,10 +170,17 @@ class HubSpot:
         groups = body["filterGroups"]
         found = [row for row in visible if not groups or any(_fits(row, group["filters"]) for group in groups)]
         sort = (body["sorts"] or ["hs_object_id"])[0]
-        name, reverse = (sort.lstrip("-"), sort.startswith("-")) if isinstance(sort, str) else (sort["propertyName"], sort.get("direction") == "DESCENDING")
+        name, reverse = (
+            (sort.lstrip("-"), sort.startswith("-"))
+            if isinstance(sort, str)
+            else (sort["propertyName"], sort.get("direction") == "DESCENDING")
+        )
         found.sort(key=lambda row: _comparable(row["properties"].get(name)), reverse=reverse)
         page = found[after : after + limit]
-        payload: Record = {"total": len(found), "results": [self._shown(kind, row, body["properties"]) for row in page]}
+        payload: Record = {
+            "total": len(found),
+            "results": [self._shown(kind, row, body["properties"]) for row in page],
+        }
         if after + limit < len(found):
             payload["paging"] = {"next": {"after": str(after + limit)}}
         return Answer(payload=payload)
@@ -158,7 +203,12 @@ class HubSpot:
             done, problem = getattr(self, f"_{action}_one")(kind, one)
             (errors if problem else results).append(problem or done)
         stamp = iso(self.clock.now())
-        payload: Record = {"status": "COMPLETE", "results": [row for row in results if row], "startedAt": stamp, "completedAt": stamp}
+        payload: Record = {
+            "status": "COMPLETE",
+            "results": [row for row in results if row],
+            "startedAt": stamp,
+            "completedAt": stamp,
+        }
         if action == "archive" and not errors:
             return Answer(204)
         if errors:
@@ -178,18 +228,34 @@ class HubSpot:
         payload: Record = {"status": "COMPLETE", "results": results, "startedAt": stamp, "completedAt": stamp}
         if not missing:
             return Answer(payload=payload)
-        problem = {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "Could not get some objects", "context": {"ids": missing}, "links": {}, "errors": []}
+        problem = {
+            "status": "error",
+            "category": "OBJECT_NOT_FOUND",
+            "message": "Could not get some objects",
+            "context": {"ids": missing},
+            "links": {},
+            "errors": [],
+        }
         return Answer(207, payload | {"numErrors": 1, "errors": [problem]})
 
     def _update_one(self, kind: str, one: Record) -> tuple[Record | None, Record | None]:
-        record = self._by(kind, one["idProperty"], one["id"]) if one.get("idProperty") else self.objects[kind].get(one["id"])
+        record = (
+            self._by(kind, one["idProperty"], one["id"]) if one.get("idProperty") else self.objects[kind].get(one["id"])
+        )
         if record is None or record["archived"]:
             return None, _problem("OBJECT_NOT_FOUND", "resource not found", one)
         if problem := self._clash(kind, record["id"], one):
             return None, problem
         before = dict(record["properties"])
         self.edit(kind, record["id"], one["properties"])
-        self.log.add("hubspot", kind, record["id"], "update", before, {name: value or None for name, value in one["properties"].items()})
+        self.log.add(
+            "hubspot",
+            kind,
+            record["id"],
+            "update",
+            before,
+            {name: value or None for name, value in one["properties"].items()},
+        )
         return self._shown(kind, record, list(one["properties"])), None
 
     def _create_one(self, kind: str, one: Record) -> tuple[Record | None, Record | None]:
@@ -210,7 +276,9 @@ class HubSpot:
         if found:
             done, problem = self._update_one(kind, one)
         else:
-            done, problem = self._create_one(kind, one | {"properties": one["properties"] | {one["idProperty"]: one["id"]}})
+            done, problem = self._create_one(
+                kind, one | {"properties": one["properties"] | {one["idProperty"]: one["id"]}}
+            )
         return (done and done | {"new": not found}), problem
 
     def _archive_one(self, kind: str, one: Record) -> tuple[Record | None, Record | None]:
@@ -244,7 +312,9 @@ class HubSpot:
         return None
 
     def _by(self, kind: str, name: str, value: str) -> Record | None:
-        rows = (row for row in self.objects[kind].values() if not row["archived"] and row["properties"].get(name) == value)
+        rows = (
+            row for row in self.objects[kind].values() if not row["archived"] and row["properties"].get(name) == value
+        )
         return next(rows, None)
 
     def _associations(self, request: Request, left: str, right: str) -> Answer:
@@ -253,7 +323,9 @@ class HubSpot:
             return _error(400, "VALIDATION_ERROR", "at most 1000 inputs are allowed")
         links = self.portal.links[left, right]
         results = [
-            {"from": {"id": one["id"]}, "to": [_link(*link) for link in links[one["id"]]]} for one in inputs if one["id"] in links
+            {"from": {"id": one["id"]}, "to": [_link(*link) for link in links[one["id"]]]}
+            for one in inputs
+            if one["id"] in links
         ]
         stamp = iso(self.clock.now())
         return Answer(payload={"status": "COMPLETE", "results": results, "startedAt": stamp, "completedAt": stamp})
@@ -292,7 +364,14 @@ def _fits_one(held: Any, asked: Record) -> bool:
     left, right = _comparable(held), _comparable(asked.get("value"))
     if operator == "BETWEEN":
         return right <= left <= _comparable(asked["highValue"])
-    tests = {"EQ": left == right, "NEQ": left != right, "LT": left < right, "LTE": left <= right, "GT": left > right, "GTE": left >= right}
+    tests = {
+        "EQ": left == right,
+        "NEQ": left != right,
+        "LT": left < right,
+        "LTE": left <= right,
+        "GT": left > right,
+        "GTE": left >= right,
+    }
     if operator == "CONTAINS_TOKEN":
         return str(asked["value"]).strip("*").lower() in str(held).lower()
     return tests.get(operator, False)
@@ -314,7 +393,10 @@ def _comparable(value: Any) -> tuple[int, float, str]:
 
 
 def _link(other: str, type_id: int, label: str | None) -> Record:
-    return {"toObjectId": int(other), "associationTypes": [{"category": "HUBSPOT_DEFINED", "typeId": type_id, "label": label}]}
+    return {
+        "toObjectId": int(other),
+        "associationTypes": [{"category": "HUBSPOT_DEFINED", "typeId": type_id, "label": label}],
+    }
 
 
 def _page(rows: list[Record], limit: int, after: str, show: Callable[[Record], Record] = dict) -> Answer:
@@ -329,8 +411,23 @@ def _problem(category: str, message: str, one: Record) -> Record:
     context = {"ids": [str(one.get("id", ""))]}
     if one.get("objectWriteTraceId"):
         context["objectWriteTraceId"] = [one["objectWriteTraceId"]]
-    return {"status": "error", "category": category, "message": message, "context": context, "links": {}, "errors": []}
+    return {
+        "status": "error",
+        "category": category,
+        "message": message,
+        "context": context,
+        "links": {},
+        "errors": [],
+    }
 
 
 def _error(status: int, category: str, message: str) -> Answer:
-    return Answer(status, {"status": "error", "message": message, "correlationId": "00000000-0000-0000-0000-000000000000", "category": category})
+    return Answer(
+        status,
+        {
+            "status": "error",
+            "message": message,
+            "correlationId": "00000000-0000-0000-0000-000000000000",
+            "category": category,
+        },
+    )

@@ -6,7 +6,15 @@ from sandbox.world.hubspot import Portal
 
 DEFAULTS = {
     "companies": ("name", "domain", "createdate", "hs_lastmodifieddate"),
-    "deals": ("dealname", "amount", "closedate", "pipeline", "dealstage", "createdate", "hs_lastmodifieddate"),
+    "deals": (
+        "dealname",
+        "amount",
+        "closedate",
+        "pipeline",
+        "dealstage",
+        "createdate",
+        "hs_lastmodifieddate",
+    ),
     "contacts": ("firstname", "lastname", "email", "createdate", "lastmodifieddate"),
     "tickets": ("subject", "createdate", "hs_lastmodifieddate"),
 }
@@ -31,12 +39,40 @@ SCORES = {
     "key_account_tier": "string",
 }
 CUSTOM = {
-    "companies": {"erp_id": "string", "vat_number": "string", **{f"belvedere_{name}": kind for name, kind in SCORES.items()}},
+    "companies": {
+        "erp_id": "string",
+        "vat_number": "string",
+        **{f"belvedere_{name}": kind for name, kind in SCORES.items()},
+    },
     "deals": {"lead_source": "string"},
 }
-READ_ONLY = {"createdate", "hs_createdate", "hs_lastmodifieddate", "lastmodifieddate", "hs_object_id", "hs_merged_object_ids", "hs_is_closed", "hs_is_closed_won"}
-NUMBERS = {"numberofemployees", "annualrevenue", "amount", "hs_deal_stage_probability", "time_to_close", "time_to_first_agent_reply"}
-DATES = {"createdate", "hs_createdate", "hs_lastmodifieddate", "lastmodifieddate", "closedate", "hs_timestamp", "closed_date"}
+READ_ONLY = {
+    "createdate",
+    "hs_createdate",
+    "hs_lastmodifieddate",
+    "lastmodifieddate",
+    "hs_object_id",
+    "hs_merged_object_ids",
+    "hs_is_closed",
+    "hs_is_closed_won",
+}
+NUMBERS = {
+    "numberofemployees",
+    "annualrevenue",
+    "amount",
+    "hs_deal_stage_probability",
+    "time_to_close",
+    "time_to_first_agent_reply",
+}
+DATES = {
+    "createdate",
+    "hs_createdate",
+    "hs_lastmodifieddate",
+    "lastmodifieddate",
+    "closedate",
+    "hs_timestamp",
+    "closed_date",
+}
 
 
 class Properties:
@@ -94,7 +130,11 @@ def _property(name: str, type_: str, is_unique: bool = False) -> dict[str, Any]:
         "groupName": "companyinformation",
         "hasUniqueValue": is_unique,
         "hubspotDefined": False,
-        "modificationMetadata": {"readOnlyValue": name in READ_ONLY, "archivable": True, "readOnlyDefinition": False},
+        "modificationMetadata": {
+            "readOnlyValue": name in READ_ONLY,
+            "archivable": True,
+            "readOnlyDefinition": False,
+        },
     }
 
 

@@ -79,32 +79,61 @@ class Odoo:
             rows.sort(key=lambda row, name=part[0]: _sortable(row.get(name, False)), reverse="desc" in part[1:])
         return rows
 
-    def _search(self, model: str, domain: list[Any], offset: int = 0, limit: int | None = None, order: str | None = None, context: Row | None = None) -> list[int]:
+    def _search(
+        self,
+        model: str,
+        domain: list[Any],
+        offset: int = 0,
+        limit: int | None = None,
+        order: str | None = None,
+        context: Row | None = None,
+    ) -> list[int]:
         rows = self._found(model, domain, context, order)
         return [row["id"] for row in rows[offset : offset + limit if limit else None]]
 
     def _search_count(self, model: str, domain: list[Any], context: Row | None = None) -> int:
         return len(self._found(model, domain, context))
 
-    def _search_read(self, model: str, domain: list[Any] | None = None, fields: list[str] | None = None, offset: int = 0, limit: int | None = None, order: str | None = None, context: Row | None = None) -> list[Row]:
+    def _search_read(
+        self,
+        model: str,
+        domain: list[Any] | None = None,
+        fields: list[str] | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        order: str | None = None,
+        context: Row | None = None,
+    ) -> list[Row]:
         self._known(model, fields or [])
         rows = self._found(model, domain or [], context, order)
         return [self._shown(model, row, fields) for row in rows[offset : offset + limit if limit else None]]
 
-    def _read(self, model: str, ids: list[int], fields: list[str] | None = None, context: Row | None = None) -> list[Row]:
+    def _read(
+        self, model: str, ids: list[int], fields: list[str] | None = None, context: Row | None = None
+    ) -> list[Row]:
         self._known(model, fields or [])
         return [self._shown(model, self._row(model, number), fields) for number in ids]
 
-    def _fields_get(self, model: str, allfields: list[str] | None = None, attributes: list[str] | None = None, context: Row | None = None) -> Row:
+    def _fields_get(
+        self,
+        model: str,
+        allfields: list[str] | None = None,
+        attributes: list[str] | None = None,
+        context: Row | None = None,
+    ) -> Row:
         described = {}
         for name, (kind, relation) in FIELDS[model].items():
             made = {"type": kind, "string": LABELS.get(name, name.replace("_", " ").title()), "store": True}
-            made |= {"readonly": name in READ_ONLY, "required": name == "name"} | ({"relation": relation} if relation else {})
+            made |= {"readonly": name in READ_ONLY, "required": name == "name"} | (
+                {"relation": relation} if relation else {}
+            )
             if not allfields or name in allfields:
                 described[name] = {key: value for key, value in made.items() if not attributes or key in attributes}
         return described
 
-    def _check_access_rights(self, model: str, operation: str, raise_exception: bool = True, context: Row | None = None) -> bool:
+    def _check_access_rights(
+        self, model: str, operation: str, raise_exception: bool = True, context: Row | None = None
+    ) -> bool:
         return True
 
     def _create(self, model: str, values: Row | list[Row], context: Row | None = None) -> int | list[int]:
@@ -114,7 +143,7 @@ class Odoo:
         made = []
         for one in many:
             now = self.clock.now()
-            empty = {name: False for name in FIELDS[model]}
+            empty = dict.fromkeys(FIELDS[model], False)
             empty |= {"active": True} if "active" in empty else {}
             row = self.data.add(model, empty | one, now, now)
             row |= {"create_date": now, "write_date": now}
@@ -133,11 +162,16 @@ class Odoo:
         return True
 
     def _unlink(self, model: str, ids: list[int], context: Row | None = None) -> bool:
-        used = {row.get("partner_id") for row in self.tables["account.move"].values()} if model == "res.partner" else set()
+        used = (
+            {row.get("partner_id") for row in self.tables["account.move"].values()} if model == "res.partner" else set()
+        )
         for number in ids:
             self._row(model, number)
             if number in used:
-                raise OdooError("odoo.exceptions.UserError", "The operation cannot be completed: the partner is used in accounting.")
+                raise OdooError(
+                    "odoo.exceptions.UserError",
+                    "The operation cannot be completed: the partner is used in accounting.",
+                )
         for number in ids:
             del self.tables[model][number]
             self.log.add("odoo", model, number, "unlink", {}, {"deleted": True})
@@ -145,7 +179,10 @@ class Odoo:
 
     def _row(self, model: str, number: int) -> Row:
         if number not in self.tables[model]:
-            raise OdooError("odoo.exceptions.MissingError", f"Record does not exist or has been deleted. (Record: {model}({number},))")
+            raise OdooError(
+                "odoo.exceptions.MissingError",
+                f"Record does not exist or has been deleted. (Record: {model}({number},))",
+            )
         return self.tables[model][number]
 
     def _known(self, model: str, names: list[str]) -> None:
@@ -190,5 +227,11 @@ def _error(name: str, message: str) -> Row:
     return {
         "code": 200,
         "message": "Odoo Server Error",
-        "data": {"name": name, "message": message, "arguments": [message], "debug": "Traceback (most recent call last) ...", "context": {}},
+        "data": {
+            "name": name,
+            "message": message,
+            "arguments": [message],
+            "debug": "Traceback (most recent call last) ...",
+            "context": {},
+        },
     }

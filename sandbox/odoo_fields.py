@@ -10,11 +10,19 @@ _SCORES = {
     "x_belvedere_key_account_score": ("float", ""),
     "x_belvedere_key_account_tier": ("char", ""),
 }
-_MONEY = ("amount_untaxed", "amount_tax", "amount_total", "amount_residual", "amount_untaxed_signed", "amount_total_signed", "amount_residual_signed")
+_MONEY = (
+    "amount_untaxed",
+    "amount_tax",
+    "amount_total",
+    "amount_residual",
+    "amount_untaxed_signed",
+    "amount_total_signed",
+    "amount_residual_signed",
+)
 
 
 def _chars(names: str) -> dict[str, tuple[str, str]]:
-    return {name: ("char", "") for name in names.split()}
+    return dict.fromkeys(names.split(), ("char", ""))
 
 
 _PARTNER = {"partner_id": ("many2one", "res.partner"), "commercial_partner_id": ("many2one", "res.partner")}
@@ -57,7 +65,7 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
         **_PARTNER,
         **_CURRENCY,
         **_chars("name ref move_type state payment_state"),
-        **{name: ("monetary", "") for name in _MONEY},
+        **dict.fromkeys(_MONEY, ("monetary", "")),
         "invoice_user_id": ("many2one", "res.users"),
         "partner_shipping_id": ("many2one", "res.partner"),
         "invoice_date": ("date", ""),

@@ -57,7 +57,9 @@ class Sandbox:
         Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.server.shutdown()
         self.server.server_close()
 
@@ -126,7 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             body = json.loads(raw) if raw else None
         except ValueError:
-            return self._send(Answer(400, {"status": "error", "message": "Invalid input JSON", "category": "VALIDATION_ERROR"}))
+            return self._send(
+                Answer(400, {"status": "error", "message": "Invalid input JSON", "category": "VALIDATION_ERROR"})
+            )
         request = Request(self.command, f"/{rest}", query, self.headers, body, base)
         for fault in faults:
             if fault.kind == "delayed_write":
@@ -151,7 +155,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang_up(reset=True)
         elif fault.kind == "rate_limit":
             headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            payload = {"status": "error", "message": "You have reached your limit.", "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING"}
+            payload = {
+                "status": "error",
+                "message": "You have reached your limit.",
+                "errorType": "RATE_LIMIT",
+                "policyName": "TEN_SECONDLY_ROLLING",
+            }
             self._send(Answer(429, payload, headers))
         elif fault.kind == "error":
             self._send(Answer(fault.status, {"message": "internal error"}))
@@ -197,7 +206,10 @@ def serve(port: int = 8765, customers: int = 300, seed: int = 7, today: date | N
         sandbox.clock.advance(86400)
         if day == 0:
             sandbox.changes()
-    print(f"sandbox: {customers} customers at {sandbox.url}/hubspot, /odoo and /zendesk; Ctrl-C ends it", flush=True)  # noqa: T201
+    print(
+        f"sandbox: {customers} customers at {sandbox.url}/hubspot, /odoo and /zendesk; Ctrl-C ends it",
+        flush=True,
+    )
     try:
         sandbox.server.serve_forever()
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from sandbox.clock import Clock
 from sandbox.world.zendesk import Desk
 from sandbox.writelog import WriteLog
 
-EMAIL, TOKEN = "belvedere@example.com", "sandbox-zendesk-token"  # noqa: S105 - opens the sandbox and nothing else
+EMAIL, TOKEN = "belvedere@example.com", "sandbox-zendesk-token"
 BASIC = "Basic " + b64encode(f"{EMAIL}/token:{TOKEN}".encode()).decode()
 SETTLING = timedelta(minutes=1)  # what changed in the last minute is left out, so that no later change slips in between
 Row = dict[str, Any]
@@ -72,15 +72,31 @@ class Zendesk:
         else:
             start = float(request.one("start_time", "0"))
             if start > (self.clock.now() - SETTLING).timestamp():
-                return Answer(400, {"error": "StartTimeTooRecent", "description": "Too recent start_time. Use a start_time older than 60 seconds"})
+                return Answer(
+                    400,
+                    {
+                        "error": "StartTimeTooRecent",
+                        "description": "Too recent start_time. Use a start_time older than 60 seconds",
+                    },
+                )
             after = (start, -1)
         rest = [pair for pair in self._ordered(table) if pair > after]
         page = rest[:size]
         last = page[-1] if page else after
         token = b64encode(f"{last[0]!r}|{last[1]}".encode()).decode()
-        rows = [self._ticket(number, request) if table == "tickets" else self.tables[table][number] for _, number in page]
+        rows = [
+            self._ticket(number, request) if table == "tickets" else self.tables[table][number] for _, number in page
+        ]
         url = f"{request.base}/api/v2/incremental/{table}/cursor.json?cursor={token}"
-        return Answer(payload={table: rows, "after_cursor": token, "after_url": url, "before_cursor": None, "end_of_stream": len(rest) <= size})
+        return Answer(
+            payload={
+                table: rows,
+                "after_cursor": token,
+                "after_url": url,
+                "before_cursor": None,
+                "end_of_stream": len(rest) <= size,
+            }
+        )
 
     def _ticket(self, number: int, request: Request) -> Row:
         row = dict(self.tables["tickets"][number])
@@ -91,9 +107,18 @@ class Zendesk:
         return row
 
     def _incremental(self, request: Request) -> Answer:
-        start, size = int(float(request.one("start_time", "0"))), min(1000, int(request.one("per_page", "1000")))
+        start, size = (
+            int(float(request.one("start_time", "0"))),
+            min(1000, int(request.one("per_page", "1000"))),
+        )
         if start > (self.clock.now() - SETTLING).timestamp():
-            return Answer(400, {"error": "StartTimeTooRecent", "description": "Too recent start_time. Use a start_time older than 60 seconds"})
+            return Answer(
+                400,
+                {
+                    "error": "StartTimeTooRecent",
+                    "description": "Too recent start_time. Use a start_time older than 60 seconds",
+                },
+            )
         rest = [pair for pair in self._ordered("organizations") if int(pair[0]) >= start]
         page = rest[:size]
         while len(page) < len(rest) and int(rest[len(page)][0]) == int(page[-1][0]):
@@ -102,7 +127,15 @@ class Zendesk:
         done = len(page) == len(rest)
         rows = [self.tables["organizations"][number] for _, number in page]
         url = f"{request.base}/api/v2/incremental/organizations.json?start_time={end if done else int(rest[len(page)][0])}"
-        return Answer(payload={"organizations": rows, "count": len(rows), "end_time": end, "next_page": url, "end_of_stream": done})
+        return Answer(
+            payload={
+                "organizations": rows,
+                "count": len(rows),
+                "end_time": end,
+                "next_page": url,
+                "end_of_stream": done,
+            }
+        )
 
     def _ratings(self, request: Request) -> Answer:
         start, end = float(request.one("start_time", "0")), float(request.one("end_time", "inf"))
@@ -115,7 +148,10 @@ class Zendesk:
         return self._cursor_page(request, "satisfaction_ratings", rows)
 
     def _metrics(self, request: Request) -> Answer:
-        rows = [{"id": row["id"] + 1, "ticket_id": row["id"], **row["metric_set"]} for row in self.tables["tickets"].values()]
+        rows = [
+            {"id": row["id"] + 1, "ticket_id": row["id"], **row["metric_set"]}
+            for row in self.tables["tickets"].values()
+        ]
         return self._cursor_page(request, "ticket_metrics", rows)
 
     def _metrics_of(self, request: Request, number: str) -> Answer:
@@ -157,7 +193,15 @@ class Zendesk:
             number = int(given.get("id", 0))
             row = self.tables[table].get(number)
             if row is None:
-                results.append({"index": index, "id": number, "success": False, "error": "RecordNotFound", "details": "not found"})
+                results.append(
+                    {
+                        "index": index,
+                        "id": number,
+                        "success": False,
+                        "error": "RecordNotFound",
+                        "details": "not found",
+                    }
+                )
                 continue
             values = {name: value for name, value in given.items() if name != "id"}
             for nested in ("organization_fields",):
@@ -169,7 +213,14 @@ class Zendesk:
             results.append({"index": index, "id": number, "action": "update", "status": "Updated", "success": True})
         job = f"{len(self.jobs) + 1:032x}"
         url = f"{request.base}/api/v2/job_statuses/{job}.json"
-        self.jobs[job] = {"id": job, "url": url, "total": len(many), "status": "queued", "progress": 0, "results": list(reversed(results))}
+        self.jobs[job] = {
+            "id": job,
+            "url": url,
+            "total": len(many),
+            "status": "queued",
+            "progress": 0,
+            "results": list(reversed(results)),
+        }
         shown = {key: value for key, value in self.jobs[job].items() if key != "results"}
         return Answer(payload={"job_status": shown | {"message": None, "results": None}})
 
@@ -180,10 +231,18 @@ class Zendesk:
         held["status"] = {"queued": "working", "working": "completed"}.get(held["status"], "completed")
         done = held["status"] == "completed"
         held["progress"] = held["total"] if done else 0
-        return Answer(payload={"job_status": held | {"results": held["results"] if done else None, "message": "Completed" if done else None}})
+        return Answer(
+            payload={
+                "job_status": held
+                | {"results": held["results"] if done else None, "message": "Completed" if done else None}
+            }
+        )
 
     def _fields(self, request: Request) -> Answer:
-        rows = [{"id": place, "key": key, "type": "text", "title": key, "active": True} for place, key in enumerate(("vat_number", "phone", "postcode", "country"))]
+        rows = [
+            {"id": place, "key": key, "type": "text", "title": key, "active": True}
+            for place, key in enumerate(("vat_number", "phone", "postcode", "country"))
+        ]
         return Answer(payload={"organization_fields": rows, "count": len(rows)})
 
 

@@ -13,9 +13,7 @@ class Activities(Table):
     contact_id: str = optional("Person at the customer, in the same connection")
     contact_title: str = optional("Job title of that person")
     owner_id: str = optional("Owner in the same connection")
-    kind: str = required(
-        "call, email, meeting, task or note", **one_of("call", "email", "meeting", "task", "note")
-    )
+    kind: str = required("call, email, meeting, task or note", **one_of("call", "email", "meeting", "task", "note"))
     direction: str = optional("inbound, outbound or both", **one_of("inbound", "outbound", "both"))
     status: str = optional("planned, done or cancelled", **one_of("planned", "done", "cancelled"))
     subject: str = optional("Subject line")

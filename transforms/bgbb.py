@@ -62,7 +62,8 @@ def fit(counts: Iterable[tuple[int, int, int, int]], prior: float = PRIOR) -> Pa
     best = min(found, key=lambda result: float(result.fun))
     values = np.exp(best.x)
     loglik = float(np.dot(weight, _loglik(values, x, tx, n)))
-    return Parameters(*(float(value) for value in values), loglik=loglik, customers=int(np.sum(weight)))
+    alpha, beta, gamma, delta = (float(value) for value in values)
+    return Parameters(alpha, beta, gamma, delta, loglik, int(np.sum(weight)))
 
 
 def table(parameters: Parameters, horizon: int) -> pa.Table:
@@ -70,7 +71,11 @@ def table(parameters: Parameters, horizon: int) -> pa.Table:
     cells = [(x, tx, n) for n in range(MONTHS + 1) for tx in range(n + 1) for x in range(min(tx, 1), tx + 1)]
     x, tx, n = (np.array(column, float) for column in zip(*cells, strict=True))
     p = np.array([parameters.alpha, parameters.beta, parameters.gamma, parameters.delta])
-    alive, if_alive, months = _alive(p, x, tx, n), _order_if_alive(p, x, n, horizon), _months_if_alive(p, x, n, horizon)
+    alive, if_alive, months = (
+        _alive(p, x, tx, n),
+        _order_if_alive(p, x, n, horizon),
+        _months_if_alive(p, x, n, horizon),
+    )
     return pa.table(
         {
             "x": pa.array(x.astype(int), pa.int64()),

@@ -60,9 +60,7 @@ def check_result(table: ir.Table, model: type[Table]) -> ir.Table:
 
 def reason_counts(quarantine: ir.Table) -> ir.Table:
     """Count the quarantined rows by connection, stream, table and reason; a row counts for each reason."""
-    single = quarantine.select(
-        "table", "connection", "stream", reason=quarantine.reasons.split("; ").unnest()
-    )
+    single = quarantine.select("table", "connection", "stream", reason=quarantine.reasons.split("; ").unnest())
     return single.group_by("table", "connection", "stream", "reason").agg(rows=lambda rows: rows.count())
 
 

@@ -56,9 +56,7 @@ def _components(member: Ints, group: Ints, count: int) -> Ints:
 def _forbidden(different: pa.Table, names: pa.Array, cluster: Ints) -> list[tuple[int, int]]:
     """List the forbidden pairs that have come together."""
     ends = (pc.index_in(different[end], names).to_pylist() for end in ("left", "right"))
-    known = [
-        (left, right) for left, right in zip(*ends, strict=True) if left is not None and right is not None
-    ]
+    known = [(left, right) for left, right in zip(*ends, strict=True) if left is not None and right is not None]
     return [(left, right) for left, right in known if left != right and cluster[left] == cluster[right]]
 
 

@@ -137,9 +137,7 @@ def _first(texts: list[tuple[ir.StringValue, Field]], dtype: dt.DataType) -> ir.
     return ibis.coalesce(*(read(text, dtype, entry.unit) for text, entry in texts)).cast(dtype)
 
 
-def _unreadable(
-    texts: dict[str, list[tuple[ir.StringValue, Field]]], types: dict[str, dt.DataType]
-) -> ir.StringValue:
+def _unreadable(texts: dict[str, list[tuple[ir.StringValue, Field]]], types: dict[str, dt.DataType]) -> ir.StringValue:
     faults = []
     for name, read_from in texts.items():
         if not read_from:
@@ -149,9 +147,7 @@ def _unreadable(
             faults.append((ibis.coalesce(fault, False), f"{name}: NUL character"))
         else:
             given = ibis.or_(*(text.notnull() for text, _ in read_from))
-            faults.append(
-                (given & _first(read_from, types[name]).isnull(), f"{name}: not {kind(types[name])}")
-            )
+            faults.append((given & _first(read_from, types[name]).isnull(), f"{name}: not {kind(types[name])}"))
     return reasons(faults)
 
 

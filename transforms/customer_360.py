@@ -11,7 +11,10 @@ def customer_360(
 ) -> ir.Table:
     """Join the record with its three scores, their bands, and the strongest reason of each in words."""
     left = retention.select(
-        "customer_id", retention_score="value_effective", retention_band="band", retention_reason=_strongest(retention)
+        "customer_id",
+        retention_score="value_effective",
+        retention_band="band",
+        retention_reason=_strongest(retention),
     )
     middle = satisfaction.select(
         "customer_id",
@@ -27,10 +30,19 @@ def customer_360(
         key_account_rank="rank",
         key_account_reason=_strongest(key_accounts, 0),
     )
-    joined = customers.inner_join(left, "customer_id").inner_join(middle, "customer_id").inner_join(right, "customer_id")
+    joined = (
+        customers.inner_join(left, "customer_id").inner_join(middle, "customer_id").inner_join(right, "customer_id")
+    )
     return joined.select(
         *("customer_id", "name", "country", "account_manager", "account_executive", "status", "connections"),
-        *("is_oversized", "currency", "revenue_l12_amount", "open_amount", "weighted_pipeline_amount", "tickets_open"),
+        *(
+            "is_oversized",
+            "currency",
+            "revenue_l12_amount",
+            "open_amount",
+            "weighted_pipeline_amount",
+            "tickets_open",
+        ),
         *("last_order_on", "last_contact_at", "retention_score", "retention_band", "retention_reason"),
         *("satisfaction_score", "satisfaction_band", "satisfaction_confidence", "satisfaction_reason"),
         *("key_account_score", "key_account_tier", "key_account_rank", "key_account_reason"),

@@ -25,7 +25,7 @@ _COUNTS = ("deals_open", "deals_won", "deals_lost", "tickets_open")
 _ACTIVE_FOR = timedelta(days=365)
 
 
-def customers(  # noqa: PLR0917 - one argument for each table it reads
+def customers(
     accounts: ir.Table,
     crosswalk: ir.Table,
     owners: ir.Table,
@@ -65,17 +65,13 @@ def customers(  # noqa: PLR0917 - one argument for each table it reads
 def _owned(table: ir.Table, crosswalk: ir.Table) -> ir.Table:
     """Give each row its customer; rows of no known account stay out."""
     owners = crosswalk.select("connection", "account_id", "customer_id", "is_oversized")
-    return table.join(owners, ["connection", "account_id"]).select(
-        *table.columns, "customer_id", "is_oversized"
-    )
+    return table.join(owners, ["connection", "account_id"]).select(*table.columns, "customer_id", "is_oversized")
 
 
 def _gathered(members: ir.Table) -> ir.Table:
     """Count the accounts of each customer and name their connections in order."""
     held = members.select("customer_id", "connection").distinct()
-    named = held.group_by("customer_id").agg(
-        connections=held.connection.group_concat(", ", order_by=held.connection)
-    )
+    named = held.group_by("customer_id").agg(connections=held.connection.group_concat(", ", order_by=held.connection))
     counted = members.group_by("customer_id").agg(
         accounts_count=members.count(), is_oversized=members.is_oversized.any()
     )
@@ -106,6 +102,4 @@ def _finished(measured: ir.Table, as_of: date, reporting_currency: str) -> ir.Ta
     )
     columns = model("customers").to_schema().columns
     typed = filled.mutate(status=status)
-    return typed.select(
-        **{str(name): typed[str(name)].cast(column.dtype.type) for name, column in columns.items()}
-    )
+    return typed.select(**{str(name): typed[str(name)].cast(column.dtype.type) for name, column in columns.items()})

@@ -39,9 +39,7 @@ def nodes(accounts: ir.Table) -> ir.Table:
     )
     losers = _losers(accounts)
     gone = losers.anti_join(live, [("loser", "node")])
-    merged = gone.group_by("connection", "loser_id", "loser").agg(
-        created_at=ibis.null(live.created_at.type())
-    )
+    merged = gone.group_by("connection", "loser_id", "loser").agg(created_at=ibis.null(live.created_at.type()))
     return live.union(
         merged.select(
             "connection",
@@ -113,9 +111,7 @@ def _shared(named: ir.Table) -> ir.Table:
         name=company(named.name),
         postal_code=postcode(named.postal_code),
     )
-    address = ((keys.name != "") & (keys.postal_code != "")).ifelse(
-        keys.name.concat("|", keys.postal_code), ""
-    )
+    address = ((keys.name != "") & (keys.postal_code != "")).ifelse(keys.name.concat("|", keys.postal_code), "")
     values = {"tax_id": keys.tax, "phone": keys.phone, "name_postcode": address}
     proofs = [
         ibis.struct(

@@ -51,9 +51,7 @@ def crosswalk(
     return _rows(members.join(named, "cluster"), max_cluster).union(_gone(previous, known, claims, named))
 
 
-def match_suggestions(
-    accounts: ir.Table, crosswalk: ir.Table, judgements: ir.Table | None = None
-) -> ir.Table:
+def match_suggestions(accounts: ir.Table, crosswalk: ir.Table, judgements: ir.Table | None = None) -> ir.Table:
     """Pair customers that share a domain, or name and country, for a person to judge.
 
     One pair of accounts for two customers, left before right. Domains of mail providers and values that
@@ -132,8 +130,7 @@ def _suggesting(accounts: ir.Table, crosswalk: ir.Table) -> ir.Table:
     site = ibis.coalesce(keys.site.nullif(""), keys.mail)
     named = (keys.name != "").ifelse(keys.name.concat("|", keys.country), "")
     values = [
-        ibis.struct({"rule": rule, "value": value})
-        for rule, value in zip(SUGGESTIONS, (site, named), strict=True)
+        ibis.struct({"rule": rule, "value": value}) for rule, value in zip(SUGGESTIONS, (site, named), strict=True)
     ]
     held = keys.select("customer_id", "connection", "account_id", "node", proof=ibis.array(values).unnest())
     each = held.mutate(rule=held.proof["rule"], value=held.proof["value"]).drop("proof")

@@ -84,7 +84,13 @@ def key_accounts(
     t = t.inner_join(customers.select("customer_id", "status", "account_manager", "revenue_l12_amount"), "customer_id")
     is_eligible = (t.status == "active") & (t.coverage >= min_coverage) & (t.total >= min_total)
     t = t.mutate(is_eligible=is_eligible)
-    order = [t.is_eligible.desc(), t.total.desc(), t.revenue_l12_amount.desc(), t.coverage.desc(), t.customer_id]
+    order = [
+        t.is_eligible.desc(),
+        t.total.desc(),
+        t.revenue_l12_amount.desc(),
+        t.coverage.desc(),
+        t.customer_id,
+    ]
     t = t.mutate(place=ibis.row_number().over(order_by=order) + 1)
     t = t.mutate(rank=ibis.ifelse(t.is_eligible, t.place, None).cast("int64"))
     t = t.cross_join(_places(t, capacity))
@@ -125,7 +131,9 @@ def _overridden(long: ir.Table, overrides: Sequence[Mapping[str, Any]], as_of: d
         return long.mutate(forced=ibis.null("float64"), override_id=ibis.null("string"))
     given = ibis.memtable([{name: row[name] for name in OVERRIDE} for row in overrides], schema=ibis.schema(OVERRIDE))
     given = given.filter(given.created_on <= as_of, given.expires_on > as_of)
-    newest = ibis.row_number().over(group_by=["customer_id", "criterion"], order_by=[given.created_on.desc(), given.override_id.desc()])
+    newest = ibis.row_number().over(
+        group_by=["customer_id", "criterion"], order_by=[given.created_on.desc(), given.override_id.desc()]
+    )
     given = given.mutate(nth=newest).filter(lambda t: t.nth == 0)
     chosen = given.select("customer_id", "criterion", "override_id", forced=given.score)
     return long.left_join(chosen, ["customer_id", "criterion"]).drop("customer_id_right", "criterion_right")
@@ -151,7 +159,9 @@ def _places(t: ir.Table, capacity: int | None) -> ir.Table:
     active = (t.status == "active").sum()
     fewest = ibis.greatest((active * 0.05).ceil().cast("int64"), 1)
     managed = t.account_manager.nunique(where=t.status == "active") * PER_MANAGER
-    chosen = ibis.literal(capacity, "int64") if capacity else ibis.ifelse(managed > 0, ibis.least(managed, MOST), fewest)
+    chosen = (
+        ibis.literal(capacity, "int64") if capacity else ibis.ifelse(managed > 0, ibis.least(managed, MOST), fewest)
+    )
     counted = t.agg(places=chosen.cast("int64"), eligible=t.is_eligible.sum())
     return counted.select("places", second=(counted.eligible * 0.15).ceil().cast("int64"))
 
@@ -179,7 +189,17 @@ def _reasons(scored: ir.Table, criteria: Sequence[Criterion]) -> ir.Table:
     label = ibis.cases(*((t.criterion == one.name, one.label) for one in criteria), else_=t.criterion)
     shown = ibis.ifelse(t.measured.isnull(), "no data", t.measured.round(2).cast("string"))
     points = t.contribution.round(2)
-    text = ibis.literal('{"code":"') + t.criterion.upper() + '","text":"' + label + ": " + shown + '","points":' + points.cast("string") + "}"
+    text = (
+        ibis.literal('{"code":"')
+        + t.criterion.upper()
+        + '","text":"'
+        + label
+        + ": "
+        + shown
+        + '","points":'
+        + points.cast("string")
+        + "}"
+    )
     t = t.mutate(text=text, points=points)
     grouped = t.group_by("customer_id").agg(
         said=t.text.group_concat(",", where=t.named, order_by=[t.contribution.abs().desc(), t.criterion]),

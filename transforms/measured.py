@@ -48,14 +48,22 @@ def measured(
     return t.select(
         "customer_id",
         revenue_level=t.r12,
-        revenue_growth=ibis.ifelse((t.days_known >= YEAR) & ((r12 > 0) | (p12 > 0)), (r12 - p12) / ((r12 + p12) / 2).nullif(0.0), None),
+        revenue_growth=ibis.ifelse(
+            (t.days_known >= YEAR) & ((r12 > 0) | (p12 > 0)),
+            (r12 - p12) / ((r12 + p12) / 2).nullif(0.0),
+            None,
+        ),
         pipeline_potential=_when(t.has_crm, t.weighted.coalesce(0.0) / ibis.greatest(r12, median_revenue, 1.0)),
         demand_stability=ibis.ifelse((t.days_known >= 183) & (t.mean > 0), 1 / (1 + t.sd / t.mean), None),
         cost_to_serve=_when(t.has_desk & (r12 > 0), t.support.coalesce(0.0) / r12),
         market_reach=t.places,
         product_fit=_when(t.confidence >= 0.1, t.satisfied),
         innovation_adoption=ibis.null("float64"),
-        advocacy=ibis.ifelse(t.nps.isnull() & (t.referrals.coalesce(0) == 0), None, t.nps.coalesce(50.0) + 10 * ibis.least(t.referrals.coalesce(0), 3)),
+        advocacy=ibis.ifelse(
+            t.nps.isnull() & (t.referrals.coalesce(0) == 0),
+            None,
+            t.nps.coalesce(50.0) + 10 * ibis.least(t.referrals.coalesce(0), 3),
+        ),
         reputation=t.employees.cast("float64"),
         decision_access=_when(t.has_contacts, t.people.coalesce(0.0)),
         contribution_margin=t.margin,
@@ -103,11 +111,15 @@ def _revenue(owned: ir.Table, as_of: date) -> ir.Table:
     )
     recent = posted.filter(year).mutate(month=(posted.ago * 12 / YEAR).floor().cast("int64"))
     months = recent.group_by("customer_id", "month").agg(net=recent.net.sum())
-    spread = months.group_by("customer_id").agg(mean=months.net.sum() / 12, squares=(months.net * months.net).sum() / 12)
+    spread = months.group_by("customer_id").agg(
+        mean=months.net.sum() / 12, squares=(months.net * months.net).sum() / 12
+    )
     spread = spread.mutate(sd=ibis.greatest(spread.squares - spread["mean"] * spread["mean"], 0.0).sqrt())
     joined = totals.left_join(spread, "customer_id").drop("customer_id_right", "squares")
     is_known = (joined.costed > 0) & (joined.costed >= joined.r12 * 0.5)
-    return joined.mutate(margin=ibis.ifelse(is_known, (joined.costed - joined.cost) / joined.costed, None)).drop("cost", "costed")
+    return joined.mutate(margin=ibis.ifelse(is_known, (joined.costed - joined.cost) / joined.costed, None)).drop(
+        "cost", "costed"
+    )
 
 
 def _payment(owned: ir.Table, payments: ir.Table, as_of: date) -> ir.Table:
@@ -118,14 +130,21 @@ def _payment(owned: ir.Table, payments: ir.Table, as_of: date) -> ir.Table:
     due = due.filter(_ago(due.due_on, as_of) < YEAR).left_join(settled, ["connection", "invoice_id"])
     is_open = due.open_amount.coalesce(due.net_amount) > 0
     paid = ibis.ifelse(is_open, ibis.literal(as_of), due.paid_on.coalesce(due.settled_on))
-    known = due.mutate(late=ibis.greatest(paid.epoch_days() - due.due_on.epoch_days(), 0), amount=due.reporting_net_amount.cast("float64"))
+    known = due.mutate(
+        late=ibis.greatest(paid.epoch_days() - due.due_on.epoch_days(), 0),
+        amount=due.reporting_net_amount.cast("float64"),
+    )
     known = known.filter(known.late.notnull(), known.amount > 0)
     return known.group_by("customer_id").agg(days_late=(known.late * known.amount).sum() / known.amount.sum())
 
 
 def _pipeline(owned: ir.Table, as_of: date) -> ir.Table:
     soon = (owned.status == "open") & (owned.close_on <= as_of + timedelta(days=YEAR)).coalesce(True)
-    referred = (owned.status == "won") & (_ago(owned.close_on, as_of) < 2 * YEAR) & owned.lead_source.lower().contains("referral")
+    referred = (
+        (owned.status == "won")
+        & (_ago(owned.close_on, as_of) < 2 * YEAR)
+        & owned.lead_source.lower().contains("referral")
+    )
     worth = owned.reporting_amount.cast("float64") * owned.probability.coalesce(0.0)
     return owned.group_by("customer_id").agg(weighted=worth.sum(where=soon), referrals=referred.sum())
 
@@ -139,8 +158,12 @@ def _support(owned: ir.Table, as_of: date, per_ticket: float, per_hour: float) -
 def _reach(owned: ir.Table, accounts: ir.Table, known: ir.Table, as_of: date) -> ir.Table:
     recent = owned.filter(owned.status == "posted", _ago(owned.invoice_on, as_of) < 2 * YEAR)
     places = recent.group_by("customer_id").agg(countries=recent.ship_to_country.nunique())
-    children = accounts.filter(accounts.parent_id.notnull(), accounts.is_active).select("connection", account_id=accounts.parent_id)
-    counted = children.inner_join(known, ["connection", "account_id"]).group_by("customer_id").agg(children=ibis._.count())
+    children = accounts.filter(accounts.parent_id.notnull(), accounts.is_active).select(
+        "connection", account_id=accounts.parent_id
+    )
+    counted = (
+        children.inner_join(known, ["connection", "account_id"]).group_by("customer_id").agg(children=ibis._.count())
+    )
     joined = places.left_join(counted, "customer_id").drop("customer_id_right")
     return joined.select("customer_id", places=(joined.countries + joined.children.coalesce(0)).cast("float64"))
 
@@ -158,9 +181,15 @@ def _contacts(owned: ir.Table, as_of: date) -> ir.Table:
         comes=both.comes.any(), goes=both.goes.any(), title=both.contact_title.max()
     )
     title = both.title.lower().coalesce("")
-    rank = ibis.cases((title.re_search(r"\bc[efiot]o\b|chief|owner"), 3.0), (title.re_search(r"\bvp\b|vice president|director|head of"), 2.0), else_=1.0)
+    rank = ibis.cases(
+        (title.re_search(r"\bc[efiot]o\b|chief|owner"), 3.0),
+        (title.re_search(r"\bvp\b|vice president|director|head of"), 2.0),
+        else_=1.0,
+    )
     people = both.filter(both.comes & both.goes).group_by("customer_id").agg(people=rank.sum())
-    year = happened.filter(happened.ago < YEAR).mutate(month=happened.happened_at.year() * 12 + happened.happened_at.month())
+    year = happened.filter(happened.ago < YEAR).mutate(
+        month=happened.happened_at.year() * 12 + happened.happened_at.month()
+    )
     months = year.group_by("customer_id", "month").agg(comes=year.comes.any(), goes=year.goes.any())
     months = months.group_by("customer_id").agg(months_both=ibis.least((months.comes & months.goes).sum(), 12))
     return months.left_join(people, "customer_id").drop("customer_id_right")

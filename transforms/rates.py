@@ -80,10 +80,7 @@ def half_even(amount: ir.DecimalValue) -> ir.DecimalValue:
 def _floating_quotes(quotes: ir.Table) -> ir.Table:
     """Leave out quotes from the day on which the euro replaced the currency."""
     replaced = ibis.or_(
-        *(
-            (quotes.currency == name) & (quotes.quoted_on >= since)
-            for name, (since, _) in _IRREVOCABLE.items()
-        )
+        *((quotes.currency == name) & (quotes.quoted_on >= since) for name, (since, _) in _IRREVOCABLE.items())
     )
     return quotes.filter(~replaced, quotes.currency != "EUR")
 
@@ -96,9 +93,7 @@ def _spread(quotes: ir.Table, days: int) -> ir.Table:
         *((rated.currency == name, ibis.literal(since)) for name, (since, _) in _IRREVOCABLE.items()),
         else_=ibis.null("date"),
     )
-    served = rated.filter(
-        ibis.coalesce(rated.rate_on < rated._next, True), ibis.coalesce(rated.rate_on < last, True)
-    )
+    served = rated.filter(ibis.coalesce(rated.rate_on < rated._next, True), ibis.coalesce(rated.rate_on < last, True))
     return served.select("rate_on", "currency", "per_eur", "quoted_on")
 
 
@@ -138,9 +133,7 @@ def _with_quotes(dated: ir.Table, fx_rates: ir.Table, reporting_currency: str) -
     one = ibis.literal(1).cast(_Quoted)
     is_same = joined.currency == reporting_currency
     per_eur = ibis.cases((is_same, one), (joined.currency == "EUR", one), else_=joined._per_eur.cast(_Quoted))
-    ours_per_eur = (
-        one if reporting_currency == "EUR" else is_same.ifelse(one, joined._ours_per_eur.cast(_Quoted))
-    )
+    ours_per_eur = one if reporting_currency == "EUR" else is_same.ifelse(one, joined._ours_per_eur.cast(_Quoted))
     quoted_on = ibis.cases(
         (is_same, joined._day),
         (joined.currency == "EUR", joined._ours_quoted),

@@ -21,7 +21,12 @@ KNOWN = ("x", "tx", "n")
 
 
 def retention_statistics(
-    crosswalk: ir.Table, orders: ir.Table, invoices: ir.Table, *, as_of: date, event: Literal["order", "invoice"]
+    crosswalk: ir.Table,
+    orders: ir.Table,
+    invoices: ir.Table,
+    *,
+    as_of: date,
+    event: Literal["order", "invoice"],
 ) -> ir.Table:
     """Count by customer the months with an order: x, tx and n, and what there is to say about them.
 
@@ -42,7 +47,9 @@ def retention_statistics(
         active_months=seen.month.nunique(),
         spent=seen.amount.sum(),
     )
-    dates = events.group_by("customer_id").agg(first_on=events.on.min(), last_on=events.on.max(), days=events.on.nunique())
+    dates = events.group_by("customer_id").agg(
+        first_on=events.on.min(), last_on=events.on.max(), days=events.on.nunique()
+    )
     joined = counts.inner_join(dates, "customer_id")
     gap = (joined.last_on.epoch_days() - joined.first_on.epoch_days()).cast("float64") / (joined.days - 1).nullif(0)
     return joined.select(
@@ -78,7 +85,12 @@ def retention(
     value = (joined.p * 100).round(2)
     silence = ((joined.p - joined.p_recent) * 100).round(2)
     is_gone = (joined.status == "churned") & (joined.days_since_order > GONE_DAYS).coalesce(True)
-    band = ibis.cases((is_gone, "churned"), (value.isnull(), "unknown"), *((value >= low, name) for low, name in BANDS), else_="critical")
+    band = ibis.cases(
+        (is_gone, "churned"),
+        (value.isnull(), "unknown"),
+        *((value >= low, name) for low, name in BANDS),
+        else_="critical",
+    )
     code = ibis.cases(
         (value.isnull(), "NO_DATA"),
         (joined.p_recent - joined.p >= SILENT, "SILENT"),
@@ -100,7 +112,9 @@ def retention(
         silence_loss=-silence,
         days_since_order=joined.days_since_order,
         usual_gap_days=joined.usual_gap_days,
-        revenue_at_risk_amount=((1 - joined.p) * joined.months_if_alive * joined.spend_per_month).round(2).cast("decimal(18,2)"),
+        revenue_at_risk_amount=((1 - joined.p) * joined.months_if_alive * joined.spend_per_month)
+        .round(2)
+        .cast("decimal(18,2)"),
         reason=code,
         reasons=_reasons(joined, value, silence),
         model_version=ibis.literal(version),
@@ -155,19 +169,34 @@ def _looked_up(statistics: ir.Table, lookup: ir.Table, as_of: date) -> ir.Table:
 def _beside(seen: ir.Table, lookup: ir.Table, cell: tuple[str, str, str], **wanted: str) -> ir.Table:
     """Look a cell (x, tx, n) of the fitted table up for each row."""
     keys = dict(zip(("key_x", "key_tx", "key_n"), KNOWN, strict=True))
-    right = lookup.select(**{ours: lookup[theirs] for ours, theirs in keys.items()}, **{new: lookup[old] for old, new in wanted.items()})
+    right = lookup.select(
+        **{ours: lookup[theirs] for ours, theirs in keys.items()},
+        **{new: lookup[old] for old, new in wanted.items()},
+    )
     same = [seen[left] == right[key] for left, key in zip(cell, keys, strict=True)]
     return seen.left_join(right, same).drop(*keys)
 
 
 def _reasons(joined: ir.Table, value: ir.NumericValue, silence: ir.NumericValue) -> ir.StringValue:
     base = joined.base.round(2)
-    usual = ibis.ifelse(joined.usual_gap_days.isnull(), "", ibis.literal("; usually one every ") + whole(joined.usual_gap_days) + " days")
+    usual = ibis.ifelse(
+        joined.usual_gap_days.isnull(),
+        "",
+        ibis.literal("; usually one every ") + whole(joined.usual_gap_days) + " days",
+    )
     said = listed(
         [
             reason("BASE", "An average customer of this portfolio", base),
-            reason("PATTERN", ibis.literal("Orders in ") + whole(joined.x) + " of " + whole(joined.n) + " months since the first", (value - silence).round(2) - base),
-            reason("SILENCE", ibis.literal("Last order ") + whole(joined.days_since_order) + " days ago" + usual, silence),
+            reason(
+                "PATTERN",
+                ibis.literal("Orders in ") + whole(joined.x) + " of " + whole(joined.n) + " months since the first",
+                (value - silence).round(2) - base,
+            ),
+            reason(
+                "SILENCE",
+                ibis.literal("Last order ") + whole(joined.days_since_order) + " days ago" + usual,
+                silence,
+            ),
         ]
     )
     nothing = listed([reason("NO_DATA", "Too few orders to tell", ibis.literal(0.0))])

@@ -152,9 +152,7 @@ def _length(values: ir.Value, stats: dict[str, Any]) -> Phrased:
     low = stats.get("min_value") if exact is None else exact
     high = stats.get("max_value") if exact is None else exact
     size = values.length()
-    holds = ibis.and_(
-        *([size >= low] if low is not None else []), *([size <= high] if high is not None else [])
-    )
+    holds = ibis.and_(*([size >= low] if low is not None else []), *([size <= high] if high is not None else []))
     if high is None:
         return holds, f"shorter than {low} characters"
     return holds, f"longer than {high} characters" if low is None else f"not {low} to {high} characters long"

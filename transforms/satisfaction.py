@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, UTC
+from datetime import UTC, date, datetime, time
 from hashlib import sha256
 from typing import Any
 
@@ -14,7 +14,15 @@ from scipy.special import betaln
 
 from transforms.reasons import listed, reason, whole
 
-WEIGHTS = {"csat": 0.35, "nps": 0.15, "ces": 0.10, "sla_first": 0.10, "sla_resolution": 0.15, "reopen": 0.05, "backlog": 0.10}
+WEIGHTS = {
+    "csat": 0.35,
+    "nps": 0.15,
+    "ces": 0.10,
+    "sla_first": 0.10,
+    "sla_resolution": 0.15,
+    "reopen": 0.05,
+    "backlog": 0.10,
+}
 COUNTED = ("csat", "nps", "ces", "sla_first", "sla_resolution", "reopen")
 HALF_LIFE_DAYS, WINDOW_DAYS = 180, 730
 LN2 = 0.6931471805599453
@@ -60,7 +68,12 @@ class Priors:
 
 
 def satisfaction_observations(
-    crosswalk: ir.Table, tickets: ir.Table, ratings: ir.Table, *, as_of: date, targets: Mapping[str, Mapping[str, float]]
+    crosswalk: ir.Table,
+    tickets: ir.Table,
+    ratings: ir.Table,
+    *,
+    as_of: date,
+    targets: Mapping[str, Mapping[str, float]],
 ) -> ir.Table:
     """Sum by customer what was observed of each component: decayed weights, weighted outcomes, plain counts.
 
@@ -93,7 +106,10 @@ def fit_priors(observations: ir.Table, weights: Mapping[str, float] | None = Non
     for name in COUNTED:
         has = observations.filter(observations[f"n_{name}"] > 0)
         rows = has.group_by(k=has[f"k_{name}"].round(6), n=has[f"n_{name}"]).agg(customers=ibis._.count())
-        counts = np.array([[row["k"], row["n"], row["customers"]] for row in rows.order_by("k", "n").to_pyarrow().to_pylist()], float)
+        counts = np.array(
+            [[row["k"], row["n"], row["customers"]] for row in rows.order_by("k", "n").to_pyarrow().to_pylist()],
+            float,
+        )
         if len(counts):
             pi[name] = float(np.dot(counts[:, 0], counts[:, 2]) / np.dot(counts[:, 1], counts[:, 2]))
             m[name] = FALLBACK[name] if name in ("nps", "ces") else _strength(counts, pi[name], FALLBACK[name])
@@ -108,11 +124,15 @@ def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, pr
     values = {name: _value(joined, name, priors) for name in weights}
     sure = {name: _sure(joined, name, priors) for name in weights}
     score = sum((ibis.literal(weight) * values[name] for name, weight in weights.items()), ibis.literal(0.0)).round(2)
-    confidence = sum((ibis.literal(weight) * sure[name] for name, weight in weights.items()), ibis.literal(0.0)).round(4)
+    confidence = sum((ibis.literal(weight) * sure[name] for name, weight in weights.items()), ibis.literal(0.0)).round(
+        4
+    )
     if not weights:
         score = ibis.literal(50.0)
     level = ibis.cases(*((confidence >= low, name) for low, name in CONFIDENCE), else_="insufficient")
-    grade = ibis.cases((confidence < CONFIDENCE[-1][0], "unknown"), *((score >= low, name) for low, name in BANDS), else_="F")
+    grade = ibis.cases(
+        (confidence < CONFIDENCE[-1][0], "unknown"), *((score >= low, name) for low, name in BANDS), else_="F"
+    )
     low, high = _wilson(joined)
     empty = ibis.null("float64")
     return joined.select(
@@ -125,7 +145,9 @@ def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, pr
         **{name: values[name].round(3) if name in values else empty for name in WEIGHTS},
         csat_low=low,
         csat_high=high,
-        ratings=sum((joined[f"n_{name}"].coalesce(0) for name in ("csat", "nps", "ces")), ibis.literal(0)).cast("int64"),
+        ratings=sum((joined[f"n_{name}"].coalesce(0) for name in ("csat", "nps", "ces")), ibis.literal(0)).cast(
+            "int64"
+        ),
         tickets=joined.tickets.coalesce(0).cast("int64"),
         reasons=_reasons(joined, values, weights, priors),
         model_version=ibis.literal(priors.version),
@@ -141,8 +163,12 @@ def _rated(ratings: ir.Table, tickets: ir.Table, known: ir.Table) -> ir.Table:
     owned = named.inner_join(known, ["connection", "account_id"])
     share = (owned.score - owned.score_min) / (owned.score_max - owned.score_min).nullif(0.0)
     promoter = ibis.cases((share >= 0.9, 1.0), (share >= 0.7, 0.0), else_=-1.0)
-    outcome = ibis.cases((owned.kind == "csat", (share >= 0.75).cast("float64")), (owned.kind == "nps", promoter), else_=share)
-    return owned.select("customer_id", component=owned.kind, at=owned.rated_at, y=outcome).filter(lambda t: t.y.notnull())
+    outcome = ibis.cases(
+        (owned.kind == "csat", (share >= 0.75).cast("float64")), (owned.kind == "nps", promoter), else_=share
+    )
+    return owned.select("customer_id", component=owned.kind, at=owned.rated_at, y=outcome).filter(
+        lambda t: t.y.notnull()
+    )
 
 
 def _served(owned: ir.Table, targets: Mapping[str, Mapping[str, float]]) -> list[ir.Table]:
@@ -160,7 +186,10 @@ def _served(owned: ir.Table, targets: Mapping[str, Mapping[str, float]]) -> list
 
 
 def _target(owned: ir.Table, minutes: Mapping[str, float]) -> ir.NumericValue:
-    return ibis.cases(*((owned.priority == name, float(value)) for name, value in minutes.items()), else_=float(minutes["normal"]))
+    return ibis.cases(
+        *((owned.priority == name, float(value)) for name, value in minutes.items()),
+        else_=float(minutes["normal"]),
+    )
 
 
 def _backlog(owned: ir.Table, end: ir.Value, minutes: Mapping[str, float]) -> ir.Table:
@@ -169,7 +198,9 @@ def _backlog(owned: ir.Table, end: ir.Value, minutes: Mapping[str, float]) -> ir
     beyond = ibis.least(ibis.greatest((age - target) / target, 0.0), 3.0) / 3
     urgency = ibis.cases(*((owned.priority == name, value) for name, value in URGENCY.items()), else_=URGENCY["normal"])
     is_open = ~owned.status.isin(["solved", "closed"])
-    recent = owned.mutate(late=ibis.ifelse(is_open, urgency * beyond, 0.0), is_open=is_open).filter(_days(end, owned.created_at) <= WINDOW_DAYS)
+    recent = owned.mutate(late=ibis.ifelse(is_open, urgency * beyond, 0.0), is_open=is_open).filter(
+        _days(end, owned.created_at) <= WINDOW_DAYS
+    )
     summed = recent.group_by("customer_id").agg(
         late=recent.late.sum(), open_late=((recent.late > 0).sum()).cast("int64"), tickets=recent.count()
     )
@@ -200,11 +231,16 @@ def _wilson(joined: ir.Table) -> tuple[ir.NumericValue, ir.NumericValue]:
     """Give the score interval of the share of good ratings (Wilson 1927), by decayed counts."""
     n = joined.w_csat.nullif(0.0)
     p, z2 = joined.wy_csat / n, Z * Z
-    center, half = (p + z2 / (2 * n)) / (1 + z2 / n), Z * (p * (1 - p) / n + z2 / (4 * n * n)).sqrt() / (1 + z2 / n)
+    center, half = (
+        (p + z2 / (2 * n)) / (1 + z2 / n),
+        Z * (p * (1 - p) / n + z2 / (4 * n * n)).sqrt() / (1 + z2 / n),
+    )
     return ibis.greatest(center - half, 0.0).round(4), ibis.least(center + half, 1.0).round(4)
 
 
-def _reasons(joined: ir.Table, values: Mapping[str, Any], weights: Mapping[str, float], priors: Priors) -> ir.StringValue:
+def _reasons(
+    joined: ir.Table, values: Mapping[str, Any], weights: Mapping[str, float], priors: Priors
+) -> ir.StringValue:
     def count(column: str) -> ir.StringValue:
         return whole(joined[column].coalesce(0))
 

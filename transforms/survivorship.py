@@ -26,9 +26,7 @@ _ERP_FIRST = ("erp", "crm", "helpdesk", "other")
 _BY_CRM = ("domain", "email", "region", "industry", "employees")
 
 
-def survivors(
-    members: ir.Table, survivorship: Mapping[str, Mapping[str, Any]], roles: Mapping[str, str]
-) -> ir.Table:
+def survivors(members: ir.Table, survivorship: Mapping[str, Mapping[str, Any]], roles: Mapping[str, str]) -> ir.Table:
     """Give each customer one value for each field, and `provenance`, JSON of {connection, account_id, at}.
 
     `members` are accounts with their `customer_id`. `survivorship` is {field: {"rule", "order"}}; `order`
@@ -47,10 +45,7 @@ def survivors(
         }
     )
     ranked = counted.mutate(
-        **{
-            f"_rank_{field}": _rank(counted, field, rule, order, roles)
-            for field, (rule, order) in ruled.items()
-        },
+        **{f"_rank_{field}": _rank(counted, field, rule, order, roles) for field, (rule, order) in ruled.items()},
         _at=ibis.coalesce(counted.updated_at, counted.created_at).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     picked = ranked.group_by("customer_id").agg(
@@ -60,8 +55,7 @@ def survivors(
     )
     origins = ibis.literal("").concat(*(_origin(picked, field, ruled[field][0]) for field in FIELDS))
     values = {
-        field: picked[f"_sum_{field}"] if ruled[field][0] == "sum" else picked[field]["value"]
-        for field in FIELDS
+        field: picked[f"_sum_{field}"] if ruled[field][0] == "sum" else picked[field]["value"] for field in FIELDS
     }
     return picked.select("customer_id", **values, provenance=ibis.literal("{").concat(origins.substr(2), "}"))
 
@@ -82,9 +76,7 @@ def _rule(field: str, given: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
     return str(given.get("rule") or "priority"), given.get("order") or usual
 
 
-def _rank(
-    members: ir.Table, field: str, rule: str, order: Sequence[str], roles: Mapping[str, str]
-) -> ir.IntegerValue:
+def _rank(members: ir.Table, field: str, rule: str, order: Sequence[str], roles: Mapping[str, str]) -> ir.IntegerValue:
     """Number a customer's accounts from the one whose value should survive on."""
     changed = ibis.coalesce(members.updated_at, members.created_at)
     ties = [ibis.desc(changed, nulls_first=False), members.connection, members.account_id]
@@ -102,9 +94,7 @@ def _rank(
 def _position(connection: ir.StringValue, order: Sequence[str], roles: Mapping[str, str]) -> ir.IntegerValue:
     """Place a connection by its name, else by its role, else last."""
     places = {name: place for place, name in reversed(list(enumerate(order)))}
-    ranked = {
-        name: min(places.get(name, len(order)), places.get(role, len(order))) for name, role in roles.items()
-    }
+    ranked = {name: min(places.get(name, len(order)), places.get(role, len(order))) for name, role in roles.items()}
     known = {**{name: place for name, place in places.items() if name not in ranked}, **ranked}
     return ibis.cases(*((connection == name, place) for name, place in known.items()), else_=len(order))
 
@@ -119,9 +109,7 @@ def _origin(picked: ir.Table, field: str, rule: str) -> ir.StringValue:
     """Write one field's origin as a member of a JSON object; nothing where the field is empty."""
     if rule == "sum":
         count = picked[f"_of_{field}"].cast("string")
-        member = ibis.literal(
-            f', "{field}": {{"connection": null, "account_id": null, "at": null, "sum_of": '
-        )
+        member = ibis.literal(f', "{field}": {{"connection": null, "account_id": null, "at": null, "sum_of": ')
         return (picked[f"_of_{field}"] > 0).ifelse(member.concat(count, "}"), "")
     held = picked[field]
     parts = [

@@ -39,7 +39,7 @@ class ReplyError(ConnectorError):
     """An answer is not what the protocol promises: the stream stops here."""
 
 
-class UnknownOutcome(ConnectorError):  # noqa: N818 - not a failure: it is a question
+class UnknownOutcome(ConnectorError):
     """A write may or may not have been applied."""
 
 

@@ -61,7 +61,12 @@ class Http:
         self._origin = _origin(self.base_url)
 
     def get(
-        self, path: str, params: Query = None, headers: Mapping[str, str] | None = None, *, expect: str | None = "json"
+        self,
+        path: str,
+        params: Query = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        expect: str | None = "json",
     ) -> Reply:
         """Read; `path` is relative to the base URL, or an absolute URL of the same origin."""
         return self._send("GET", path, params=params, headers=headers, expect=expect)
@@ -133,7 +138,9 @@ class Http:
                 return Reply(response.status_code, response.headers, self._body(response), prepared.url or "")
         except requests.RequestException as error:
             if _never_sent(error):
-                final = BusyError(f"{self.connection}: cannot reach {self._origin} ({_why(error)}); check settings.base_url")
+                final = BusyError(
+                    f"{self.connection}: cannot reach {self._origin} ({_why(error)}); check settings.base_url"
+                )
                 raise _Again(final, attempts=REFUSED_ATTEMPTS) from None
             raise self._doubtful(writes, f"no whole answer ({_why(error)})") from None
         except HTTPError as error:
@@ -145,7 +152,9 @@ class Http:
         while part := response.raw.read1(CHUNK, decode_content=True):
             size += len(part)
             if size > self._max_body:
-                raise ReplyError(f"{self.connection}: an answer is larger than {self._max_body >> 20} MiB; ask for smaller pages")
+                raise ReplyError(
+                    f"{self.connection}: an answer is larger than {self._max_body >> 20} MiB; ask for smaller pages"
+                )
             if monotonic() > end:
                 raise requests.ReadTimeout
             parts.append(part)
@@ -158,7 +167,9 @@ class Http:
             raise _Again(AccessError(f"{self.connection}: the token was refused (401)"), after=0, attempts=2)
         if status in (401, 403):
             word = "the secret was refused" if status == 401 else "the secret lacks a right for this"
-            raise AccessError(f"{self.connection}: {word} ({status} at {_path(reply.url)}); check the secret in settings")
+            raise AccessError(
+                f"{self.connection}: {word} ({status} at {_path(reply.url)}); check the secret in settings"
+            )
         if status == 429:
             after = _retry_after(reply)
             final = BusyError(f"{self.connection}: too many requests (429)")
@@ -179,7 +190,9 @@ class Http:
         answer = self._exchange(requests.Request("GET", target, headers=request.headers), writes=False)
         self._judge(answer, writes=False)
         if answer.status >= 300:
-            raise ReplyError(f"{self.connection}: more than one redirect of {_path(reply.url)}; check settings.base_url")
+            raise ReplyError(
+                f"{self.connection}: more than one redirect of {_path(reply.url)}; check settings.base_url"
+            )
         return answer
 
     def _doubtful(

@@ -155,4 +155,3 @@ def _link_header(value: str) -> str | None:
         if 'rel="next"' in attributes.replace("'", '"') or "rel=next" in attributes:
             return target.strip().strip("<>")
     return None
-

@@ -29,7 +29,15 @@ READS = {
     "customers": ("accounts", "crosswalk", "owners", "deals", "orders", "invoices", "tickets", "activities"),
     "retention": ("customers", "orders", "invoices"),
     "satisfaction": ("customers", "tickets", "ratings"),
-    "key_account_criteria": ("customers", "satisfaction", "deals", "invoices", "payments", "tickets", "activities"),
+    "key_account_criteria": (
+        "customers",
+        "satisfaction",
+        "deals",
+        "invoices",
+        "payments",
+        "tickets",
+        "activities",
+    ),
     "key_accounts": ("key_account_criteria", "customers"),
     "customer_360": ("customers", "retention", "satisfaction", "key_accounts"),
     "score_history": ("retention", "satisfaction", "key_accounts"),
@@ -82,11 +90,16 @@ def _spec(project: Project, table: str) -> dg.AssetSpec:
     ]
     schema = model(table).to_schema()
     columns = [
-        dg.TableColumn(name, str(column.dtype), description=column.description) for name, column in schema.columns.items()
+        dg.TableColumn(name, str(column.dtype), description=column.description)
+        for name, column in schema.columns.items()
     ]
     return dg.AssetSpec(
         table,
-        deps=[*feeding, *READS.get(table, ()), *(["fx_rates"] if table in ("deals", "orders", "invoices", "payments") else [])],
+        deps=[
+            *feeding,
+            *READS.get(table, ()),
+            *(["fx_rates"] if table in ("deals", "orders", "invoices", "payments") else []),
+        ],
         group_name=next(group for group, members in GROUPS.items() if table in members),
         description=model(table).__doc__,
         kinds={"duckdb", "parquet"},
@@ -97,7 +110,8 @@ def _spec(project: Project, table: str) -> dg.AssetSpec:
 def _rules(result: TableResult) -> dg.AssetCheckResult:
     """Report rows set aside, as a warning; a stream that kept its last table, or a result that breaks its own rules, as an error."""
     kept = [
-        f"{stream}: {note['share']:.0%} of its rows are broken; " + (f"its last {note['kept_last']} good rows stay" if note["kept_last"] else "there is no earlier table to keep")
+        f"{stream}: {note['share']:.0%} of its rows are broken; "
+        + (f"its last {note['kept_last']} good rows stay" if note["kept_last"] else "there is no earlier table to keep")
         for stream, note in result.notes.items()
         if isinstance(note, dict) and "share" in note
     ]

@@ -68,7 +68,9 @@ def delivery_assets(name: str) -> dg.Definitions:
             },
             check_results=[
                 dg.AssetCheckResult(
-                    passed=not made.violations, check_name="guards", description="; ".join(made.violations) or None
+                    passed=not made.violations,
+                    check_name="guards",
+                    description="; ".join(made.violations) or None,
                 )
             ],
         )
@@ -114,7 +116,9 @@ def delivery_assets(name: str) -> dg.Definitions:
                     description=", ".join(f"{count} {outcome}" for outcome, count in bad.items()) or None,
                 ),
                 dg.AssetCheckResult(
-                    passed=not differences, check_name="read_back", description="; ".join(differences[:5]) or None
+                    passed=not differences,
+                    check_name="read_back",
+                    description="; ".join(differences[:5]) or None,
                 ),
             ],
         )
@@ -125,6 +129,8 @@ def delivery_assets(name: str) -> dg.Definitions:
 def _table(rows: list[dict[str, object]]) -> dg.MetadataValue:
     columns = ("record_id", "field", "before", "after", "action", "outcome", "reason", "message")
     shown = [name for name in columns if rows and name in rows[0]]
-    records = [dg.TableRecord({name: str(row[name] if row[name] is not None else "") for name in shown}) for row in rows]
+    records = [
+        dg.TableRecord({name: str(row[name] if row[name] is not None else "") for name in shown}) for row in rows
+    ]
     schema = dg.TableSchema([dg.TableColumn(name) for name in shown] or [dg.TableColumn("nothing")])
     return dg.MetadataValue.table(records, schema=schema)

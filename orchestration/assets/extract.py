@@ -36,7 +36,8 @@ def connection_assets(name: str) -> dg.Definitions:
             raw_key(name, stream.name),
             group_name=GROUP,
             kinds={config.connector, "parquet"},
-            description=f"{stream.name} as {name} holds them" + (f"; feeds the table {stream.table}" if stream.table else ""),
+            description=f"{stream.name} as {name} holds them"
+            + (f"; feeds the table {stream.table}" if stream.table else ""),
             skippable=True,
             freshness_policy=FRESH,
             tags={"belvedere/role": config.role},
@@ -45,9 +46,7 @@ def connection_assets(name: str) -> dg.Definitions:
     ]
     checks = [dg.AssetCheckSpec("complete", asset=raw_key(name, stream.name)) for stream in streams]
 
-    @dg.multi_asset(
-        name=f"extract_{name}", specs=specs, check_specs=checks, can_subset=True, pool=f"connection_{name}"
-    )
+    @dg.multi_asset(name=f"extract_{name}", specs=specs, check_specs=checks, can_subset=True, pool=f"connection_{name}")
     def connection(
         context: dg.AssetExecutionContext, config: Reading
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:

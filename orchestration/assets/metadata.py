@@ -22,7 +22,9 @@ def table_metadata(project: Project, results: Sequence[TableResult]) -> dict[str
         described[score]["distribution"] = _distribution(tables, score, low, high)
     described["quarantine"]["reasons"] = _reasons(tables)
     described["key_accounts"]["key_accounts"] = _front_row(tables)
-    described["crosswalk"]["rules"] = _rows(tables.query("SELECT rule, count(*) AS accounts FROM crosswalk GROUP BY rule ORDER BY 2 DESC, 1"))
+    described["crosswalk"]["rules"] = _rows(
+        tables.query("SELECT rule, count(*) AS accounts FROM crosswalk GROUP BY rule ORDER BY 2 DESC, 1")
+    )
     return described
 
 
@@ -31,7 +33,12 @@ def _counts(result: TableResult) -> Metadata:
     streams = {name: note for name, note in result.notes.items() if isinstance(note, dict)}
     if streams:
         made["quarantined"] = sum(note["quarantined"] for note in streams.values())
-        made["streams"] = _rows([{"stream": name, **{key: note[key] for key in ("received", "accepted", "quarantined")}} for name, note in streams.items()])
+        made["streams"] = _rows(
+            [
+                {"stream": name, **{key: note[key] for key in ("received", "accepted", "quarantined")}}
+                for name, note in streams.items()
+            ]
+        )
     made |= {name: str(note) for name, note in result.notes.items() if not isinstance(note, dict)}
     return made
 

@@ -7,7 +7,9 @@ from orchestration.cli.exits import Exit
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("plan", help="digest of a plan (its first characters do), or the delivery whose newest plan it is")
+    parser.add_argument(
+        "plan", help="digest of a plan (its first characters do), or the delivery whose newest plan it is"
+    )
     parser.add_argument(
         "--allow",
         action="append",

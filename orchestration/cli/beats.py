@@ -18,9 +18,7 @@ def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, ful
     """Run the extract beat and print rows by connection."""
     project = Project.load()
     names = list(connections) or list(project.connections)
-    wanted = {
-        name: [one.name for one in project.streams(name) if not streams or one.name in streams] for name in names
-    }
+    wanted = {name: [one.name for one in project.streams(name) if not streams or one.name in streams] for name in names}
     assets = [raw_key(name, stream) for name, chosen in wanted.items() for stream in chosen]
     config = {"ops": {f"extract_{name}": {"config": {"full": True}} for name in names}} if full else None
     with _rows_landing(project, wanted):

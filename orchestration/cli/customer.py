@@ -8,7 +8,9 @@ from orchestration.cli.exits import Exit
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("show", metavar="NAME_OR_ID", help="customer id, account id, tax id, domain or part of the name")
+    parser.add_argument(
+        "show", metavar="NAME_OR_ID", help="customer id, account id, tax id, domain or part of the name"
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write the page to a file")
 
 
@@ -27,7 +29,10 @@ def run(args: argparse.Namespace) -> Exit:
         return Exit.FAILED
     if len(found) > 1:
         say(f"{len(found)} customers fit {args.show!r}; name one by its id:")
-        table(("customer", "name", "country"), [(row["customer_id"], row["name"], row["country"]) for row in found[:20]])
+        table(
+            ("customer", "name", "country"),
+            [(row["customer_id"], row["name"], row["country"]) for row in found[:20]],
+        )
         return Exit.USAGE
     page = customer_page(tables, found[0]["customer_id"])
     say(as_text(page))

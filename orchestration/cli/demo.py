@@ -89,7 +89,17 @@ def _tell_first(home: Path) -> None:
         "SELECT key_account_rank, name, key_account_tier, round(key_account_score, 2), round(retention_score), retention_band, "
         "round(satisfaction_score), satisfaction_band, account_manager FROM customer_360 WHERE key_account_rank <= 10 ORDER BY 1"
     )
-    heads = ("", "customer", "tier", "key account", "retention", "band", "satisfaction", "grade", "account manager")
+    heads = (
+        "",
+        "customer",
+        "tier",
+        "key account",
+        "retention",
+        "band",
+        "satisfaction",
+        "grade",
+        "account manager",
+    )
     table(heads, [tuple(row.values()) for row in rows], right=("key account", "retention", "satisfaction"))
 
 
@@ -97,7 +107,9 @@ def _tell_last(home: Path) -> None:
     from orchestration.cli.console import heading, say
 
     heading("Where to look now")
-    say(f"the warehouse   {home / 'warehouse.duckdb'}  (any DuckDB client; tables are described in {home / 'dbt' / 'sources.yml'})")
+    say(
+        f"the warehouse   {home / 'warehouse.duckdb'}  (any DuckDB client; tables are described in {home / 'dbt' / 'sources.yml'})"
+    )
     say("the Dagster UI  make dev, then open http://127.0.0.1:3000: every run above is there")
     say("one customer    .venv/bin/belvedere customer NAME")
 
@@ -116,7 +128,17 @@ def _sandbox(customers: int, today: date) -> Iterator[Any]:
 
     port = _free_port(urlsplit(os.environ["SANDBOX_URL"]).port or 0)
     os.environ["SANDBOX_URL"] = url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--customers", str(customers), "--today", today.isoformat()]
+    command = [
+        sys.executable,
+        "-m",
+        "sandbox",
+        "--port",
+        str(port),
+        "--customers",
+        str(customers),
+        "--today",
+        today.isoformat(),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own module
     session = requests.Session()
     session.trust_env = False

@@ -14,7 +14,12 @@ ROLES = ("crm", "erp", "helpdesk", "other")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("folder", nargs="?", type=Path, help="defs folder to write to (default: BELVEDERE_DEFS or the project's)")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        help="defs folder to write to (default: BELVEDERE_DEFS or the project's)",
+    )
 
 
 def run(args: argparse.Namespace, ask: Callable[[str], str] = input) -> Exit:
@@ -44,7 +49,12 @@ def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any
     while name := _asked(ask, "Name of a connection", check=NAME.fullmatch, hint="lower case letters, digits and _"):
         known = tuple(connectors())
         connector = _asked(ask, f"Its connector ({', '.join(known)})", check=known.__contains__, hint="one of these")
-        role = _asked(ask, f"What it is to the company ({', '.join(ROLES)})", check=ROLES.__contains__, hint="one of these")
+        role = _asked(
+            ask,
+            f"What it is to the company ({', '.join(ROLES)})",
+            check=ROLES.__contains__,
+            hint="one of these",
+        )
         settings, secrets = {}, []
         for setting, field in find(connector).Settings.model_fields.items():
             if "SecretStr" in str(field.annotation):
@@ -52,18 +62,21 @@ def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any
                 settings[setting] = "{{ env.%s }}" % secrets[-1]
             elif field.is_required():
                 settings[setting] = _asked(ask, f"Its {setting.replace('_', ' ')}", check=bool, hint="something")
-        yield name, {
-            "type": "orchestration.components.Connection",
-            "attributes": {"connector": connector, "role": role, "settings": settings},
-            "requirements": {"env": secrets},
-        }
+        yield (
+            name,
+            {
+                "type": "orchestration.components.Connection",
+                "attributes": {"connector": connector, "role": role, "settings": settings},
+                "requirements": {"env": secrets},
+            },
+        )
 
 
 def _asked(ask: Callable[[str], str], question: str, check: Callable[[str], Any], hint: str) -> str:
     while answer := ask(f"{question}: ").strip():
         if check(answer):
             return answer
-        question = f"{answer!r} does not fit: {hint}. {question.split('. ')[-1]}"
+        question = f"{answer!r} does not fit: {hint}. {question.rsplit('. ', maxsplit=1)[-1]}"
     return ""
 
 

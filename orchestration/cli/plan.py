@@ -42,7 +42,14 @@ def _diff(project: "Project", name: str) -> None:
     table(
         ("record", "field", "held", "wanted", "action", "why"),
         [
-            (row["record_id"], row["field"], _shown(row["before"]), _shown(row["after"]), row["action"], row["reason"])
+            (
+                row["record_id"],
+                row["field"],
+                _shown(row["before"]),
+                _shown(row["after"]),
+                row["action"],
+                row["reason"],
+            )
             for row in rows
         ],
     )
@@ -51,5 +58,3 @@ def _diff(project: "Project", name: str) -> None:
 def _shown(value: str | None) -> str:
     held = json.loads(value) if value is not None else None
     return "(empty)" if held in (None, "") else str(held)
-
-

@@ -71,7 +71,11 @@ def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[st
         resolved = defs().resolve_job_def(job)
         return _ran(
             resolved.execute_in_process(
-                instance=opened, run_config=run_config, tags=tags, asset_selection=assets, raise_on_error=False
+                instance=opened,
+                run_config=run_config,
+                tags=tags,
+                asset_selection=assets,
+                raise_on_error=False,
             )
         )
 
@@ -84,7 +88,9 @@ def _ran(result: Any) -> Ran:
             user = data.user_failure_data
             if user and user.description:
                 ran.failures.append(user.description)
-            elif not (data.error and data.error.cls_name == "DagsterAssetCheckFailedError"):  # the check itself says why
+            elif not (
+                data.error and data.error.cls_name == "DagsterAssetCheckFailedError"
+            ):  # the check itself says why
                 ran.failures.append(data.error_display_string.strip())
             ran.held = ran.held or bool(user and "belvedere/held" in user.metadata)
         elif event.is_step_materialization:

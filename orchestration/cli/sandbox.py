@@ -22,5 +22,11 @@ def run(args: argparse.Namespace) -> Exit:
     """Serve until interrupted."""
     from sandbox.server import serve
 
-    serve(args.port, customers=args.customers, seed=args.seed, today=args.today or datetime.now(UTC).date(), days=args.days)
+    serve(
+        args.port,
+        customers=args.customers,
+        seed=args.seed,
+        today=args.today or datetime.now(UTC).date(),
+        days=args.days,
+    )
     return Exit.DONE

@@ -46,7 +46,13 @@ def _show(project: "Project") -> Exit:
             read = ", ".join(f"{_day(span.start) or 'beginning'} to {_day(span.end) or 'end'}" for span in spans)
             files = project.ledger.files(f"raw/{name}/{stream}")
             rows.append(
-                (name, stream, read or "nothing yet", "stopped in a slice" if left else "", sum(f.rows for f in files))
+                (
+                    name,
+                    stream,
+                    read or "nothing yet",
+                    "stopped in a slice" if left else "",
+                    sum(f.rows for f in files),
+                )
             )
     table(("connection", "stream", "read", "", "rows held"), rows, right=("rows held",))
     heading("built")
@@ -55,7 +61,11 @@ def _show(project: "Project") -> Exit:
     heading("delivered")
     for name in project.deliveries:
         plan = project.ledger.newest_plan(name)
-        say(f"{name}: plan {plan.digest[:12]} of {_day(plan.created_at)}: {plan.status}" if plan else f"{name}: nothing yet")
+        say(
+            f"{name}: plan {plan.digest[:12]} of {_day(plan.created_at)}: {plan.status}"
+            if plan
+            else f"{name}: nothing yet"
+        )
     return Exit.DONE
 
 

@@ -58,7 +58,11 @@ class Deliveries(Transactions):
     def save_plan(self, plan: PlanRow) -> None:
         """Keep a plan; older ones of its delivery that nobody applied are superseded."""
         with self.transaction() as opened:
-            older = (t.plans.c.delivery == plan.delivery, t.plans.c.status == "planned", t.plans.c.digest != plan.digest)
+            older = (
+                t.plans.c.delivery == plan.delivery,
+                t.plans.c.status == "planned",
+                t.plans.c.digest != plan.digest,
+            )
             opened.execute(update(t.plans).where(*older).values(status="superseded"))
             held = opened.scalar(select(t.plans.c.status).where(t.plans.c.digest == plan.digest))
             if held is None:
@@ -92,7 +96,17 @@ class Deliveries(Transactions):
 
     def intend(self, operations: Sequence[Operation]) -> None:
         """Write down what is about to be sent, before it is sent."""
-        kept = ("op_id", "delivery", "digest", "run_id", "connection", "stream", "record_id", "customer_id", "action")
+        kept = (
+            "op_id",
+            "delivery",
+            "digest",
+            "run_id",
+            "connection",
+            "stream",
+            "record_id",
+            "customer_id",
+            "action",
+        )
         now = datetime.now(UTC)
         with self.transaction() as opened:
             for operation in operations:
@@ -107,7 +121,11 @@ class Deliveries(Transactions):
         now = datetime.now(UTC)
         with self.transaction() as opened:
             for outcome in outcomes:
-                row: dict[str, Any] = {"outcome": outcome.status, "message": outcome.message or None, "settled_at": now}
+                row: dict[str, Any] = {
+                    "outcome": outcome.status,
+                    "message": outcome.message or None,
+                    "settled_at": now,
+                }
                 row |= {"version": outcome.version} if outcome.version else {}
                 row |= {"record_id": outcome.record_id} if outcome.record_id else {}
                 opened.execute(update(t.operations).where(t.operations.c.op_id == outcome.op_id).values(row))

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-
 from uuid import uuid4
 
 import duckdb
@@ -12,14 +11,14 @@ import pyarrow.parquet as pq
 # Ibis 12 calls two methods that DuckDB 2 renamed; the new ones stand in for them where there are any.
 for _kind in (duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation):
     if hasattr(_kind, "to_arrow_table"):
-        _kind.fetch_arrow_table = lambda self, *_: self.to_arrow_table()
+        setattr(_kind, "fetch_arrow_table", lambda self, *_: self.to_arrow_table())  # noqa: B010 - not in the stubs
     if hasattr(_kind, "to_arrow_reader"):
-        _kind.fetch_record_batch = lambda self, rows=1_000_000: self.to_arrow_reader(rows)
+        setattr(_kind, "fetch_record_batch", lambda self, rows=1_000_000: self.to_arrow_reader(rows))  # noqa: B010
 warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
 
 import ibis
 import ibis.expr.types as ir
-from ibis.backends.duckdb import Backend
+from ibis.backends.duckdb import Backend as Backend
 from ibis.backends.sql.datatypes import DuckDBType
 
 

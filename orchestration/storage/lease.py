@@ -2,11 +2,12 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import delete, insert, select, update
@@ -18,7 +19,7 @@ BEAT = 5.0
 TIME_TO_LIVE = timedelta(seconds=30)
 
 
-class LeaseHeld(Exception):  # noqa: N818 - not a fault: somebody else is at work
+class LeaseHeld(Exception):
     """Another run holds the lease."""
 
 
@@ -49,7 +50,13 @@ def _take(ledger: Transactions, name: str, run_id: str, holder: str) -> None:
                 f"since {held['since']:%H:%M:%S} UTC"
             )
         opened.execute(delete(t.leases).where(t.leases.c.name == name))
-        row = {"name": name, "holder": holder, "host": socket.gethostname(), "pid": os.getpid(), "run_id": run_id}
+        row = {
+            "name": name,
+            "holder": holder,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "run_id": run_id,
+        }
         opened.execute(insert(t.leases).values(**row, started=_started(os.getpid()), since=now, heartbeat=now))
 
 
@@ -63,7 +70,7 @@ def _keep(ledger: Transactions, name: str, holder: str, over: Event, parent: int
                 os._exit(70)  # taken over by a run that thought us dead: two must never write
 
 
-def _is_dead(held: "dict[str, object]", now: datetime) -> bool:
+def _is_dead(held: Mapping[Any, Any], now: datetime) -> bool:
     heartbeat, pid = held["heartbeat"], held["pid"]
     if isinstance(heartbeat, datetime) and now - heartbeat > TIME_TO_LIVE:
         return True

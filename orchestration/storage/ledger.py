@@ -79,7 +79,10 @@ class Ledger(State, Manifest, Models, Deliveries):
             t.ledger.create_all(connection)
             held = connection.scalar(select(t.meta.c.value).where(t.meta.c.key == "version"))
             if held is None:
-                born = [{"key": "version", "value": str(t.VERSION)}, {"key": "generation", "value": uuid4().hex}]
+                born = [
+                    {"key": "version", "value": str(t.VERSION)},
+                    {"key": "generation", "value": uuid4().hex},
+                ]
                 connection.execute(insert(t.meta), born)
             elif int(held) > t.VERSION:
                 raise SettingsError(

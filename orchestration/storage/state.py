@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -75,7 +76,12 @@ class State(Transactions):
             add_files(opened, files, run_id)
             opened.execute(delete(t.slices).where(*here))
             if checkpoint is not None:
-                row = {"connection": connection, "stream": stream, "start": slice_.start, "end": slice_.end}
+                row: dict[str, Any] = {
+                    "connection": connection,
+                    "stream": stream,
+                    "start": slice_.start,
+                    "end": slice_.end,
+                }
                 row |= {"checkpoint": checkpoint, "run_id": run_id, "updated_at": datetime.now(UTC)}
                 opened.execute(insert(t.slices).values(row))
             else:

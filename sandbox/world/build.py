@@ -57,16 +57,72 @@ def _spoil(world: World, random: Random) -> None:
     tickets = world.desk.rows["tickets"]
     spoil = _Spoiler(world, random)
     spoil("hubspot", "companies", companies, 0.004, "no name", lambda row: row["properties"].update(name=""))
-    spoil("hubspot", "companies", companies, 0.007, "malformed domain", lambda row: row["properties"].update(domain="not a domain"))
-    spoil("hubspot", "companies", companies, 0.007, "country is no country", lambda row: row["properties"].update(country="Atlantis"))
-    spoil("hubspot", "deals", deals, 0.008, "amount is no number", lambda row: row["properties"].update(amount="N/A"))
-    spoil("hubspot", "deals", deals, 0.008, "unknown currency", lambda row: row["properties"].update(deal_currency_code="EURO"))
-    spoil("hubspot", "deals", deals, 0.006, "absurd amount", lambda row: row["properties"].update(amount="99999999999999"))
+    spoil(
+        "hubspot",
+        "companies",
+        companies,
+        0.007,
+        "malformed domain",
+        lambda row: row["properties"].update(domain="not a domain"),
+    )
+    spoil(
+        "hubspot",
+        "companies",
+        companies,
+        0.007,
+        "country is no country",
+        lambda row: row["properties"].update(country="Atlantis"),
+    )
+    spoil(
+        "hubspot",
+        "deals",
+        deals,
+        0.008,
+        "amount is no number",
+        lambda row: row["properties"].update(amount="N/A"),
+    )
+    spoil(
+        "hubspot",
+        "deals",
+        deals,
+        0.008,
+        "unknown currency",
+        lambda row: row["properties"].update(deal_currency_code="EURO"),
+    )
+    spoil(
+        "hubspot",
+        "deals",
+        deals,
+        0.006,
+        "absurd amount",
+        lambda row: row["properties"].update(amount="99999999999999"),
+    )
     spoil("hubspot", "deals", _closed(deals), 0.006, "closed before it was created", _closed_early)
-    spoil("odoo", "account.move", moves, 0.006, "due before it was issued", lambda row: row.update(invoice_date_due="2020-01-01"))
-    spoil("odoo", "account.move", moves, 0.005, "no partner", lambda row: row.update(partner_id=False, commercial_partner_id=False))
+    spoil(
+        "odoo",
+        "account.move",
+        moves,
+        0.006,
+        "due before it was issued",
+        lambda row: row.update(invoice_date_due="2020-01-01"),
+    )
+    spoil(
+        "odoo",
+        "account.move",
+        moves,
+        0.005,
+        "no partner",
+        lambda row: row.update(partner_id=False, commercial_partner_id=False),
+    )
     spoil("odoo", "account.move", moves, 0.003, "no date", lambda row: row.update(invoice_date=False))
-    spoil("odoo", "account.payment", payments, 0.006, "negative amount", lambda row: row.update(amount=-row["amount"]))
+    spoil(
+        "odoo",
+        "account.payment",
+        payments,
+        0.006,
+        "negative amount",
+        lambda row: row.update(amount=-row["amount"]),
+    )
     spoil("zendesk", "tickets", tickets, 0.008, "negative reply time", _negative_reply)
     spoil("zendesk", "tickets", tickets, 0.006, "unknown priority", lambda row: row.update(priority="P1"))
 
@@ -89,9 +145,17 @@ class _Spoiler:
         self.used: set[tuple[str, str, str]] = set()
 
     def __call__(
-        self, system: str, kind: str, rows: dict[Any, Any], share: float, what: str, how: Callable[[Any], None]
+        self,
+        system: str,
+        kind: str,
+        rows: dict[Any, Any],
+        share: float,
+        what: str,
+        how: Callable[[Any], None],
     ) -> None:
-        alive = [key for key in sorted(rows) if (system, kind, str(key)) not in self.used and not rows[key].get("archived")]
+        alive = [
+            key for key in sorted(rows) if (system, kind, str(key)) not in self.used and not rows[key].get("archived")
+        ]
         for key in self.random.sample(alive, min(len(alive), max(1, round(len(alive) * share)))):
             how(rows[key])
             self.used.add((system, kind, str(key)))

@@ -1,7 +1,7 @@
 """The believable company: its people, its customers, and what happened with each over 36 months."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, UTC
+from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 
 from sandbox.world import names
@@ -84,7 +84,17 @@ def people(random: Random) -> list[Person]:
     for region in sorted(set(names.REGIONS.values())):
         for role in ("account_manager", "account_manager", "account_executive", "account_executive"):
             hired.append(Person(len(hired) + 1, random.choice(names.PEOPLE), random.choice(names.FAMILY), role, region))
-    gone = [Person(len(hired) + 1 + i, random.choice(names.PEOPLE), random.choice(names.FAMILY), "account_manager", "Central", False) for i in range(2)]
+    gone = [
+        Person(
+            len(hired) + 1 + i,
+            random.choice(names.PEOPLE),
+            random.choice(names.FAMILY),
+            "account_manager",
+            "Central",
+            False,
+        )
+        for i in range(2)
+    ]
     return hired + gone
 
 
@@ -122,10 +132,14 @@ def _founded(number: int, random: Random, today: date, staff: list[Person]) -> C
         country=country,
         city=city,
         zip=_postcode(country, prefix, random),
-        street=f"{random.choice(names.FAMILY)}straße {random.randint(1, 120)}" if country in ("DE", "AT") else f"{random.randint(1, 300)} {random.choice(names.FAMILY)} Street",
+        street=f"{random.choice(names.FAMILY)}straße {random.randint(1, 120)}"
+        if country in ("DE", "AT")
+        else f"{random.randint(1, 300)} {random.choice(names.FAMILY)} Street",
         phone=f"{dial}{random.randint(20, 89)}{number:05d}{random.randint(10, 99)}",
         vat=_vat(country, number, random),
-        domain=f"{plain}{number}.example" if random.random() < 0.3 else f"{plain}{number}.{'de' if country == 'DE' else 'com'}",
+        domain=f"{plain}{number}.example"
+        if random.random() < 0.3
+        else f"{plain}{number}.{'de' if country == 'DE' else 'com'}",
         employees=int(random.lognormvariate(4, 1.1) * (0.5 + SIZES[size][1])) + 2,
         industry=random.choice(names.INDUSTRIES),
         kind=kind,
@@ -147,7 +161,9 @@ def _orders(customer: Customer, random: Random, today: date) -> list[Order]:
     found = [_order(customer, random, customer.born + timedelta(days=random.randint(1, 12)), value, today)]
     for month in range(1, max(1, last - quiet) + (1 if not quiet else 0)):
         on = customer.born + timedelta(days=month * 30 + random.randint(0, 27))
-        if on >= today or random.random() > chance * (2 if customer.kind == "seasonal" and on.month in season else 1 if customer.kind != "seasonal" else 0.3):
+        if on >= today or random.random() > chance * (
+            2 if customer.kind == "seasonal" and on.month in season else 1 if customer.kind != "seasonal" else 0.3
+        ):
             continue
         trend = {"growing": 1 + month / 18, "shrinking": max(0.25, 1 - month / 40)}.get(customer.kind, 1)
         found.append(_order(customer, random, on, value * trend, today))
@@ -164,7 +180,9 @@ def _order(customer: Customer, random: Random, on: date, value: float, today: da
 
 def _postcode(country: str, prefix: str, random: Random) -> str:
     if country == "GB":
-        return f"{prefix}{random.randint(1, 20)} {random.randint(1, 9)}{random.choice('ABDEFG')}{random.choice('HJLNP')}"
+        return (
+            f"{prefix}{random.randint(1, 20)} {random.randint(1, 9)}{random.choice('ABDEFG')}{random.choice('HJLNP')}"
+        )
     return prefix + "".join(random.choice("0123456789") for _ in range((4 if country == "AT" else 5) - len(prefix)))
 
 

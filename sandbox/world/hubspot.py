@@ -40,7 +40,13 @@ class Portal:
         first = "hs_createdate" if kind in KINDS[4:] else "createdate"
         held = {name: None if value is None else str(value) for name, value in properties.items()}
         held |= {"hs_object_id": number, first: iso(created), stamp: iso(updated)}
-        record = {"id": number, "properties": held, "createdAt": iso(created), "updatedAt": iso(updated), "archived": False}
+        record = {
+            "id": number,
+            "properties": held,
+            "createdAt": iso(created),
+            "updatedAt": iso(updated),
+            "archived": False,
+        }
         self.objects[kind][number] = record
         return record
 
@@ -55,7 +61,9 @@ class Portal:
         self.objects[kind][number] |= {"archived": True, "archivedAt": iso(moment), "updatedAt": iso(moment)}
 
 
-def fill(customers: Iterable[Customer], staff: list[Person], random: Random, today: date, truth: dict[int, Any]) -> Portal:
+def fill(
+    customers: Iterable[Customer], staff: list[Person], random: Random, today: date, truth: dict[int, Any]
+) -> Portal:
     """Put the world into a portal; `truth` learns the ids."""
     portal = Portal()
     before = datetime.combine(today, datetime.min.time()).replace(tzinfo=at(today, random).tzinfo)
@@ -119,7 +127,12 @@ def _company(portal: Portal, customer: Customer, owner_of: dict[int, str], rando
 
 
 def _around(
-    portal: Portal, customer: Customer, company: str, owner_of: dict[int, str], random: Random, before: datetime
+    portal: Portal,
+    customer: Customer,
+    company: str,
+    owner_of: dict[int, str],
+    random: Random,
+    before: datetime,
 ) -> None:
     people = []
     for first, last, title in customer.contacts:
@@ -133,7 +146,18 @@ def _around(
     for _ in range(random.randint(0, 2)):
         on = before.date() - timedelta(days=random.randint(20, 500))
         if on > customer.born:
-            _deal(portal, customer, company, owner_of, random, before, on, random.uniform(2e3, 4e4), "closedlost", 9)
+            _deal(
+                portal,
+                customer,
+                company,
+                owner_of,
+                random,
+                before,
+                on,
+                random.uniform(2e3, 4e4),
+                "closedlost",
+                9,
+            )
     if customer.kind != "churned" and random.random() < 0.6:
         on = before.date() + timedelta(days=random.randint(5, 200))
         stage = random.choice(("appointmentscheduled", "qualifiedtobuy", "contractsent"))
@@ -154,8 +178,10 @@ def _deal(
     index: int,
 ) -> None:
     is_closed = stage.startswith("closed")
-    started = max(customer.born, on - timedelta(days=random.randint(15, 120))) if is_closed else max(
-        customer.born, before.date() - timedelta(days=random.randint(2, 90))
+    started = (
+        max(customer.born, on - timedelta(days=random.randint(15, 120)))
+        if is_closed
+        else max(customer.born, before.date() - timedelta(days=random.randint(2, 90)))
     )
     created = at(min(started, on), random, before)
     closed = at(on, random)
@@ -197,16 +223,31 @@ def _engagements(
         held = {"hs_timestamp": iso(when), "hubspot_owner_id": owner_of[customer.manager.number]}
         held |= {
             "calls": {"hs_call_title": "Call", "hs_call_direction": random.choice(("INBOUND", "OUTBOUND"))},
-            "emails": {"hs_email_subject": "Re: order", "hs_email_direction": random.choice(("INCOMING_EMAIL", "EMAIL"))},
+            "emails": {
+                "hs_email_subject": "Re: order",
+                "hs_email_direction": random.choice(("INCOMING_EMAIL", "EMAIL")),
+            },
             "meetings": {"hs_meeting_title": "Review", "hs_meeting_outcome": "COMPLETED"},
             "notes": {"hs_note_body": "Spoke about the next order."},
         }[kind]
         _engage(portal, kind, held, when, company, people, random)
     if random.random() < 0.3 and eager == 1.0:
         when = at(before.date() + timedelta(days=random.randint(3, 40)), random)
-        held = {"hs_meeting_title": "Next review", "hs_meeting_outcome": "SCHEDULED", "hs_timestamp": iso(when)}
+        held = {
+            "hs_meeting_title": "Next review",
+            "hs_meeting_outcome": "SCHEDULED",
+            "hs_timestamp": iso(when),
+        }
         held["hubspot_owner_id"] = owner_of[customer.manager.number]
-        _engage(portal, "meetings", held, before - timedelta(hours=random.randint(1, 200)), company, people, random)
+        _engage(
+            portal,
+            "meetings",
+            held,
+            before - timedelta(hours=random.randint(1, 200)),
+            company,
+            people,
+            random,
+        )
     if random.random() < 0.2:
         when = before - timedelta(days=random.randint(1, 60))
         held = {"hs_task_subject": "Call back", "hs_task_status": random.choice(("COMPLETED", "NOT_STARTED"))}
@@ -215,7 +256,13 @@ def _engagements(
 
 
 def _engage(
-    portal: Portal, kind: str, held: dict[str, Any], when: datetime, company: str, people: list[str], random: Random
+    portal: Portal,
+    kind: str,
+    held: dict[str, Any],
+    when: datetime,
+    company: str,
+    people: list[str],
+    random: Random,
 ) -> None:
     record = portal.add(kind, held, when, when)
     portal.link((kind, record["id"]), ("companies", company), 181)
@@ -235,4 +282,8 @@ def _dead(portal: Portal, random: Random, before: datetime) -> None:
 
 
 def _spaced(phone: str) -> str:
-    return f"{phone[:3]} {phone[3:6]} {phone[6:]}" if not phone.startswith("+1") else f"{phone[:2]} {phone[2:5]} {phone[5:]}"
+    return (
+        f"{phone[:3]} {phone[3:6]} {phone[6:]}"
+        if not phone.startswith("+1")
+        else f"{phone[:2]} {phone[2:5]} {phone[5:]}"
+    )

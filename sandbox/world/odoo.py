@@ -8,9 +8,19 @@ from typing import Any
 from sandbox.world import names
 from sandbox.world.company import Customer, Order, Person, at
 
-MODELS = (
-    "res.partner res.users res.country res.currency crm.stage sale.order account.move account.payment crm.lead mail.activity ir.model"
-).split()
+MODELS = [
+    "res.partner",
+    "res.users",
+    "res.country",
+    "res.currency",
+    "crm.stage",
+    "sale.order",
+    "account.move",
+    "account.payment",
+    "crm.lead",
+    "mail.activity",
+    "ir.model",
+]
 RATE = {"EUR": 1.0, "USD": 1.12, "GBP": 0.86}  # units for one euro: Odoo's books are in euro
 Row = dict[str, Any]
 
@@ -30,7 +40,9 @@ class Tables:
         return row
 
 
-def fill(customers: Iterable[Customer], staff: list[Person], random: Random, today: date, truth: dict[int, Any]) -> Tables:
+def fill(
+    customers: Iterable[Customer], staff: list[Person], random: Random, today: date, truth: dict[int, Any]
+) -> Tables:
     """Put the world into tables; `truth` learns the ids."""
     tables = Tables()
     before = datetime.combine(today, datetime.min.time()).replace(tzinfo=at(today, random).tzinfo)
@@ -98,9 +110,18 @@ def _partner(
     }
     partner = tables.add("res.partner", held, created, written)
     partner["commercial_partner_id"] = partner["id"]
-    child = {"is_company": False, "parent_id": partner["id"], "commercial_partner_id": partner["id"], "active": True}
+    child = {
+        "is_company": False,
+        "parent_id": partner["id"],
+        "commercial_partner_id": partner["id"],
+        "active": True,
+    }
     for first, last, _ in customer.contacts[:1]:
-        held = {"name": f"{first} {last}", "email": f"{first}.{last}@{customer.domain}".lower(), "type": "contact"}
+        held = {
+            "name": f"{first} {last}",
+            "email": f"{first}.{last}@{customer.domain}".lower(),
+            "type": "contact",
+        }
         tables.add("res.partner", child | held, created, created)
     if random.random() < 0.15:
         abroad = random.choice([code for code in country_of if code != customer.country])
@@ -126,7 +147,11 @@ def _order(
     number = len(tables.rows["account.move"]) + 1
     if order.kind == "out_invoice":
         held = {"name": f"S{number:06d}", "state": "sale", "date_order": moment, "amount_total": gross}
-        held |= {"user_id": user_of[customer.manager.number], "amount_untaxed": order.amount, "invoice_status": "invoiced"}
+        held |= {
+            "user_id": user_of[customer.manager.number],
+            "amount_untaxed": order.amount,
+            "invoice_status": "invoiced",
+        }
         tables.add("sale.order", shared | held | {"opportunity_id": False}, moment, moment)
     billed = min(order.on + timedelta(days=2), before.date())
     open_ = 0.0 if order.paid_on or order.kind == "out_refund" else gross
@@ -138,7 +163,9 @@ def _order(
         "state": "posted",
         "payment_state": "paid" if not open_ else "not_paid",
         "invoice_user_id": user_of[customer.manager.number],
-        "partner_shipping_id": partner.get("ship_to") if random.random() < 0.3 and partner.get("ship_to") else partner["id"],
+        "partner_shipping_id": partner.get("ship_to")
+        if random.random() < 0.3 and partner.get("ship_to")
+        else partner["id"],
         "amount_untaxed": order.amount,
         "amount_tax": round(gross - order.amount, 2),
         "amount_total": gross,
@@ -153,13 +180,28 @@ def _order(
     written = at(max(billed, order.paid_on or billed), random, before)
     move = tables.add("account.move", shared | held, at(billed, random, before), written)
     if order.paid_on and sign > 0:
-        held = {"name": f"PAY/{number:06d}", "amount": gross, "date": max(order.paid_on, billed).isoformat(), "state": "paid"}
-        held |= {"payment_type": "inbound", "partner_type": "customer", "currency_id": currency, "partner_id": partner["id"]}
+        held = {
+            "name": f"PAY/{number:06d}",
+            "amount": gross,
+            "date": max(order.paid_on, billed).isoformat(),
+            "state": "paid",
+        }
+        held |= {
+            "payment_type": "inbound",
+            "partner_type": "customer",
+            "currency_id": currency,
+            "partner_id": partner["id"],
+        }
         tables.add("account.payment", held | {"reconciled_invoice_ids": [move["id"]]}, written, written)
 
 
 def _lead(
-    tables: Tables, customer: Customer, partner: Row, user_of: dict[int, int], random: Random, before: datetime
+    tables: Tables,
+    customer: Customer,
+    partner: Row,
+    user_of: dict[int, int],
+    random: Random,
+    before: datetime,
 ) -> None:
     moment = before - timedelta(days=random.randint(1, 90), hours=3)
     lost = random.random() < 0.3
@@ -181,7 +223,12 @@ def _lead(
 
 
 def _activity(
-    tables: Tables, customer: Customer, partner: Row, user_of: dict[int, int], random: Random, before: datetime
+    tables: Tables,
+    customer: Customer,
+    partner: Row,
+    user_of: dict[int, int],
+    random: Random,
+    before: datetime,
 ) -> None:
     moment = before - timedelta(days=random.randint(1, 20))
     held = {

@@ -30,7 +30,9 @@ class Desk:
         return row
 
 
-def fill(customers: Iterable[Customer], staff: list[Person], random: Random, today: date, truth: dict[int, Any]) -> Desk:
+def fill(
+    customers: Iterable[Customer], staff: list[Person], random: Random, today: date, truth: dict[int, Any]
+) -> Desk:
     """Put the world into a helpdesk; `truth` learns the ids."""
     desk = Desk()
     before = datetime.combine(today, datetime.min.time()).replace(tzinfo=at(today, random).tzinfo)
@@ -38,7 +40,13 @@ def fill(customers: Iterable[Customer], staff: list[Person], random: Random, tod
     agents = []
     for number in range(6):
         name = f"{random.choice(names.PEOPLE)} {random.choice(names.FAMILY)}"
-        held = {"name": name, "email": f"agent{number}@example.com", "role": "agent", "active": True, "organization_id": None}
+        held = {
+            "name": name,
+            "email": f"agent{number}@example.com",
+            "role": "agent",
+            "active": True,
+            "organization_id": None,
+        }
         agents.append(desk.add("users", held, long_ago, long_ago)["id"])
     for customer in customers:
         if random.random() < 0.25:
@@ -87,13 +95,19 @@ def _ticket(
     before: datetime,
 ) -> None:
     days = max(1, (before.date() - customer.born).days)
-    created = at(before.date() - timedelta(days=random.randint(1, min(days, 1000))), random, before - timedelta(hours=1))
+    created = at(
+        before.date() - timedelta(days=random.randint(1, min(days, 1000))),
+        random,
+        before - timedelta(hours=1),
+    )
     is_open = (before - created).days < 12 and random.random() < 0.6
     worse = 1 + (1 - good) * 4
     reply = int(random.lognormvariate(4, 1) * worse)
     solve = reply + int(random.lognormvariate(7, 1) * worse)
     solved = min(before, created + timedelta(minutes=solve))
-    status = random.choice(("new", "open", "pending", "hold")) if is_open else random.choice(("solved", "closed", "closed"))
+    status = (
+        random.choice(("new", "open", "pending", "hold")) if is_open else random.choice(("solved", "closed", "closed"))
+    )
     updated = created + timedelta(minutes=30) if is_open else solved
     rated = not is_open and random.random() < 0.35
     score = ("good" if random.random() < good else "bad") if rated else "unoffered"

@@ -7,7 +7,13 @@ import duckdb
 
 from tests.nights.conftest import Night
 
-SYSTEMS = {"companies": "accounts", "deals": "deals", "account.move": "invoices", "account.payment": "payments", "tickets": "tickets"}
+SYSTEMS = {
+    "companies": "accounts",
+    "deals": "deals",
+    "account.move": "invoices",
+    "account.payment": "payments",
+    "tickets": "tickets",
+}
 
 
 def test_every_stream_is_read_whole(first: Night):
@@ -48,7 +54,10 @@ def test_customers_are_joined_as_in_truth(first: Night):
     for row in rows:
         found.setdefault(row["customer_id"], []).append(truth[row["connection"], row["account_id"]])
     pairs = [left == right for members in found.values() for left, right in combinations(members, 2)]
-    possible = sum(count * (count - 1) // 2 for count in Counter(truth[row["connection"], row["account_id"]] for row in rows).values())
+    possible = sum(
+        count * (count - 1) // 2
+        for count in Counter(truth[row["connection"], row["account_id"]] for row in rows).values()
+    )
     assert sum(pairs) / len(pairs) >= 0.999
     assert sum(pairs) / possible >= 0.95
 
@@ -95,7 +104,14 @@ def test_targets_hold_what_the_warehouse_holds(first: Night):
                 assert shown == value, (connection, account, name)
 
 
-FIELDS = ("customer_id", "retention_score", "retention_band", "satisfaction_score", "key_account_score", "key_account_tier")
+FIELDS = (
+    "customer_id",
+    "retention_score",
+    "retention_band",
+    "satisfaction_score",
+    "key_account_score",
+    "key_account_tier",
+)
 
 
 def test_no_write_is_sent_twice(first: Night):
@@ -106,7 +122,10 @@ def test_no_write_is_sent_twice(first: Night):
 
 def test_the_audit_log_is_the_targets_own_log(first: Night):
     theirs = {
-        (write["system"], write["id"], name) for write in first.sandbox.writes for name in write["after"] if "belvedere" in name
+        (write["system"], write["id"], name)
+        for write in first.sandbox.writes
+        for name in write["after"]
+        if "belvedere" in name
     }
     ours = {
         (operation.connection, operation.record_id, name)
@@ -128,7 +147,9 @@ def test_the_warehouse_describes_itself(first: Night):
 
 
 def test_archived_and_merged_records_are_no_accounts(first: Night):
-    held = {row["account_id"] for row in first.tables.query("SELECT account_id FROM accounts WHERE connection = 'hubspot'")}
+    held = {
+        row["account_id"] for row in first.tables.query("SELECT account_id FROM accounts WHERE connection = 'hubspot'")
+    }
     archived = {number for number, row in first.sandbox.hubspot.objects["companies"].items() if row["archived"]}
     assert archived
     assert not held & archived

@@ -32,7 +32,9 @@ apply(opened(Path(sys.argv[1])), sys.argv[2], "killed")
 
 def killed_when(code: str, home: Path, name: str, is_time: Callable[[], bool]) -> bool:
     """Run code in a process of its own and kill it at a moment; tells whether it was still alive."""
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(home), name], cwd=ROOT, env=dict(os.environ))
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code, str(home), name], cwd=ROOT, env=dict(os.environ)
+    )
     end = monotonic() + 60
     while not is_time() and process.poll() is None and monotonic() < end:
         sleep(0.002)
@@ -107,7 +109,9 @@ def scores(sandbox: Sandbox) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(planned: Path, monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def undisturbed(
+    planned: Path, monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     home = shutil.copytree(planned, tmp_path_factory.mktemp("calm") / "home")
     with Sandbox(customers=30, seed=3, today=TODAY) as running:
         monkeysession.setenv("SANDBOX_URL", running.url)
@@ -157,7 +161,9 @@ def test_what_a_person_edits_between_plan_and_apply_survives(planned: Path, sand
     assert not [write for write in sandbox.writes if write["id"] == row["record_id"]]
 
 
-def test_a_target_that_fails_now_is_finished_later(planned: Path, undisturbed: dict[str, Any], sandbox: Sandbox, tmp_path: Path):
+def test_a_target_that_fails_now_is_finished_later(
+    planned: Path, undisturbed: dict[str, Any], sandbox: Sandbox, tmp_path: Path
+):
     project = opened(shutil.copytree(planned, tmp_path / "home"))
     sandbox.faults.add("/odoo/jsonrpc", "error", after=25, status=503)
     broken = apply(project, "scores_to_odoo", "broken")

@@ -4,7 +4,11 @@ from tests.nights.conftest import Night
 
 
 def test_only_changes_count_as_changes(second: Night):
-    moved = {stream: (one.new, one.changed, one.deleted) for stream, one in second.read.items() if one.new or one.changed or one.deleted}
+    moved = {
+        stream: (one.new, one.changed, one.deleted)
+        for stream, one in second.read.items()
+        if one.new or one.changed or one.deleted
+    }
     assert moved == {
         "hubspot/accounts": (0, 3, 0),
         "hubspot/deals": (1, 1, 1),
@@ -22,17 +26,24 @@ def test_a_full_list_is_not_read_again(second: Night):
 
 
 def test_a_repaired_row_leaves_quarantine_by_itself(second: Night):
-    repaired = [row for row in second.sandbox.dirty if row["object"] == "deals" and row["kind"] == "amount is no number"][0]
+    repaired = [
+        row for row in second.sandbox.dirty if row["object"] == "deals" and row["kind"] == "amount is no number"
+    ][0]
     assert not second.tables.query("SELECT * FROM quarantine WHERE record_id = ?", [repaired["id"]])
     assert second.tables.query("SELECT amount FROM deals WHERE deal_id = ?", [repaired["id"]])[0]["amount"] == 12500
 
 
 def test_a_merged_account_redirects(second: Night):
     winner = next(
-        row for row in second.sandbox.hubspot.objects["companies"].values() if str(row["properties"]["hs_merged_object_ids"] or "").startswith("9")
+        row
+        for row in second.sandbox.hubspot.objects["companies"].values()
+        if str(row["properties"]["hs_merged_object_ids"] or "").startswith("9")
     )
     loser = winner["properties"]["hs_merged_object_ids"].split(";")[-1]
-    rows = second.tables.query("SELECT account_id, customer_id, rule FROM crosswalk WHERE account_id IN (?, ?)", [winner["id"], loser])
+    rows = second.tables.query(
+        "SELECT account_id, customer_id, rule FROM crosswalk WHERE account_id IN (?, ?)",
+        [winner["id"], loser],
+    )
     assert len({row["customer_id"] for row in rows}) == 1
     assert loser in {row["account_id"] for row in rows}
     assert not second.tables.query("SELECT 1 FROM accounts WHERE account_id = ?", [loser])

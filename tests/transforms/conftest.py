@@ -34,8 +34,6 @@ def rows(con: Any) -> Rows:
         filled = [{name: row.get(name) for name in schema.names} for row in dicts]
         unknown = {name for row in dicts for name in row} - set(schema.names)
         assert not unknown, unknown
-        return con.create_table(
-            f"rows_{next(number)}", pa.Table.from_pylist(filled, schema=schema), temp=True
-        )
+        return con.create_table(f"rows_{next(number)}", pa.Table.from_pylist(filled, schema=schema), temp=True)
 
     return make

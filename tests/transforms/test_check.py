@@ -132,9 +132,7 @@ def test_instants_with_the_precision_of_parquet_are_fine(deals, con, tmp_path):
 
 def test_wrong_columns_or_types_stop_it_before_any_row_is_looked_at(deals):
     wrong = deals({}).drop("name").mutate(surname=ibis.literal("x"), amount=ibis.literal(1.5))
-    with pytest.raises(
-        ShapeError, match="no column name; unknown column surname; amount is float64, not decimal"
-    ):
+    with pytest.raises(ShapeError, match="no column name; unknown column surname; amount is float64, not decimal"):
         check(wrong, model("deals"))
     with pytest.raises(ShapeError, match="no column since"):
         check_result(ibis.memtable(arrow.table({"customer_id": ["C1"]})), model("crosswalk"))
@@ -168,7 +166,7 @@ class Things(Table):
     long: str = optional("", str_length={"min_value": 3})
 
     @pa.check("count", error="odd")
-    def is_even(cls, data: IbisData) -> Any:  # noqa: N805
+    def is_even(cls, data: IbisData) -> Any:
         return data.table[data.key] % 2 == 0
 
 
@@ -186,11 +184,7 @@ def test_builtin_and_custom_rules_speak_for_themselves(con):
     made = arrow.Table.from_pylist([values, fitting, dict.fromkeys(values)], schema=arrow.schema(types))
     table = con.create_table("things", made, temp=True)
     found = rules(table, schema)
-    broken = (
-        table.select(**{f"{number}": rule.broken for number, rule in enumerate(found)})
-        .to_pyarrow()
-        .to_pylist()
-    )
+    broken = table.select(**{f"{number}": rule.broken for number, rule in enumerate(found)}).to_pyarrow().to_pylist()
     assert sorted(rule.words for number, rule in enumerate(found) if broken[0][str(number)]) == sorted(
         [
             "name: does not start with a",
@@ -215,7 +209,7 @@ class Scalar(Table):
     size: float = required("")
 
     @pa.dataframe_check
-    def mean_is_low(cls, data: IbisData) -> Any:  # noqa: N805
+    def mean_is_low(cls, data: IbisData) -> Any:
         return data.table.size.mean() < 5
 
 
@@ -223,7 +217,7 @@ class ByElement(Table):
     size: float = required("")
 
     @pa.check("size", element_wise=True)
-    def is_small(cls, value: Any) -> Any:  # noqa: N805
+    def is_small(cls, value: Any) -> Any:
         return value < 5
 
 

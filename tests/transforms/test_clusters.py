@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from transforms.clusters import ALONE, clusters
 
 NODES = [f"n{number}" for number in range(8)]
-GROUPS = st.lists(
-    st.tuples(st.integers(0, 5), st.sets(st.sampled_from(NODES), min_size=2, max_size=4)), max_size=8
-)
+GROUPS = st.lists(st.tuples(st.integers(0, 5), st.sets(st.sampled_from(NODES), min_size=2, max_size=4)), max_size=8)
 PAIRS = st.lists(st.tuples(st.sampled_from(NODES), st.sampled_from(NODES)), max_size=4)
 SCHEMA = pa.schema([("node", pa.string()), ("rank", pa.int64()), ("value", pa.string())])
 
@@ -28,9 +26,9 @@ def table(groups, shuffle=None):
 
 
 def forbidden(*pairs):
-    return pa.table(
-        [[left for left, _ in pairs], [right for _, right in pairs]], names=["left", "right"]
-    ).cast(pa.schema([("left", pa.string()), ("right", pa.string())]))
+    return pa.table([[left for left, _ in pairs], [right for _, right in pairs]], names=["left", "right"]).cast(
+        pa.schema([("left", pa.string()), ("right", pa.string())])
+    )
 
 
 def parts(found):

@@ -159,28 +159,21 @@ def test_says_which_text_could_not_be_read(raw):
     )
     bad, good = read(table, "accounts", fields)
     assert bad["_unreadable"] == (
-        "name: NUL character; employees: not a whole number; is_active: not yes or no; "
-        "created_at: not an instant"
+        "name: NUL character; employees: not a whole number; is_active: not yes or no; created_at: not an instant"
     )
     assert (good["_unreadable"], good["employees"], good["is_active"]) == (None, 250, True)
 
 
 def test_money_is_read_from_text_or_not_at_all(raw):
     texts = ["1,234.50", "NaN", "Infinity", "1e30", "twelve"]
-    found = read(
-        raw(*({"id": n, "amount": text} for n, text in enumerate(texts))), "deals", {"amount": "amount"}
-    )
+    found = read(raw(*({"id": n, "amount": text} for n, text in enumerate(texts))), "deals", {"amount": "amount"})
     assert [(row["amount"], row["_unreadable"]) for row in found] == [(None, "amount: not a decimal")] * 5
 
 
 def test_instants_are_iso_or_nothing(raw):
     texts = ["infinity", "epoch", "01/02/2026", "2026-02-30", "20260102", "2026-01-02T99:00"]
-    found = read(
-        raw(*({"id": n, "at": text} for n, text in enumerate(texts))), "accounts", {"updated_at": "at"}
-    )
-    assert [(row["updated_at"], row["_unreadable"]) for row in found] == [
-        (None, "updated_at: not an instant")
-    ] * 6
+    found = read(raw(*({"id": n, "at": text} for n, text in enumerate(texts))), "accounts", {"updated_at": "at"})
+    assert [(row["updated_at"], row["_unreadable"]) for row in found] == [(None, "updated_at: not an instant")] * 6
 
 
 def test_instants_without_an_offset_are_utc(raw):
@@ -190,12 +183,8 @@ def test_instants_without_an_offset_are_utc(raw):
         "2026-01-02 05:00 UTC": 5,
         "2026-01-02T07:00:00 +02:00": 5,
     }
-    found = read(
-        raw(*({"id": n, "at": text} for n, text in enumerate(texts))), "accounts", {"updated_at": "at"}
-    )
-    assert [row["updated_at"] for row in found] == [
-        datetime(2026, 1, 2, hour, tzinfo=UTC) for hour in texts.values()
-    ]
+    found = read(raw(*({"id": n, "at": text} for n, text in enumerate(texts))), "accounts", {"updated_at": "at"})
+    assert [row["updated_at"] for row in found] == [datetime(2026, 1, 2, hour, tzinfo=UTC) for hour in texts.values()]
 
 
 def test_durations_come_in_minutes(raw):
@@ -228,9 +217,7 @@ def test_words_that_are_not_listed_give_otherwise_or_leave_it_to_the_next(raw):
         "status": Field("state", values={"done": "solved"}, otherwise="open"),
         "priority": (Field("urgency", values={"1": "high"}), Field("level", values={"low": "low"})),
     }
-    table = raw(
-        {"id": 1, "state": "weird", "urgency": 3, "level": "low"}, {"id": 2, "urgency": 1, "level": "low"}
-    )
+    table = raw({"id": 1, "state": "weird", "urgency": 3, "level": "low"}, {"id": 2, "urgency": 1, "level": "low"})
     first, second = read(table, "tickets", fields)
     assert (first["status"], first["priority"]) == ("open", "low")
     assert (second["status"], second["priority"]) == (None, "high")

@@ -62,14 +62,9 @@ def test_no_row_counts_twice_when_many_tables_meet(unite):
     (customer,) = unite(
         [account("hubspot"), account("odoo"), account("zendesk")],
         deals=[of("hubspot", deal_id=str(n), **deal) for n in range(3)],
-        orders=[
-            of("odoo", order_id=str(n), status="confirmed", ordered_on=date(2026, 1, n + 1)) for n in range(4)
-        ],
+        orders=[of("odoo", order_id=str(n), status="confirmed", ordered_on=date(2026, 1, n + 1)) for n in range(4)],
         invoices=[invoice(str(n), date(2026, 5, 1), "1.00") for n in range(5)],
-        tickets=[
-            of("zendesk", ticket_id=str(n), status=status)
-            for n, status in enumerate(("new", "open", "solved"))
-        ],
+        tickets=[of("zendesk", ticket_id=str(n), status=status) for n, status in enumerate(("new", "open", "solved"))],
     )
     assert customer["pipeline_amount"] == Decimal("30.00")
     assert customer["weighted_pipeline_amount"] == Decimal("15.00")

@@ -83,9 +83,7 @@ def test_equal_tax_numbers_of_two_countries_join_within_each_only(joins):
 
 
 def test_phones_join_across_spellings(joins):
-    found = joins(
-        account("crm/1", phone="030 2244667", country="DE"), account("help/1", phone="+49 (0)30 22 44 667")
-    )
+    found = joins(account("crm/1", phone="030 2244667", country="DE"), account("help/1", phone="+49 (0)30 22 44 667"))
     assert found == [("phone", ["crm/1", "help/1"])]
 
 

@@ -281,16 +281,12 @@ def test_a_merge_taken_back_leaves_no_trace(build, seed):
 
 @pytest.fixture
 def suggest(rows):
-    def make(
-        accounts: list[dict[str, Any]], customers: dict[str, str], *verdicts: Any
-    ) -> list[tuple[Any, ...]]:
+    def make(accounts: list[dict[str, Any]], customers: dict[str, str], *verdicts: Any) -> list[tuple[Any, ...]]:
         owned = [
             {"customer_id": customer, "connection": node.split("/")[0], "account_id": node.split("/")[1]}
             for node, customer in customers.items()
         ]
-        made = match_suggestions(
-            rows("accounts", *accounts), rows("crosswalk", *owned), judged(*verdicts)
-        ).to_pyarrow()
+        made = match_suggestions(rows("accounts", *accounts), rows("crosswalk", *owned), judged(*verdicts)).to_pyarrow()
         assert made.schema.names == [*SIDES, "rule", "score"]
         return sorted(
             (f"{row[SIDES[0]]}/{row[SIDES[1]]}", f"{row[SIDES[2]]}/{row[SIDES[3]]}", row["rule"])
@@ -312,9 +308,7 @@ def test_suggests_customers_that_share_a_domain_or_name_and_country_once(suggest
         account("erp/5", domain="gmail.com"),
         account("help/1", domain="acme.com"),
     ]
-    customers = {
-        f"{row['connection']}/{row['account_id']}": f"C{number}" for number, row in enumerate(accounts)
-    }
+    customers = {f"{row['connection']}/{row['account_id']}": f"C{number}" for number, row in enumerate(accounts)}
     customers["help/1"] = "C0"
     assert suggest(accounts, customers) == [
         ("crm/1", "erp/1", "domain"),
@@ -326,12 +320,8 @@ def test_suggests_customers_that_share_a_domain_or_name_and_country_once(suggest
 
 def test_suggests_nothing_that_was_judged_or_that_many_share(suggest):
     accounts = [account("crm/1", domain="acme.com"), account("erp/1", domain="acme.com")]
-    accounts += [account("crm/2", domain="acme.com")] + [
-        account(f"erp/9{n}", domain="host.com") for n in range(6)
-    ]
-    customers = {
-        f"{row['connection']}/{row['account_id']}": f"C{number}" for number, row in enumerate(accounts)
-    }
+    accounts += [account("crm/2", domain="acme.com")] + [account(f"erp/9{n}", domain="host.com") for n in range(6)]
+    customers = {f"{row['connection']}/{row['account_id']}": f"C{number}" for number, row in enumerate(accounts)}
     customers["crm/2"] = "C0"
     assert suggest(accounts, customers) == [("crm/1", "erp/1", "domain")]
     assert suggest(accounts, customers, ("erp/1", "different", "crm/2")) == []

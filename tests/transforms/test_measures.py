@@ -41,9 +41,7 @@ def test_sums_up_posted_invoices_and_credit_notes_exactly(owned):
         invoiced(
             owned(
                 "invoices",
-                invoice(
-                    "1", date(2026, 6, 30), "100.10", reporting_open_amount=Decimal("60.10"), due_on=AS_OF
-                ),
+                invoice("1", date(2026, 6, 30), "100.10", reporting_open_amount=Decimal("60.10"), due_on=AS_OF),
                 invoice(
                     "2",
                     date(2025, 7, 1),

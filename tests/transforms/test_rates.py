@@ -31,9 +31,7 @@ def spread(con):
     """Spread a few quotes; gives {(day, currency): (per_eur, quoted_on)}."""
 
     def make(*rows: tuple[date, str, float], **given: Any) -> dict[tuple[date, str], tuple[float, date]]:
-        table = pa.Table.from_pylist(
-            [dict(zip(QUOTES.names, row, strict=True)) for row in rows], schema=QUOTES
-        )
+        table = pa.Table.from_pylist([dict(zip(QUOTES.names, row, strict=True)) for row in rows], schema=QUOTES)
         made = fx_rates(con.create_table("few", table, temp=True, overwrite=True), **given)
         return {
             (row["rate_on"], row["currency"]): (row["per_eur"], row["quoted_on"])
@@ -94,9 +92,7 @@ def test_a_gap_longer_than_the_age_has_no_rates(spread):
 
 
 def test_a_currency_that_gave_way_to_the_euro_keeps_its_irrevocable_rate(spread):
-    found = spread(
-        (date(2022, 12, 30), "HRK", 7.5365), (date(2023, 1, 6), "HRK", 9.9), until=date(2026, 2, 1)
-    )
+    found = spread((date(2022, 12, 30), "HRK", 7.5365), (date(2023, 1, 6), "HRK", 9.9), until=date(2026, 2, 1))
     assert found[date(2022, 12, 31), "HRK"] == (7.5365, date(2022, 12, 30))
     assert found[date(2023, 1, 1), "HRK"] == (7.5345, date(2023, 1, 1))
     assert found[date(2023, 1, 6), "HRK"] == (7.5345, date(2023, 1, 1))
@@ -154,9 +150,7 @@ def test_keeps_the_columns_in_place_and_replaces_empty_ones(rows, shipped):
     deal = {"deal_id": "1", "amount": Decimal(10), "currency": "EUR", "close_on": date(2026, 1, 2)}
     table = rows("deals", deal)
     amounts = {"amount": "reporting_amount"}
-    made = convert(
-        table, shipped, reporting_currency="EUR", date="close_on", amounts=amounts, as_of=date(2026, 2, 1)
-    )
+    made = convert(table, shipped, reporting_currency="EUR", date="close_on", amounts=amounts, as_of=date(2026, 2, 1))
     assert made.columns == table.columns
     assert made.to_pyarrow()["reporting_amount"].to_pylist() == [Decimal("10.00")]
     assert made.schema() == table.schema()

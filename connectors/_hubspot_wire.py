@@ -1,0 +1,230 @@
+"""HubSpot's answers, as far as they are read, and the texts that it takes.
+
+Source: HubSpot's public OpenAPI collection (CRM objects, associations v4, properties), and its guide to errors,
+which asks that every member of an error be treated as optional.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import msgspec
+
+from connectors.kit.errors import RecordError, ReplyError
+
+Kind = TypeVar("Kind")
+_NOISE = 10  # digits after the point: what lies behind is noise of binary arithmetic
+
+
+class _Next(msgspec.Struct):
+    after: str
+
+
+class _Paging(msgspec.Struct):
+    next: _Next | None = None
+
+
+class Listed(msgspec.Struct):
+    """A page of a list or a search: where it goes on, and how many there are."""
+
+    paging: _Paging | None = None
+    total: int | None = None
+
+    @property
+    def after(self) -> str | None:
+        return self.paging.next.after if self.paging and self.paging.next else None
+
+
+class Problem(msgspec.Struct):
+    """What was wrong with some inputs of a batch; `context` names them by id, by trace id, or by both."""
+
+    category: str | None = None
+    message: str | None = None
+    context: dict[str, Any] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        known = self.context or {}
+        return [*map(str, known.get("ids") or ()), *map(str, known.get("objectWriteTraceId") or ())]
+
+    @property
+    def text(self) -> str:
+        return f"{self.category or 'ERROR'}: {self.message or 'no reason given'}"
+
+
+class Record(msgspec.Struct):
+    """One record of a batch's answer."""
+
+    id: str
+    updatedAt: str | None = None  # noqa: N815 - HubSpot's name
+    properties: dict[str, Any] | None = None
+    objectWriteTraceId: str | None = None  # noqa: N815 - HubSpot's name
+
+
+class Read(msgspec.Struct):
+    """The answer to a batch read: an answer without results is none."""
+
+    results: list[Record]
+    errors: list[Problem] = []
+
+
+class Written(msgspec.Struct):
+    """The answer to a batch write, 200, 201 or 207: what is not named in it is not known."""
+
+    results: list[Record] = []
+    errors: list[Problem] = []
+
+
+class _Type(msgspec.Struct):
+    label: str | None = None
+
+
+class _Target(msgspec.Struct):
+    toObjectId: int | str  # noqa: N815 - HubSpot's name; a number, though its OpenAPI file says text
+    associationTypes: list[_Type] = []  # noqa: N815 - HubSpot's name
+
+    @property
+    def is_primary(self) -> bool:
+        return any(kind.label == "Primary" for kind in self.associationTypes)
+
+
+class _From(msgspec.Struct):
+    id: str
+
+
+class _Links(msgspec.Struct):
+    from_: _From = msgspec.field(name="from")
+    to: list[_Target] = []
+
+    @property
+    def best(self) -> str | None:
+        """Name the record that is labelled primary, else the first."""
+        ranked = sorted(self.to, key=lambda target: not target.is_primary)
+        return str(ranked[0].toObjectId) if ranked else None
+
+
+class Associated(msgspec.Struct):
+    """The answer to an association read; a record without any is an error in it, OBJECT_NOT_FOUND."""
+
+    results: list[_Links]
+    errors: list[Problem] = []
+
+
+class _Rights(msgspec.Struct):
+    readOnlyValue: bool = False  # noqa: N815 - HubSpot's name
+
+
+class Property(msgspec.Struct):
+    """One property of an object."""
+
+    name: str
+    type: str
+    label: str | None = None
+    hubspotDefined: bool | None = None  # noqa: N815 - HubSpot's name
+    calculated: bool | None = None
+    modificationMetadata: _Rights | None = None  # noqa: N815 - HubSpot's name
+
+    @property
+    def is_writable(self) -> bool:
+        return not self.calculated and not (self.modificationMetadata and self.modificationMetadata.readOnlyValue)
+
+
+class Properties(msgspec.Struct):
+    """All properties of an object."""
+
+    results: list[Property]
+
+
+class Account(msgspec.Struct):
+    """The portal that a token opens."""
+
+    portalId: int  # noqa: N815 - HubSpot's name
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+_NAMED = msgspec.json.Decoder(_Named)
+
+
+def parsed(kind: type[Kind], body: bytes, what: str) -> Kind:
+    """Read an answer as what the protocol promises; raises ReplyError when it is something else."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise ReplyError(f"{what}: an answer of {len(body)} bytes is not what HubSpot promises") from None
+
+
+def id_of(record: bytes) -> str | None:
+    """Tell a record's id; None for what is no record at all, which lands without a key, to be named."""
+    try:
+        number = _NAMED.decode(record).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return number if number.isdecimal() else None
+
+
+def spliced(record: bytes, members: Mapping[str, str | None]) -> bytes:
+    """Add members to an unparsed record, whose other bytes stay as the source sent them."""
+    added = b"".join(b',"%s":%s' % (name.encode(), msgspec.json.encode(value)) for name, value in members.items())
+    return record.rstrip()[:-1] + added + b"}"
+
+
+def only_missing(errors: Sequence[Problem], what: str) -> None:
+    """Let pass that records are not there; raises ReplyError for any other error in an answer to a read."""
+    for problem in errors:
+        if problem.category != "OBJECT_NOT_FOUND":
+            raise ReplyError(f"{what}: read only in part, {problem.category or 'for no reason given'}")
+
+
+def as_text(value: Any) -> str:
+    """Write a value as HubSpot wants it: every property is a text, the empty one clears it.
+
+    Raises RecordError for a number that is none.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float | Decimal):
+        return _plain(value)
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+    if isinstance(value, list | tuple):
+        return ";".join(as_text(one) for one in value)
+    return str(value)
+
+
+def _plain(value: float | Decimal) -> str:
+    number = Decimal(f"{value:.{_NOISE}f}") if isinstance(value, float) else value
+    if not number.is_finite():
+        raise RecordError("not a finite number")
+    return f"{(number + 0).normalize():f}"
+
+
+def as_millis(moment: datetime) -> str:
+    """Write an instant as search filters want it: epoch milliseconds."""
+    return str(int(moment.timestamp()) * 1000 + moment.microsecond // 1000)
+
+
+_ROLES = {"account manager": "account_manager", "account executive": "account_executive"}
+_ROLE_WORDS = re.compile(r"account\s+(?:managers?|executives?)", re.IGNORECASE)
+
+
+def with_team(record: bytes) -> bytes:
+    """Read an owner's role and region from the primary team's name ("Account Managers West"), and spell the name.
+
+    HubSpot has no field for either; a name without a role's words is taken as a region.
+    """
+    owner = msgspec.json.decode(record)
+    if not isinstance(owner, dict):
+        return record
+    teams = sorted(owner.get("teams") or [], key=lambda team: not team.get("primary"))
+    team = " ".join(str(teams[0].get("name") or "").split()) if teams else ""
+    role = next((role for words, role in _ROLES.items() if words in team.lower()), None)
+    region = _ROLE_WORDS.sub("", team).strip(" -,:/|()")
+    name = f"{owner.get('firstName') or ''} {owner.get('lastName') or ''}".strip()
+    return spliced(record, {"_name": name or None, "_role": role, "_region": region or None})
