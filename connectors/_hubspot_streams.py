@@ -12,7 +12,7 @@ OWNER = "properties.hubspot_owner_id"
 STAMP = "properties.hs_lastmodifieddate"
 LAG = timedelta(seconds=60)  # the search index follows writes by seconds
 LOOKBACK = timedelta(minutes=10)
-OPTIONAL = {"properties.erp_id", "properties.vat_number", "properties.lead_source"}
+TITLE = "_contact_title"
 MEETING = {
     "SCHEDULED": "planned",
     "RESCHEDULED": "planned",
@@ -58,6 +58,7 @@ def _activity(kind: str, direction: Field | Constant, status: Field | Constant, 
         "activity_id": "id",
         "account_id": "_company_id",
         "contact_id": "_contact_id",
+        "contact_title": TITLE,
         "owner_id": OWNER,
         "kind": Constant(kind),
         "direction": direction,
@@ -88,6 +89,15 @@ ACCOUNTS: FieldMap = {
     "is_active": Field("archived", values={"true": "false", "false": "true"}),
     "created_at": "properties.createdate",
     "updated_at": STAMP,
+}
+CONTACTS: FieldMap = {  # kept raw only: no table, but what is not asked for does not come
+    "contact_id": "id",
+    "first_name": "properties.firstname",
+    "last_name": "properties.lastname",
+    "email": "properties.email",
+    "phone": "properties.phone",
+    "title": "properties.jobtitle",
+    "owner_id": OWNER,
 }
 DEALS: FieldMap = {
     "deal_id": "id",
@@ -143,7 +153,7 @@ STREAMS = (
         kind="companies",
         ignores=("properties.annualrevenue", "properties.lifecyclestage"),
     ),
-    _stream("contacts", {}, cursor="properties.lastmodifieddate"),
+    _stream("contacts", CONTACTS, cursor="properties.lastmodifieddate"),
     _stream("deals", DEALS, table="deals", ignores=("properties.pipeline",)),
     _stream("tickets", TICKETS, table="tickets"),
     _stream(
@@ -185,12 +195,14 @@ STREAMS = (
     ),
     Stream("owners", "id", OWNERS, table="owners", object="owners", ignores=("userId", "createdAt")),
 )
+_COMPANY = {"companies": "company"}
+_BOTH = {**_COMPANY, "contacts": "contact"}
 ASSOCIATED = {
-    "deals": ("companies",),
-    "tickets": ("companies",),
-    "calls": ("companies", "contacts"),
-    "emails": ("companies", "contacts"),
-    "meetings": ("companies", "contacts"),
-    "tasks": ("companies", "contacts"),
-    "notes": ("companies", "contacts"),
+    "deals": _COMPANY,
+    "tickets": _COMPANY,
+    "calls": _BOTH,
+    "emails": _BOTH,
+    "meetings": _BOTH,
+    "tasks": _BOTH,
+    "notes": _BOTH,
 }

@@ -214,17 +214,30 @@ _ROLES = {"account manager": "account_manager", "account executive": "account_ex
 _ROLE_WORDS = re.compile(r"account\s+(?:managers?|executives?)", re.IGNORECASE)
 
 
-def with_team(record: bytes) -> bytes:
-    """Read an owner's role and region from the primary team's name ("Account Managers West"), and spell the name.
+class _Team(msgspec.Struct):
+    name: str | None = None
+    primary: bool | None = None
 
-    HubSpot has no field for either; a name without a role's words is taken as a region.
+
+class _Owner(msgspec.Struct):
+    id: str
+    firstName: str | None = None  # noqa: N815 - HubSpot's name
+    lastName: str | None = None  # noqa: N815 - HubSpot's name
+    teams: list[_Team] | None = None
+
+
+def with_team(record: bytes) -> bytes:
+    """Spell an owner's name, and read role and region from the primary team's ("Account Managers West").
+
+    HubSpot has no field for either; a team's name without a role's words is taken as a region.
     """
-    owner = msgspec.json.decode(record)
-    if not isinstance(owner, dict):
+    try:
+        owner = msgspec.json.decode(record, type=_Owner)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return record
-    teams = sorted(owner.get("teams") or [], key=lambda team: not team.get("primary"))
-    team = " ".join(str(teams[0].get("name") or "").split()) if teams else ""
+    teams = sorted(owner.teams or [], key=lambda team: not team.primary)
+    team = " ".join((teams[0].name or "").split()) if teams else ""
     role = next((role for words, role in _ROLES.items() if words in team.lower()), None)
     region = _ROLE_WORDS.sub("", team).strip(" -,:/|()")
-    name = f"{owner.get('firstName') or ''} {owner.get('lastName') or ''}".strip()
+    name = f"{owner.firstName or ''} {owner.lastName or ''}".strip()
     return spliced(record, {"_name": name or None, "_role": role, "_region": region or None})

@@ -1,19 +1,29 @@
-"""HubSpot CRM v3.
+"""HubSpot CRM.
 
-Source: HubSpot's public OpenAPI collection (CRM objects, search, batch, associations v4, owners, properties) and its
-usage guidelines. What its users found: search stops at 10,000 results and lags writes by seconds; associations move
-no stamp; a batch answers 207 while single records failed.
+Source: HubSpot's public OpenAPI collection (CRM objects, search, batch, associations v4, owners, properties), its
+usage guidelines and its developer changelog. What its users found: search stops at 10,000 results and lags writes
+by seconds; associations move no stamp; a batch answers 207 while single records failed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from difflib import get_close_matches
+from itertools import pairwise
 
-import msgspec
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from requests.auth import AuthBase
 
-from connectors._hubspot_streams import ASSOCIATED, OPTIONAL, STREAMS
+from connectors._hubspot_batch import BATCH, Batch
+from connectors._hubspot_streams import ASSOCIATED, STREAMS, TITLE
+from connectors._hubspot_wire import (
+    Account,
+    Listed,
+    Properties,
+    as_millis,
+    id_of,
+    parsed,
+    spliced,
+    with_team,
+)
 from connectors.kit.auth import Bearer
 from connectors.kit.base import (
     Change,
@@ -29,41 +39,38 @@ from connectors.kit.base import (
 )
 from connectors.kit.budget import Budget, Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import AccessError, ReplyError, SettingsError, UnknownOutcome, choices
+from connectors.kit.errors import AccessError, ReplyError, SettingsError, choices
 from connectors.kit.http import Http
 from connectors.kit.records import cut
-from connectors.kit.reply import Refused
-from connectors.kit.write import by_id, chunks, halves
+from connectors.kit.reply import Reply
 from schemas.mapping import paths
 
-LIST_PAGE, SEARCH_PAGE, BATCH, ASSOCIATIONS = 100, 200, 100, 1000
-
-
-class _Known(msgspec.Struct):
-    """Read of a record only what paging needs."""
-
-    id: str
-    archivedAt: str | None = None  # noqa: N815 - HubSpot's name
-
-
-_KNOWN = msgspec.json.Decoder(_Known)
+LIST_PAGE, SEARCH_PAGE = 100, 200
+PREFIX = "properties."
 
 
 class HubSpot(HttpConnector):
     """Read companies, deals, tickets, engagements and owners; write company properties.
 
-    A company that was merged away vanishes; its winner names it in `hs_merged_object_ids`, which feeds `merged_ids`.
+    A company that was merged away vanishes; its winner names it in `hs_merged_object_ids`, which feeds
+    `merged_ids`, so that there is nothing more to do for merges here. A new association alone moves no stamp:
+    it is seen when its record changes, or when the stream is read anew.
     """
 
     class Settings(HttpSettings):
-        """Set how to reach a portal; `portal_id` pins it, so that another one is refused."""
+        """Set how to reach a portal; `portal_id` pins it, so that another one is refused.
+
+        `api_version` is a dated version of the API ("2026-03"); v3, with associations v4, when not given.
+        `upsert_property` has values that are unique in the portal; without it there are no upserts.
+        """
 
         base_url: str = "https://api.hubapi.com"
         token: SecretStr
         portal_id: int | None = None
+        api_version: str | None = Field(None, pattern=r"^20\d\d-\d\d$")
         upsert_property: str | None = None
-        requests_per_10_seconds: int = 100  # 100, 190 or 250, by the account's plan
-        searches_per_second: float = 4
+        requests_per_10_seconds: int = Field(100, gt=0)  # 100, 190 or 250, by the account's plan
+        searches_per_second: float = Field(4, gt=0)
 
     settings: Settings
     streams = STREAMS
@@ -72,6 +79,7 @@ class HubSpot(HttpConnector):
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings, http)
         self.upsert_key = self.settings.upsert_property
+        self._batch = Batch(name, self.http, self._path, self.upsert_key)
         self._searches = Budget((Limit(1, 1 / self.settings.searches_per_second),))
 
     def auth(self) -> AuthBase:
@@ -81,20 +89,25 @@ class HubSpot(HttpConnector):
         return (Limit(self.settings.requests_per_10_seconds, 10),)
 
     def check(self) -> Check:
-        account = str(self.http.get("account-info/v3/details").json()["portalId"])
-        if self.settings.portal_id and account != str(self.settings.portal_id):
-            raise AccessError(
-                f"{self.name}: the token opens portal {account}, settings.portal_id says {self.settings.portal_id}"
-            )
-        return Check(account, self.now(), tuple(self._missing_fields()))
+        """Find the portal, and every mapped property in it.
+
+        A property that a user maps must exist; one that only the default map names may be missing, with a note.
+        """
+        body = self.http.get(f"account-info/{self.settings.api_version or 'v3'}/details").body
+        account = parsed(Account, body, f"{self.name}: account").portalId
+        if self.settings.portal_id not in (None, account):
+            pinned = self.settings.portal_id
+            raise AccessError(f"{self.name}: the token opens portal {account}, settings.portal_id says {pinned}")
+        return Check(str(account), self.now(), tuple(self._missing_fields()))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        return {
-            stream.name: tuple(self._fields(stream).values()) for stream in self.streams if stream.object != "owners"
-        }
+        return {stream.name: tuple(self._fields(stream).values()) for stream in self.streams}
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
-        """Read all by list, what changed by search: pages by ascending id, so that nothing is skipped or repeated."""
+        """Read all by list, what changed by search: pages by ascending id, so that nothing is skipped or repeated.
+
+        A list has no upper bound: what changed after the slice's end comes once more with the next slice.
+        """
         if stream.object == "owners":
             return self._owners(stream, checkpoint or {})
         if slice_.start is None:
@@ -103,100 +116,82 @@ class HubSpot(HttpConnector):
 
     def count(self, stream: Stream, slice_: Slice) -> int:
         """Ask search for its total; it counts live records only and lags by seconds."""
-        return int(self._search(stream, slice_, "0", 1).json()["total"])
+        total = self._found(stream, self._search(stream, slice_, "0", 1)).total
+        if total is None:
+            raise ReplyError(f"{self.name} {stream.name}: the search tells no total")
+        return total
 
     def deletes(self, stream: Stream, slice_: Slice) -> Iterator[Page]:
-        """List archived records, and keep those archived within the slice."""
-        since = "" if slice_.start is None else _stamp(slice_.start - stream.lookback)
-        after: str | None = ""
-        while after is not None:
-            body = self._list(stream, after, archived=True)
-            rows = [row for row in cut(body, "results") if (_KNOWN.decode(row).archivedAt or "9") >= since]
-            after = _after(body)
+        """List all archived records, whatever the slice.
+
+        HubSpot offers no filter here, and `archivedAt` is none: of contacts it tells the last change, not the
+        deletion (developer changelog, "new definition for archivedAt"). So a deletion that one run could not land
+        is seen by the next.
+        """
+        for rows, _ in self._pages(stream, self._path("objects", stream.object), "", archived=True):
             if rows:
                 yield self.page(stream, rows, None, deleted=True)
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
         """Read records by id, in batches of 100; archived ones are not there."""
-        held = {}
-        for some in chunks(list(record_ids), BATCH):
-            body = {
-                "inputs": [{"id": number} for number in some],
-                "properties": list(fields),
-                "propertiesWithHistory": [],
-            }
-            answer = self.http.post(f"crm/v3/objects/{stream.object}/batch/read", json=body).json()
-            for row in answer["results"]:
-                values = {name: row["properties"].get(name) for name in fields}
-                held[row["id"]] = Held(row["id"], values, row.get("updatedAt"))
-        return held
+        records = self._batch.read(stream.object, record_ids, fields)
+        return {
+            row.id: Held(row.id, {name: (row.properties or {}).get(name) for name in fields}, row.updatedAt)
+            for row in records
+        }
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
         """Describe the properties of a stream's object by their own names."""
-        return {path.removeprefix("properties."): field for path, field in self._fields(stream).items()}
+        return {path.removeprefix(PREFIX): field for path, field in self._fields(stream).items()}
 
     def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
-        """Write a batch; a batch that is refused as a whole is halved until the bad record stands alone."""
-        try:
-            answer = self.http.post(self._batch_path(stream, changes), json=self._batch(changes), writes=True).json()
-        except UnknownOutcome as error:
-            return [Outcome(change.op_id, "unknown", change.record_id, message=str(error)) for change in changes]
-        except Refused as error:
-            if len(changes) == 1:
-                return [Outcome(changes[0].op_id, "rejected", changes[0].record_id, message=_said(error))]
-            return [outcome for half in halves(changes) for outcome in self.write(stream, half)]
-        return by_id(changes, _results(answer), _problems(answer))
-
-    def _batch_path(self, stream: Stream, changes: Sequence[Change]) -> str:
-        return f"crm/v3/objects/{stream.object}/batch/{changes[0].action}"
-
-    def _batch(self, changes: Sequence[Change]) -> dict[str, Any]:
-        inputs = []
-        for change in changes:
-            row: dict[str, Any] = {"properties": {name: as_text(value) for name, value in change.after.items()}}
-            row |= {"objectWriteTraceId": change.op_id} | ({"id": change.record_id} if change.record_id else {})
-            inputs.append(row | ({"idProperty": self.upsert_key} if change.action == "upsert" else {}))
-        return {"inputs": inputs}
+        """Write changes in batches, and answer an outcome for each."""
+        return self._batch.write(stream.object, changes)
 
     def _listed(self, stream: Stream, checkpoint: Checkpoint) -> Iterator[Page]:
         total = None if checkpoint else self.count(stream, Slice())
-        after = checkpoint.get("after", "")
-        while after is not None:
-            body = self._list(stream, after)
-            last, after = after, _after(body)
-            if after == last:
-                raise ReplyError(f"{self.name} {stream.name}: the list makes no progress after {after}")
-            yield self._page(stream, cut(body, "results"), {"after": after} if after else None, total)
+        path = self._path("objects", stream.object)
+        for rows, after in self._pages(stream, path, checkpoint.get("after", "")):
+            yield self._page(stream, rows, {"after": after} if after else None, total)
             total = None
 
-    def _list(self, stream: Stream, after: str, *, archived: bool = False) -> bytes:
-        params = {
-            "limit": LIST_PAGE,
-            "properties": ",".join(_properties(stream)),
-            "archived": str(archived).lower(),
-        }
-        return self.http.get(f"crm/v3/objects/{stream.object}", params | ({"after": after} if after else {})).body
+    def _pages(
+        self, stream: Stream, path: str, after: str | None, *, archived: bool = False
+    ) -> Iterator[tuple[list[bytes], str | None]]:
+        asked = {"limit": LIST_PAGE, "archived": str(archived).lower()}
+        if names := _properties(stream):
+            asked["properties"] = ",".join(names)
+        while after is not None:
+            reply = self.http.get(path, asked | ({"after": after} if after else {}))
+            last, after = after, self._found(stream, reply).after
+            if after == last:
+                raise ReplyError(f"{self.name} {stream.name}: the list makes no progress after {after}")
+            yield cut(reply.body, "results"), after
 
     def _searched(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
-        last = checkpoint.get("last_id", "0")
-        while True:
-            answer = self._search(stream, slice_, last, SEARCH_PAGE)
-            rows = cut(answer.body, "results")
-            total = int(answer.json()["total"]) if last == "0" else None
-            ids = [_KNOWN.decode(row).id for row in rows]
-            if rows and int(ids[-1]) <= int(last):
-                raise ReplyError(f"{self.name} {stream.name}: the search makes no progress after id {last}")
-            more = len(rows) == SEARCH_PAGE
-            yield self._page(stream, rows, {"last_id": ids[-1]} if more else None, total)
-            if not more:
-                return
-            last = ids[-1]
+        """Go on behind the last id, never by HubSpot's own paging, which ends at 10,000 results."""
+        last: str | None = checkpoint.get("last_id", "0")
+        while last is not None:
+            reply = self._search(stream, slice_, last, SEARCH_PAGE)
+            found, rows = self._found(stream, reply), cut(reply.body, "results")
+            total = found.total if last == "0" else None
+            more = found.after is not None or len(rows) == SEARCH_PAGE
+            last = self._last(stream, rows, last) if more else None
+            yield self._page(stream, rows, {"last_id": last} if last else None, total)
 
-    def _search(self, stream: Stream, slice_: Slice, last: str, limit: int) -> Any:
-        stamp = (stream.cursor or "").removeprefix("properties.")
+    def _last(self, stream: Stream, rows: Sequence[bytes], last: str) -> str:
+        """Tell the page's last id; raises ReplyError where going on behind it would skip or repeat records."""
+        ids = [int(last), *(int(number) for row in rows if (number := id_of(row)))]
+        if len(ids) == 1 or any(left >= right for left, right in pairwise(ids)):
+            raise ReplyError(f"{self.name} {stream.name}: the search makes no progress by id after {last}")
+        return str(ids[-1])
+
+    def _search(self, stream: Stream, slice_: Slice, last: str, limit: int) -> Reply:
+        """Search; all five members are required, every value is a text (OpenAPI file)."""
+        stamp = (stream.cursor or "").removeprefix(PREFIX)
         filters = [{"propertyName": "hs_object_id", "operator": "GT", "value": last}]
         bounds = (("GTE", slice_.start), ("LT", slice_.end))
-        filters += [{"propertyName": stamp, "operator": sign, "value": _millis(at)} for sign, at in bounds if at]
+        filters += [{"propertyName": stamp, "operator": sign, "value": as_millis(at)} for sign, at in bounds if at]
         body = {
             "filterGroups": [{"filters": filters}],
             "sorts": ["hs_object_id"],
@@ -205,156 +200,84 @@ class HubSpot(HttpConnector):
             "after": "0",
         }
         self._searches.spend()
-        return self.http.post(f"crm/v3/objects/{stream.object}/search", json=body)
+        return self.http.post(self._path("objects", f"{stream.object}/search"), json=body)
 
     def _owners(self, stream: Stream, checkpoint: Checkpoint) -> Iterator[Page]:
-        for archived in (False, True):
-            after = checkpoint.get("after", "") if checkpoint.get("archived", archived) == archived else None
-            if checkpoint.get("archived") and not archived:
-                continue
-            while after is not None:
-                params = {"limit": LIST_PAGE, "archived": str(archived).lower()} | ({"after": after} if after else {})
-                body = self.http.get("crm/v3/owners", params).body
-                after = _after(body)
-                place = (
-                    {"archived": archived, "after": after}
-                    if after
-                    else None
-                    if archived
-                    else {"archived": True, "after": ""}
-                )
-                yield self.page(stream, [_with_team(row) for row in cut(body, "results")], place)
+        """List those who are there, then those who left: old deals still name them."""
+        after, path = checkpoint.get("after", ""), self._path("owners")
+        for archived in (True,) if checkpoint.get("archived") else (False, True):
+            for rows, following in self._pages(stream, path, after, archived=archived):
+                place = {"archived": archived, "after": following} if following else {"archived": True, "after": ""}
+                is_end = archived and following is None
+                yield self.page(stream, [with_team(row) for row in rows], None if is_end else place)
+            after = ""
 
-    def _page(self, stream: Stream, rows: list[bytes], checkpoint: Checkpoint | None, total: int | None) -> Page:
-        ids = [_KNOWN.decode(row).id for row in rows]
-        for kind in ASSOCIATED.get(stream.object, ()):
-            links = self._associated(stream.object, kind, ids)
-            member = {"companies": "_company_id", "contacts": "_contact_id"}[kind]
-            rows = [_spliced(row, member, links.get(number)) for number, row in zip(ids, rows, strict=True)]
-        return self.page(stream, rows, checkpoint, total)
-
-    def _associated(self, left: str, right: str, ids: Sequence[str]) -> dict[str, str]:
-        """Find of each record the one that is labelled primary, else the first."""
-        found = {}
-        for some in chunks(list(ids), ASSOCIATIONS):
-            body = {"inputs": [{"id": number} for number in some]}
-            answer = self.http.post(f"crm/v4/associations/{left}/{right}/batch/read", json=body).json()
-            for row in answer["results"]:
-                links = sorted(row["to"], key=lambda link: not _is_primary(link))
-                if links:
-                    found[str(row["from"]["id"])] = str(links[0]["toObjectId"])
-        return found
+    def _page(self, stream: Stream, rows: Sequence[bytes], checkpoint: Checkpoint | None, total: int | None) -> Page:
+        """Make a page, each record with the ids of the company and the contact that it belongs to."""
+        ids = [id_of(row) for row in rows]
+        known = [number for number in ids if number]
+        links = {
+            f"_{kind}_id": self._batch.associated(stream.object, plural, known)
+            for plural, kind in ASSOCIATED.get(stream.object, {}).items()
+        }
+        members: dict[str, Mapping[str, str | None]] = {**links}
+        if TITLE in paths(stream.fields):
+            members[TITLE] = self._batch.titles(links.get("_contact_id", {}))
+        full = [
+            spliced(row, {name: found.get(number) for name, found in members.items()}) if number and members else row
+            for number, row in zip(ids, rows, strict=True)
+        ]
+        return self.page(stream, full, checkpoint, total)
 
     def _fields(self, stream: Stream) -> dict[str, SourceField]:
-        answer = self.http.get(f"crm/v3/properties/{stream.object}").json()
+        if stream.object == "owners":
+            return {}
+        path = self._path("properties", stream.object)
+        try:
+            answer = parsed(Properties, self.http.get(path).body, f"{self.name}: {path}")
+        except AccessError as error:
+            raise AccessError(f"{error}; without {stream.object}, leave {stream.name!r} out of streams") from None
         return {
-            f"properties.{row['name']}": SourceField(
-                f"properties.{row['name']}",
-                row["type"],
-                row.get("label", ""),
-                is_custom=not row.get("hubspotDefined", False),
-                is_writable=not row.get("modificationMetadata", {}).get("readOnlyValue", False),
+            f"{PREFIX}{row.name}": SourceField(
+                f"{PREFIX}{row.name}",
+                row.type,
+                row.label or "",
+                is_custom=not row.hubspotDefined,
+                is_writable=row.is_writable,
             )
-            for row in answer["results"]
+            for row in answer.results
         }
 
     def _missing_fields(self) -> Iterator[str]:
+        ours = {stream.name: paths(stream.fields) for stream in type(self).streams}
         for stream in self.streams:
-            wanted = [path for path in paths(stream.fields) if path.startswith("properties.")]
+            wanted = [path for path in paths(stream.fields) if path.startswith(PREFIX)]
             known = self._fields(stream) if wanted else {}
             for path in wanted:
                 if path in known:
                     continue
-                said = f"{self.name}: {stream.object} have no property {path.removeprefix('properties.')!r}"
-                if path not in OPTIONAL:
-                    near = choices(path.removeprefix("properties."), [one.removeprefix("properties.") for one in known])
-                    raise SettingsError(f"{said}, which fields.{stream.name} maps; {near}")
-                yield f"{said}: what it feeds stays empty"
+                said = f"{self.name}: {stream.object} have no property {path.removeprefix(PREFIX)!r}"
+                if path not in ours.get(stream.name, ()):
+                    raise SettingsError(f"{said}, which fields.{stream.name} maps; {_near(path, known)}")
+                yield f"{said}: what it feeds stays empty; {_near(path, known)}"
 
+    def _found(self, stream: Stream, reply: Reply) -> Listed:
+        return parsed(Listed, reply.body, f"{self.name} {stream.name}")
 
-def as_text(value: Any) -> str:
-    """Write a value as HubSpot wants it: every property is a string, empty clears it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.10f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    def _path(self, area: str, rest: str = "", classic: str = "v3") -> str:
+        version = self.settings.api_version
+        root = f"crm/{area}/{version}" if version else f"crm/{classic}/{area}"
+        return f"{root}/{rest}" if rest else root
 
 
 def _properties(stream: Stream) -> list[str]:
-    wanted = [path for path in (*paths(stream.fields), stream.cursor or "") if path.startswith("properties.")]
-    return list(dict.fromkeys(path.removeprefix("properties.") for path in wanted))
+    """Name the properties to ask for: only those that are named come back."""
+    wanted = [path for path in (*paths(stream.fields), stream.cursor or "") if path.startswith(PREFIX)]
+    return list(dict.fromkeys(path.removeprefix(PREFIX) for path in wanted))
 
 
-def _millis(moment: datetime) -> str:
-    return str(int(moment.astimezone(UTC).timestamp() * 1000))
-
-
-def _stamp(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
-
-
-class _Next(msgspec.Struct):
-    after: str | None = None
-
-
-class _Paging(msgspec.Struct):
-    next: _Next | None = None
-
-
-class _Paged(msgspec.Struct):
-    paging: _Paging | None = None
-
-
-_PAGED = msgspec.json.Decoder(_Paged)
-
-
-def _after(body: bytes) -> str | None:
-    paging = _PAGED.decode(body).paging
-    return paging.next.after if paging and paging.next else None
-
-
-def _spliced(record: bytes, member: str, value: str | None) -> bytes:
-    text = msgspec.json.encode(value)
-    return record.rstrip()[:-1] + b',"' + member.encode() + b'":' + text + b"}"
-
-
-def _with_team(record: bytes) -> bytes:
-    """Read role and region from the primary team's name ("Account Managers West"): HubSpot has no field for them."""
-    owner = msgspec.json.decode(record)
-    teams = sorted(owner.get("teams") or [], key=lambda team: not team.get("primary"))
-    team = teams[0]["name"] if teams else ""
-    role = next((role for word, role in _ROLES.items() if word in team.lower()), "other" if team else None)
-    region = team
-    for word in ("Account Managers", "Account Executives", "Account Manager", "Account Executive"):
-        region = region.replace(word, "").strip(" -,")
-    owner["_name"] = f"{owner.get('firstName') or ''} {owner.get('lastName') or ''}".strip()
-    return msgspec.json.encode(owner | {"_role": role, "_region": region or None})
-
-
-_ROLES = {"account manager": "account_manager", "account executive": "account_executive"}
-
-
-def _is_primary(link: Mapping[str, Any]) -> bool:
-    return any(kind.get("label") == "Primary" for kind in link.get("associationTypes", ()))
-
-
-def _results(answer: Mapping[str, Any]) -> dict[str, Outcome]:
-    return {row["id"]: Outcome("", "applied", row["id"], row.get("updatedAt")) for row in answer.get("results", ())}
-
-
-def _problems(answer: Mapping[str, Any]) -> dict[str, str]:
-    """Collect messages by record id and by trace id: the context names one, the other, or both."""
-    found = {}
-    for problem in answer.get("errors", ()):
-        context = problem.get("context", {})
-        for number in (*context.get("ids", ()), *context.get("objectWriteTraceId", ())):
-            found[str(number)] = f"{problem.get('category', 'ERROR')}: {problem.get('message', '')}"
-    return found
-
-
-def _said(error: Refused) -> str:
-    try:
-        return str(error.json().get("message", error))
-    except ReplyError:
-        return str(error)
+def _near(path: str, known: Mapping[str, SourceField]) -> str:
+    """Name the nearest properties, else the custom ones: a portal has hundreds."""
+    name, names = path.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known]
+    custom = [field.path.removeprefix(PREFIX) for field in known.values() if field.is_custom]
+    return choices(name, names if get_close_matches(name, names) else custom)

@@ -15,7 +15,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionErr
 
 from connectors.kit.auth import Refreshed
 from connectors.kit.budget import Budget, Limit
-from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOutcome
+from connectors.kit.errors import AccessError, BusyError, ReplyError, SettingsError, UnknownOutcome
 from connectors.kit.reply import Refused, Reply
 
 CHUNK = 1 << 18
@@ -30,6 +30,10 @@ class _Again(Exception):
     def __init__(self, final: Exception, after: float | None = None, attempts: int | None = None) -> None:
         super().__init__(str(final))
         self.final, self.after, self.attempts = final, after, attempts
+
+
+class _TooLarge(ReplyError):
+    """The answer is larger than what may be held."""
 
 
 class Http:
@@ -49,16 +53,19 @@ class Http:
         max_body: int = 64 << 20,
         attempts: int = 6,
         sleep: Callable[[float], None] = sleep,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.connection, self.base_url = connection, base_url.rstrip("/") + "/"
         self.date: datetime | None = None
         self._auth, self._timeout, self._total, self._max_body = auth, timeout, total_timeout, max_body
-        self._attempts, self._sleep = attempts, sleep
-        self._budget = Budget(limits, wait=sleep)
+        self._attempts, self._sleep, self._clock = attempts, sleep, clock
+        self._budget = Budget(limits, clock, sleep)
         self._session = session or requests.Session()
         self._session.trust_env = False  # else ~/.netrc would replace our Authorization header
         self._session.headers.update({"Accept": "application/json", "User-Agent": "belvedere", **(headers or {})})
         self._origin = _origin(self.base_url)
+        if not self._origin.startswith(("http://", "https://")) or not urlsplit(self.base_url).hostname:
+            raise SettingsError(f"{connection}: settings.base_url must be a whole address such as https://host/path")
 
     def get(
         self,
@@ -123,14 +130,16 @@ class Http:
         self._judge(reply, writes)
         if reply.status in (301, 302, 303, 307, 308):
             return self._followed(reply, request, expect)
+        self._look_at_kind(reply, writes, expect)
+        return reply
+
+    def _look_at_kind(self, reply: Reply, writes: bool, expect: str | None) -> None:
         if expect and reply.body and expect not in reply.headers.get("Content-Type", expect).lower():
             kind = reply.headers.get("Content-Type", "nothing")
             raise self._doubtful(writes, f"answered {kind} where {expect} was due, a login page perhaps", ReplyError)
-        return reply
 
     def _exchange(self, request: requests.Request, writes: bool) -> Reply:
-        request.auth = self._auth
-        prepared = self._session.prepare_request(request)
+        prepared = self._prepared(request)
         self._budget.spend()
         try:
             response = self._session.send(prepared, stream=True, timeout=self._timeout, allow_redirects=False)
@@ -145,17 +154,32 @@ class Http:
             raise self._doubtful(writes, f"no whole answer ({_why(error)})") from None
         except HTTPError as error:
             raise self._doubtful(writes, f"no whole answer ({type(error).__name__})") from None
+        except _TooLarge as error:
+            raise UnknownOutcome(f"{error}; the write may have been applied") if writes else error from None
+        except ValueError:  # the text of this error shows the header, and so the secret
+            raise AccessError(f"{self.connection}: the secret cannot be sent in a header; a line break in it?") from None
+
+    def _prepared(self, request: requests.Request) -> requests.PreparedRequest:
+        """Make the request; it is this address that is sent to, so its origin is looked at once more."""
+        request.auth = self._auth
+        try:
+            prepared = self._session.prepare_request(request)
+        except requests.RequestException as error:
+            why = type(error).__name__
+            raise ReplyError(f"{self.connection}: a request to {_path(request.url)} cannot be made ({why})") from None
+        self._on_origin(prepared.url or "")
+        return prepared
 
     def _body(self, response: requests.Response) -> bytes:
         """Read with an eye on size and clock; read1 gives what is there, so that a slow drip is noticed."""
-        parts, size, end = [], 0, monotonic() + self._total
+        parts, size, end = [], 0, self._clock() + self._total
         while part := response.raw.read1(CHUNK, decode_content=True):
             size += len(part)
             if size > self._max_body:
-                raise ReplyError(
+                raise _TooLarge(
                     f"{self.connection}: an answer is larger than {self._max_body >> 20} MiB; ask for smaller pages"
                 )
-            if monotonic() > end:
+            if self._clock() > end:
                 raise requests.ReadTimeout
             parts.append(part)
         return b"".join(parts)
@@ -193,6 +217,7 @@ class Http:
             raise ReplyError(
                 f"{self.connection}: more than one redirect of {_path(reply.url)}; check settings.base_url"
             )
+        self._look_at_kind(answer, False, expect)
         return answer
 
     def _doubtful(
@@ -229,8 +254,11 @@ class Http:
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return "an address that cannot be read"
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
@@ -250,7 +278,7 @@ def _retry_after(reply: Reply) -> float | None:
     try:
         base = parsedate_to_datetime(reply.headers["Date"]) if "Date" in reply.headers else datetime.now(UTC)
         return max(0.0, (parsedate_to_datetime(given) - base).total_seconds())
-    except ValueError:
+    except (TypeError, ValueError):  # unreadable, or of no zone
         return None
 
 

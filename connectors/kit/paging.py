@@ -1,8 +1,10 @@
 """How systems hand out pages: five shapes, each saying how to ask for the next page and when there is none."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urljoin
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -76,7 +78,7 @@ class NextLink(Paging):
 
     def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
         link = at(reply.json(), self.path) if self.path else _link_header(reply.headers.get("Link", ""))
-        return _moved(place, {"link": link}) if link else None
+        return _moved(place, {"link": urljoin(reply.url, str(link))}) if link else None
 
 
 class PageNumber(Paging):
@@ -120,7 +122,10 @@ class Range(Paging):
         return [], {"Range": f"{self.unit}={start}-{start + self.size - 1}"}, None
 
     def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
-        return {"offset": place.get("offset", 0) + rows} if rows >= self.size else None
+        end, total = place.get("offset", 0) + rows, self.total(reply)
+        if total is not None:  # to ask behind the end is refused (416)
+            return {"offset": end} if rows and end < total else None
+        return {"offset": end} if rows >= self.size else None
 
     def total(self, reply: Reply) -> int | None:
         count = reply.headers.get("Content-Range", "").rpartition("/")[2]
@@ -150,8 +155,7 @@ def _moved(place: Place, following: Place) -> Place:
 
 def _link_header(value: str) -> str | None:
     """Read rel="next" of a Link header (RFC 8288)."""
-    for part in value.split(","):
-        target, _, attributes = part.partition(";")
+    for target, attributes in re.findall(r"<([^>]*)>([^<]*)", value):
         if 'rel="next"' in attributes.replace("'", '"') or "rel=next" in attributes:
-            return target.strip().strip("<>")
+            return str(target)
     return None

@@ -9,7 +9,7 @@ from orchestration.build import TableResult
 from orchestration.project import Project
 from orchestration.tables import Tables
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
+BLOCKS = "·▁▂▃▄▅▆▇█"
 SCORES = {"retention": (0, 100), "satisfaction": (0, 100), "key_accounts": (1, 10)}
 Metadata = dict[str, Any]
 

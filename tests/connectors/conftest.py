@@ -1,0 +1,118 @@
+"""What tests of the doors share: a time of their own, and a little server that answers as it is told."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from connectors.kit.http import Http
+
+
+@dataclass
+class Time:
+    """A clock that only waiting moves on."""
+
+    at: float = 1000.0
+    waits: list[float] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.at
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(round(seconds, 3))
+        self.at += seconds
+
+
+@dataclass
+class Asked:
+    """One request as the little server saw it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Told = tuple[int, dict[str, str], bytes]
+
+
+@dataclass
+class Little:
+    """Answer each request by `answer`; a list is used up, its last entry stays."""
+
+    url: str = ""
+    answers: list[Told | Callable[[Asked], Told]] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+
+    def say(self, status: int = 200, body: bytes = b"{}", **headers: str) -> None:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answers.append((status, {"Content-Type": "application/json", **given}, body))
+
+    def told(self, asked: Asked) -> Told:
+        self.asked.append(asked)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return answer(asked) if callable(answer) else answer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    little: Little
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status, headers, answer = self.little.told(Asked(self.command, self.path, dict(self.headers), body))
+        self.send_response_only(status)
+        for name, value in {"Content-Length": str(len(answer)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def serving() -> Iterator[Little]:
+    little = Little()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"little": little}))
+    server.daemon_threads = True
+    little.url = f"http://127.0.0.1:{server.server_address[1]}"
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield little
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def little() -> Iterator[Little]:
+    yield from serving()
+
+
+@pytest.fixture
+def other() -> Iterator[Little]:
+    """A second origin, which must never be asked."""
+    yield from serving()
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def opened(time: Time) -> Iterator[Callable[..., Http]]:
+    """Open sessions in the test's own time, and close them."""
+    made: list[Http] = []
+
+    def make(url: str, **options: Any) -> Http:
+        made.append(Http("crm", url, **({"sleep": time.wait, "clock": time.now} | options)))
+        return made[-1]
+
+    yield make
+    for http in made:
+        http.close()

@@ -1,0 +1,357 @@
+"""The way out: what is sent again, what never, and what is refused."""
+
+import base64
+import socket
+from email.utils import format_datetime
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+from pydantic import SecretStr
+
+from connectors.kit.auth import Basic, Bearer, HeaderToken, Refreshed
+from connectors.kit.budget import Limit
+from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError, SettingsError, UnknownOutcome
+from connectors.kit.reply import Refused
+
+SECRET = "s3cret-key"
+LIST = "/hubspot/crm/v3/owners"
+
+
+@pytest.fixture
+def http(sandbox, opened):
+    return opened(f"{sandbox.url}/hubspot", auth=Bearer(SecretStr("sandbox-hubspot-token")))
+
+
+def sent(sandbox, path: str = LIST) -> int:
+    return sum(count for (_, asked), count in sandbox.requests.items() if asked == path)
+
+
+def write(http):
+    body = {"inputs": [{"properties": {"name": "New"}}]}
+    return http.post("crm/v3/objects/companies/batch/create", json=body, writes=True)
+
+
+WRITE = "/hubspot/crm/v3/objects/companies/batch/create"
+
+
+def test_waits_exactly_as_long_as_it_is_asked_to(sandbox, http, time):
+    sandbox.faults.add(LIST, "rate_limit", retry_after=7, times=2)
+    assert http.get("crm/v3/owners").status == 200
+    assert time.waits == [7.0, 7.0]
+
+
+def test_waits_of_its_own_accord_when_too_many_requests_names_no_time(sandbox, http, time):
+    sandbox.faults.add(LIST, "rate_limit", times=2)
+    assert http.get("crm/v3/owners").status == 200
+    assert len(time.waits) == 2
+    assert all(0 <= wait <= 30 for wait in time.waits)
+
+
+def test_waits_until_the_date_that_retry_after_names(little, opened, time):
+    at = datetime(2026, 10, 20, 5, 0, 0, tzinfo=UTC)
+    later = format_datetime(at.replace(second=9), usegmt=True)
+    little.answers.append((429, {"Date": format_datetime(at, usegmt=True), "Retry-After": later}, b""))
+    little.say()
+    opened(little.url).get("a")
+    assert time.waits == [9.0]
+
+
+@pytest.mark.parametrize("given", ["soon", "-5", "nan", "Mon, 99 Foo", "Tue, 20 Oct 2026 05:00:09 -0000"])
+def test_an_unreadable_retry_after_does_no_harm(little, opened, given):
+    little.say(429, Retry_After=given)
+    little.say()
+    assert opened(little.url).get("a").status == 200
+
+
+def test_a_wait_beyond_reason_is_left_to_a_later_run(little, opened, time):
+    little.say(429, Retry_After="3600")
+    with pytest.raises(BusyError, match="asks to wait 3600 s"):
+        opened(little.url).get("a")
+    assert time.waits == []
+    assert len(little.asked) == 1
+
+
+def test_gives_up_at_last_when_there_are_always_too_many_requests(sandbox, http, time):
+    sandbox.faults.add(LIST, "rate_limit", retry_after=1)
+    with pytest.raises(BusyError, match=r"crm: too many requests \(429\)"):
+        http.get("crm/v3/owners")
+    assert sent(sandbox) == 6
+    assert time.waits == [1.0] * 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("error", {"status": 503}), ("error", {"status": 500}), ("reset", {}), ("truncated", {}), ("html", {})],
+)
+def test_a_passing_fault_of_a_read_is_mended_by_asking_again(sandbox, http, kind, options):
+    sandbox.faults.add(LIST, kind, times=2, **options)
+    assert http.get("crm/v3/owners").json()["results"]
+    assert sent(sandbox) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "raised", "said"),
+    [
+        ("error", BusyError, "crm: answered 500 at /hubspot/crm/v3/owners"),
+        ("reset", BusyError, "crm: no whole answer"),
+        ("truncated", BusyError, "crm: no whole answer"),
+        ("html", ReplyError, "crm: answered text/html; charset=utf-8 where json was due"),
+    ],
+)
+def test_a_lasting_fault_of_a_read_is_named(sandbox, http, kind, raised, said):
+    sandbox.faults.add(LIST, kind)
+    with pytest.raises(raised, match=said):
+        http.get("crm/v3/owners")
+    assert sent(sandbox) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "applied"), [("lost_answer", 1), ("error", 0), ("reset", 0), ("truncated", 1), ("html", 0)]
+)
+def test_a_write_whose_answer_is_lost_is_never_sent_again(sandbox, http, time, kind, applied):
+    sandbox.faults.add(WRITE, kind)
+    with pytest.raises(UnknownOutcome, match="may or may not have been applied"):
+        write(http)
+    assert sent(sandbox, WRITE) == 1
+    assert len(sandbox.writes) == applied
+    assert time.waits == []
+
+
+def test_a_write_that_was_turned_away_by_the_rate_limit_is_sent_again(sandbox, http, time):
+    sandbox.faults.add(WRITE, "rate_limit", retry_after=3, times=1)
+    assert write(http).status == 201
+    assert time.waits == [3.0]
+    assert len(sandbox.writes) == 1
+
+
+def test_a_write_that_reached_nobody_is_busy_not_unknown(opened):
+    with pytest.raises(BusyError, match="cannot reach"):
+        opened(f"http://127.0.0.1:{free_port()}").post("a", json={}, writes=True)
+
+
+def test_a_write_whose_answer_is_too_large_is_unknown(little, opened):
+    little.say(200, b"[" + b" " * 4096 + b"]")
+    with pytest.raises(UnknownOutcome, match="larger than"):
+        opened(little.url, max_body=1024).post("a", json={}, writes=True)
+
+
+def test_a_read_that_only_uses_post_is_sent_again(sandbox, http):
+    path = "/hubspot/crm/v3/objects/companies/batch/read"
+    sandbox.faults.add(path, "error", times=1)
+    body = {"inputs": [], "properties": [], "propertiesWithHistory": []}
+    assert http.post("crm/v3/objects/companies/batch/read", json=body).status == 200
+    assert sent(sandbox, path) == 2
+
+
+def test_a_link_to_another_origin_is_refused_and_nothing_is_sent_there(little, other, opened):
+    for told in (little, other):
+        told.say()
+    http = opened(little.url, auth=Bearer(SecretStr(SECRET)))
+    here, there = little.url.removeprefix("http://"), other.url.removeprefix("http://")
+    links = (f"http://{there}/next", f"https://{here}/next", f"http://{here}@{there}/", f"http://{there}\\@{here}/")
+    for link in (*links, "http://127.0.0.1:99999/", "http://[::1", "ftp://127.0.0.1/", "http:///x"):
+        with pytest.raises(ReplyError, match="another origin"):
+            http.get(link)
+    assert little.asked == other.asked == []
+
+
+def test_a_link_of_two_slashes_stays_here(little, other, opened):
+    for told in (little, other):
+        told.say()
+    opened(little.url).get(other.url.removeprefix("http:"))
+    assert (len(little.asked), len(other.asked)) == (1, 0)
+
+
+def test_a_redirect_to_another_origin_is_refused_and_nothing_is_sent_there(little, other, opened):
+    little.say(302, Location=f"{other.url}/login")
+    other.say()
+    with pytest.raises(ReplyError, match="another origin"):
+        opened(little.url, auth=Bearer(SecretStr(SECRET))).get("a")
+    assert other.asked == []
+
+
+def test_one_redirect_at_home_is_followed_with_the_secret(little, opened):
+    little.say(301, Location="/b?c=1")
+    little.say(200, b'{"ok":true}')
+    assert opened(little.url, auth=Bearer(SecretStr(SECRET))).get("a").json() == {"ok": True}
+    assert [asked.path for asked in little.asked] == ["/a", "/b?c=1"]
+    assert little.asked[1].headers["Authorization"] == f"Bearer {SECRET}"
+
+
+def test_a_redirect_to_a_login_page_is_no_answer(little, opened):
+    little.answers.append(
+        lambda asked: (
+            (302, {"Location": "/login"}, b"")
+            if asked.path == "/a"
+            else (200, {"Content-Type": "text/html"}, b"<form>")
+        )
+    )
+    with pytest.raises(ReplyError, match="a login page perhaps"):
+        opened(little.url).get("a")
+
+
+@pytest.mark.parametrize("location", ["/a", "/loop", ""])
+def test_redirects_that_lead_nowhere_are_refused(little, opened, location):
+    little.say(302, Location=location)
+    with pytest.raises(ReplyError, match=r"redirect of /a; check settings\.base_url"):
+        opened(little.url).get("a")
+    assert len(little.asked) <= 2
+
+
+def test_a_write_does_not_follow_a_redirect(little, opened):
+    little.say(307, Location="/b")
+    with pytest.raises(ReplyError, match="unexpected redirect"):
+        opened(little.url).post("a", json={}, writes=True)
+    assert len(little.asked) == 1
+
+
+def test_an_answer_beyond_the_limit_is_not_held(little, opened):
+    little.say(200, b"[" + b" " * (3 << 20) + b"]")
+    with pytest.raises(ReplyError, match="larger than 1 MiB; ask for smaller pages"):
+        opened(little.url, max_body=1 << 20).get("a")
+    assert len(little.asked) == 1
+
+
+def test_a_small_answer_that_unpacks_to_a_large_one_is_not_held(little, opened):
+    import gzip
+
+    little.say(200, gzip.compress(b" " * (3 << 20)), Content_Encoding="gzip")
+    with pytest.raises(ReplyError, match="larger than 1 MiB"):
+        opened(little.url, max_body=1 << 20).get("a")
+
+
+def test_an_answer_that_drips_for_ever_ends(little, opened, time):
+    little.say(200, b"[1]")
+    http = opened(little.url, total_timeout=-1)
+    with pytest.raises(BusyError, match=r"no whole answer \(timeout\)"):
+        http.get("a")
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
+
+
+def test_an_address_where_nobody_listens_is_told_in_a_line(opened, time):
+    with pytest.raises(BusyError) as raised:
+        opened(f"http://127.0.0.1:{free_port()}").get("a")
+    assert "\n" not in str(raised.value)
+    assert str(raised.value).endswith("(connection refused); check settings.base_url")
+    assert len(time.waits) == 2
+
+
+def test_an_unknown_host_is_told_in_a_line(opened, monkeypatch):
+    def unknown(*args, **options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(BusyError) as raised:
+        opened("https://nobody.invalid/api").get("a")
+    said = "crm: cannot reach https://nobody.invalid:443 (unknown host); check settings.base_url"
+    assert str(raised.value) == said
+
+
+@pytest.mark.parametrize("url", ["api.hubapi.com", "ftp://host", "http://", "http://host:port", "http://[::1", ""])
+def test_a_base_url_that_is_none_is_told_before_anything_is_sent(opened, url):
+    with pytest.raises(SettingsError, match=r"crm: settings\.base_url must be a whole address"):
+        opened(url)
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "the secret was refused"), (403, "lacks a right")])
+@pytest.mark.parametrize(
+    "auth", [Bearer(SecretStr(SECRET)), Basic("me", SecretStr(SECRET)), HeaderToken("X-Key", SecretStr(SECRET))]
+)
+def test_a_refused_secret_is_named_but_not_shown(little, opened, auth, status, said):
+    little.say(status, SECRET.encode())
+    with pytest.raises(AccessError, match=said) as raised:
+        opened(little.url, auth=auth).get(f"a?key={SECRET}")
+    shown = f"{raised.value!r} {raised.value} {auth!r} {raised.value.__cause__!r}"
+    assert SECRET not in shown
+    assert base64.b64encode(f"me:{SECRET}".encode()).decode() not in shown
+    assert f"({status} at /a)" in str(raised.value)
+    assert len(little.asked) == 1
+
+
+@pytest.mark.parametrize("spoilt", [f"{SECRET}\n", f"{SECRET}\r\nX: y", f"{SECRET}→"])
+@pytest.mark.parametrize("kind", [Bearer, lambda secret: HeaderToken("X-Key", secret)])
+def test_a_secret_that_no_header_can_carry_is_not_shown(little, opened, kind, spoilt):
+    little.say()
+    with pytest.raises(AccessError, match="a line break in it") as raised:
+        opened(little.url, auth=kind(SecretStr(spoilt))).get("a")
+    assert SECRET not in str(raised.value)
+    assert raised.value.__suppress_context__
+    assert little.asked == []
+
+
+def test_neither_netrc_nor_a_proxy_of_the_surroundings_is_used(little, opened, monkeypatch, tmp_path: Path):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login eve password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    little.say()
+    opened(little.url, auth=Bearer(SecretStr(SECRET))).get("a")
+    assert little.asked[0].headers["Authorization"] == f"Bearer {SECRET}"
+    opened(little.url).get("a")
+    assert "Authorization" not in little.asked[1].headers
+
+
+def test_a_refusal_carries_what_was_said(little, opened):
+    little.say(422, b'{"message":"no"}')
+    with pytest.raises(Refused) as raised:
+        opened(little.url).get("a")
+    assert (raised.value.status, raised.value.json()) == (422, {"message": "no"})
+    assert len(little.asked) == 1
+
+
+def test_a_body_that_is_no_json_is_told_as_such(little, opened):
+    for body in (b"{", b"\xff\xfe", b"[" * 100_000):
+        little.answers.clear()
+        little.say(200, body)
+        with pytest.raises(ReplyError, match=f"an answer of {len(body)} bytes is not JSON"):
+            opened(little.url).get("a").json()
+
+
+def test_a_value_that_no_json_can_carry_is_not_sent(little, opened):
+    with pytest.raises(ConnectorError, match="cannot be made"):
+        opened(little.url).post("a", json={"x": float("nan")}, writes=True)
+    assert little.asked == []
+
+
+def test_knows_the_clock_of_the_source(sandbox, http):
+    http.get("crm/v3/owners")
+    assert abs((http.date - sandbox.clock.now()).total_seconds()) < 5
+
+
+def test_every_physical_request_is_charged(little, opened, time):
+    little.say(503, Retry_After="0")
+    little.say()
+    http = opened(little.url, limits=(Limit(2, 10),))
+    http.get("a")
+    assert (time.waits, len(little.asked)) == ([0.0], 2)
+    http.get("b")
+    assert time.waits == [0.0, 10.0]
+
+
+def test_a_token_that_ran_out_is_fetched_once_more(little, opened):
+    tokens = iter(("old", "new"))
+    little.say(401)
+    little.say(200)
+    opened(little.url, auth=Refreshed(lambda: (SecretStr(next(tokens)), 3600))).get("a")
+    assert [asked.headers["Authorization"] for asked in little.asked] == ["Bearer old", "Bearer new"]
+
+
+def test_a_fresh_token_that_is_refused_is_no_endless_loop(little, opened):
+    little.say(401)
+    with pytest.raises(AccessError, match=r"the token was refused \(401\)"):
+        opened(little.url, auth=Refreshed(lambda: (SecretStr(SECRET), 3600))).get("a")
+    assert len(little.asked) == 2
+
+
+def test_a_session_can_be_given(little, opened):
+    little.say()
+    session = requests.Session()
+    opened(little.url, session=session).get("a")
+    assert session.trust_env is False
