@@ -10,13 +10,29 @@ from connectors.kit.base import Deletes, Stream
 from schemas.mapping import Constant, Field, FieldMap
 
 NULLS = ("false", "")  # an empty value is `false`, whatever its type
-OPTIONAL = {"x_hubspot_id", "_country_code", "_ship_to_country", "won_status", "partner_shipping_id"}
+OPTIONAL = {  # not in every version or database, and read without
+    "res.partner.x_hubspot_id",
+    "crm.lead.won_status",
+    "account.move.date",
+    "mail.activity.active",
+    "mail.activity.date_done",
+    "mail.activity.activity_category",
+}
+LOOKED_UP = {  # whose partner or country is looked up: what a document names may be a contact or a delivery address
+    "res.partner": "country_id",
+    "crm.lead": "partner_id",
+    "sale.order": "partner_id",
+    "account.move": "partner_shipping_id",
+    "account.payment": "partner_id",
+    "mail.activity": "res_id",
+}
 DOMAINS: dict[str, list[list[object] | str]] = {
     "res.partner": ["|", ["is_company", "=", True], ["parent_id", "=", False]],
     "crm.lead": [["type", "=", "opportunity"]],
     "account.move": [["move_type", "in", ["out_invoice", "out_refund"]]],
     "mail.activity": [["res_model", "=", "res.partner"]],
     "account.payment": [["partner_type", "=", "customer"]],
+    "res.users": [["share", "=", False]],  # portal users are customers, who own nothing
 }
 ACCOUNTS: FieldMap = {
     "account_id": "id",
@@ -40,12 +56,13 @@ ACCOUNTS: FieldMap = {
 }
 DEALS: FieldMap = {
     "deal_id": "id",
-    "account_id": "partner_id.0",
+    "account_id": ("_account_id", "partner_id.0"),
     "name": "name",
     "owner_id": "user_id.0",
-    "status": (
-        Field("won_status", values={"won": "won", "lost": "lost", "pending": "open"}),
+    "status": (  # pending says nothing of a deal that was put away: old versions lose deals by archiving them
+        Field("won_status", values={"won": "won", "lost": "lost"}),
         Field("active", values={"false": "lost"}),
+        Field("probability", values={"100.0": "won", "100": "won"}),
         Constant("open"),
     ),
     "stage": "stage_id.1",
@@ -58,7 +75,7 @@ DEALS: FieldMap = {
 }
 ORDERS: FieldMap = {
     "order_id": "id",
-    "account_id": ("commercial_partner_id.0", "partner_id.0"),
+    "account_id": ("_account_id", "partner_id.0"),
     "number": "name",
     "owner_id": "user_id.0",
     "status": Field(
@@ -88,13 +105,13 @@ INVOICES: FieldMap = {
     "open_amount": "amount_residual",
     "currency": "currency_id.1",
     "ship_to_country": "_ship_to_country",
-    "invoice_on": "invoice_date",
+    "invoice_on": ("invoice_date", "date"),  # a draft has no date of its own yet
     "due_on": "invoice_date_due",
     "updated_at": "write_date",
 }
 PAYMENTS: FieldMap = {
     "payment_id": "id",
-    "account_id": "partner_id.0",
+    "account_id": ("_account_id", "partner_id.0"),
     "invoice_id": "reconciled_invoice_ids.0",
     "kind": Field("payment_type", values={"inbound": "inbound", "outbound": "outbound"}),
     "status": Field(
@@ -116,13 +133,13 @@ PAYMENTS: FieldMap = {
 }
 ACTIVITIES: FieldMap = {
     "activity_id": "id",
-    "account_id": "res_id",
+    "account_id": ("_account_id", "res_id"),
     "owner_id": "user_id.0",
-    "kind": Constant("task"),
+    "kind": (Field("activity_category", values={"phonecall": "call", "meeting": "meeting"}), Constant("task")),
     "direction": Constant("outbound"),
-    "status": Constant("planned"),
+    "status": (Field("active", values={"false": "done"}), Constant("planned")),  # done ones are archived, or gone
     "subject": "summary",
-    "happened_at": "date_deadline",
+    "happened_at": ("date_done", "date_deadline"),
     "updated_at": "write_date",
 }
 OWNERS: FieldMap = {

@@ -6,16 +6,18 @@ empty value is `false`; archived rows are hidden unless `active_test` is off; `w
 changed; `write` and `create` are atomic a call.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
-from connectors._odoo_streams import DOMAINS, OPTIONAL, STREAMS
+from connectors._odoo_streams import DOMAINS, LOOKED_UP, OPTIONAL, STREAMS
 from connectors.kit.base import (
     Change,
     Check,
@@ -26,6 +28,7 @@ from connectors.kit.base import (
     Page,
     Slice,
     SourceField,
+    Status,
     Stream,
 )
 from connectors.kit.budget import Limit
@@ -40,11 +43,15 @@ from connectors.kit.errors import (
     choices,
 )
 from connectors.kit.http import Http
+from connectors.kit.reply import Reply
 from connectors.kit.write import halves
 from schemas.mapping import paths
 
 ALL = {"active_test": False}
-LOCKED = ("serializ", "deadlock", "lock timeout", "OperationalError")
+KEYS = 5000
+BUSY = ("serializ", "deadlock", "lock timeout", "obtain lock", "connection pool")  # rolled back, so nothing was done
+LOST = ("operationalerror", "interfaceerror")  # the database went away: what it had done by then is not known
+NO_DATABASE = re.compile('database ".*" does not exist')
 
 
 class RpcError(ReplyError):
@@ -59,15 +66,19 @@ class Odoo(HttpConnector):
     """Read partners, leads, orders, invoices, payments, activities and users; write partner fields."""
 
     class Settings(HttpSettings):
-        """Set how to reach a database. `max_transaction_minutes` is how long a transaction may run there."""
+        """Set how to reach a database.
+
+        `max_transaction_minutes` is how long a transaction may run there: what it commits may be stamped so much
+        earlier. `company_ids` limits what is read to some companies; null is the login's own choice.
+        """
 
         database: str
         login: str
         api_key: SecretStr
         company_ids: list[int] | None = None
-        page_size: int = 500
-        max_transaction_minutes: float = 5
-        requests_per_second: int = 20
+        page_size: int = Field(500, ge=1, le=5000)
+        max_transaction_minutes: float = Field(5, ge=0)
+        requests_per_second: int = Field(20, ge=1)
 
     settings: Settings
     streams = STREAMS
@@ -90,28 +101,32 @@ class Odoo(HttpConnector):
         version = self._call("common", "version", [])["server_version"]
         self._uid = None
         self._login()
-        return Check(self.settings.database, self.now(), (f"Odoo {version}", *self._missing_fields()))
+        self._check_companies()
+        without = [name for stream in self.streams for name in self._missing(stream)]
+        notes = (
+            [f"{self.name}: read without {', '.join(without)}, which this database does not have"] if without else []
+        )
+        host = urlsplit(self.settings.base_url).hostname
+        return Check(f"{self.settings.database}/{host}", self.now(), (f"Odoo {version}", *notes))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         return {stream.name: tuple(self.writable(stream).values()) for stream in self.streams}
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Page by ascending id inside a fixed window of `write_date`: safe on every version, whatever is edited."""
-        last = int((checkpoint or {}).get("last_id", 0))
+        last, size = int((checkpoint or {}).get("last_id", 0)), self.settings.page_size
         total = self.count(stream, slice_) if checkpoint is None else None
         while True:
             domain = [*self._window(stream, slice_), ["id", ">", last]]
             options = {
                 "fields": self._columns(stream),
-                "limit": self.settings.page_size,
+                "limit": size,
                 "order": "id",
                 "context": self._context(),
             }
             rows = self._execute(stream.object, "search_read", [domain], options)
-            if rows and rows[-1]["id"] <= last:
-                raise ReplyError(f"{self.name} {stream.name}: paging makes no progress after id {last}")
-            more = len(rows) == self.settings.page_size
-            last = rows[-1]["id"] if rows else last
+            more = len(rows) >= size
+            last = self._moved(stream, last, [row["id"] for row in rows])
             yield self.page(stream, self._records(stream, rows), {"last_id": last} if more else None, total)
             total = None
             if not more:
@@ -125,20 +140,20 @@ class Odoo(HttpConnector):
 
     def keys(self, stream: Stream) -> Iterator[Sequence[str]]:
         """List every id, archived ones too: what is missing was deleted."""
-        last, size = 0, 5000
+        last = 0
         while True:
             domain = [*DOMAINS.get(stream.object, []), ["id", ">", last]]
             ids = self._execute(
-                stream.object, "search", [domain], {"limit": size, "order": "id", "context": self._context()}
+                stream.object, "search", [domain], {"limit": KEYS, "order": "id", "context": self._context()}
             )
+            last = self._moved(stream, last, ids)
             yield [str(number) for number in ids]
-            if len(ids) < size:
+            if len(ids) < KEYS:
                 return
-            last = ids[-1]
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
         """Read records by id; those that are no more are not there."""
-        domain = [["id", "in", [int(number) for number in record_ids]]]
+        domain = [["id", "in", [int(number) for number in record_ids if number.isdecimal()]]]
         options = {"fields": [*fields, "write_date"], "context": self._context()}
         rows = self._execute(stream.object, "search_read", [domain], options)
         return {
@@ -162,53 +177,72 @@ class Odoo(HttpConnector):
     def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
         """Write equal values in one call each; a call that is refused is halved until the bad record stands alone."""
         outcomes: list[Outcome] = []
-        ordered = sorted(changes, key=lambda change: (change.action, msgspec.json.encode(change.after, order="sorted")))
-        for _, some in groupby(
-            ordered, key=lambda change: (change.action, msgspec.json.encode(change.after, order="sorted"))
-        ):
+        for _, some in groupby(sorted(changes, key=_wanted), key=_wanted):
             outcomes += self._write_equal(stream, list(some))
         return outcomes
 
     def _write_equal(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
-        if changes[0].action != "update":
-            return [
-                Outcome(change.op_id, "rejected", message="Odoo has no upsert key: creates are refused")
-                for change in changes
-            ]
-        ids = [int(change.record_id or 0) for change in changes]
+        refused = "Odoo has no upsert key: creates are refused" if changes[0].action != "update" else ""
+        refused = refused or (
+            "" if all(_is_id(change.record_id) for change in changes) else "the record id is no number"
+        )
         values = {name: False if value is None else value for name, value in changes[0].after.items()}
         try:
+            if refused:
+                raise RpcError(refused, "")
+            ids = [int(change.record_id or 0) for change in changes]
             self._execute(stream.object, "write", [ids, values], {"context": self._context()}, writes=True)
         except UnknownOutcome as error:
-            return [Outcome(change.op_id, "unknown", change.record_id, message=str(error)) for change in changes]
+            return _all(changes, "unknown", error)
         except BusyError as error:
-            return [Outcome(change.op_id, "retry", change.record_id, message=str(error)) for change in changes]
+            return _all(changes, "retry", error)
         except RpcError as error:
             if len(changes) == 1:
-                return [Outcome(changes[0].op_id, "rejected", changes[0].record_id, message=str(error))]
+                return _all(changes, "rejected", error)
             return [outcome for half in halves(changes) for outcome in self._write_equal(stream, half)]
-        return [Outcome(change.op_id, "applied", change.record_id) for change in changes]
+        return _all(changes, "applied")
+
+    def _moved(self, stream: Stream, last: int, ids: Sequence[int]) -> int:
+        if ids and ids[-1] <= last:
+            raise ReplyError(f"{self.name} {stream.name}: paging makes no progress after id {last}")
+        return ids[-1] if ids else last
 
     def _window(self, stream: Stream, slice_: Slice) -> list[Any]:
+        """Ask for a window of whole seconds; rows that never got a stamp belong to the first one."""
         window: list[Any] = list(DOMAINS.get(stream.object, []))
-        window += [["write_date", ">=", _stamp(slice_.start)]] if slice_.start else []
+        if slice_.start:
+            window.append(["write_date", ">=", _stamp(slice_.start)])
+        elif slice_.end:
+            window += ["|", ["write_date", "=", False]]
         return window + ([["write_date", "<", _stamp(slice_.end)]] if slice_.end else [])
 
     def _columns(self, stream: Stream) -> list[str]:
-        known = self._fields(stream.object)
-        wanted = dict.fromkeys(path.split(".")[0] for path in paths(stream.fields) if not path.startswith("_"))
-        wanted |= {"country_id": None} if stream.object == "res.partner" else {}
-        return [name for name in [*wanted, "write_date"] if name in known and name != "id"]
+        known, missing = self._fields(stream.object), {*self._missing(stream)}
+        wanted = [*_mapped(stream), LOOKED_UP.get(stream.object, "id"), "write_date"]
+        return [name for name in dict.fromkeys(wanted) if name in known and name != "id" and name not in missing]
 
     def _records(self, stream: Stream, rows: list[dict[str, Any]]) -> list[bytes]:
+        """Add what a record only names: the country's code, the account behind a contact, the place delivered to."""
+        named = LOOKED_UP.get(stream.object)
         if stream.object == "res.partner":
             for row in rows:
                 row["_country_code"] = self._country(row.get("country_id"))
-        if stream.object == "account.move" and rows:
-            places = self._ship_to([row["partner_shipping_id"][0] for row in rows if row.get("partner_shipping_id")])
+        elif named:
+            partners = self._partners({_id(row.get(named)) for row in rows})
             for row in rows:
-                row["_ship_to_country"] = places.get((row.get("partner_shipping_id") or [0])[0])
+                partner = partners.get(_id(row.get(named)), {})
+                if stream.object == "account.move":
+                    row["_ship_to_country"] = self._country(partner.get("country_id"))
+                else:
+                    row["_account_id"] = _id(partner.get("commercial_partner_id"))
         return [msgspec.json.encode(row) for row in rows]
+
+    def _partners(self, ids: Iterable[int | None]) -> dict[int | None, dict[str, Any]]:
+        domain = [["id", "in", sorted(number for number in ids if number)]]
+        if not domain[0][2]:
+            return {}
+        options = {"fields": ["commercial_partner_id", "country_id"], "context": self._context()}
+        return {row["id"]: row for row in self._execute("res.partner", "search_read", [domain], options)}
 
     def _country(self, country: Any) -> str | None:
         if not country:
@@ -218,32 +252,35 @@ class Odoo(HttpConnector):
             self._countries = {row["id"]: row["code"] for row in rows}
         return self._countries.get(country[0])
 
-    def _ship_to(self, partners: list[int]) -> dict[int, str | None]:
-        domain = [["id", "in", sorted(set(partners))]]
-        rows = self._execute(
-            "res.partner", "search_read", [domain], {"fields": ["country_id"], "context": self._context()}
-        )
-        return {row["id"]: self._country(row["country_id"]) for row in rows}
-
     def _context(self) -> dict[str, Any]:
         return ALL | ({"allowed_company_ids": self.settings.company_ids} if self.settings.company_ids else {})
 
     def _fields(self, model: str) -> dict[str, Any]:
         if model not in self._described:
             options = {"attributes": ["type", "string", "readonly", "relation"]}
-            self._described[model] = self._execute(model, "fields_get", [], options)
+            try:
+                self._described[model] = self._execute(model, "fields_get", [], options)
+            except RpcError as error:
+                streams = ", ".join(stream.name for stream in self.streams if stream.object == model)
+                raise SettingsError(f"{error}; install its module there, or leave {streams} out of `streams`") from None
         return self._described[model]
 
-    def _missing_fields(self) -> Iterator[str]:
-        for stream in self.streams:
-            known = self._fields(stream.object)
-            for name in dict.fromkeys(path.split(".")[0] for path in paths(stream.fields)):
-                if name in known or name.startswith("_"):
-                    continue
-                said = f"{self.name}: {stream.object} has no field {name!r}"
-                if name not in OPTIONAL:
-                    raise SettingsError(f"{said}, which fields.{stream.name} maps; {choices(name, known)}")
-                yield f"{said}: what it feeds stays empty"
+    def _missing(self, stream: Stream) -> Iterator[str]:
+        """Name what is mapped, not there and can be done without; raises SettingsError for what cannot."""
+        known = self._fields(stream.object)
+        for name in _mapped(stream):
+            if name not in known and f"{stream.object}.{name}" not in OPTIONAL:
+                said = f"{self.name}: {stream.object} has no field {name!r}, which fields.{stream.name} maps"
+                raise SettingsError(f"{said}; {choices(name, known)}")
+            if name not in known:
+                yield f"{stream.object}.{name}"
+
+    def _check_companies(self) -> None:
+        if asked := self.settings.company_ids:
+            user = self._execute("res.users", "read", [[self._login()], ["company_ids"]], {})[0]
+            if strange := sorted({*asked} - {*user["company_ids"]}):
+                known = ", ".join(map(str, user["company_ids"]))
+                raise SettingsError(f"{self.name}: company_ids {strange} are not the login's; choices: {known}")
 
     def _login(self) -> int:
         if self._uid is None:
@@ -270,28 +307,68 @@ class Odoo(HttpConnector):
             "id": 1,
             "params": {"service": service, "method": method, "args": args},
         }
-        answer = self.http.post("jsonrpc", json=body, writes=writes).json()
+        answer = _answer(self.http.post("jsonrpc", json=body, writes=writes))
         if "error" in answer:
-            raise self._error(answer["error"])
+            raise self._error(answer["error"], writes)
         if "result" not in answer:
-            raise ReplyError(f"{self.name}: an answer has neither result nor error")
+            said = f"{self.name}: an answer has neither result nor error"
+            raise UnknownOutcome(said) if writes else ReplyError(said)
         return answer["result"]
 
-    def _error(self, error: Mapping[str, Any]) -> ConnectorError:
-        data = error.get("data", {})
-        name, said = (
-            str(data.get("name", "")),
-            str(data.get("message") or error.get("message", "")).split("\n")[0],
-        )
-        if name.endswith(("AccessDenied", "AccessError")):
-            return AccessError(f"{self.name}: {said}; check settings.login and settings.api_key")
-        if any(word in name or word in said for word in LOCKED):
-            return BusyError(f"{self.name}: {said}")
-        return RpcError(f"{self.name}: {said}", name)
+    def _error(self, error: Any, writes: bool) -> ConnectorError:
+        """Name an error by what happens next; its message is the server's first line, its traceback stays there."""
+        error = error if isinstance(error, dict) else {"message": error}
+        data = error.get("data") or {}
+        name, told = str(data.get("name", "")), str(data.get("message") or error.get("message", ""))
+        said = f"{self.name}: {told.strip().splitlines()[0] if told.strip() else 'an error without a message'}"
+        words = f"{name} {told}".lower()
+        if name.endswith("AccessDenied"):
+            return AccessError(f"{said}; check settings.login and settings.api_key")
+        if name.endswith("AccessError") and not writes:
+            return AccessError(f"{said}; give settings.login the right to read it")
+        if NO_DATABASE.search(told):
+            return SettingsError(f"{self.name}: no database {self.settings.database!r}; check settings.database")
+        if any(word in words for word in BUSY):
+            return BusyError(said)
+        if any(word in words for word in LOST):
+            return UnknownOutcome(said) if writes else BusyError(said)
+        return RpcError(said, name)
+
+
+def _answer(reply: Reply) -> dict[str, Any]:
+    try:
+        answer = reply.json()
+    except ReplyError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _wanted(change: Change) -> tuple[str, bytes]:
+    return change.action, msgspec.json.encode(change.after, order="sorted")
+
+
+def _all(changes: Sequence[Change], status: Status, why: object = "") -> list[Outcome]:
+    return [Outcome(change.op_id, status, change.record_id, message=str(why)) for change in changes]
+
+
+def _mapped(stream: Stream) -> list[str]:
+    """List the fields that a stream's map reads, without those that the connector adds."""
+    return [*dict.fromkeys(path.split(".")[0] for path in paths(stream.fields) if not path.startswith("_"))]
+
+
+def _is_id(text: str | None) -> bool:
+    return text is not None and text.isdecimal() and int(text) > 0
+
+
+def _id(value: Any) -> int | None:
+    """Take the id of a relation, which is read as [id, name], as a bare id, or as false."""
+    return (value[0] if isinstance(value, list) else value) or None
 
 
 def _value(value: Any) -> Any:
-    return value or None
+    """Give a value as it would be written: the id of a relation, and nothing for false."""
+    is_relation = isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)
+    return (value[0] if is_relation else value) or None
 
 
 def _stamp(moment: datetime) -> str:

@@ -169,6 +169,7 @@ class Rest(HttpConnector):
         auth: Annotated[NoAuth | BearerAuth | BasicAuth | HeaderAuth, Field(discriminator="kind")] = NoAuth()
         headers: dict[str, str] = Field(default_factory=dict)
         requests_per_second: float = 10
+        tagged_values: bool = Field(False, description='Dates and numbers come as {"__class__": ...}, as from Tryton')
         check_path: str | None = None
         streams: dict[str, RestStream]
 
@@ -214,6 +215,8 @@ class Rest(HttpConnector):
         while True:
             reply = self._page_of(described, place, slice_.start)
             rows = cut(reply.body, described.record_path)
+            if self.settings.tagged_values:
+                rows = [msgspec.json.encode(untagged(msgspec.json.decode(row))) for row in rows]
             told = described.paging.total(reply)
             if described.total_path:
                 told = at(reply.json(), described.total_path)
@@ -276,6 +279,21 @@ class Rest(HttpConnector):
         if stream.cursor and (since or stream.cursor.encode != "none"):
             listed.append((stream.cursor.param, stream.cursor.value(since or EARLIEST)))
         return self.http.get(stream.path, [*listed, *params], {**self.settings.headers, **headers})
+
+
+def untagged(value: Any) -> Any:
+    """Write tagged values plainly: {"__class__": "date", "year": 2026, ...} becomes 2026-..., a Decimal its digits."""
+    if isinstance(value, list):
+        return [untagged(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("__class__") == "Decimal":
+        return value["decimal"]
+    if value.get("__class__") in ("date", "datetime"):
+        parts = [value.get(name, 0) for name in ("year", "month", "day", "hour", "minute", "second", "microsecond")]
+        moment = datetime(*parts, tzinfo=UTC)
+        return moment.isoformat() if value["__class__"] == "datetime" else moment.date().isoformat()
+    return {name: untagged(one) for name, one in value.items()}
 
 
 def mapped(given: Any) -> Entry | tuple[Entry, ...]:

@@ -92,7 +92,7 @@ def _extracted(payloads: pa.Array, wanted: Sequence[str], stream: Stream) -> pa.
 def _one_by_one(payloads: pa.Array, wanted: Sequence[str], stream: Stream) -> pa.Table:
     rows = []
     for payload in payloads.to_pylist():
-        record = json.loads(payload)
+        record = _loaded(payload)
         rows.append([_text(_at(record, path)) for path in wanted])
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
     texts = pa.table(columns, names=[f"c{index}" for index in range(1, len(wanted) + 1)])
@@ -102,6 +102,13 @@ def _one_by_one(payloads: pa.Array, wanted: Sequence[str], stream: Stream) -> pa
     with here:
         here.register("page", texts)
         return here.sql(f"SELECT c1, {cursor} AS at, * EXCLUDE (c1, c2) FROM page").to_arrow_table()  # noqa: S608
+
+
+def _loaded(payload: str) -> Any:
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _at(record: Any, path: str) -> Any:
@@ -118,7 +125,7 @@ def _at(record: Any, path: str) -> Any:
 def _text(value: Any) -> str | None:
     if value is None:
         return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

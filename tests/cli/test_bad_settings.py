@@ -1,0 +1,123 @@
+"""What a person reads after a mistake: one line that names the thing and the choices, no traceback, no secret."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestration.cli.main import main
+from orchestration.project import ROOT
+from sandbox.server import Sandbox
+
+GOOD = """
+type: orchestration.components.Connection
+attributes:
+  connector: hubspot
+  role: crm
+  settings: {base_url: "URL/hubspot", token: "{{ env.CRM_TOKEN }}"}
+"""
+
+
+@pytest.fixture
+def defs(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Begin with a project of one connection that works."""
+    monkeypatch.setenv("BELVEDERE_DEFS", str(tmp_path))
+    monkeypatch.setenv("BELVEDERE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CRM_TOKEN", "sandbox-hubspot-token")
+    (tmp_path / "crm").mkdir()
+    (tmp_path / "crm" / "defs.yaml").write_text(GOOD.replace("URL", sandbox.url))
+    return tmp_path
+
+
+def said(defs: Path, capsys: pytest.CaptureFixture[str], *change: tuple[str, str], command: str = "check") -> str:
+    path = defs / "crm" / "defs.yaml"
+    text = path.read_text()
+    for old, new in change:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    assert main([command]) == 1
+    captured = capsys.readouterr()
+    message = captured.err.strip()
+    assert len(message.splitlines()) == 1, message
+    assert "Traceback" not in message
+    assert "sandbox-hubspot-token" not in message + captured.out
+    return message
+
+
+def test_what_works_says_so(defs: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check"]) == 0
+    assert "crm: works; account 12345678" in capsys.readouterr().out
+
+
+def test_a_missing_secret_is_named(defs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("CRM_TOKEN")
+    message = said(defs, capsys)
+    assert "environment variable CRM_TOKEN is not set (settings.token)" in message
+
+
+def test_a_wrong_connector_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
+    assert "unknown connector 'hubspt': did you mean hubspot?" in said(defs, capsys, ("connector: hubspot", "connector: hubspt"))
+
+
+def test_an_unknown_setting_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
+    assert "unknown setting 'tokn'; did you mean token?" in said(defs, capsys, ("token:", "tokn:"))
+
+
+def test_an_unknown_attribute_is_named_with_its_file(defs: Path, capsys: pytest.CaptureFixture[str]):
+    message = said(defs, capsys, ("role: crm", "rolle: crm"))
+    assert "crm/defs.yaml: unknown setting 'rolle'; did you mean role?" in message
+
+
+def test_an_unknown_field_of_ours_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
+    fields = "role: crm\n  fields: {accounts: {tax_id: properties.vat_number, postl_code: properties.zip}}"
+    assert "table 'accounts' has no field 'postl_code'; did you mean postal_code" in said(defs, capsys, ("role: crm", fields))
+
+
+def test_an_unknown_field_of_theirs_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
+    fields = "role: crm\n  fields: {accounts: {tax_id: properties.vat_nummer}}"
+    message = said(defs, capsys, ("role: crm", fields))
+    assert "companies have no property 'vat_nummer'" in message
+    assert "did you mean vat_number" in message
+
+
+def test_an_unknown_stream_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
+    assert "no stream 'acounts'; did you mean accounts" in said(defs, capsys, ("role: crm", "role: crm\n  streams: [acounts]"))
+
+
+def test_an_unreachable_host_is_named(defs: Path, capsys: pytest.CaptureFixture[str], sandbox: Sandbox):
+    message = said(defs, capsys, (sandbox.url, "http://127.0.0.1:9"))
+    assert "crm: cannot reach http://127.0.0.1:9 (connection refused); check settings.base_url" in message
+
+
+def test_a_wrong_token_is_refused_and_not_shown(defs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CRM_TOKEN", "wrong-secret-value")
+    message = said(defs, capsys)
+    assert "crm: the secret was refused (401" in message
+    assert "wrong-secret-value" not in message
+
+
+def test_broken_yaml_is_named_with_its_line(defs: Path, capsys: pytest.CaptureFixture[str]):
+    assert "crm/defs.yaml, line" in said(defs, capsys, ("connector: hubspot", "connector: [hubspot"))
+
+
+def test_a_connection_that_is_not_there_is_named(defs: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", "crn"]) == 1
+    assert "no connection 'crn': did you mean crm?" in capsys.readouterr().err
+
+
+def test_wrong_usage_is_told_apart():
+    with pytest.raises(SystemExit) as ended:
+        main(["chekc"])
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("command", ["check", "state", "quarantine", "customer", "init"])
+def test_commands_that_start_no_run_import_no_dagster(command: str):
+    code = (
+        "import sys; from orchestration.cli.main import _parser; import orchestration.project, orchestration.tables, pages.render; "
+        f"sys.argv=['belvedere', {command!r}]; _parser(); import orchestration.cli.{command}; "
+        "sys.exit(any(name.split('.')[0] == 'dagster' for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

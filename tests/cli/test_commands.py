@@ -1,0 +1,89 @@
+"""The commands that look, on a project that has built once."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestration.build import build
+from orchestration.cli.init import run as init
+from orchestration.cli.main import main
+from orchestration.extract import extract
+from sandbox.server import Sandbox
+from tests.conftest import TODAY, opened
+
+
+@pytest.fixture(scope="module")
+def built(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read and build once."""
+    with Sandbox(customers=30, seed=3, today=TODAY) as running:
+        monkeysession.setenv("SANDBOX_URL", running.url)
+        project = opened(tmp_path_factory.mktemp("built"))
+        for connection in project.connections:
+            for _ in extract(project, connection, "first"):
+                pass
+        for _ in build(project, TODAY, "first"):
+            pass
+    return project.home
+
+
+@pytest.fixture(autouse=True)
+def at_home(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BELVEDERE_HOME", str(built))
+    monkeypatch.setenv("SANDBOX_URL", "http://127.0.0.1:9")
+
+
+def first_customer(built: Path) -> dict[str, str]:
+    from orchestration.project import Project
+    from orchestration.tables import Tables
+
+    return Tables(Project.load(home=built)).query("SELECT * FROM customers WHERE accounts_count = 3 ORDER BY name LIMIT 1")[0]
+
+
+def test_a_customer_is_shown_by_id_or_name(built: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    customer = first_customer(built)
+    assert main(["customer", customer["customer_id"], "--html", str(tmp_path / "page.html")]) == 0
+    shown = capsys.readouterr().out
+    for word in (customer["name"], "retention", "satisfaction", "key account", "hubspot", "odoo", "zendesk"):
+        assert word in shown
+    page = (tmp_path / "page.html").read_text()
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+
+
+def test_several_customers_are_offered(capsys: pytest.CaptureFixture[str]):
+    assert main(["customer", "a"]) == 2
+    assert "customers fit 'a'" in capsys.readouterr().out
+
+
+def test_nobody_is_said_so(capsys: pytest.CaptureFixture[str]):
+    assert main(["customer", "no such company anywhere"]) == 1
+    assert "no customer fits" in capsys.readouterr().err
+
+
+def test_quarantine_is_listed_and_shown(capsys: pytest.CaptureFixture[str]):
+    assert main(["quarantine"]) == 0
+    assert "due before it was issued" in capsys.readouterr().out
+    assert main(["quarantine", "show", "odoo", "invoices"]) == 0
+    assert "invoices" in capsys.readouterr().out
+
+
+def test_state_is_shown_and_reset(capsys: pytest.CaptureFixture[str]):
+    assert main(["state"]) == 0
+    assert "2026-10-20" in capsys.readouterr().out
+    assert main(["state", "reset", "zendesk", "ratings"]) == 0
+    assert "1 streams of zendesk" in capsys.readouterr().out
+
+
+def test_init_writes_folders_by_asking(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    import argparse
+
+    from orchestration.project import Project
+
+    answers = iter(["crm", "hubspot", "crm", "erp", "odo", "odoo", "erp", "https://erp.example.com", "live", "me@example.com", ""])
+    assert init(argparse.Namespace(folder=tmp_path), ask=lambda _: next(answers)) == 0
+    said = capsys.readouterr().out
+    assert "CRM_TOKEN" in said
+    assert "ERP_API_KEY" in said
+    project = Project.load(defs=tmp_path, home=tmp_path / "home")
+    assert set(project.connections) == {"crm", "erp"}
+    assert project.connections["erp"].settings["database"] == "live"

@@ -1,0 +1,86 @@
+"""How a connection proves who it is."""
+
+from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+from pydantic import SecretStr
+from requests import Request
+
+from connectors.kit.auth import Basic, Bearer, HeaderToken, Refreshed, token_answer
+
+SECRET = SecretStr("s3cret")
+
+
+def headers(auth) -> dict[str, str]:
+    return dict(Request("GET", "http://127.0.0.1/", auth=auth).prepare().headers)
+
+
+def test_sends_a_token_as_bearer():
+    assert headers(Bearer(SECRET)) == {"Authorization": "Bearer s3cret"}
+
+
+def test_sends_a_user_and_a_secret_in_utf_8():
+    given = headers(Basic("jürgen", SecretStr("pässword")))["Authorization"]
+    assert b64decode(given.removeprefix("Basic ")).decode() == "jürgen:pässword"
+
+
+def test_sends_a_secret_in_a_header_of_its_own():
+    assert headers(HeaderToken("X-Key", SECRET)) == {"X-Key": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    "auth", [Bearer(SECRET), Basic("me", SECRET), HeaderToken("X-Key", SECRET), Refreshed(lambda: (SECRET, 60))]
+)
+def test_no_secret_shows_when_printed(auth):
+    headers(auth)
+    assert repr(auth) == str(auth) == f"{type(auth).__name__}(***)"
+
+
+def test_a_token_is_fetched_anew_before_it_expires(time):
+    fetched = []
+
+    def fetch() -> tuple[SecretStr, float]:
+        fetched.append(time.at)
+        return SecretStr(f"token{len(fetched)}"), 100
+
+    auth = Refreshed(fetch, time.now)
+    assert headers(auth) == headers(auth) == {"Authorization": "Bearer token1"}
+    time.at += 89
+    headers(auth)
+    assert len(fetched) == 1
+    time.at += 2
+    assert headers(auth) == {"Authorization": "Bearer token2"}
+
+
+def test_a_token_that_was_forgotten_is_fetched_anew():
+    tokens = iter(("one", "two"))
+    auth = Refreshed(lambda: (SecretStr(next(tokens)), 100))
+    headers(auth)
+    auth.forget()
+    assert headers(auth) == {"Authorization": "Bearer two"}
+
+
+def test_one_thread_fetches_and_the_others_wait():
+    fetched, started, going = [], Event(), Event()
+
+    def fetch() -> tuple[SecretStr, float]:
+        fetched.append(1)
+        started.set()
+        assert going.wait(5)
+        return SecretStr("token"), 100
+
+    auth = Refreshed(fetch)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(headers, auth) for _ in range(8)]
+        assert started.wait(5)
+        going.set()
+        assert {one.result()["Authorization"] for one in asked} == {"Bearer token"}
+    assert len(fetched) == 1
+
+
+def test_reads_an_answer_of_oauth():
+    token, life = token_answer({"access_token": "abc", "expires_in": 3600, "token_type": "bearer"})
+    assert (token.get_secret_value(), life) == ("abc", 3600.0)
+    assert token_answer({"access_token": "abc"})[1] == 1800

@@ -1,0 +1,89 @@
+"""Settings, and connectors by name: what is wrong is said in one line that names the choices."""
+
+import pytest
+
+from connectors.files import Files
+from connectors.hubspot import HubSpot
+from connectors.kit.errors import AccessError, SettingsError, choices
+from connectors.kit.find import connectors, find
+from connectors.kit.settings import MISSING_ENV, load
+from connectors.odoo import Odoo
+from connectors.rest import Rest
+from connectors.zendesk import Zendesk
+
+
+def said(kind, given) -> str:
+    with pytest.raises(SettingsError) as raised:
+        load(kind, "crm", given)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_right_settings_are_held():
+    assert load(HubSpot, "crm", {"token": "t"}).base_url == "https://api.hubapi.com"
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"token": f"{MISSING_ENV}HUBSPOT_TOKEN"}, "settings.token"),
+        ({"token": {"deep": [f"x{MISSING_ENV}HUBSPOT_TOKEN/y"]}}, "settings.token.deep.0"),
+    ],
+)
+def test_a_secret_that_is_not_set_is_named_by_its_variable(given, where):
+    with pytest.raises(AccessError) as raised:
+        load(HubSpot, "crm", given)
+    assert str(raised.value) == f"connection 'crm': environment variable HUBSPOT_TOKEN is not set ({where})"
+
+
+def test_a_setting_that_is_missing_is_named():
+    assert said(HubSpot, {}) == "connection 'crm': settings: 'token' is missing"
+
+
+def test_a_setting_that_is_unknown_is_named_with_the_nearest():
+    assert "unknown setting 'portalid'; did you mean portal_id?" in said(HubSpot, {"token": "t", "portalid": 1})
+
+
+def test_a_setting_deep_inside_is_named_with_the_nearest():
+    streams = {"accounts": {"path": "a.csv", "delimeter": ";"}}
+    found = said(Files, {"root": "x", "streams": streams})
+    assert "unknown setting 'streams.accounts.delimeter'; did you mean delimiter?" in found
+
+
+def test_a_wrong_value_is_never_shown():
+    shown = said(Odoo, {"database": "d", "login": "l", "api_key": ["s3cret"], "page_size": "s3cret"})
+    assert "s3cret" not in shown
+    assert "'api_key'" in shown
+    assert "'page_size'" in shown
+
+
+def test_a_way_in_must_be_whole():
+    assert "give email and api_token, or oauth_token" in said(Zendesk, {"base_url": "http://x", "email": "me"})
+
+
+def test_a_kind_of_paging_that_is_unknown_is_told_with_the_choices():
+    streams = {"a": {"path": "p", "paging": {"kind": "pages"}}}
+    found = said(Rest, {"base_url": "http://x", "streams": streams})
+    assert "streams.a.paging" in found
+    assert "'page'" in found
+
+
+def test_the_connectors_are_found_by_their_files():
+    assert {"files", "hubspot", "odoo", "rest", "zendesk"} <= set(connectors())
+    assert "kit" not in set(connectors())
+    for name, kind in {"files": Files, "hubspot": HubSpot, "odoo": Odoo, "rest": Rest, "zendesk": Zendesk}.items():
+        assert find(name) is kind
+
+
+@pytest.mark.parametrize("name", ["hubpsot", "HubSpot", "kit", "_hubspot_wire", "../hubspot", ""])
+def test_an_unknown_connector_is_told_with_the_choices(name):
+    with pytest.raises(SettingsError) as raised:
+        find(name)
+    assert repr(name) in str(raised.value)
+    assert "hubspot" in str(raised.value).partition(": ")[2]
+
+
+def test_the_nearest_names_come_first_else_all():
+    assert choices("nmae", ["name", "city"]) == "did you mean name?"
+    assert choices("qqq", ["b", "a"]) == "choices: a, b"
+    assert choices("qqq", []) == "there are none to choose from"
