@@ -169,10 +169,10 @@ def _stream(
 
 
 STREAMS = (
-    _stream("accounts", "res.partner", ACCOUNTS, ignores=("ref", "customer_rank")),
+    _stream("accounts", "res.partner", ACCOUNTS, ignores=("ref", "customer_rank", "country_id.0")),
     _stream("deals", "crm.lead", DEALS),
     _stream("orders", "sale.order", ORDERS),
-    _stream("invoices", "account.move", INVOICES),
+    _stream("invoices", "account.move", INVOICES, ignores=("partner_shipping_id.0",)),
     _stream("payments", "account.payment", PAYMENTS),
     _stream("activities", "mail.activity", ACTIVITIES),
     _stream("owners", "res.users", OWNERS),

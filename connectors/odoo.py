@@ -6,7 +6,6 @@ empty value is `false`; archived rows are hidden unless `active_test` is off; `w
 changed; `write` and `create` are atomic a call.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from pydantic import Field, SecretStr
 
+from connectors._odoo_rpc import Rpc, RpcError
 from connectors._odoo_streams import DOMAINS, LOOKED_UP, OPTIONAL, STREAMS
 from connectors.kit.base import (
     Change,
@@ -33,33 +33,12 @@ from connectors.kit.base import (
 )
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import (
-    AccessError,
-    BusyError,
-    ConnectorError,
-    ReplyError,
-    SettingsError,
-    UnknownOutcome,
-    choices,
-)
+from connectors.kit.errors import BusyError, ReplyError, SettingsError, UnknownOutcome, choices
 from connectors.kit.http import Http
-from connectors.kit.reply import Reply
 from connectors.kit.write import halves
 from schemas.mapping import paths
 
-ALL = {"active_test": False}
 KEYS = 5000
-BUSY = ("serializ", "deadlock", "lock timeout", "obtain lock", "connection pool")  # rolled back, so nothing was done
-LOST = ("operationalerror", "interfaceerror")  # the database went away: what it had done by then is not known
-NO_DATABASE = re.compile('database ".*" does not exist')
-
-
-class RpcError(ReplyError):
-    """The server answered with an error; `name` is its class there."""
-
-    def __init__(self, message: str, name: str) -> None:
-        super().__init__(message)
-        self.name = name
 
 
 class Odoo(HttpConnector):
@@ -90,7 +69,8 @@ class Odoo(HttpConnector):
         super().__init__(name, settings, http)
         lag = timedelta(minutes=self.settings.max_transaction_minutes)
         self.streams = tuple(replace(stream, lag=lag) for stream in STREAMS)
-        self._uid: int | None = None
+        held = self.settings
+        self._rpc = Rpc(name, self.http, held.database, held.login, held.api_key)
         self._described: dict[str, dict[str, Any]] = {}
         self._countries: dict[int, str] = {}
 
@@ -98,19 +78,16 @@ class Odoo(HttpConnector):
         return (Limit(self.settings.requests_per_second, 1),)
 
     def check(self) -> Check:
-        version = self._call("common", "version", [])["server_version"]
-        self._uid = None
-        self._login()
+        notes = [f"Odoo {self._rpc.version()}"]
+        self._rpc.user(again=True)
         self._check_companies()
-        without = [name for stream in self.streams for name in self._missing(stream)]
-        notes = (
-            [f"{self.name}: read without {', '.join(without)}, which this database does not have"] if without else []
-        )
+        if without := [name for stream in self.streams for name in self._missing(stream)]:
+            notes.append(f"{self.name}: read without {', '.join(without)}, which this database does not have")
         host = urlsplit(self.settings.base_url).hostname
-        return Check(f"{self.settings.database}/{host}", self.now(), (f"Odoo {version}", *notes))
+        return Check(f"{self.settings.database}/{host}", self.now(), tuple(notes))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        return {stream.name: tuple(self.writable(stream).values()) for stream in self.streams}
+        return {stream.name: tuple(self._offered(stream)) for stream in self.streams}
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Page by ascending id inside a fixed window of `write_date`: safe on every version, whatever is edited."""
@@ -118,13 +95,7 @@ class Odoo(HttpConnector):
         total = self.count(stream, slice_) if checkpoint is None else None
         while True:
             domain = [*self._window(stream, slice_), ["id", ">", last]]
-            options = {
-                "fields": self._columns(stream),
-                "limit": size,
-                "order": "id",
-                "context": self._context(),
-            }
-            rows = self._execute(stream.object, "search_read", [domain], options)
+            rows = self._asked(stream, "search_read", domain, fields=self._columns(stream), limit=size, order="id")
             more = len(rows) >= size
             last = self._moved(stream, last, [row["id"] for row in rows])
             yield self.page(stream, self._records(stream, rows), {"last_id": last} if more else None, total)
@@ -134,18 +105,14 @@ class Odoo(HttpConnector):
 
     def count(self, stream: Stream, slice_: Slice) -> int:
         """Ask for the number of records of a slice."""
-        return int(
-            self._execute(stream.object, "search_count", [self._window(stream, slice_)], {"context": self._context()})
-        )
+        return int(self._asked(stream, "search_count", self._window(stream, slice_)))
 
     def keys(self, stream: Stream) -> Iterator[Sequence[str]]:
         """List every id, archived ones too: what is missing was deleted."""
         last = 0
         while True:
             domain = [*DOMAINS.get(stream.object, []), ["id", ">", last]]
-            ids = self._execute(
-                stream.object, "search", [domain], {"limit": KEYS, "order": "id", "context": self._context()}
-            )
+            ids = self._asked(stream, "search", domain, limit=KEYS, order="id")
             last = self._moved(stream, last, ids)
             yield [str(number) for number in ids]
             if len(ids) < KEYS:
@@ -154,8 +121,7 @@ class Odoo(HttpConnector):
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
         """Read records by id; those that are no more are not there."""
         domain = [["id", "in", [int(number) for number in record_ids if number.isdecimal()]]]
-        options = {"fields": [*fields, "write_date"], "context": self._context()}
-        rows = self._execute(stream.object, "search_read", [domain], options)
+        rows = self._asked(stream, "search_read", domain, fields=[*fields, "write_date"])
         return {
             str(row["id"]): Held(str(row["id"]), {name: _value(row[name]) for name in fields}, str(row["write_date"]))
             for row in rows
@@ -176,22 +142,17 @@ class Odoo(HttpConnector):
 
     def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
         """Write equal values in one call each; a call that is refused is halved until the bad record stands alone."""
-        outcomes: list[Outcome] = []
-        for _, some in groupby(sorted(changes, key=_wanted), key=_wanted):
+        outcomes = [outcome for change in changes if (outcome := _refused(change))]
+        sent = sorted((change for change in changes if not _refused(change)), key=_values)
+        for _, some in groupby(sent, key=_values):
             outcomes += self._write_equal(stream, list(some))
         return outcomes
 
     def _write_equal(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
-        refused = "Odoo has no upsert key: creates are refused" if changes[0].action != "update" else ""
-        refused = refused or (
-            "" if all(_is_id(change.record_id) for change in changes) else "the record id is no number"
-        )
+        ids = [int(change.record_id or 0) for change in changes]
         values = {name: False if value is None else value for name, value in changes[0].after.items()}
         try:
-            if refused:
-                raise RpcError(refused, "")
-            ids = [int(change.record_id or 0) for change in changes]
-            self._execute(stream.object, "write", [ids, values], {"context": self._context()}, writes=True)
+            self._rpc.execute(stream.object, "write", [ids, values], {"context": self._context()}, writes=True)
         except UnknownOutcome as error:
             return _all(changes, "unknown", error)
         except BusyError as error:
@@ -202,10 +163,20 @@ class Odoo(HttpConnector):
             return [outcome for half in halves(changes) for outcome in self._write_equal(stream, half)]
         return _all(changes, "applied")
 
+    def _asked(self, stream: Stream, method: str, domain: list[Any], **options: Any) -> Any:
+        return self._rpc.execute(stream.object, method, [domain], {**options, "context": self._context()})
+
     def _moved(self, stream: Stream, last: int, ids: Sequence[int]) -> int:
         if ids and ids[-1] <= last:
             raise ReplyError(f"{self.name} {stream.name}: paging makes no progress after id {last}")
         return ids[-1] if ids else last
+
+    def _offered(self, stream: Stream) -> Iterator[SourceField]:
+        """Name each field as the map reads it: of a relation, which is [id, name], one of its parts."""
+        for name, held in self.writable(stream).items():
+            read = [path for path in paths(stream.fields) if path.split(".")[0] == name]
+            for path in read or [f"{name}.0" if held.type.endswith(("2one", "2many")) else name]:
+                yield replace(held, path=path)
 
     def _window(self, stream: Stream, slice_: Slice) -> list[Any]:
         """Ask for a window of whole seconds; rows that never got a stamp belong to the first one."""
@@ -217,9 +188,11 @@ class Odoo(HttpConnector):
         return window + ([["write_date", "<", _stamp(slice_.end)]] if slice_.end else [])
 
     def _columns(self, stream: Stream) -> list[str]:
-        known, missing = self._fields(stream.object), {*self._missing(stream)}
-        wanted = [*_mapped(stream), LOOKED_UP.get(stream.object, "id"), "write_date"]
-        return [name for name in dict.fromkeys(wanted) if name in known and name != "id" and name not in missing]
+        """List what to read; raises SettingsError when a field is mapped that is not there."""
+        self._missing(stream)
+        known = self._fields(stream.object)
+        wanted = dict.fromkeys([*_mapped(stream), LOOKED_UP.get(stream.object, "id"), "write_date"])
+        return [name for name in wanted if name in known and name != "id"]
 
     def _records(self, stream: Stream, rows: list[dict[str, Any]]) -> list[bytes]:
         """Add what a record only names: the country's code, the account behind a contact, the place delivered to."""
@@ -238,113 +211,62 @@ class Odoo(HttpConnector):
         return [msgspec.json.encode(row) for row in rows]
 
     def _partners(self, ids: Iterable[int | None]) -> dict[int | None, dict[str, Any]]:
-        domain = [["id", "in", sorted(number for number in ids if number)]]
-        if not domain[0][2]:
-            return {}
+        wanted = sorted(number for number in ids if number)
         options = {"fields": ["commercial_partner_id", "country_id"], "context": self._context()}
-        return {row["id"]: row for row in self._execute("res.partner", "search_read", [domain], options)}
+        domain = [["id", "in", wanted]]
+        rows = self._rpc.execute("res.partner", "search_read", [domain], options) if wanted else []
+        return {row["id"]: row for row in rows}
 
     def _country(self, country: Any) -> str | None:
         if not country:
             return None
         if not self._countries:
-            rows = self._execute("res.country", "search_read", [[]], {"fields": ["code"]})
+            rows = self._rpc.execute("res.country", "search_read", [[]], {"fields": ["code"]})
             self._countries = {row["id"]: row["code"] for row in rows}
         return self._countries.get(country[0])
 
     def _context(self) -> dict[str, Any]:
-        return ALL | ({"allowed_company_ids": self.settings.company_ids} if self.settings.company_ids else {})
+        companies = self.settings.company_ids
+        return {"active_test": False} | ({"allowed_company_ids": companies} if companies else {})
 
     def _fields(self, model: str) -> dict[str, Any]:
         if model not in self._described:
             options = {"attributes": ["type", "string", "readonly", "relation"]}
             try:
-                self._described[model] = self._execute(model, "fields_get", [], options)
+                self._described[model] = self._rpc.execute(model, "fields_get", [], options)
             except RpcError as error:
                 streams = ", ".join(stream.name for stream in self.streams if stream.object == model)
-                raise SettingsError(f"{error}; install its module there, or leave {streams} out of `streams`") from None
+                raise SettingsError(f"{error}; install its module, or leave {streams} out of `streams`") from None
         return self._described[model]
 
-    def _missing(self, stream: Stream) -> Iterator[str]:
+    def _missing(self, stream: Stream) -> list[str]:
         """Name what is mapped, not there and can be done without; raises SettingsError for what cannot."""
         known = self._fields(stream.object)
-        for name in _mapped(stream):
-            if name not in known and f"{stream.object}.{name}" not in OPTIONAL:
+        missing = [name for name in _mapped(stream) if name not in known]
+        for name in missing:
+            if f"{stream.object}.{name}" not in OPTIONAL:
                 said = f"{self.name}: {stream.object} has no field {name!r}, which fields.{stream.name} maps"
                 raise SettingsError(f"{said}; {choices(name, known)}")
-            if name not in known:
-                yield f"{stream.object}.{name}"
+        return [f"{stream.object}.{name}" for name in missing]
 
     def _check_companies(self) -> None:
         if asked := self.settings.company_ids:
-            user = self._execute("res.users", "read", [[self._login()], ["company_ids"]], {})[0]
+            user = self._rpc.execute("res.users", "read", [[self._rpc.user()], ["company_ids"]], {})[0]
             if strange := sorted({*asked} - {*user["company_ids"]}):
                 known = ", ".join(map(str, user["company_ids"]))
                 raise SettingsError(f"{self.name}: company_ids {strange} are not the login's; choices: {known}")
 
-    def _login(self) -> int:
-        if self._uid is None:
-            held = self.settings
-            uid = self._call("common", "authenticate", [held.database, held.login, held.api_key.get_secret_value(), {}])
-            if not uid:
-                raise AccessError(
-                    f"{self.name}: login {held.login!r} or its key was refused; check settings.login and settings.api_key"
-                )
-            self._uid = int(uid)
-        return self._uid
 
-    def _execute(
-        self, model: str, method: str, args: list[Any], options: dict[str, Any], *, writes: bool = False
-    ) -> Any:
-        held = self.settings
-        call = [held.database, self._login(), held.api_key.get_secret_value(), model, method, args, options]
-        return self._call("object", "execute_kw", call, writes=writes)
-
-    def _call(self, service: str, method: str, args: list[Any], *, writes: bool = False) -> Any:
-        body = {
-            "jsonrpc": "2.0",
-            "method": "call",
-            "id": 1,
-            "params": {"service": service, "method": method, "args": args},
-        }
-        answer = _answer(self.http.post("jsonrpc", json=body, writes=writes))
-        if "error" in answer:
-            raise self._error(answer["error"], writes)
-        if "result" not in answer:
-            said = f"{self.name}: an answer has neither result nor error"
-            raise UnknownOutcome(said) if writes else ReplyError(said)
-        return answer["result"]
-
-    def _error(self, error: Any, writes: bool) -> ConnectorError:
-        """Name an error by what happens next; its message is the server's first line, its traceback stays there."""
-        error = error if isinstance(error, dict) else {"message": error}
-        data = error.get("data") or {}
-        name, told = str(data.get("name", "")), str(data.get("message") or error.get("message", ""))
-        said = f"{self.name}: {told.strip().splitlines()[0] if told.strip() else 'an error without a message'}"
-        words = f"{name} {told}".lower()
-        if name.endswith("AccessDenied"):
-            return AccessError(f"{said}; check settings.login and settings.api_key")
-        if name.endswith("AccessError") and not writes:
-            return AccessError(f"{said}; give settings.login the right to read it")
-        if NO_DATABASE.search(told):
-            return SettingsError(f"{self.name}: no database {self.settings.database!r}; check settings.database")
-        if any(word in words for word in BUSY):
-            return BusyError(said)
-        if any(word in words for word in LOST):
-            return UnknownOutcome(said) if writes else BusyError(said)
-        return RpcError(said, name)
+def _refused(change: Change) -> Outcome | None:
+    if change.action != "update":
+        return Outcome(change.op_id, "rejected", message="Odoo has no upsert key: creates are refused")
+    if not (change.record_id or "").isdecimal() or change.record_id == "0":
+        return Outcome(change.op_id, "rejected", change.record_id, message="the record id is no number")
+    return None
 
 
-def _answer(reply: Reply) -> dict[str, Any]:
-    try:
-        answer = reply.json()
-    except ReplyError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _wanted(change: Change) -> tuple[str, bytes]:
-    return change.action, msgspec.json.encode(change.after, order="sorted")
+def _values(change: Change) -> bytes:
+    return msgspec.json.encode(change.after, order="sorted")
 
 
 def _all(changes: Sequence[Change], status: Status, why: object = "") -> list[Outcome]:
@@ -354,10 +276,6 @@ def _all(changes: Sequence[Change], status: Status, why: object = "") -> list[Ou
 def _mapped(stream: Stream) -> list[str]:
     """List the fields that a stream's map reads, without those that the connector adds."""
     return [*dict.fromkeys(path.split(".")[0] for path in paths(stream.fields) if not path.startswith("_"))]
-
-
-def _is_id(text: str | None) -> bool:
-    return text is not None and text.isdecimal() and int(text) > 0
 
 
 def _id(value: Any) -> int | None:

@@ -5,23 +5,26 @@ The incremental exports leave out what changed in the last minute, repeat rows a
 say `end_of_stream`: an empty page does not.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
+from pydantic import Field as Setting
 from pydantic import SecretStr, model_validator
 from requests.auth import AuthBase
 
 from connectors.kit.auth import Basic, Bearer
-from connectors.kit.base import Check, Checkpoint, Held, Page, Slice, SourceField, Stream
+from connectors.kit.base import Check, Checkpoint, ConnectorSettings, Held, Page, Slice, SourceField, Stream
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import ReplyError
+from connectors.kit.errors import AccessError, ReplyError, SettingsError, choices
+from connectors.kit.http import Http
 from connectors.kit.records import cut
+from connectors.kit.reply import Reply
 from connectors.kit.write import chunks
-from schemas.mapping import Constant, Field
+from schemas.mapping import Constant, Field, paths
 
 LAG = timedelta(seconds=90)  # the exports leave out the last minute
 STREAMS = (
@@ -106,7 +109,7 @@ STREAMS = (
             "score_min": Constant("0"),
             "score_max": Constant("1"),
             "comment": "comment",
-            "rated_at": "updated_at",
+            "rated_at": ("updated_at", "created_at"),
             "updated_at": "updated_at",
         },
         ignores=("requester_id", "assignee_id", "group_id", "reason"),

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from connectors.kit.errors import BusyError, SettingsError
 from orchestration.storage import tables as t
@@ -17,6 +17,8 @@ from orchestration.storage.deliveries import Deliveries
 from orchestration.storage.manifest import Manifest
 from orchestration.storage.models import Models
 from orchestration.storage.state import State
+
+MIGRATION = 7_216_413  # any number, the same for all
 
 
 class Ledger(State, Manifest, Models, Deliveries):
@@ -27,12 +29,15 @@ class Ledger(State, Manifest, Models, Deliveries):
     """
 
     def __init__(self, url: str) -> None:
-        self.url = make_url(url)
+        try:
+            self.url = make_url(url)
+            self.engine = _engine(self.url)
+        except (ArgumentError, ModuleNotFoundError) as error:
+            raise SettingsError(f"BELVEDERE_LEDGER_URL cannot be opened: {error}") from None
         if self.url.get_backend_name() == "sqlite" and self.url.database:
             path = Path(self.url.database)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
-        self.engine = _engine(url)
         self._migrate()
 
     @contextmanager
@@ -76,6 +81,8 @@ class Ledger(State, Manifest, Models, Deliveries):
 
     def _migrate(self) -> None:
         with self.transaction() as connection:
+            if connection.dialect.name == "postgresql":  # several steps of a first night may make the tables at once
+                connection.execute(select(func.pg_advisory_xact_lock(MIGRATION)))
             t.ledger.create_all(connection)
             held = connection.scalar(select(t.meta.c.value).where(t.meta.c.key == "version"))
             if held is None:
@@ -86,14 +93,16 @@ class Ledger(State, Manifest, Models, Deliveries):
                 connection.execute(insert(t.meta), born)
             elif int(held) > t.VERSION:
                 raise SettingsError(
-                    f"the ledger at {self.url.render_as_string()} has version {held}, this Belvedere knows {t.VERSION}: "
-                    "upgrade Belvedere, or name another ledger in BELVEDERE_LEDGER_URL"
+                    f"the ledger at {self.url.render_as_string()} has version {held}, this Belvedere knows "
+                    f"{t.VERSION}: upgrade Belvedere, or name another ledger in BELVEDERE_LEDGER_URL"
                 )
 
 
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 60} if "sqlite" in url else {})
-    if engine.dialect.name == "sqlite":
+def _engine(url: URL) -> Engine:
+    is_sqlite = url.get_backend_name() == "sqlite"
+    waiting = {"timeout": 60} if is_sqlite else {}
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=not is_sqlite, connect_args=waiting)
+    if is_sqlite:
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _: Any) -> None:

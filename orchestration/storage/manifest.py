@@ -1,13 +1,16 @@
 """Which files count: the manifest of the lake, and the snapshots that builds make of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
+
+_MOST = 10_000  # names in one statement: databases allow some tens of thousands
+_ABANDONED = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Snapshot:
 
 def add_files(opened: Connection, files: Sequence[Written], run_id: str, *, live: bool = True) -> None:
     """Put files into the manifest; a file that it holds already is left as it is."""
-    held = set(opened.scalars(select(t.manifest.c.path).where(t.manifest.c.path.in_([file.path for file in files]))))
+    held: set[str] = set()
+    for some in _parts([file.path for file in files]):
+        held |= set(opened.scalars(select(t.manifest.c.path).where(t.manifest.c.path.in_(some))))
     now = datetime.now(UTC)
     rows = [
         {**vars(file), "run_id": run_id, "created_at": now, "is_live": live} for file in files if file.path not in held
@@ -66,8 +71,8 @@ class Manifest(Transactions):
         """Let one file stand for several: a compaction."""
         with self.transaction() as opened:
             add_files(opened, [new], run_id)
-            gone = t.manifest.c.path.in_([file.path for file in old])
-            opened.execute(update(t.manifest).where(gone).values(is_live=False))
+            for some in _parts([file.path for file in old]):
+                opened.execute(update(t.manifest).where(t.manifest.c.path.in_(some)).values(is_live=False))
 
     def stage(self, snapshot: str, file: Written, run_id: str) -> None:
         """Add a build's table to a snapshot that is not current yet."""
@@ -126,7 +131,7 @@ class Manifest(Transactions):
             kept = list(opened.scalars(select(t.snapshots.c.id).order_by(t.snapshots.c.seq.desc()).limit(keep)))
             newest = opened.scalar(select(func.max(t.snapshots.c.seq))) or 0
             old = select(t.snapshots.c.id).where(t.snapshots.c.id.not_in(kept), t.snapshots.c.seq < newest)
-            dropped = list(opened.scalars(old))
+            dropped = [*opened.scalars(old), *_abandoned(opened)]
             opened.execute(delete(t.snapshot_files).where(t.snapshot_files.c.snapshot.in_(dropped)))
             opened.execute(delete(t.snapshots).where(t.snapshots.c.id.in_(dropped)))
             needed = select(t.snapshot_files.c.path)
@@ -137,4 +142,22 @@ class Manifest(Transactions):
     def forget(self, paths: Sequence[str]) -> None:
         """Take files that are gone out of the manifest."""
         with self.transaction() as opened:
-            opened.execute(delete(t.manifest).where(t.manifest.c.path.in_(list(paths))))
+            for some in _parts(paths):
+                opened.execute(delete(t.manifest).where(t.manifest.c.path.in_(some)))
+
+
+def _abandoned(opened: Connection) -> list[str]:
+    """Name what builds that died left staged: nobody has added to it for a day."""
+    query = (
+        select(t.snapshot_files.c.snapshot)
+        .join(t.manifest, t.manifest.c.path == t.snapshot_files.c.path)
+        .where(t.snapshot_files.c.snapshot.not_in(select(t.snapshots.c.id)))
+        .group_by(t.snapshot_files.c.snapshot)
+        .having(func.max(t.manifest.c.created_at) < datetime.now(UTC) - _ABANDONED)
+    )
+    return list(opened.scalars(query))
+
+
+def _parts(paths: Sequence[str]) -> Iterator[list[str]]:
+    for at in range(0, len(paths), _MOST):
+        yield list(paths[at : at + _MOST])

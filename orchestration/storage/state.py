@@ -14,6 +14,7 @@ from orchestration.storage.manifest import Written, add_files
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
+_DELETES = "/deletes"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ def union(spans: Sequence[Interval]) -> list[Interval]:
         else:
             joined.append(span)
     return joined
+
+
+def deletes_of(stream: str) -> str:
+    """Name the state of a stream's reported deletes, which are read apart from its records."""
+    return stream + _DELETES
 
 
 class State(Transactions):
@@ -85,16 +91,19 @@ class State(Transactions):
                 row |= {"checkpoint": checkpoint, "run_id": run_id, "updated_at": datetime.now(UTC)}
                 opened.execute(insert(t.slices).values(row))
             else:
-                read = [*_intervals(opened, connection, stream), Interval(slice_.start, slice_.end)]
-                _replace(opened, connection, stream, union(read))
+                held = _intervals(opened, connection, stream)
+                if slice_.end is not None:  # a whole reading of before the stream had a cursor covers no later one
+                    held = [span for span in held if span.end is not None]
+                _replace(opened, connection, stream, union([*held, Interval(slice_.start, slice_.end)]))
 
     def reset(self, connection: str, stream: str | None = None) -> int:
         """Forget what was read of a connection or one stream; answers how many streams had a state."""
         count = set()
         with self.transaction() as opened:
             for table in (t.intervals, t.slices):
-                where = [table.c.connection == connection, *([table.c.stream == stream] if stream else [])]
-                count |= set(opened.scalars(select(table.c.stream).where(*where)))
+                here = [table.c.stream.in_([stream, deletes_of(stream)])] if stream else []
+                where = [table.c.connection == connection, *here]
+                count |= {one.removesuffix(_DELETES) for one in opened.scalars(select(table.c.stream).where(*where))}
                 opened.execute(delete(table).where(*where))
         return len(count)
 

@@ -1,0 +1,95 @@
+"""Odoo's JSON-RPC: log in, call a method of a model, and name what went wrong by what happens next."""
+
+import re
+from typing import Any
+
+from pydantic import SecretStr
+
+from connectors.kit.errors import (
+    AccessError,
+    BusyError,
+    ConnectorError,
+    ReplyError,
+    SettingsError,
+    UnknownOutcome,
+)
+from connectors.kit.http import Http
+from connectors.kit.reply import Reply
+
+BUSY = ("serializ", "deadlock", "lock timeout", "obtain lock", "connection pool")  # rolled back, so nothing was done
+LOST = ("operationalerror", "interfaceerror")  # the database went away: what it had done by then is not known
+NO_DATABASE = re.compile('database ".*" does not exist')
+
+
+class RpcError(ReplyError):
+    """The server refused a call: nothing of it was done."""
+
+
+class Rpc:
+    """Call methods of one database as one user."""
+
+    def __init__(self, connection: str, http: Http, database: str, login: str, key: SecretStr) -> None:
+        self.connection, self.http, self.database, self.login, self._key = connection, http, database, login, key
+        self._uid: int | None = None
+
+    def version(self) -> str:
+        """Ask for the server's version, for which nobody needs to log in."""
+        return str(self._call("version", "common", "version", [])["server_version"])
+
+    def user(self, *, again: bool = False) -> int:
+        """Log in once, or again; raises AccessError."""
+        if self._uid is None or again:
+            secret = self._key.get_secret_value()
+            uid = self._call("login", "common", "authenticate", [self.database, self.login, secret, {}])
+            if not uid:
+                said = f"{self.connection}: login {self.login!r} or its key was refused"
+                raise AccessError(f"{said}; check settings.login and settings.api_key")
+            self._uid = int(uid)
+        return self._uid
+
+    def execute(
+        self, model: str, method: str, args: list[Any], options: dict[str, Any], *, writes: bool = False
+    ) -> Any:
+        """Call a method of a model; each call is a transaction of its own.
+
+        Raises RpcError when it was refused, UnknownOutcome when a write may or may not have been done.
+        """
+        call = [self.database, self.user(), self._key.get_secret_value(), model, method, args, options]
+        return self._call(f"{model}.{method}", "object", "execute_kw", call, writes=writes)
+
+    def _call(self, what: str, service: str, method: str, args: list[Any], *, writes: bool = False) -> Any:
+        params = {"service": service, "method": method, "args": args}
+        body = {"jsonrpc": "2.0", "method": "call", "id": 1, "params": params}
+        answer = _answer(self.http.post("jsonrpc", json=body, writes=writes))
+        if "error" in answer:
+            raise self._error(what, answer["error"], writes)
+        if "result" not in answer:
+            said = f"{self.connection}: the answer to {what} has neither result nor error"
+            raise UnknownOutcome(said) if writes else ReplyError(said)
+        return answer["result"]
+
+    def _error(self, what: str, error: Any, writes: bool) -> ConnectorError:
+        """Name an error; the server's first line says what was wrong, its traceback stays there."""
+        error = error if isinstance(error, dict) else {"message": error}
+        data = error.get("data") or {}
+        name, told = str(data.get("name", "")), str(data.get("message") or error.get("message") or "no reason given")
+        said, words = f"{self.connection}: {what}: {told.strip().partition(chr(10))[0]}", f"{name} {told}".lower()
+        if name.endswith("AccessDenied"):
+            return AccessError(f"{said}; check settings.login and settings.api_key")
+        if name.endswith("AccessError") and not writes:
+            return AccessError(f"{said}; give {self.login!r} the right to it")
+        if NO_DATABASE.search(told):
+            return SettingsError(f"{self.connection}: no database {self.database!r}; check settings.database")
+        if any(word in words for word in BUSY):
+            return BusyError(said)
+        if any(word in words for word in LOST):
+            return UnknownOutcome(said) if writes else BusyError(said)
+        return RpcError(said)
+
+
+def _answer(reply: Reply) -> dict[str, Any]:
+    try:
+        answer = reply.json()
+    except ReplyError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
