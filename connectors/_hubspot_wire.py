@@ -58,9 +58,9 @@ class Record(msgspec.Struct):
     """One record of a batch's answer."""
 
     id: str
-    updatedAt: str | None = None  # noqa: N815 - HubSpot's name
+    updatedAt: str | None = None
     properties: dict[str, Any] | None = None
-    objectWriteTraceId: str | None = None  # noqa: N815 - HubSpot's name
+    objectWriteTraceId: str | None = None
 
 
 class Read(msgspec.Struct):
@@ -82,8 +82,8 @@ class _Type(msgspec.Struct):
 
 
 class _Target(msgspec.Struct):
-    toObjectId: int | str  # noqa: N815 - HubSpot's name; a number, though its OpenAPI file says text
-    associationTypes: list[_Type] = []  # noqa: N815 - HubSpot's name
+    toObjectId: int | str
+    associationTypes: list[_Type] = []
 
     @property
     def is_primary(self) -> bool:
@@ -113,7 +113,7 @@ class Associated(msgspec.Struct):
 
 
 class _Rights(msgspec.Struct):
-    readOnlyValue: bool = False  # noqa: N815 - HubSpot's name
+    readOnlyValue: bool = False
 
 
 class Property(msgspec.Struct):
@@ -122,9 +122,9 @@ class Property(msgspec.Struct):
     name: str
     type: str
     label: str | None = None
-    hubspotDefined: bool | None = None  # noqa: N815 - HubSpot's name
+    hubspotDefined: bool | None = None
     calculated: bool | None = None
-    modificationMetadata: _Rights | None = None  # noqa: N815 - HubSpot's name
+    modificationMetadata: _Rights | None = None
 
     @property
     def is_writable(self) -> bool:
@@ -140,7 +140,7 @@ class Properties(msgspec.Struct):
 class Account(msgspec.Struct):
     """The portal that a token opens."""
 
-    portalId: int  # noqa: N815 - HubSpot's name
+    portalId: int
 
 
 class _Named(msgspec.Struct):
@@ -221,8 +221,8 @@ class _Team(msgspec.Struct):
 
 class _Owner(msgspec.Struct):
     id: str
-    firstName: str | None = None  # noqa: N815 - HubSpot's name
-    lastName: str | None = None  # noqa: N815 - HubSpot's name
+    firstName: str | None = None
+    lastName: str | None = None
     teams: list[_Team] | None = None
 
 

@@ -4,6 +4,7 @@ A stream is read whole when any of its files changed; rows that differ from what
 missing are deleted.
 """
 
+import codecs
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -50,7 +52,7 @@ class FileStream(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     path: str = Field(description="File or pattern below the root: invoices/*.csv")
     format: Literal["csv", "jsonl", "parquet"] | None = None
-    delimiter: str = ","
+    delimiter: str = Field(",", pattern=r"^(.|whitespace)$")
     encoding: str = "utf-8"
     names: list[str] | None = None
     dates: dict[str, str] = Field(default_factory=dict)
@@ -120,24 +122,28 @@ class Files(Connector):
         count = 0
         for count, (key, row) in enumerate(self._rows(described), start=1):
             if count > done:
-                batch.append(msgspec.json.encode({"_row": key, **row}))
+                batch.append(msgspec.json.encode({**row, "_row": key}))
             if len(batch) == BATCH:
                 yield Page(raw_table(batch, stream, self.now()), {"rows": count})
                 batch = []
         yield Page(raw_table(batch, stream, self.now()), None, count)
 
     def _rows(self, stream: FileStream) -> Iterator[tuple[str | None, dict[str, Any]]]:
+        root = self.settings.root.resolve()
         for path in self._files(stream):
+            place = path.relative_to(root).as_posix()  # two folders may hold files of one name
             for number, row in enumerate(_read(path, stream), start=1):
                 for column, form in stream.dates.items():
                     row[column] = _iso(row.get(column), form)
-                yield _key(row, stream.primary_key, f"{path.name}:{number}"), row
+                yield _key(row, stream.primary_key, f"{place}:{number}"), row
 
     def _files(self, stream: FileStream) -> list[Path]:
         root = self.settings.root.resolve()
-        found = sorted(
-            path for path in root.glob(stream.path) if path.is_file() and path.resolve().is_relative_to(root)
-        )
+        try:
+            fitting = [*root.glob(stream.path)]
+        except (NotImplementedError, ValueError):
+            raise SettingsError(f"connection {self.name!r}: {stream.path!r} is no pattern below root") from None
+        found = sorted(path for path in fitting if path.is_file() and path.resolve().is_relative_to(root))
         if not found:
             there = [str(path.relative_to(root)) for path in sorted(root.rglob("*"))[:50] if path.is_file()]
             raise SettingsError(
@@ -150,28 +156,50 @@ def _read(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
     kind = stream.format or FORMATS.get(path.suffix.lower())
     if kind is None:
         raise SettingsError(f"{path.name}: what format is it? set format: csv, jsonl or parquet")
-    return {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](path, stream)
+    rows = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](path, stream)
+    try:
+        yield from rows
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path.name}: not written in {stream.encoding}; set encoding, latin-1 perhaps") from None
+    except (csv.Error, pa.ArrowException) as error:
+        raise ReplyError(f"{path.name}: cannot be read as {kind} ({type(error).__name__})") from None
 
 
 def _csv(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
-    with path.open(encoding=stream.encoding, newline="") as opened:
+    with path.open(encoding=_encoding(stream), newline="") as opened:
         if stream.delimiter == "whitespace":
             lines: Iterator[list[str]] = (line.split() for line in opened if line.strip())
         else:
             lines = csv.reader(opened, delimiter=stream.delimiter)
         names = stream.names or next(lines, [])
-        for cells in lines:
+        for cells in filter(None, lines):  # a blank line is no record
             yield dict(zip(names, cells, strict=False))
 
 
 def _jsonl(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
-    with path.open(encoding=stream.encoding) as opened:
+    with path.open(encoding=_encoding(stream)) as opened:
         for number, line in enumerate(opened, start=1):
             if line.strip():
-                try:
-                    yield json.loads(line)
-                except ValueError:
-                    raise ReplyError(f"{path.name}, line {number}: not JSON") from None
+                yield _object(line, f"{path.name}, line {number}")
+
+
+def _object(line: str, place: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ReplyError(f"{place}: not JSON") from None
+    if not isinstance(found, dict):
+        raise ReplyError(f"{place}: not an object")
+    return found
+
+
+def _encoding(stream: FileStream) -> str:
+    """Read UTF-8 with or without the mark that spreadsheets put in front."""
+    try:
+        known = codecs.lookup(stream.encoding).name
+    except LookupError:
+        raise SettingsError(f"encoding {stream.encoding!r} is not known; utf-8, latin-1 and cp1252 are") from None
+    return "utf-8-sig" if known == "utf-8" else known
 
 
 def _parquet(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:

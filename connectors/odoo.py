@@ -60,7 +60,7 @@ class Odoo(HttpConnector):
         requests_per_second: int = Field(20, ge=1)
 
     settings: Settings
-    streams = STREAMS
+    streams: tuple[Stream, ...] = STREAMS
     max_batch = 100
     upsert_key = None
     zero_is_empty = True  # a number that was never set reads 0 here: the two cannot be told apart

@@ -22,6 +22,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -121,6 +122,10 @@ class Write(Strict):
     )
     record_path: str | None = Field(None, description="Where the record lies in the answer to reading it")
 
+    def of(self, number: str) -> str:
+        """Spell a record's path; a key may hold a slash."""
+        return self.path.replace("{id}", quote(number, safe=""))
+
 
 class RestStream(Strict):
     """Describe one stream."""
@@ -168,10 +173,10 @@ class Rest(HttpConnector):
 
         auth: Annotated[NoAuth | BearerAuth | BasicAuth | HeaderAuth, Field(discriminator="kind")] = NoAuth()
         headers: dict[str, str] = Field(default_factory=dict)
-        requests_per_second: float = 10
+        requests_per_second: float = Field(10, gt=0)
         tagged_values: bool = Field(False, description='Dates and numbers come as {"__class__": ...}, as from Tryton')
         check_path: str | None = None
-        streams: dict[str, RestStream]
+        streams: dict[str, RestStream] = Field(min_length=1)
 
     settings: Settings
     max_batch = 1
@@ -190,7 +195,8 @@ class Rest(HttpConnector):
         return self.settings.auth.opened()
 
     def limits(self) -> Sequence[Limit]:
-        return (Limit(max(1, int(self.settings.requests_per_second)), 1),)
+        rate = self.settings.requests_per_second
+        return (Limit(int(rate), 1) if rate >= 1 else Limit(1, 1 / rate),)
 
     def check(self) -> Check:
         first = next(iter(self.settings.streams.values()))
@@ -221,7 +227,7 @@ class Rest(HttpConnector):
             if described.total_path:
                 told = at(reply.json(), described.total_path)
             following = described.paging.following(place, reply, len(rows))
-            yield self.page(stream, rows, following, int(told) if told is not None and not place else None)
+            yield self.page(stream, rows, following, int(told) if str(told).isdecimal() and not place else None)
             if following is None:
                 return
             place = following
@@ -231,7 +237,7 @@ class Rest(HttpConnector):
         how, held = self._how(stream), {}
         for number in record_ids:
             try:
-                body = self.http.get(how.path.replace("{id}", number), headers=self.settings.headers).json()
+                body = self.http.get(how.of(number), headers=self.settings.headers).json()
             except Refused as error:
                 if error.status == 404:
                     continue
@@ -251,7 +257,7 @@ class Rest(HttpConnector):
     def _written(self, how: Write, change: Change) -> Outcome:
         body: Any = dict(change.after)
         body = {how.wrap: body} if how.wrap else body
-        path = how.path.replace("{id}", change.record_id or "")
+        path = how.of(change.record_id or "")
         send = {"PATCH": self.http.patch, "PUT": self.http.put, "POST": self.http.post}[how.method]
         try:
             send(path, json=body, headers=self.settings.headers, writes=True, expect=None)
@@ -288,10 +294,13 @@ def untagged(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if value.get("__class__") == "Decimal":
-        return value["decimal"]
+        return value.get("decimal")
     if value.get("__class__") in ("date", "datetime"):
         parts = [value.get(name, 0) for name in ("year", "month", "day", "hour", "minute", "second", "microsecond")]
-        moment = datetime(*parts, tzinfo=UTC)
+        try:
+            moment = datetime(*parts, tzinfo=UTC)
+        except (TypeError, ValueError):  # it stays as it came, for the rules to refuse
+            return value
         return moment.isoformat() if value["__class__"] == "datetime" else moment.date().isoformat()
     return {name: untagged(one) for name, one in value.items()}
 

@@ -1,132 +1,68 @@
 """Zendesk Support.
 
-Source: Zendesk's developer documentation (incremental exports, satisfaction ratings, organizations, job statuses).
-The incremental exports leave out what changed in the last minute, repeat rows at their borders, and end where they
-say `end_of_stream`: an empty page does not.
+Source: Zendesk's developer documentation (incremental exports, satisfaction ratings, organizations, organization
+fields, pagination). The incremental exports leave out what changed in the last minute, repeat rows at their borders,
+and end where they say `end_of_stream`: an empty page does not. They have no upper bound either: what changed after a
+slice's end comes with it, and once more with the next slice.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
-from pydantic import Field as Setting
-from pydantic import SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from requests.auth import AuthBase
 
+from connectors._zendesk_streams import STREAMS
 from connectors.kit.auth import Basic, Bearer
 from connectors.kit.base import Check, Checkpoint, ConnectorSettings, Held, Page, Slice, SourceField, Stream
-from connectors.kit.budget import Limit
+from connectors.kit.budget import Budget, Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError, SettingsError, choices
 from connectors.kit.http import Http
 from connectors.kit.records import cut
 from connectors.kit.reply import Reply
 from connectors.kit.write import chunks
-from schemas.mapping import Constant, Field, paths
+from schemas.mapping import paths
 
-LAG = timedelta(seconds=90)  # the exports leave out the last minute
-STREAMS = (
-    Stream(
-        "accounts",
-        primary_key="id",
-        table="accounts",
-        object="organizations",
-        cursor="updated_at",
-        deletes="flag",
-        deleted_values={"_is_deleted": ("true",)},
-        lag=LAG,
-        fields={
-            "account_id": "id",
-            "name": "name",
-            "tax_id": "organization_fields.vat_number",
-            "domain": "domain_names.0",
-            "phone": "organization_fields.phone",
-            "postal_code": "organization_fields.postcode",
-            "country": "organization_fields.country",
-            "link_id": "external_id",
-            "is_active": (Field("_is_deleted", values={"true": "false"}), Constant("true")),
-            "created_at": "created_at",
-            "updated_at": "updated_at",
-        },
-        ignores=("tags", "url", "details", "notes", "group_id", "shared_tickets", "shared_comments"),
-    ),
-    Stream(
-        "tickets",
-        primary_key="id",
-        table="tickets",
-        object="tickets",
-        cursor="generated_timestamp",
-        cursor_unit="epoch_s",
-        deletes="flag",
-        deleted_values={"status": ("deleted",)},
-        lag=LAG,
-        fields={
-            "ticket_id": "id",
-            "account_id": "organization_id",
-            "subject": "subject",
-            "owner_id": "assignee_id",
-            "status": "status",
-            "priority": "priority",
-            "first_reply_minutes": "metric_set.reply_time_in_minutes.calendar",
-            "resolution_minutes": "metric_set.full_resolution_time_in_minutes.calendar",
-            "reopens": "metric_set.reopens",
-            "solved_at": "metric_set.solved_at",
-            "created_at": "created_at",
-            "updated_at": "updated_at",
-        },
-        ignores=("requester_id", "tags", "type", "satisfaction_rating"),
-    ),
-    Stream(
-        "owners",
-        primary_key="id",
-        table="owners",
-        object="users",
-        fields={
-            "owner_id": "id",
-            "name": "name",
-            "email": "email",
-            "role": Constant("other"),
-            "is_active": "active",
-            "updated_at": "updated_at",
-        },
-        deletes="sweep",
-    ),
-    Stream(
-        "ratings",
-        primary_key="id",
-        table="ratings",
-        object="satisfaction_ratings",
-        cursor="updated_at",
-        lag=LAG,
-        lookback=timedelta(minutes=10),
-        fields={
-            "rating_id": "id",
-            "ticket_id": "ticket_id",
-            "kind": Constant("csat"),
-            "score": Field("score", values={"good": "1", "bad": "0"}),
-            "score_min": Constant("0"),
-            "score_max": Constant("1"),
-            "comment": "comment",
-            "rated_at": ("updated_at", "created_at"),
-            "updated_at": "updated_at",
-        },
-        ignores=("requester_id", "assignee_id", "group_id", "reason"),
-    ),
-)
+CUSTOM = "organization_fields"
+BY_DEFAULT = {path for stream in STREAMS for path in paths(stream.fields)}
+
+
+class _Meta(msgspec.Struct):
+    has_more: bool = False
+    after_cursor: str | None = None
+
+
+class _Head(msgspec.Struct):
+    end_of_stream: bool = False
+    after_cursor: str | None = None
+    end_time: float | None = None
+    next_page: str | None = None
+    metric_sets: list[dict[str, Any]] | None = None
+    meta: _Meta | None = None
+
+
+_HEAD = msgspec.json.Decoder(_Head)
 
 
 class Zendesk(HttpConnector):
     """Read organizations, tickets with their metrics, agents and satisfaction ratings."""
 
     class Settings(HttpSettings):
-        """Set how to reach an account: an API token with its e-mail address, or an OAuth token."""
+        """Set how to reach an account: an API token with its e-mail address, or an OAuth token.
+
+        `page_size` is that of the incremental exports; `exports_per_minute` is 30 with the high-volume add-on.
+        """
 
         email: str | None = None
         api_token: SecretStr | None = None
         oauth_token: SecretStr | None = None
-        requests_per_minute: int = 400  # 200 to 2,500, by the account's plan
+        page_size: int = Field(1000, ge=1, le=1000)
+        requests_per_minute: int = Field(400, ge=1)  # 200 to 2,500, by the account's plan
+        exports_per_minute: int = Field(10, ge=1)
 
         @model_validator(mode="after")
         def _one_way_in(self) -> "Zendesk.Settings":
@@ -136,6 +72,10 @@ class Zendesk(HttpConnector):
 
     settings: Settings
     streams = STREAMS
+
+    def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
+        super().__init__(name, settings, http)
+        self._exports = Budget((Limit(self.settings.exports_per_minute, 60),))
 
     def auth(self) -> AuthBase:
         held = self.settings
@@ -147,127 +87,159 @@ class Zendesk(HttpConnector):
         return (Limit(self.settings.requests_per_minute, 60),)
 
     def check(self) -> Check:
+        """Find who the secret belongs to (nobody is an answer too), and the custom fields that are mapped."""
         user = self.http.get("api/v2/users/me.json").json().get("user") or {}
         if not user.get("id"):
-            raise ReplyError(f"{self.name}: the secret opens no user; check settings.email and settings.api_token")
-        notes = (
-            ()
-            if user.get("role") in ("admin", "agent")
-            else (f"{self.name}: the user is neither agent nor admin: tickets may be hidden",)
-        )
-        return Check(urlsplit(self.settings.base_url).netloc + urlsplit(self.settings.base_url).path, self.now(), notes)
+            raise AccessError(f"{self.name}: the secret opens no user; check settings.email and settings.api_token")
+        notes = list(self._missing_fields())
+        if user.get("role") not in ("admin", "agent"):
+            notes.append(f"{self.name}: the user is neither agent nor admin: tickets may be hidden")
+        place = urlsplit(self.settings.base_url)
+        return Check(f"{place.hostname}{place.path.rstrip('/')}", self.now(), tuple(notes))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        rows = self.http.get("api/v2/organization_fields.json").json()["organization_fields"]
-        custom = [
-            SourceField(f"organization_fields.{row['key']}", row["type"], row["title"], is_custom=True) for row in rows
-        ]
-        return {"accounts": custom}
+        """List the fields that are mapped, and the organizations' custom fields."""
+        offered = {
+            stream.name: {path: SourceField(path, "") for path in paths(stream.fields) if not path.startswith("_")}
+            for stream in self.streams
+        }
+        if "accounts" in offered:
+            offered["accounts"] |= self._custom_fields()
+        return {name: tuple(fields.values()) for name, fields in offered.items()}
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
-        """Read by the export that the stream has; it goes on to its own end, past the slice's, which loses nothing."""
-        readers = {
-            "organizations": self._organizations,
-            "tickets": self._tickets,
-            "users": self._agents,
-            "satisfaction_ratings": self._ratings,
-        }
-        return readers[stream.object](stream, slice_, checkpoint or {})
+        """Read by the export or the list that the stream has, to its own end."""
+        start, held = _epoch(slice_.start), checkpoint or {}
+        if stream.object == "tickets":
+            return self._tickets(stream, start, held)
+        if stream.object == "organizations":
+            return self._organizations(stream, start, held)
+        asked: list[tuple[str, Any]] = [("role[]", "agent"), ("role[]", "admin")]
+        if stream.object == "satisfaction_ratings":
+            asked = [("score", "received"), ("start_time", start)]
+        return self._pages(stream, asked, held)
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
-        """Read organizations by id, in batches of 100."""
+        """Read organizations by id, in batches of 100; those that are no more are not there."""
+        if stream.object != "organizations":
+            raise SettingsError(f"{self.name}: {stream.name} cannot be read by id, only accounts can")
         held = {}
-        for some in chunks(list(record_ids), 100):
-            answer = self.http.get("api/v2/organizations/show_many.json", {"ids": ",".join(some)}).json()
-            for row in answer["organizations"]:
-                values = {name: row["organization_fields"].get(name) for name in fields}
-                held[str(row["id"])] = Held(str(row["id"]), values, row["updated_at"])
+        for some in chunks([number for number in record_ids if number.isdecimal()], 100):
+            reply = self.http.get("api/v2/organizations/show_many.json", {"ids": ",".join(some)})
+            for record in cut(reply.body, "organizations"):
+                row = msgspec.json.decode(record)
+                values = {path: _at(row, path) for path in fields}
+                held[str(row["id"])] = Held(str(row["id"]), values, row.get("updated_at"))
         return held
 
-    def _tickets(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
-        cursor = checkpoint.get("cursor")
-        while True:
-            asked = {"cursor": cursor} if cursor else {"start_time": _epoch(slice_.start)}
-            reply = self.http.get(
-                "api/v2/incremental/tickets/cursor.json", asked | {"include": "metric_sets", "per_page": 1000}
-            )
-            head = _HEAD.decode(reply.body)
-            rows = _with_metrics(cut(reply.body, "tickets"), head.metric_sets)
+    def _tickets(self, stream: Stream, start: int, checkpoint: Checkpoint) -> Iterator[Page]:
+        cursor, done = checkpoint.get("cursor"), False
+        while not done:
+            asked = {"cursor": cursor} if cursor else {"start_time": start}
+            reply, head = self._exported("tickets/cursor", asked | {"include": "metric_sets"})
             if not head.end_of_stream and head.after_cursor in (None, cursor):
                 raise ReplyError(f"{self.name} tickets: the export makes no progress after cursor {cursor}")
-            cursor = head.after_cursor
-            yield self.page(stream, rows, None if head.end_of_stream else {"cursor": cursor})
-            if head.end_of_stream:
-                return
+            cursor, done = head.after_cursor, head.end_of_stream
+            rows = _with_metrics(cut(reply.body, "tickets"), head.metric_sets or ())
+            yield self.page(stream, rows, None if done else {"cursor": cursor})
 
-    def _organizations(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
-        start = int(checkpoint.get("start_time", _epoch(slice_.start)))
-        while True:
-            reply = self.http.get("api/v2/incremental/organizations.json", {"start_time": start, "per_page": 1000})
-            head = _HEAD.decode(reply.body)
-            rows = [_with_deleted(row) for row in cut(reply.body, "organizations")]
-            following = int(
-                parse_qs(urlsplit(head.next_page or "").query).get("start_time", [head.end_time or start])[0]
-            )
+    def _organizations(self, stream: Stream, start: int, checkpoint: Checkpoint) -> Iterator[Page]:
+        start, done = int(checkpoint.get("start_time", start)), False
+        while not done:
+            reply, head = self._exported("organizations", {"start_time": start})
+            following = _following(head, start)
             if not head.end_of_stream and following <= start:
                 raise ReplyError(f"{self.name} organizations: the export makes no progress after {start}")
-            start = following
-            yield self.page(stream, rows, None if head.end_of_stream else {"start_time": start})
-            if head.end_of_stream:
-                return
+            start, done = following, head.end_of_stream
+            rows = [_with_deleted(row) for row in cut(reply.body, "organizations")]
+            yield self.page(stream, rows, None if done else {"start_time": start})
 
-    def _agents(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
-        return self._cursored(stream, "users", [("role[]", "agent"), ("role[]", "admin")], checkpoint)
+    def _exported(self, what: str, asked: dict[str, Any]) -> tuple[Reply, _Head]:
+        self._exports.spend()
+        reply = self.http.get(f"api/v2/incremental/{what}.json", asked | {"per_page": self.settings.page_size})
+        return reply, self._head(reply)
 
-    def _ratings(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
-        asked: list[tuple[str, Any]] = [("score", "received"), ("start_time", _epoch(slice_.start))]
-        return self._cursored(stream, "satisfaction_ratings", asked, checkpoint)
+    def _pages(self, stream: Stream, asked: list[tuple[str, Any]], checkpoint: Checkpoint) -> Iterator[Page]:
+        for records, after in self._listed(stream.object, asked, checkpoint.get("after")):
+            yield self.page(stream, records, {"after": after} if after else None)
 
-    def _cursored(
-        self, stream: Stream, name: str, asked: list[tuple[str, Any]], checkpoint: Checkpoint
-    ) -> Iterator[Page]:
-        after = checkpoint.get("after")
-        while True:
+    def _listed(
+        self, name: str, asked: list[tuple[str, Any]], after: str | None = None
+    ) -> Iterator[tuple[list[bytes], str | None]]:
+        """Page by cursor; a list that answers by offset instead, as old ones do, would end early and is refused."""
+        more = True
+        while more:
             params = [*asked, ("page[size]", 100), *([("page[after]", after)] if after else [])]
             reply = self.http.get(f"api/v2/{name}.json", params)
-            meta = _HEAD.decode(reply.body).meta
+            head = self._head(reply)
+            if head.meta is None and head.next_page:
+                raise ReplyError(f"{self.name} {name}: the answer tells no cursor to go on from")
+            meta = head.meta or _Meta()
             if meta.has_more and meta.after_cursor in (None, after):
                 raise ReplyError(f"{self.name} {name}: paging makes no progress after {after}")
-            after = meta.after_cursor
-            yield self.page(stream, cut(reply.body, name), {"after": after} if meta.has_more else None)
-            if not meta.has_more:
-                return
+            after, more = meta.after_cursor, meta.has_more
+            yield cut(reply.body, name), after if more else None
+
+    def _head(self, reply: Reply) -> _Head:
+        try:
+            return _HEAD.decode(reply.body)
+        except msgspec.MsgspecError as error:
+            raise ReplyError(
+                f"{self.name}: {urlsplit(reply.url).path} does not answer as documented: {error}"
+            ) from None
+
+    def _custom_fields(self) -> dict[str, SourceField]:
+        found = {}
+        for records, _ in self._listed(CUSTOM, []):
+            for row in map(msgspec.json.decode, records):
+                path = f"{CUSTOM}.{row['key']}"
+                found[path] = SourceField(path, row.get("type", ""), row.get("title", ""), is_custom=True)
+        return found
+
+    def _missing_fields(self) -> Iterator[str]:
+        """Name mapped custom fields that are not there; raises SettingsError for one that a user mapped."""
+        mapped = [path for stream in self.streams for path in paths(stream.fields) if path.startswith(f"{CUSTOM}.")]
+        known = self._custom_fields() if mapped else {}
+        missing = [path for path in mapped if path not in known]
+        for path in missing:
+            if path not in BY_DEFAULT:
+                said = f"{self.name}: there is no {path}, which fields.accounts maps"
+                raise SettingsError(f"{said}; {choices(path, known)}")
+        if missing:
+            yield f"{self.name}: read without {', '.join(missing)}, which this account does not have"
 
 
-class _Meta(msgspec.Struct):
-    has_more: bool = False
-    after_cursor: str | None = None
+def _following(head: _Head, start: int) -> int:
+    """Tell where the next page starts: as the link to it says; only its time is taken, never the link."""
+    linked = parse_qs(urlsplit(head.next_page or "").query).get("start_time", [""])[0]
+    return int(linked) if linked.isdecimal() else int(head.end_time or start)
 
 
-class _Head(msgspec.Struct):
-    end_of_stream: bool = False
-    after_cursor: str | None = None
-    end_time: int | None = None
-    next_page: str | None = None
-    metric_sets: list[dict[str, Any]] = msgspec.field(default_factory=list)
-    meta: _Meta = msgspec.field(default_factory=_Meta)
+def _with_metrics(rows: list[bytes], metric_sets: Sequence[dict[str, Any]]) -> list[bytes]:
+    """Put metrics that came beside the tickets into them; other answers hold them there already."""
+    by_ticket = {metrics.get("ticket_id"): metrics for metrics in metric_sets}
+    return [_with(row, lambda ticket: _metrics(ticket, by_ticket)) for row in rows] if by_ticket else rows
 
 
-_HEAD = msgspec.json.Decoder(_Head)
-
-
-def _with_metrics(rows: list[bytes], metric_sets: list[dict[str, Any]]) -> list[bytes]:
-    """Put side-loaded metrics into their tickets; newer answers hold them there already."""
-    if not metric_sets:
-        return rows
-    by_ticket = {metrics["ticket_id"]: metrics for metrics in metric_sets}
-    tickets = [msgspec.json.decode(row) for row in rows]
-    return [msgspec.json.encode(ticket | {"metric_set": by_ticket.get(ticket["id"])}) for ticket in tickets]
+def _metrics(ticket: dict[str, Any], by_ticket: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    found = by_ticket.get(ticket.get("id"))
+    return {"metric_set": found} if found else {}
 
 
 def _with_deleted(row: bytes) -> bytes:
-    deleted = msgspec.json.decode(row).get("deleted_at") is not None
-    return row.rstrip()[:-1] + b',"_is_deleted":' + (b"true" if deleted else b"false") + b"}"
+    return _with(row, lambda organization: {"_is_deleted": organization.get("deleted_at") is not None})
+
+
+def _with(row: bytes, more: Callable[[dict[str, Any]], dict[str, Any]]) -> bytes:
+    """Add members to a record; what is no object lands as it is, for the rules to refuse."""
+    record = msgspec.json.decode(row)
+    return msgspec.json.encode(record | more(record)) if isinstance(record, dict) else row
+
+
+def _at(row: Any, path: str) -> Any:
+    for part in path.split("."):
+        row = row.get(part) if isinstance(row, dict) else None
+    return row
 
 
 def _epoch(moment: datetime | None) -> int:

@@ -2,23 +2,28 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, reduce
 
+import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 
 from connectors.kit.base import Stream
-from connectors.kit.records import raw_schema
+from connectors.kit.records import COMMON, raw_schema
 from orchestration.project import Project
 from orchestration.storage import engine
 from orchestration.storage.engine import Backend
 from orchestration.storage.manifest import Written
 from schemas.mapping import paths
 
-_LATEST = """
-SELECT * FROM (SELECT *, row_number() OVER (
-    PARTITION BY _key ORDER BY _cursor DESC NULLS LAST, _extracted_at DESC, _payload) AS _nth FROM {files})
-WHERE _nth = 1 AND _key IS NOT NULL
-"""
+APART, NOTHING = "\x1f", "\x1e"
+
+
+def newest(rows: ir.Table) -> ir.Table:
+    """Keep the newest version of each record, tombstones too: the build sees no other."""
+    from transforms.conform import deleted, latest  # a night without changes needs neither
+
+    return ibis.union(latest(rows), deleted(rows))
 
 
 class Held:
@@ -30,21 +35,27 @@ class Held:
 
     def keys(self) -> set[str]:
         """List the keys of the records that are alive."""
-        return self._alive
+        return {key for key, is_deleted in self._states if not is_deleted}
 
     def unseen(self, rows: pa.Table) -> pa.Table:
-        """Keep the rows that differ from the newest version held."""
-        known = self._payloads
-        pairs = zip(rows.column("_key").to_pylist(), rows.column("_payload").to_pylist(), strict=True)
-        return rows.filter(pa.array([key is None or known.get(key) != payload for key, payload in pairs], pa.bool_()))
+        """Keep the rows that differ from the newest version held; those without a key are told by what they hold."""
+        numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("_n", pa.array(range(rows.num_rows)))
+        con = self._con.con
+        con.register("page", numbered)
+        fresh = con.execute(
+            f"SELECT p._n FROM page p WHERE NOT EXISTS (SELECT 1 FROM {self._prints} h WHERE "  # noqa: S608 - our own name
+            "h._key IS NOT DISTINCT FROM p._key AND h._deleted = p._deleted AND h._payload = md5(p._payload)) ORDER BY 1"
+        ).fetchall()
+        con.unregister("page")
+        return rows.take(pa.array([number for (number,) in fresh], pa.int64()))
 
-    def unseen_tombstones(self, rows: pa.Table, landed: Sequence[Written]) -> pa.Table:
+    def unseen_tombstones(self, rows: pa.Table) -> pa.Table:
         """Keep the tombstones of records that are alive here, or that nobody here ever heard of."""
-        dead = self._all_keys - self._alive
+        dead = {key for key, is_deleted in self._states if is_deleted}
         return rows.filter(pa.array([key not in dead for key in rows.column("_key").to_pylist()], pa.bool_()))
 
     def tombstones(self, keys: Sequence[str], at: datetime) -> pa.Table:
-        """Make the rows that say that records are gone."""
+        """Make the rows that say that records are gone; without a cursor, so that a later sight of one undoes it."""
         schema = raw_schema(self.stream)
         count = len(keys)
         columns = {name: pa.nulls(count, schema.field(name).type) for name in schema.names}
@@ -52,71 +63,55 @@ class Held:
         columns["_deleted"] = pa.repeat(pa.scalar(True), count)
         columns["_extracted_at"] = pa.repeat(pa.scalar(at, schema.field("_extracted_at").type), count)
         columns["_payload"] = pa.repeat(pa.scalar("{}"), count)
-        if self.stream.cursor:
-            columns["_cursor"] = columns["_extracted_at"]
         return pa.table(columns, schema=schema)
 
     def compare(self, landed: Sequence[Written]) -> tuple[int, int, int, int]:
         """Count new, changed, unchanged and deleted records by what feeds our fields, stamps apart."""
         if not landed:
             return 0, 0, 0, 0
-        fields = [path for path in paths(self.stream.fields) if path != self.stream.cursor]
-        sign = (
-            "md5(concat_ws('\x1f', "
-            + ", ".join(f"coalesce({_name(path)}, '\x00')" for path in fields or ["_key"])
-            + "))"
+        touched = self._read(landed).select("_key").filter(ibis._._key.notnull()).distinct()
+        old, now = (self._signed(files, touched) for files in (self.before, [*self.before, *landed]))
+        both = now.left_join(old, "_key")
+        is_gone, was_there = both._deleted, ibis.coalesce(~both._deleted_right, False)
+        counts = both.agg(
+            new=(~is_gone & ~was_there).sum(),
+            changed=(~is_gone & was_there & (both.sign != both.sign_right)).sum(),
+            unchanged=(~is_gone & was_there & (both.sign == both.sign_right)).sum(),
+            deleted=(is_gone & was_there).sum(),
         )
-        con = self._connect()
-        now = self._view(con, "now_files", landed)
-        old = self._view(con, "old_files", self.before)
-        row = con.con.execute(
-            f"WITH now AS (SELECT _key, _deleted, {sign} AS sign FROM ({now})), "  # noqa: S608 - names are quoted
-            f"old AS (SELECT _key, _deleted, {sign} AS sign FROM ({old})) "
-            "SELECT count(*) FILTER (NOT n._deleted AND (o._key IS NULL OR o._deleted)), "
-            "count(*) FILTER (NOT n._deleted AND NOT o._deleted AND n.sign <> o.sign), "
-            "count(*) FILTER (NOT n._deleted AND NOT o._deleted AND n.sign = o.sign), "
-            "count(*) FILTER (n._deleted AND NOT coalesce(o._deleted, true)) "
-            "FROM now n LEFT JOIN old o USING (_key)"
-        ).fetchall()[0]
-        return tuple(int(count) for count in row)  # type: ignore[return-value]
+        row = counts.to_pyarrow().to_pylist()[0]
+        return row["new"] or 0, row["changed"] or 0, row["unchanged"] or 0, row["deleted"] or 0
 
     def compact(self) -> None:
         """Let one file stand for many, now and then."""
-        con = self._connect()
-        self.project.lake.compact(con, self.asset)
+        self.project.lake.compact(self._con, self.asset, newest)
 
     @cached_property
-    def _rows(self) -> list[tuple[str, bool, str]]:
-        con = self._connect()
-        return con.con.execute(
-            f"SELECT _key, _deleted, _payload FROM ({self._view(con, 'held', self.before)})"  # noqa: S608
-        ).fetchall()
+    def _states(self) -> list[tuple[str, bool]]:
+        """List every record with a key, and whether it is deleted."""
+        rows = self._read(self.before)
+        slim = rows.filter(rows._key.notnull()).select(*COMMON.names).mutate(_payload=ibis.literal(""))
+        found = newest(slim).select("_key", "_deleted").to_pyarrow()
+        return list(zip(found.column("_key").to_pylist(), found.column("_deleted").to_pylist(), strict=True))
 
     @cached_property
-    def _alive(self) -> set[str]:
-        return {key for key, deleted, _ in self._rows if not deleted}
+    def _prints(self) -> str:
+        """Work out a fingerprint of every newest version, in a table of the engine."""
+        rows = self._read(self.before).select(*COMMON.names)
+        return engine.keep(self._con, newest(rows.mutate(_payload=rows._payload.hexdigest("md5")))).get_name()
+
+    def _signed(self, files: Sequence[Written], touched: ir.Table) -> ir.Table:
+        rows = newest(self._read(files).semi_join(touched, "_key"))
+        fields = [path for path in paths(self.stream.fields) if path in rows.columns and path != self.stream.cursor]
+        texts = [rows[path].fill_null(NOTHING) for path in fields] or [rows._key]
+        return rows.select("_key", "_deleted", sign=reduce(lambda left, right: left + APART + right, texts))
+
+    def _read(self, files: Sequence[Written]) -> ir.Table:
+        """Read files with a column for every path: an older file may lack some."""
+        rows = self.project.lake.read_files(self._con, files, raw_schema(self.stream))
+        lacking = {path: ibis.null("string") for path in paths(self.stream.fields) if path not in rows.columns}
+        return rows.mutate(**lacking)
 
     @cached_property
-    def _all_keys(self) -> set[str]:
-        return {key for key, _, _ in self._rows}
-
-    @cached_property
-    def _payloads(self) -> dict[str, str]:
-        return {key: payload for key, deleted, payload in self._rows if not deleted}
-
-    def _connect(self) -> Backend:
+    def _con(self) -> Backend:
         return engine.connect(threads=1)
-
-    def _view(self, con: Backend, name: str, files: Sequence[Written]) -> str:
-        if files:
-            table = engine.read(con, [self.project.lake.full(file.path) for file in files])
-            con.create_view(name, table, overwrite=True)
-        else:
-            con.create_table(name, schema=engine.ibis.schema(raw_schema(self.stream)), temp=True, overwrite=True)
-        missing = [path for path in paths(self.stream.fields) if path not in con.table(name).columns]
-        extra = "".join(f", NULL::VARCHAR AS {_name(path)}" for path in missing)
-        return _LATEST.format(files=f"(SELECT *{extra} FROM {name})")
-
-
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'

@@ -149,7 +149,7 @@ def test_pressed_in_a_browser_the_beats_follow_one_another(webserver: str, villa
 
         def all_green() -> bool:
             done = {run["jobName"]: run["status"] for run in runs(webserver) if run["runId"] not in known}
-            assert "FAILURE" not in done.values(), done
+            assert "FAILURE" not in done.values(), (done, (village[1] / "dev.log").read_text()[-3000:])
             return done == dict.fromkeys(("extract", "build", "deliver"), "SUCCESS")
 
         wait_for(all_green, 240)

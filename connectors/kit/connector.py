@@ -37,7 +37,7 @@ class HttpConnector(Connector):
 
     def now(self) -> datetime:
         """Tell the source's clock as of its last answer; asks once when there was none."""
-        if self.http.date is None:
+        if not self.http.answered:  # `check` asks for the clock too, so that one answer without it must do
             self.check()
         if self.http.date is None:
             raise ReplyError(f"{self.name}: the source sends no Date header, so its clock is not known")

@@ -57,6 +57,7 @@ class Http:
     ) -> None:
         self.connection, self.base_url = connection, base_url.rstrip("/") + "/"
         self.date: datetime | None = None
+        self.answered = False
         self._auth, self._timeout, self._total, self._max_body = auth, timeout, total_timeout, max_body
         self._attempts, self._sleep, self._clock = attempts, sleep, clock
         self._budget = Budget(limits, clock, sleep)
@@ -129,7 +130,7 @@ class Http:
         self._note_clock(reply)
         self._judge(reply, writes)
         if reply.status in (301, 302, 303, 307, 308):
-            return self._followed(reply, request, expect)
+            return self._followed(reply, request, writes, expect)
         self._look_at_kind(reply, writes, expect)
         return reply
 
@@ -207,7 +208,9 @@ class Http:
         if status >= 400:
             raise Refused(f"{self.connection}: refused {_path(reply.url)} ({status})", status, reply.body)
 
-    def _followed(self, reply: Reply, request: requests.Request, expect: str | None) -> Reply:
+    def _followed(self, reply: Reply, request: requests.Request, writes: bool, expect: str | None) -> Reply:
+        if writes:
+            raise self._doubtful(writes, f"answered with a redirect of {_path(reply.url)}")
         target = self._on_origin(urljoin(reply.url, reply.headers.get("Location", "")))
         if request.method != "GET" or target == reply.url:
             raise ReplyError(f"{self.connection}: unexpected redirect of {_path(reply.url)}; check settings.base_url")
@@ -234,7 +237,7 @@ class Http:
         return url
 
     def _note_clock(self, reply: Reply) -> None:
-        stamp = reply.headers.get("Date")
+        self.answered, stamp = True, reply.headers.get("Date")
         if stamp:
             try:
                 self.date = parsedate_to_datetime(stamp).astimezone(UTC)

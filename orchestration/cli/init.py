@@ -59,7 +59,7 @@ def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any
         for setting, field in find(connector).Settings.model_fields.items():
             if "SecretStr" in str(field.annotation):
                 secrets.append(f"{name}_{setting}".upper())
-                settings[setting] = "{{ env.%s }}" % secrets[-1]
+                settings[setting] = "{{ env." + secrets[-1] + " }}"
             elif field.is_required():
                 settings[setting] = _asked(ask, f"Its {setting.replace('_', ' ')}", check=bool, hint="something")
         yield (

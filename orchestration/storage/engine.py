@@ -1,25 +1,34 @@
 """The engine: Ibis on an embedded DuckDB. The one module that imports Ibis's backends."""
 
+import os
+import tempfile
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
 from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Ibis 12 calls two methods that DuckDB 2 renamed; the new ones stand in for them where there are any.
-for _kind in (duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation):
-    if hasattr(_kind, "to_arrow_table"):
-        setattr(_kind, "fetch_arrow_table", lambda self, *_: self.to_arrow_table())  # noqa: B010 - not in the stubs
-    if hasattr(_kind, "to_arrow_reader"):
-        setattr(_kind, "fetch_record_batch", lambda self, rows=1_000_000: self.to_arrow_reader(rows))  # noqa: B010
+# Ibis 12 calls two methods that DuckDB 2 renamed; the new ones stand in for them where they are missing.
+if not hasattr(duckdb.DuckDBPyConnection, "fetch_arrow_table"):
+    setattr(  # noqa: B010 - not in the stubs
+        duckdb.DuckDBPyConnection, "fetch_arrow_table", lambda self, *_: self.to_arrow_table()
+    )
+if not hasattr(duckdb.DuckDBPyConnection, "fetch_record_batch"):
+    setattr(  # noqa: B010
+        duckdb.DuckDBPyConnection, "fetch_record_batch", lambda self, rows=1_000_000: self.to_arrow_reader(rows)
+    )
 warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
 
 import ibis
 import ibis.expr.types as ir
-from ibis.backends.duckdb import Backend as Backend
+from ibis.backends.duckdb import Backend as DuckDBBackend
 from ibis.backends.sql.datatypes import DuckDBType
+
+Backend: TypeAlias = DuckDBBackend
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> Backend:
@@ -27,6 +36,7 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> Back
     engine = ibis.duckdb.connect()
     engine.raw_sql("SET TimeZone = 'UTC'")
     engine.raw_sql("SET preserve_insertion_order = false")
+    engine.con.execute("SET temp_directory = $1", [_overflow()])
     if threads:
         engine.raw_sql(f"SET threads = {int(threads)}")
     if memory_limit:
@@ -58,18 +68,35 @@ def write(engine: Backend, table: ir.Table, path: str) -> int:
 
     The types are spelt out because DuckDB keeps a literal like 0.92 as a DECIMAL where Ibis means a DOUBLE.
     """
-    columns = (f'CAST("{name}" AS {DuckDBType.to_string(kind)}) AS "{name}"' for name, kind in table.schema().items())
+    columns = (
+        f"CAST({quoted(name)} AS {DuckDBType.to_string(kind)}) AS {quoted(name)}"
+        for name, kind in table.schema().items()
+    )
     target = path.replace("'", "''")
     engine.raw_sql("SET preserve_insertion_order = true")
     try:
-        sql = f"SELECT {', '.join(columns)} FROM ({_sql(engine, table)})"  # noqa: S608 - names are those of our models
-        engine.raw_sql(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+        sql = f"SELECT {', '.join(columns)} FROM ({_sql(engine, table)})"  # noqa: S608 - names are quoted
+        engine.raw_sql(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)")
     finally:
         engine.raw_sql("SET preserve_insertion_order = false")
     return int(pq.read_metadata(path).num_rows)
 
 
+def quoted(column: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _overflow() -> str:
+    """Choose where what does not fit into memory goes: DuckDB would take the working folder, open to all."""
+    home = Path(tempfile.gettempdir(), f"belvedere-{os.getuid()}")
+    home.mkdir(mode=0o700, exist_ok=True)
+    if home.lstat().st_uid != os.getuid():
+        home = Path(tempfile.mkdtemp(prefix="belvedere-"))
+    return str(home / uuid4().hex)  # DuckDB makes it when it must, and takes it away again
+
+
 def _sql(engine: Backend, table: ir.Table) -> str:
-    """Compile a table; rows that it brings along in memory go into the engine first, as Ibis does by itself elsewhere."""
+    """Compile a table; rows that it brings along in memory go into the engine first, as Ibis does elsewhere."""
     engine._run_pre_execute_hooks(table)
     return str(engine.compile(table))

@@ -2,9 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
+from multiprocessing.util import Finalize
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,13 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from connectors.kit.errors import ReplyError
+from connectors.kit.errors import BusyError, ReplyError, SettingsError
 from orchestration.storage import engine
 from orchestration.storage.engine import Backend
 from orchestration.storage.ledger import Ledger
 from orchestration.storage.manifest import Written
 
 TEMPORARY = ".tmp-"
+OWNER = ".generation"  # names the ledger whose lake this is
+SETTLED = 3600.0  # seconds: a file is written minutes before it is counted, at the most
 
 
 class Lake:
@@ -32,20 +38,26 @@ class Lake:
         self.root = path.rstrip("/")
         self.is_local = isinstance(self.files, LocalFileSystem)
         self._proven: set[str] = set()
+        self._is_ours = False
 
     def write(self, asset: str, table: pa.Table | ir.Table, *, con: Backend | None = None) -> Written:
         """Write one file whole: under a temporary name, synchronised, renamed. It counts when the ledger says so."""
-        name = f"{asset}/{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex[:8]}.parquet"
-        if not self.is_local:
-            return self._put(asset, name, table)
-        final = Path(self.full(name))
-        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._claim()
+        name = f"{_safe(asset)}/{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex[:8]}.parquet"
+        final = self._here(name)
         temporary = final.with_name(TEMPORARY + final.name)
-        rows = _write(table, str(temporary), con)
-        temporary.chmod(0o600)
-        size, digest = _synced(temporary)
-        temporary.rename(final)
-        _sync_folder(final.parent)
+        try:
+            _make_folder(final.parent)
+            rows = _write(table, temporary, con)
+            size, digest = _synced(temporary)
+            temporary.rename(final)
+            _sync_folder(final.parent)
+            self._send(final, name)
+        except OSError as error:
+            raise BusyError(f"the lake at {self.root} cannot be written: {error.strerror or error}") from None
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
         self._proven.add(name)
         return Written(asset, name, rows, size, digest)
 
@@ -53,94 +65,148 @@ class Lake:
         self, con: Backend, asset: str, *, snapshot: str | None = None, schema: pa.Schema | None = None
     ) -> ir.Table:
         """Read an asset by the manifest, never by a glob; each file is proven whole once a process."""
-        files = self.ledger.files(asset, snapshot)
+        return self.read_files(con, self.ledger.files(asset, snapshot), schema)
+
+    def read_files(self, con: Backend, files: Sequence[Written], schema: pa.Schema | None = None) -> ir.Table:
+        """Read some files of an asset; raises ReplyError for one that is lost or damaged."""
         for file in files:
             self._prove(file)
         return engine.read(con, [self.full(file.path) for file in files], schema)
 
     def columns(self, asset: str) -> set[str]:
         """Name the columns that every file of an asset has; none when there is no file."""
-        found = []
-        for file in self.ledger.files(asset):
-            with self.files.open(self.full(file.path), "rb") as opened:
-                found.append(set(pq.read_schema(opened).names))
+        found = [set(pq.read_schema(self.full(file.path)).names) for file in self.ledger.files(asset)]
         return set.intersection(*found) if found else set()
 
     def full(self, path: str) -> str:
-        """Give the place of a file that the manifest names."""
-        return f"{self.root}/{path}"
+        """Give the place on this machine of a file that the manifest names; one that lies elsewhere is fetched once."""
+        here = self._here(path)
+        if not self.is_local and not here.exists():
+            _make_folder(here.parent)
+            temporary = here.with_name(TEMPORARY + here.name)
+            self.files.get_file(f"{self.root}/{path}", str(temporary))
+            temporary.rename(here)
+        return str(here)
 
-    def compact(self, con: Backend, asset: str, most: int = 24) -> bool:
-        """Let one file stand for many, rows and columns alike, where an asset has more than `most`."""
+    def compact(
+        self, con: Backend, asset: str, newest: Callable[[ir.Table], ir.Table] = lambda rows: rows, most: int = 24
+    ) -> bool:
+        """Let one file stand for many, where an asset has more than `most`; `newest` tells which rows it needs."""
         files = self.ledger.files(asset)
         if len(files) <= most:
             return False
-        self.ledger.replace(files, self.write(asset, self.read(con, asset), con=con), "compaction")
+        self.ledger.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), "compaction")
         return True
 
     def sweep(self) -> int:
         """Remove what no manifest row names and no writer can still be at: leftovers of runs that died."""
+        self._claim()
         known = self.ledger.known()
         return sum(self._removed(path) for path in self._all() if path not in known)
 
     def prune(self, keep: int) -> int:
-        """Remove the files that only builds older than the newest `keep` used."""
+        """Remove the files that only builds older than the newest `keep` used, and those that a compaction replaced."""
+        self._claim()
         paths = self.ledger.retire(keep)
         for path in paths:
             with suppress(FileNotFoundError):
-                self.files.rm_file(self.full(path))
+                self.files.rm_file(f"{self.root}/{path}")
         self.ledger.forget(paths)
         return len(paths)
 
     def _prove(self, file: Written) -> None:
-        if file.path in self._proven:
+        """Look at the size of a file always, and at every byte of it once."""
+        try:
+            here = Path(self.full(file.path))
+            size = here.stat().st_size
+        except FileNotFoundError:
+            raise ReplyError(f"the lake lost a file of {file.asset}: {file.path}") from None
+        if size == file.bytes and file.path in self._proven:
             return
-        place = self.full(file.path)
-        if not self.files.exists(place):
-            raise ReplyError(f"the lake lost a file of {file.asset}: {file.path}")
-        with self.files.open(place, "rb") as opened:
-            if hashlib.file_digest(opened, "sha256").hexdigest() != file.sha256:
-                raise ReplyError(f"a file of {file.asset} is damaged: {file.path}; its hash is not the manifest's")
+        if size != file.bytes or _digest(here) != file.sha256:
+            raise ReplyError(f"a file of {file.asset} is damaged: {file.path}; it is not what the manifest says")
         self._proven.add(file.path)
 
-    def _put(self, asset: str, name: str, table: pa.Table | ir.Table) -> Written:
-        arrow = table if isinstance(table, pa.Table) else table.to_pyarrow()
-        place = self.full(name)
-        self.files.makedirs(place.rpartition("/")[0], exist_ok=True)
-        with self.files.open(place, "wb") as opened:
-            pq.write_table(arrow, opened, compression="zstd")
-        with self.files.open(place, "rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        return Written(asset, name, arrow.num_rows, int(self.files.size(place)), digest)
+    def _claim(self) -> None:
+        """Refuse a lake that another ledger keeps: to this one all of its files are leftovers."""
+        if self._is_ours:
+            return
+        place, ours = f"{self.root}/{OWNER}", self.ledger.generation.encode()
+        if self.is_local:
+            _make_folder(Path(self.root))
+            Path(place).touch(mode=0o600)
+        if not self.files.exists(place) or not self.files.cat_file(place):
+            self.files.pipe_file(place, ours)
+        if self.files.cat_file(place) != ours:
+            raise SettingsError(
+                f"the lake at {self.root} belongs to another ledger than {self.ledger.url.render_as_string()}: "
+                "set BELVEDERE_LEDGER_URL and BELVEDERE_LAKE_URL to a pair, or begin with an empty lake"
+            )
+        self._is_ours = True
+
+    def _here(self, path: str) -> Path:
+        return Path(self.root if self.is_local else self._copies) / path
+
+    @cached_property
+    def _copies(self) -> str:
+        folder = tempfile.mkdtemp(prefix="belvedere-lake-")
+        Finalize(self, shutil.rmtree, (folder, True), exitpriority=0)  # at the end of a worker, too
+        return folder
+
+    def _send(self, here: Path, name: str) -> None:
+        if not self.is_local:
+            self.files.makedirs(f"{self.root}/{name}".rpartition("/")[0], exist_ok=True)
+            self.files.put_file(str(here), f"{self.root}/{name}")
 
     def _all(self) -> Iterator[str]:
-        if self.files.exists(self.root):
-            for place in self.files.find(self.root):
+        for place in self.files.find(self.root) if self.files.exists(self.root) else ():
+            if place.endswith(".parquet"):
                 yield place.removeprefix(self.root).lstrip("/")
 
     def _removed(self, path: str) -> bool:
-        place = self.full(path)
-        age = datetime.now(UTC) - self.files.modified(place).astimezone(UTC)
-        if age.total_seconds() < 3600:  # a file is written minutes before it is counted, at the most
-            return False
-        self.files.rm_file(place)
-        return True
+        place = f"{self.root}/{path}"
+        with suppress(FileNotFoundError):  # a writer may have renamed it just now
+            age = datetime.now(UTC) - self.files.modified(place).astimezone(UTC)
+            if age.total_seconds() >= SETTLED:
+                self.files.rm_file(place)
+                return True
+        return False
 
 
-def _write(table: pa.Table | ir.Table, path: str, con: Backend | None) -> int:
+def _safe(asset: str) -> str:
+    if any(part in ("", ".", "..") for part in asset.split("/")):
+        raise SettingsError(f"{asset!r} is no name for a place in the lake")
+    return asset
+
+
+def _write(table: pa.Table | ir.Table, path: Path, con: Backend | None) -> int:
+    path.touch(mode=0o600)
     if isinstance(table, pa.Table):
         pq.write_table(table, path, compression="zstd")
         return int(table.num_rows)
     if con is None:
         raise TypeError("a table expression is written by its engine: pass con")
-    return engine.write(con, table, path)
+    rows = engine.write(con, table, str(path))
+    path.chmod(0o600)
+    return rows
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _synced(path: Path) -> tuple[int, str]:
     with path.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
         os.fsync(opened.fileno())
-    return path.stat().st_size, digest
+    return path.stat().st_size, _digest(path)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, for their owner only, so that a power cut cannot take them away again."""
+    for path in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        path.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

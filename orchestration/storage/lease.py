@@ -23,7 +23,7 @@ TIME_TO_LIVE = timedelta(seconds=30)
 SOFTWARE = 70  # what a process ends with that must not go on
 
 
-class LeaseHeld(Exception):  # noqa: N818 - not a fault: somebody else is at work
+class LeaseHeld(Exception):
     """Another run holds the lease."""
 
 

@@ -1,11 +1,12 @@
 """Which files count: the manifest of the lake, and the snapshots that builds make of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from connectors.kit.write import chunks
 from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
 
@@ -37,7 +38,7 @@ class Snapshot:
 def add_files(opened: Connection, files: Sequence[Written], run_id: str, *, live: bool = True) -> None:
     """Put files into the manifest; a file that it holds already is left as it is."""
     held: set[str] = set()
-    for some in _parts([file.path for file in files]):
+    for some in chunks([file.path for file in files], _MOST):
         held |= set(opened.scalars(select(t.manifest.c.path).where(t.manifest.c.path.in_(some))))
     now = datetime.now(UTC)
     rows = [
@@ -71,7 +72,7 @@ class Manifest(Transactions):
         """Let one file stand for several: a compaction."""
         with self.transaction() as opened:
             add_files(opened, [new], run_id)
-            for some in _parts([file.path for file in old]):
+            for some in chunks([file.path for file in old], _MOST):
                 opened.execute(update(t.manifest).where(t.manifest.c.path.in_(some)).values(is_live=False))
 
     def stage(self, snapshot: str, file: Written, run_id: str) -> None:
@@ -142,7 +143,7 @@ class Manifest(Transactions):
     def forget(self, paths: Sequence[str]) -> None:
         """Take files that are gone out of the manifest."""
         with self.transaction() as opened:
-            for some in _parts(paths):
+            for some in chunks(paths, _MOST):
                 opened.execute(delete(t.manifest).where(t.manifest.c.path.in_(some)))
 
 
@@ -156,8 +157,3 @@ def _abandoned(opened: Connection) -> list[str]:
         .having(func.max(t.manifest.c.created_at) < datetime.now(UTC) - _ABANDONED)
     )
     return list(opened.scalars(query))
-
-
-def _parts(paths: Sequence[str]) -> Iterator[list[str]]:
-    for at in range(0, len(paths), _MOST):
-        yield list(paths[at : at + _MOST])

@@ -2,8 +2,8 @@
 
 import base64
 import socket
-from email.utils import format_datetime
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -202,9 +202,11 @@ def test_redirects_that_lead_nowhere_are_refused(little, opened, location):
 
 def test_a_write_does_not_follow_a_redirect(little, opened):
     little.say(307, Location="/b")
-    with pytest.raises(ReplyError, match="unexpected redirect"):
+    with pytest.raises(UnknownOutcome, match="answered with a redirect of /a; the write may or may not"):
         opened(little.url).post("a", json={}, writes=True)
-    assert len(little.asked) == 1
+    with pytest.raises(ReplyError, match="unexpected redirect"):
+        opened(little.url).post("a", json={})
+    assert [asked.path for asked in little.asked] == ["/a", "/a"]
 
 
 def test_an_answer_beyond_the_limit_is_not_held(little, opened):

@@ -105,7 +105,7 @@ def test_one_that_cannot_be_read_one_by_one_lands_without_a_key():
     bad = b'{"id":2,"value":"\\ud800"}'
     deep = b'{"id":3,"value":' + b"[" * 5000 + b"]" * 5000 + b"}"
     found = raw_table([bad, b"5", b'{"id":4,"value":1.50}', deep], stream(), NOW).to_pylist()
-    assert [one["_key"] for one in found][:3] == ["2", None, "4"]
+    assert [one["_key"] for one in found] == ["2", None, "4", None]
     assert found[2]["value"] == "1.5"
 
 
