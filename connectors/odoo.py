@@ -164,7 +164,10 @@ class Odoo(HttpConnector):
         return _all(changes, "applied")
 
     def _asked(self, stream: Stream, method: str, domain: list[Any], **options: Any) -> Any:
-        return self._rpc.execute(stream.object, method, [domain], {**options, "context": self._context()})
+        found = self._rpc.execute(stream.object, method, [domain], {**options, "context": self._context()})
+        if not isinstance(found, int if method == "search_count" else list):
+            raise ReplyError(f"{self.name} {stream.name}: {method} does not answer as documented")
+        return found
 
     def _moved(self, stream: Stream, last: int, ids: Sequence[int]) -> int:
         if ids and ids[-1] <= last:
@@ -233,10 +236,13 @@ class Odoo(HttpConnector):
         if model not in self._described:
             options = {"attributes": ["type", "string", "readonly", "relation"]}
             try:
-                self._described[model] = self._rpc.execute(model, "fields_get", [], options)
+                found = self._rpc.execute(model, "fields_get", [], options)
             except RpcError as error:
                 streams = ", ".join(stream.name for stream in self.streams if stream.object == model)
                 raise SettingsError(f"{error}; install its module, or leave {streams} out of `streams`") from None
+            if not isinstance(found, dict):
+                raise ReplyError(f"{self.name}: fields_get of {model} does not answer as documented")
+            self._described[model] = found
         return self._described[model]
 
     def _missing(self, stream: Stream) -> list[str]:

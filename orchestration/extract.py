@@ -1,20 +1,21 @@
 """The extract beat: pull what changed of one connection into the raw lake, page by page, resumable."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.kit.base import Checkpoint, Connector, ListsKeys, Page, ReportsDeletes, Slice, Stream
-from connectors.kit.errors import AccessError, ConnectorError, SettingsError
+from connectors.kit.errors import ConnectorError, SettingsError, choices
+from connectors.kit.records import raw_schema, raw_table
 from orchestration.held import Held
 from orchestration.project import Project
 from orchestration.storage.lease import lease
 from orchestration.storage.manifest import Written
-from orchestration.storage.state import Interval
+from orchestration.storage.state import Interval, deletes_of, union
 
 ALWAYS_ALLOWED = 3  # so few deletions trip no breaker, however small the stream
 OnPage = Callable[[str, int, int | None], None]
@@ -56,23 +57,28 @@ def extract(
     A stream that fails ends alone; what it landed stays and is not read again. Raises LeaseHeld when another run
     reads this connection, and ConnectorError when the connection as a whole cannot be used.
     """
-    results: list[StreamResult] = []
+    chosen = _chosen(project, name, streams)
     with lease(project.ledger, f"connection:{name}", run_id):
+        unread = _unread(project, name, chosen)
+        _note(project, name, run_id, "reading", unread)  # what a run that is killed leaves behind
         try:
             connector = project.open(name)
             try:
                 connector.check()
                 for stream in connector.streams:
-                    if streams is None or stream.name in streams:
-                        reading = _Reading(project, connector, stream, run_id, full, on_page)
-                        results.append(reading.result)
-                        yield reading.done()
+                    if stream.name in chosen:
+                        result = _Reading(project, connector, stream, run_id, full, on_page).done()
+                        if result.status == "done":
+                            del unread[stream.name]
+                        else:
+                            unread[stream.name] = result.error
+                        yield result
             finally:
                 connector.close()
         except ConnectorError as error:
-            _note(project, name, run_id, results, str(error))
+            _note(project, name, run_id, "failed", unread, str(error))
             raise
-        _note(project, name, run_id, results, None)
+        _note(project, name, run_id, "failed" if unread else "done", unread)
 
 
 def failed_required(project: Project) -> list[str]:
@@ -91,10 +97,32 @@ def stale(project: Project) -> list[str]:
     return [name for name, note in notes.items() if note and note["summary"]["status"] != "done"]
 
 
-def _note(project: Project, name: str, run_id: str, results: Sequence[StreamResult], error: str | None) -> None:
-    bad = {result.stream: result.error for result in results if result.status != "done"}
-    status = "failed" if error or bad else "done"
-    project.ledger.note_run(run_id, f"extract:{name}", {"status": status, "error": error, "streams": bad})
+def _chosen(project: Project, name: str, streams: Sequence[str] | None) -> list[str]:
+    known = [stream.name for stream in project.streams(name)]
+    for asked in streams or ():
+        if asked not in known:
+            raise SettingsError(f"connection {name!r}: no stream {asked!r}; {choices(asked, known)}")
+    return known if streams is None else [one for one in known if one in streams]
+
+
+def _unread(project: Project, name: str, chosen: Sequence[str]) -> dict[str, str | None]:
+    """Begin with every stream of this run, and those that an earlier run failed at and this one leaves out."""
+    last = project.ledger.last_run(f"extract:{name}")
+    known = {stream.name for stream in project.streams(name)} - set(chosen)
+    failed = {stream: why for stream, why in (last["summary"]["streams"] if last else {}).items() if stream in known}
+    return failed | dict.fromkeys(chosen, "it was not read to its end")
+
+
+def _note(
+    project: Project,
+    name: str,
+    run_id: str,
+    status: str,
+    unread: Mapping[str, str | None],
+    error: str | None = None,
+) -> None:
+    summary = {"status": status, "error": error, "streams": dict(unread)}
+    project.ledger.note_run(run_id, f"extract:{name}", summary)
 
 
 class _Reading:
@@ -120,17 +148,21 @@ class _Reading:
         """Read to the end, or to the first error that this stream cannot pass."""
         start = monotonic()
         result = self.result
-        try:
-            self._read()
-        except (AccessError, SettingsError):
-            raise
-        except ConnectorError as error:
-            result.status, result.error = "failed", str(error)
-        result.new, result.changed, result.unchanged, result.deleted = self.held.compare(result.landed)
-        if result.status == "done":
-            self.held.compact()
+        for step in (self._read, self._count, self._compact):
+            try:
+                step()
+            except ConnectorError as error:
+                result.status, result.error = "failed", result.error or str(error)
         result.seconds = monotonic() - start
         return result
+
+    def _count(self) -> None:
+        result = self.result
+        result.new, result.changed, result.unchanged, result.deleted = self.held.compare(result.landed)
+
+    def _compact(self) -> None:
+        if self.result.status == "done":
+            self.held.compact()
 
     def _read(self) -> None:
         if self.full:
@@ -145,10 +177,10 @@ class _Reading:
         plan = self._slices(until)
         for slice_, checkpoint in plan:
             for page in self.connector.read(self.stream, slice_, checkpoint):
-                self._land(page, slice_)
+                self._land(_flagged(page.records, self.stream), page, slice_)
         self.result.since, self.result.until = (plan[0][0].start if plan else None), until
         if isinstance(self.connector, ReportsDeletes) and self.stream.deletes in ("list", "feed"):
-            self._reported_deletes(Slice(self.result.since, until))
+            self._reported_deletes(until)
         elif isinstance(self.connector, ListsKeys) and self.stream.deletes == "sweep":
             self._missing({key for keys in self.connector.keys(self.stream) for key in keys})
 
@@ -159,11 +191,19 @@ class _Reading:
         spans = ledger.intervals(name, self.stream.name)
         plan: list[tuple[Slice, Checkpoint | None]] = [(left.slice_, left.checkpoint)] if left else []
         covered = spans + ([Interval(left.slice_.start, left.slice_.end)] if left else [])
-        plan += [(gap, None) for gap in _gaps(covered, self._first(), until, self.stream)]
+        plan += [(gap, None) for gap in _gaps(covered, self._first(), until, self.stream.lookback)]
         return plan
 
     def _first(self) -> datetime | None:
-        return datetime.fromisoformat(self.config.start).replace(tzinfo=UTC) if self.config.start else None
+        if not self.config.start:
+            return None
+        try:
+            start = datetime.fromisoformat(self.config.start)
+        except ValueError:
+            raise SettingsError(
+                f"connection {self.connector.name!r}: start: {self.config.start!r} is no ISO date"
+            ) from None
+        return start if start.tzinfo else start.replace(tzinfo=UTC)
 
     def _whole(self) -> None:
         """Read a stream that has no cursor; only rows that differ from what is held are landed."""
@@ -171,37 +211,36 @@ class _Reading:
         slice_, keys = Slice(), set()
         for page in self.connector.read(self.stream, slice_, left.checkpoint if left else None):
             keys |= set(page.records.column("_key").drop_null().to_pylist())
-            self._land(
-                Page(self.held.unseen(page.records), page.checkpoint, page.total),
-                slice_,
-                page.records.num_rows,
-            )
+            self._land(self.held.unseen(_flagged(page.records, self.stream)), page, slice_)
         if self.stream.deletes == "sweep" and not left:
             self._missing(keys)
 
-    def _land(self, page: Page, slice_: Slice, read: int | None = None) -> None:
-        table = _flagged(page.records, self.stream)
-        written = [self.project.lake.write(self.asset, table)] if table.num_rows else []
+    def _land(self, rows: pa.Table, page: Page, slice_: Slice) -> None:
+        written = [self.project.lake.write(self.asset, rows)] if rows.num_rows else []
         name, stream = self.connector.name, self.stream.name
         self.project.ledger.land(name, stream, written, slice_, page.checkpoint, self.run_id)
         result = self.result
         result.landed += written
         result.pages += 1
-        result.read += table.num_rows if read is None else read
+        result.read += page.records.num_rows
         result.bytes += sum(file.bytes for file in written)
         if page.total is not None:
             result.total = (result.total or 0) + page.total
         if self.on_page:
             self.on_page(stream, result.read, result.total)
 
-    def _reported_deletes(self, slice_: Slice) -> None:
+    def _reported_deletes(self, until: datetime) -> None:
+        """Land what the source says is gone since it was asked last; refused or broken off, it is asked again."""
+        state = deletes_of(self.stream.name)
+        spans = self.project.ledger.intervals(self.connector.name, state)
+        slice_ = Slice(spans[-1].end if spans else self._first(), until)
         pages = [page.records for page in self.connector.deletes(self.stream, slice_)]  # type: ignore[attr-defined]
-        if not pages:
-            return
-        gone = self.held.unseen_tombstones(pa.concat_tables(pages), self.result.landed)
+        gone = self.held.unseen_tombstones(pa.concat_tables([raw_schema(self.stream).empty_table(), *pages]))
         keys = set(gone.column("_key").to_pylist()) & self.held.keys()
         if not self._breaks(len(keys)):
-            self._tombstone(gone)
+            written = [self.project.lake.write(self.asset, gone)] if gone.num_rows else []
+            self.project.ledger.land(self.connector.name, state, written, slice_, None, self.run_id)
+            self.result.landed += written
 
     def _missing(self, alive: set[str]) -> None:
         held = self.held.keys()
@@ -231,16 +270,18 @@ class _Reading:
             self.result.landed.append(written)
 
 
-def _gaps(spans: Sequence[Interval], first: datetime | None, until: datetime, stream: Stream) -> Iterator[Slice]:
+def _gaps(
+    spans: Sequence[Interval], first: datetime | None, until: datetime, lookback: timedelta = timedelta(0)
+) -> Iterator[Slice]:
     """Yield what lies between the intervals read so far, and what came since; the last bit is read again."""
     at = first
-    for index, span in enumerate(spans):
-        if (index == 0 and span.start is not None and (at is None or at < span.start)) or (
-            index > 0 and span.start is not None and at is not None and at < span.start
-        ):
-            yield Slice(at, span.start)
-        at = span.end if at is None or (span.end is not None and span.end > at) else at
-    since = at - stream.lookback if at is not None and spans else at
+    for start, end in ((span.start, span.end) for span in union(spans)):
+        if end is None:
+            continue  # the whole stream, from before it had a cursor
+        if start is not None and (at is None or at < start):
+            yield Slice(at, start)
+        at = end if at is None or at < end else at
+    since = at - lookback if at is not None and at != first else at
     if since is None or since < until:
         yield Slice(since, until)
 
@@ -249,6 +290,14 @@ def _flagged(rows: pa.Table, stream: Stream) -> pa.Table:
     """Mark the rows by which a source says that their record is deleted."""
     deleted = rows.column("_deleted")
     for path, words in stream.deleted_values.items():
-        says = pc.fill_null(pc.is_in(rows.column(path), value_set=pa.array(words)), False)
+        says = pc.fill_null(pc.is_in(_texts(rows, path, stream), value_set=pa.array(words)), False)
         deleted = pc.or_(deleted, says)
     return rows.set_column(rows.schema.get_field_index("_deleted"), "_deleted", deleted)
+
+
+def _texts(rows: pa.Table, path: str, stream: Stream) -> pa.ChunkedArray:
+    """Give the texts at a path; one that feeds no field of ours has no column and is read from the payload."""
+    if path in rows.column_names:
+        return rows.column(path)
+    records = [payload.encode() for payload in rows.column("_payload").to_pylist()]
+    return raw_table(records, replace(stream, fields={"mark": path}), datetime.now(UTC)).column(path)

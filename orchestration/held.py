@@ -98,7 +98,7 @@ class Held:
     def _prints(self) -> str:
         """Work out a fingerprint of every newest version, in a table of the engine."""
         rows = self._read(self.before).select(*COMMON.names)
-        return engine.keep(self._con, newest(rows.mutate(_payload=rows._payload.hexdigest("md5")))).get_name()
+        return str(engine.keep(self._con, newest(rows.mutate(_payload=rows._payload.hexdigest("md5")))).get_name())
 
     def _signed(self, files: Sequence[Written], touched: ir.Table) -> ir.Table:
         rows = newest(self._read(files).semi_join(touched, "_key"))

@@ -22,8 +22,8 @@ class Control:
             return Answer(404, {"error": "no such control"})
         try:
             return Answer(payload=handler(request.body or {}))
-        except (TypeError, ValueError) as error:
-            return Answer(400, {"error": str(error)})
+        except (LookupError, TypeError, ValueError) as error:
+            return Answer(400, {"error": f"{type(error).__name__}: {error}"})
 
     def _get_clock(self, _: Any) -> Any:
         return {"now": iso(self.sandbox.clock.now())}

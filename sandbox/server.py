@@ -144,8 +144,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
     def _answer(self, prefix: str, request: Request) -> Answer:
-        with self.sandbox.lock:
-            return self.sandbox.systems[prefix](request)
+        try:
+            with self.sandbox.lock:
+                return self.sandbox.systems[prefix](request)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            return Answer(500, {"message": f"the sandbox cannot read this request: {error!r}"})
 
     def _spoilt_before(self, fault: Fault, prefix: str) -> bool:
         """Spoil a request that its system never sees; tells whether it is over."""

@@ -68,5 +68,8 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
     except Exception as error:
         pytest.skip(f"PostgreSQL does not start here: {error}")
+    for setting in ("fsync = off", "full_page_writes = off"):  # nothing here outlives the tests
+        server.psql(f"ALTER SYSTEM SET {setting}")
+    server.psql("SELECT pg_reload_conf()")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     server.cleanup()

@@ -26,16 +26,27 @@ QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-back
 def belvedere(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
     return subprocess.run(
-        [BIN / "belvedere", *words], env={**os.environ, **environment}, cwd=ROOT, capture_output=True, text=True, check=False
+        [BIN / "belvedere", *words],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 @pytest.fixture(scope="module")
-def village(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sandbox, Path]]:
+def village(
+    monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Sandbox, Path]]:
     """Run a sandbox, and a home for Dagster."""
     home = tmp_path_factory.mktemp("dagster-home")
     with Sandbox(customers=40, seed=3, today=TODAY) as running:
-        for name, value in (("SANDBOX_URL", running.url), ("BELVEDERE_HOME", str(home)), ("DAGSTER_HOME", str(home / "dagster"))):
+        for name, value in (
+            ("SANDBOX_URL", running.url),
+            ("BELVEDERE_HOME", str(home)),
+            ("DAGSTER_HOME", str(home / "dagster")),
+        ):
             monkeysession.setenv(name, value)
         yield running, home
     monkeysession.delenv("DAGSTER_HOME")
@@ -95,7 +106,14 @@ def test_definitions_are_sound(village: tuple[Sandbox, Path]):
     assert [schedule.name for schedule in found.schedules] == ["nightly"]
     assert {sensor.name for sensor in found.sensors} == {"build_after_extract", "deliver_after_build"}
     keys = {key.to_user_string() for key in found.resolve_asset_graph().get_all_asset_keys()}
-    assert {"raw/hubspot/deals", "accounts", "customer_360", "plan/scores_to_odoo", "delivered/scores_to_odoo", "warehouse"} <= keys
+    assert {
+        "raw/hubspot/deals",
+        "accounts",
+        "customer_360",
+        "plan/scores_to_odoo",
+        "delivered/scores_to_odoo",
+        "warehouse",
+    } <= keys
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,9 @@ class Http:
         except _TooLarge as error:
             raise UnknownOutcome(f"{error}; the write may have been applied") if writes else error from None
         except ValueError:  # the text of this error shows the header, and so the secret
-            raise AccessError(f"{self.connection}: the secret cannot be sent in a header; a line break in it?") from None
+            raise AccessError(
+                f"{self.connection}: the secret cannot be sent in a header; a line break in it?"
+            ) from None
 
     def _prepared(self, request: requests.Request) -> requests.PreparedRequest:
         """Make the request; it is this address that is sent to, so its origin is looked at once more."""

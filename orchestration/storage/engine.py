@@ -12,15 +12,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Ibis 12 calls two methods that DuckDB 2 renamed; the new ones stand in for them where they are missing.
-if not hasattr(duckdb.DuckDBPyConnection, "fetch_arrow_table"):
-    setattr(  # noqa: B010 - not in the stubs
-        duckdb.DuckDBPyConnection, "fetch_arrow_table", lambda self, *_: self.to_arrow_table()
-    )
-if not hasattr(duckdb.DuckDBPyConnection, "fetch_record_batch"):
-    setattr(  # noqa: B010
-        duckdb.DuckDBPyConnection, "fetch_record_batch", lambda self, rows=1_000_000: self.to_arrow_reader(rows)
-    )
+# Ibis 12 calls two methods that DuckDB 2 lacks on connections and warns of on relations: the new ones stand in for them.
+for _kind in (duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation):
+    if hasattr(_kind, "to_arrow_table"):
+        setattr(_kind, "fetch_arrow_table", lambda self, *_: self.to_arrow_table())  # noqa: B010 - not in the stubs
+    if hasattr(_kind, "to_arrow_reader"):
+        setattr(_kind, "fetch_record_batch", lambda self, rows=1_000_000: self.to_arrow_reader(rows))  # noqa: B010
 warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
 
 import ibis

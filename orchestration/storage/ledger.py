@@ -38,7 +38,11 @@ class Ledger(State, Manifest, Models, Deliveries):
             path = Path(self.url.database)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
-        self._migrate()
+        try:
+            self._migrate()
+        except BaseException:
+            self.engine.dispose()
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -58,7 +58,9 @@ def test_a_missing_secret_is_named(defs: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_wrong_connector_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
-    assert "unknown connector 'hubspt': did you mean hubspot?" in said(defs, capsys, ("connector: hubspot", "connector: hubspt"))
+    assert "unknown connector 'hubspt': did you mean hubspot?" in said(
+        defs, capsys, ("connector: hubspot", "connector: hubspt")
+    )
 
 
 def test_an_unknown_setting_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
@@ -72,7 +74,9 @@ def test_an_unknown_attribute_is_named_with_its_file(defs: Path, capsys: pytest.
 
 def test_an_unknown_field_of_ours_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
     fields = "role: crm\n  fields: {accounts: {tax_id: properties.vat_number, postl_code: properties.zip}}"
-    assert "table 'accounts' has no field 'postl_code'; did you mean postal_code" in said(defs, capsys, ("role: crm", fields))
+    assert "table 'accounts' has no field 'postl_code'; did you mean postal_code" in said(
+        defs, capsys, ("role: crm", fields)
+    )
 
 
 def test_an_unknown_field_of_theirs_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
@@ -83,7 +87,9 @@ def test_an_unknown_field_of_theirs_is_named_with_the_nearest(defs: Path, capsys
 
 
 def test_an_unknown_stream_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
-    assert "no stream 'acounts'; did you mean accounts" in said(defs, capsys, ("role: crm", "role: crm\n  streams: [acounts]"))
+    assert "no stream 'acounts'; did you mean accounts" in said(
+        defs, capsys, ("role: crm", "role: crm\n  streams: [acounts]")
+    )
 
 
 def test_an_unreachable_host_is_named(defs: Path, capsys: pytest.CaptureFixture[str], sandbox: Sandbox):
@@ -91,7 +97,9 @@ def test_an_unreachable_host_is_named(defs: Path, capsys: pytest.CaptureFixture[
     assert "crm: cannot reach http://127.0.0.1:9 (connection refused); check settings.base_url" in message
 
 
-def test_a_wrong_token_is_refused_and_not_shown(defs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_a_wrong_token_is_refused_and_not_shown(
+    defs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("CRM_TOKEN", "wrong-secret-value")
     message = said(defs, capsys)
     assert "crm: the secret was refused (401" in message

@@ -36,7 +36,9 @@ def first_customer(built: Path) -> dict[str, str]:
     from orchestration.project import Project
     from orchestration.tables import Tables
 
-    return Tables(Project.load(home=built)).query("SELECT * FROM customers WHERE accounts_count = 3 ORDER BY name LIMIT 1")[0]
+    return Tables(Project.load(home=built)).query(
+        "SELECT * FROM customers WHERE accounts_count = 3 ORDER BY name LIMIT 1"
+    )[0]
 
 
 def test_a_customer_is_shown_by_id_or_name(built: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
@@ -74,12 +76,16 @@ def test_state_is_shown_and_reset(capsys: pytest.CaptureFixture[str]):
     assert "1 streams of zendesk" in capsys.readouterr().out
 
 
-def test_init_writes_folders_by_asking(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_init_writes_folders_by_asking(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     import argparse
 
     from orchestration.project import Project
 
-    answers = iter(["crm", "hubspot", "crm", "erp", "odo", "odoo", "erp", "https://erp.example.com", "live", "me@example.com", ""])
+    answers = iter(
+        ["crm", "hubspot", "crm", "erp", "odo", "odoo", "erp", "https://erp.example.com", "live", "me@example.com", ""]
+    )
     assert init(argparse.Namespace(folder=tmp_path), ask=lambda _: next(answers)) == 0
     said = capsys.readouterr().out
     assert "CRM_TOKEN" in said

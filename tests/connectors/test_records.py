@@ -10,7 +10,7 @@ from connectors.kit.errors import ReplyError
 from connectors.kit.records import COMMON, cut, raw_schema, raw_table
 
 NOW = datetime(2026, 10, 20, 5, tzinfo=UTC)
-FIELDS = {"a": "value", "b": "list.0", "c": "deep.er", "d": "it's \"so\"", "e": "a$b[c]"}
+FIELDS = {"a": "value", "b": "list.0", "c": "deep.er", "d": 'it\'s "so"', "e": "a$b[c]"}
 
 
 def stream(**options) -> Stream:

@@ -24,7 +24,9 @@ def rest(little, opened):
 
     def make(settings=None, **stream) -> Rest:
         given = {"path": "customers", "fields": FIELDS, **stream}
-        checked = load(Rest, "erp", {"base_url": f"{little.url}/api", "streams": {"accounts": given}, **(settings or {})})
+        checked = load(
+            Rest, "erp", {"base_url": f"{little.url}/api", "streams": {"accounts": given}, **(settings or {})}
+        )
         plain = Rest("erp", checked)
         return Rest("erp", checked, opened(f"{little.url}/api", auth=plain.auth(), attempts=2))
 
@@ -102,7 +104,7 @@ def test_goes_on_after_any_page(rest, little, shape):
 
 
 def test_a_link_to_another_origin_is_not_followed(rest, little, other):
-    little.say(200, json.dumps({"data": [], "link": f"{other.url}/x"}).encode())
+    little.say(200, json.dumps({"data": [], "link": f"{other.url}/x"}).encode(), Date="Tue, 20 Oct 2026 05:00:00 GMT")
     other.say()
     connector = rest(record_path="data", paging={"kind": "link", "path": "link"})
     with pytest.raises(ReplyError, match="another origin"):
@@ -170,7 +172,8 @@ def test_tagged_values_are_written_plainly():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"__class__": "date"}, {"__class__": "date", "year": 2026, "month": 13, "day": 1}, {"__class__": "Decimal"}]
+    "wrong",
+    [{"__class__": "date"}, {"__class__": "date", "year": 2026, "month": 13, "day": 1}, {"__class__": "Decimal"}],
 )
 def test_a_tagged_value_that_is_none_stops_nothing(rest, little, wrong):
     little.say(200, json.dumps([{"id": 1, "name": wrong}]).encode(), Date="Tue, 20 Oct 2026 05:00:00 GMT")
@@ -311,7 +314,11 @@ def test_a_line_that_is_none_is_refused(given, said):
 def test_a_stream_declares_how_it_deletes_and_how_late_it_is():
     given = {"path": "p", "cursor": {"path": "at", "param": "s", "format": "epoch_ms", "lag_minutes": 2}}
     declared = RestStream.model_validate(given | {"deleted": {"state": ["gone"]}}).declared("s")
-    assert (declared.deletes, declared.deleted_values, declared.cursor_unit) == ("flag", {"state": ("gone",)}, "epoch_ms")
+    assert (declared.deletes, declared.deleted_values, declared.cursor_unit) == (
+        "flag",
+        {"state": ("gone",)},
+        "epoch_ms",
+    )
     assert declared.lag.total_seconds() == 120
     assert RestStream.model_validate({"path": "p"}).declared("s").deletes == "sweep"
     assert RestStream.model_validate(given).declared("s").deletes == "none"

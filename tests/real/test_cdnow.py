@@ -113,5 +113,7 @@ def test_the_likely_buy_more_often_than_the_unlikely(outcomes: "np.ndarray"):
 
 
 def test_a_one_time_buyer_is_no_safe_customer(project: Project):
-    rows = Tables(project).query("SELECT avg(value) AS v FROM retention WHERE months_with_orders = 0 AND months_observed >= 9")
+    rows = Tables(project).query(
+        "SELECT avg(value) AS v FROM retention WHERE months_with_orders = 0 AND months_observed >= 9"
+    )
     assert rows[0]["v"] < 20

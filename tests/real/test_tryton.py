@@ -44,8 +44,19 @@ def snapshot(request: pytest.FixtureRequest) -> Path:
             left.unlink()
         (folder / "test.sqlite").touch()
         environment = dict(os.environ, TRYTONPASSFILE=str(folder / "password"))
-        admin = [BIN / "trytond-admin", "-c", "trytond.conf", "-d", "test", "-u", "account_invoice", "--activate-dependencies"]
-        subprocess.run([*admin, "--email", "admin@example.com"], cwd=folder, env=environment, check=True, capture_output=True)
+        admin = [
+            BIN / "trytond-admin",
+            "-c",
+            "trytond.conf",
+            "-d",
+            "test",
+            "-u",
+            "account_invoice",
+            "--activate-dependencies",
+        ]
+        subprocess.run(
+            [*admin, "--email", "admin@example.com"], cwd=folder, env=environment, check=True, capture_output=True
+        )
         company = [sys.executable, "-W", "ignore", HERE / "tryton_company.py", "trytond.conf", "test"]
         made = subprocess.run(company, cwd=folder, check=True, capture_output=True, text=True)
         (folder / "key").write_text(made.stdout.rpartition("KEY ")[2].strip())
@@ -53,7 +64,9 @@ def snapshot(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tryton(snapshot: Path, tmp_path_factory: pytest.TempPathFactory, monkeysession: pytest.MonkeyPatch) -> Iterator[str]:
+def tryton(
+    snapshot: Path, tmp_path_factory: pytest.TempPathFactory, monkeysession: pytest.MonkeyPatch
+) -> Iterator[str]:
     """Run the server on a copy of the snapshot."""
     folder, port = tmp_path_factory.mktemp("tryton"), free_port()
     for file in snapshot.glob("test.sqlite*"):
@@ -99,7 +112,9 @@ def test_parties_and_invoices_become_customers_beside_the_crm(
     tables = Tables(project)
     joined = tables.query("SELECT connections, revenue_l12_amount FROM customers WHERE name = 'Tryton Customer 1'")
     assert joined == [{"connections": "hubspot, tryton", "revenue_l12_amount": 1250}]
-    posted = tables.query("SELECT count(*) AS n FROM invoices WHERE connection = 'tryton' AND status = 'posted' AND net_amount = 1250")
+    posted = tables.query(
+        "SELECT count(*) AS n FROM invoices WHERE connection = 'tryton' AND status = 'posted' AND net_amount = 1250"
+    )
     assert posted[0]["n"] == 2
 
     again = {one.stream: one for one in extract(project, "tryton", "second")}

@@ -1,0 +1,223 @@
+"""Faults by route, and the control plane."""
+
+from time import monotonic
+
+import pytest
+import requests
+
+from sandbox.faults import KINDS, Fault
+
+OWNERS = "/hubspot/crm/v3/owners"
+CREATE = "/hubspot/crm/v3/objects/companies/batch/create"
+NEW = {"inputs": [{"properties": {"name": "New"}}]}
+
+
+def struck(asked: int = 10, **options) -> list[int]:
+    fault = Fault("/a", "error", **options)
+    return [number for number in range(1, asked + 1) if fault.strikes("GET", "/a/b")]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [*range(1, 11)]),
+        ({"times": 2}, [1, 2]),
+        ({"after": 7}, [8, 9, 10]),
+        ({"every": 4}, [4, 8]),
+        ({"after": 4, "every": 4, "times": 1}, [8]),
+        ({"share": 0.0}, []),
+        ({"share": 1.0}, [*range(1, 11)]),
+        ({"method": "POST"}, []),
+    ],
+)
+def test_a_fault_strikes_the_requests_that_were_chosen(options, expected):
+    assert struck(**options) == expected
+
+
+def test_a_share_is_the_same_each_time():
+    assert struck(100, share=0.3) == struck(100, share=0.3)
+    assert 15 < len(struck(100, share=0.3)) < 45
+
+
+def test_an_unknown_fault_names_the_choices():
+    with pytest.raises(ValueError, match="unknown fault 'fire'; choices: latency, rate_limit"):
+        Fault("/a", "fire")
+
+
+def test_the_rate_limit_says_when_to_come_back(sandbox, ask):
+    sandbox.faults.add(OWNERS, "rate_limit", retry_after=7, times=1)
+    answer = ask("GET", OWNERS)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    assert ask("GET", OWNERS).status_code == 200
+
+
+def test_the_rate_limit_may_say_nothing(sandbox, ask):
+    sandbox.faults.add(OWNERS, "rate_limit")
+    answer = ask("GET", OWNERS)
+    assert "Retry-After" not in answer.headers
+    assert answer.json()["errorType"] == "RATE_LIMIT"
+
+
+def test_an_error_has_the_status_that_was_asked_for(sandbox, ask):
+    sandbox.faults.add(OWNERS, "error", status=502)
+    assert ask("GET", OWNERS).status_code == 502
+
+
+def test_a_reset_breaks_the_connection(sandbox, ask):
+    sandbox.faults.add(OWNERS, "reset")
+    with pytest.raises(requests.ConnectionError):
+        ask("GET", OWNERS)
+
+
+def test_a_truncated_answer_is_shorter_than_it_says(sandbox, ask):
+    sandbox.faults.add(OWNERS, "truncated")
+    with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.ConnectionError)):
+        ask("GET", OWNERS)
+
+
+def test_a_login_page_comes_with_200(sandbox, ask):
+    sandbox.faults.add(OWNERS, "html")
+    answer = ask("GET", OWNERS)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+
+
+def test_a_token_can_expire(sandbox, ask):
+    sandbox.faults.add(OWNERS, "expired_token", times=1)
+    assert [ask("GET", OWNERS).status_code for _ in range(2)] == [401, 200]
+
+
+def test_latency_delays_but_answers(sandbox, ask):
+    sandbox.faults.add(OWNERS, "latency", ms=40)
+    began = monotonic()
+    assert ask("GET", OWNERS).status_code == 200
+    assert monotonic() - began >= 0.04
+
+
+def test_faults_add_up(sandbox, ask):
+    sandbox.faults.add(OWNERS, "latency", ms=1)
+    sandbox.faults.add(OWNERS, "error", status=503)
+    assert ask("GET", OWNERS).status_code == 503
+
+
+def test_a_lost_answer_belongs_to_a_write_that_was_applied(sandbox, ask):
+    sandbox.faults.add(CREATE, "lost_answer")
+    with pytest.raises(requests.ConnectionError):
+        ask("POST", CREATE, json=NEW)
+    assert [entry["after"] for entry in sandbox.writes] == [{"name": "New"}]
+
+
+def test_a_delayed_write_is_applied_after_its_refusal(sandbox, ask, monkeypatch):
+    waiting = []
+
+    class Later:
+        def __init__(self, delay, run, args):
+            waiting.append((delay, run, args))
+
+        def start(self):
+            pass
+
+    monkeypatch.setattr("sandbox.server.Timer", Later)
+    sandbox.faults.add(CREATE, "delayed_write", delay=30)
+    assert ask("POST", CREATE, json=NEW).status_code == 504
+    assert sandbox.writes == []
+    ((delay, run, args),) = waiting
+    run(*args)
+    assert (delay, len(sandbox.writes)) == (30, 1)
+
+
+def test_every_kind_of_fault_is_tested():
+    assert set(KINDS) == {
+        "latency",
+        "rate_limit",
+        "error",
+        "reset",
+        "truncated",
+        "html",
+        "expired_token",
+        "lost_answer",
+        "delayed_write",
+    }
+
+
+def test_faults_can_be_set_and_cleared_from_outside(ask):
+    given = {"match": OWNERS, "kind": "error", "times": 1}
+    assert ask("POST", "/_sandbox/faults", json=given).json()[0]["kind"] == "error"
+    assert ask("GET", OWNERS).status_code == 500
+    assert ask("GET", "/_sandbox/faults").json()[0]["hits"] == 1
+    assert ask("DELETE", "/_sandbox/faults").json() == {}
+    assert ask("GET", "/_sandbox/faults").json() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "faults", {"match": "/a", "kind": "fire"}, 400),
+        ("POST", "faults", {"kindd": "error"}, 400),
+        ("POST", "faults", [1], 400),
+        ("POST", "clock", {}, 400),
+        ("POST", "clock", {"advance_seconds": "soon"}, 400),
+        ("GET", "nothing", None, 404),
+        ("PUT", "clock", {}, 404),
+    ],
+)
+def test_a_wrong_control_is_refused_with_a_reason(ask, method, path, body, status):
+    answer = ask(method, f"/_sandbox/{path}", json=body)
+    assert answer.status_code == status
+    assert answer.json()["error"]
+
+
+def test_the_control_plane_has_no_faults(sandbox, ask):
+    sandbox.faults.add("/", "error")
+    assert ask("GET", "/_sandbox/clock").status_code == 200
+
+
+def test_the_clock_runs_from_five_in_the_morning_and_is_pushed_on(ask):
+    assert ask("GET", "/_sandbox/clock").json()["now"].startswith("2026-10-20T05:00:0")
+    answer = ask("POST", "/_sandbox/clock", json={"advance_seconds": 3600})
+    assert answer.json()["now"].startswith("2026-10-20T06:00:0")
+    assert answer.headers["Date"].startswith("Tue, 20 Oct 2026 06:00:0")
+
+
+def test_requests_are_counted(ask):
+    for _ in range(3):
+        ask("GET", OWNERS)
+    assert {"method": "GET", "path": OWNERS, "count": 3} in ask("GET", "/_sandbox/requests").json()
+    ask("DELETE", "/_sandbox/requests")
+    assert OWNERS not in {row["path"] for row in ask("GET", "/_sandbox/requests").json()}
+
+
+def test_truth_writes_and_changes_are_told(sandbox, ask):
+    assert len(ask("GET", "/_sandbox/truth").json()["customers"]) == 30
+    assert ask("GET", "/_sandbox/writes").json() == []
+    assert {row["system"] for row in ask("POST", "/_sandbox/changes").json()} == {"hubspot", "odoo", "zendesk"}
+
+
+def test_an_unknown_system_names_the_choices(ask):
+    assert ask("GET", "/salesforce/x").json() == {"error": "choices: hubspot, odoo, zendesk, _sandbox"}
+
+
+def test_a_body_that_is_no_json_is_refused(ask):
+    assert ask("POST", CREATE, data=b"{").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        (
+            "POST",
+            "/hubspot/crm/v3/objects/companies/search",
+            {"filterGroups": [{}]} | dict.fromkeys(["sorts", "properties", "limit", "after"]),
+        ),
+        ("GET", f"{OWNERS}?limit=many", None),
+        ("POST", "/odoo/jsonrpc", {"params": {}}),
+        ("GET", "/zendesk/api/v2/incremental/tickets/cursor.json?cursor=!", None),
+    ],
+)
+def test_a_request_beyond_understanding_is_answered_all_the_same(ask, method, path, body):
+    answer = ask(method, path, json=body)
+    assert answer.status_code == 500
+    assert "the sandbox cannot read this request" in answer.json()["message"]
+
+
+def test_listens_on_this_machine_only(sandbox):
+    assert sandbox.server.server_address[0] == "127.0.0.1"
