@@ -68,18 +68,22 @@ class Deliveries(Transactions):
             if held is None:
                 opened.execute(insert(t.plans).values(**vars(plan)))
             elif held == "superseded":
-                opened.execute(update(t.plans).where(t.plans.c.digest == plan.digest).values(status="planned"))
+                again = {"status": "planned", "created_at": plan.created_at, "run_id": plan.run_id}
+                opened.execute(update(t.plans).where(t.plans.c.digest == plan.digest).values(again))
 
     def plan(self, digest: str) -> PlanRow | None:
         """Return the plan whose digest begins like this, if it is the only one."""
         with self.transaction() as opened:
-            rows = list(opened.execute(select(t.plans).where(t.plans.c.digest.startswith(digest))).mappings())
+            rows = list(
+                opened.execute(select(t.plans).where(t.plans.c.digest.startswith(digest, autoescape=True))).mappings()
+            )
             return _plan(rows[0]) if len(rows) == 1 else None
 
     def newest_plan(self, delivery: str) -> PlanRow | None:
         """Return a delivery's newest plan."""
         with self.transaction() as opened:
-            query = select(t.plans).where(t.plans.c.delivery == delivery).order_by(t.plans.c.seq.desc()).limit(1)
+            newest = (t.plans.c.created_at.desc(), t.plans.c.seq.desc())
+            query = select(t.plans).where(t.plans.c.delivery == delivery).order_by(*newest).limit(1)
             row = opened.execute(query).mappings().first()
             return _plan(row) if row else None
 
@@ -147,7 +151,7 @@ class Deliveries(Transactions):
         for operation in self.operations(delivery):
             if operation.record_id and operation.outcome == "rejected":
                 count[operation.record_id] = count.get(operation.record_id, 0) + operation.attempt
-            elif operation.record_id and operation.outcome == "applied":
+            elif operation.record_id and operation.outcome in ("applied", "unchanged"):
                 count.pop(operation.record_id, None)
         return count
 

@@ -17,7 +17,7 @@ for _kind in (duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation):
     if hasattr(_kind, "to_arrow_table"):
         setattr(_kind, "fetch_arrow_table", lambda self, *_: self.to_arrow_table())  # noqa: B010 - not in the stubs
     if hasattr(_kind, "to_arrow_reader"):
-        setattr(_kind, "fetch_record_batch", lambda self, rows=1_000_000: self.to_arrow_reader(rows))  # noqa: B010
+        _kind.fetch_record_batch = lambda self, rows_per_batch=1000000: self.to_arrow_reader(rows_per_batch)
 warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
 
 import ibis

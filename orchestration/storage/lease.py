@@ -59,7 +59,9 @@ def _take(ledger: Transactions, name: str, run_id: str, holder: str) -> None:
                     f"another run holds {name}: run {held['run_id']}, process {held['pid']} on {held['host']}, "
                     f"since {held['since']:%Y-%m-%d %H:%M:%S} UTC"
                 )
-            opened.execute(delete(t.leases).where(t.leases.c.name == name))
+            if held:  # only the row that was seen dead: by now another run may have put its own there
+                dead = (t.leases.c.name == name, t.leases.c.holder == held["holder"])
+                opened.execute(delete(t.leases).where(*dead))
             opened.execute(insert(t.leases).values(**row, started=_started(os.getpid()), since=now, heartbeat=now))
     except IntegrityError:  # PostgreSQL lets two ask at once; the row itself lets one in
         raise LeaseHeld(f"another run took {name} at this very moment") from None

@@ -81,7 +81,10 @@ def test_types_arrive_as_they_are(url: str, schema: str):
 @pytest.mark.real
 def test_comments_reach_the_database(postgres_url: str):
     warehouse_sql.publish(postgres_url, "commented", [table()])
-    rows = held(postgres_url, "SELECT obj_description('commented.things'::regclass), col_description('commented.things'::regclass, 1)")
+    rows = held(
+        postgres_url,
+        "SELECT obj_description('commented.things'::regclass), col_description('commented.things'::regclass, 1)",
+    )
     assert rows == [("Some things.", "What id is")]
 
 

@@ -7,7 +7,9 @@ import pytest
 from transforms.changes import Rule, Wanted, changes, is_same, plain
 
 
-def differences(before: object, after: object, policy: str = "overwrite", tolerance: float = 0.0) -> list[tuple[object, ...]]:
+def differences(
+    before: object, after: object, policy: str = "overwrite", tolerance: float = 0.0
+) -> list[tuple[object, ...]]:
     rows = changes([Wanted("1", "C1", {"f": after})], {"1": {"f": before}}, [Rule("f", policy, tolerance)])
     return [(row["action"], row["before"], row["after"]) for row in rows]
 
@@ -40,7 +42,9 @@ def test_policies_decide_who_wins():
 
 def test_a_record_that_is_gone_is_listed_and_not_written():
     rows = list(changes([Wanted("1", "C1", {"f": 1})], {}, [Rule("f")]))
-    assert [(row["action"], row["reason"]) for row in rows] == [("conflict", "the target holds no such record any more")]
+    assert [(row["action"], row["reason"]) for row in rows] == [
+        ("conflict", "the target holds no such record any more")
+    ]
 
 
 def test_emptying_is_explicit():
