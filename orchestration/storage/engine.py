@@ -13,11 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 # Ibis 12 calls two methods that DuckDB 2 lacks on connections and warns of on relations: the new ones stand in for them.
+_STAND_INS = {
+    "fetch_arrow_table": ("to_arrow_table", lambda self, *_: self.to_arrow_table()),
+    "fetch_record_batch": (
+        "to_arrow_reader",
+        lambda self, rows_per_batch=1_000_000: self.to_arrow_reader(rows_per_batch),
+    ),
+}
 for _kind in (duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation):
-    if hasattr(_kind, "to_arrow_table"):
-        setattr(_kind, "fetch_arrow_table", lambda self, *_: self.to_arrow_table())  # noqa: B010 - not in the stubs
-    if hasattr(_kind, "to_arrow_reader"):
-        _kind.fetch_record_batch = lambda self, rows_per_batch=1000000: self.to_arrow_reader(rows_per_batch)
+    for _old, (_new, _stand_in) in _STAND_INS.items():
+        if hasattr(_kind, _new):
+            setattr(_kind, _old, _stand_in)
 warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extra copy", UserWarning)
 
 import ibis
