@@ -28,8 +28,8 @@ from connectors.kit.base import (
     Stream,
 )
 from connectors.kit.errors import ReplyError, SettingsError, choices
+from connectors.kit.fieldmap import mapped
 from connectors.kit.records import raw_table
-from connectors.rest import mapped
 
 BATCH = 20_000
 FORMATS = {

@@ -32,12 +32,11 @@ from connectors.kit.auth import Basic, Bearer, HeaderToken
 from connectors.kit.base import Change, Check, Checkpoint, Held, Outcome, Page, Slice, SourceField, Stream
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import SettingsError, UnknownOutcome, choices
+from connectors.kit.errors import SettingsError, UnknownOutcome
+from connectors.kit.fieldmap import mapped
 from connectors.kit.paging import AnyPaging, NoPaging, at
 from connectors.kit.records import cut
 from connectors.kit.reply import Refused
-from schemas.mapping import Constant, Entry
-from schemas.mapping import Field as Mapped
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -303,22 +302,6 @@ def untagged(value: Any) -> Any:
             return value
         return moment.isoformat() if value["__class__"] == "datetime" else moment.date().isoformat()
     return {name: untagged(one) for name, one in value.items()}
-
-
-def mapped(given: Any) -> Entry | tuple[Entry, ...]:
-    """Read one line of a field map as YAML has it: a path, {path, values, otherwise, unit}, {constant}, or a list."""
-    if isinstance(given, str):
-        return given
-    if isinstance(given, list):
-        return tuple(entry for one in given if not isinstance(entry := mapped(one), tuple))
-    if isinstance(given, Mapping) and "constant" in given:
-        return Constant(str(given["constant"]))
-    if isinstance(given, Mapping) and "path" in given:
-        known = {"path", "values", "otherwise", "unit"}
-        for wrong in given.keys() - known:
-            raise SettingsError(f"field map: unknown {wrong!r}; {choices(wrong, known)}")
-        return Mapped(**given)
-    raise SettingsError(f"field map: {given!r} is neither a path, nor {{path: ...}}, nor {{constant: ...}}")
 
 
 def _since(moment: datetime, kind: str) -> Any:

@@ -5,8 +5,9 @@ from typing import Any
 
 from connectors.kit.base import Stream
 from connectors.kit.errors import SettingsError, choices
+from connectors.kit.fieldmap import mapped
 from schemas.find import model
-from schemas.mapping import Constant, Entry, Field, FieldMap
+from schemas.mapping import FieldMap
 
 
 def with_overrides(connection: str, stream: Stream, overrides: Mapping[str, Any]) -> FieldMap:
@@ -22,12 +23,4 @@ def with_overrides(connection: str, stream: Stream, overrides: Mapping[str, Any]
                 f"connection {connection!r}: fields.{stream.name}: table {stream.table!r} has no field "
                 f"{unified!r}; {choices(unified, known)}"
             )
-    return {**stream.fields, **{unified: _entry(given) for unified, given in overrides.items()}}
-
-
-def _entry(given: Any) -> Entry | tuple[Entry, ...]:
-    if isinstance(given, list):
-        return tuple(entry for each in given if not isinstance(entry := _entry(each), tuple))
-    if isinstance(given, Mapping):
-        return Constant(str(given["constant"])) if "constant" in given else Field(**given)
-    return str(given)
+    return {**stream.fields, **{unified: mapped(given) for unified, given in overrides.items()}}
