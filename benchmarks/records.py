@@ -10,8 +10,8 @@ from time import process_time
 
 import pyarrow as pa
 
-from connectors.kit.base import Stream
 from connectors.kit.records import cut, raw_table
+from connectors.kit.stream import Stream
 
 FIELDS = [f"field_{number}" for number in range(15)]
 STREAM = Stream("deals", "id", {name: f"properties.{name}" for name in FIELDS}, cursor="properties.modified")

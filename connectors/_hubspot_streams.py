@@ -5,7 +5,7 @@ Source: HubSpot CRM v3 OpenAPI files (objects, associations v4, owners); propert
 
 from datetime import timedelta
 
-from connectors.kit.base import Deletes, Stream
+from connectors.kit.stream import Deletes, Stream
 from schemas.mapping import Constant, Field, FieldMap
 
 OWNER = "properties.hubspot_owner_id"

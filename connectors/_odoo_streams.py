@@ -6,7 +6,7 @@ account.move, account.payment, mail.activity, res.users), versions 16 to 19.
 
 from datetime import timedelta
 
-from connectors.kit.base import Deletes, Stream
+from connectors.kit.stream import Deletes, Stream
 from schemas.mapping import Constant, Field, FieldMap
 
 NULLS = ("false", "")  # an empty value is `false`, whatever its type

@@ -6,7 +6,7 @@ organization has no tax number, phone or address of its own: they are custom fie
 
 from datetime import timedelta
 
-from connectors.kit.base import Stream
+from connectors.kit.stream import Stream
 from schemas.mapping import Constant, Field
 
 LAG = timedelta(seconds=90)  # the exports leave out the last minute

@@ -17,19 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.kit.base import (
-    Check,
-    Checkpoint,
-    Connector,
-    ConnectorSettings,
-    Page,
-    Slice,
-    SourceField,
-    Stream,
-)
+from connectors.kit.base import Check, Connector, ConnectorSettings, SourceField
 from connectors.kit.errors import ReplyError, SettingsError, choices
 from connectors.kit.fieldmap import mapped
-from connectors.kit.records import raw_table
+from connectors.kit.page import Page
+from connectors.kit.stream import Checkpoint, Slice, Stream
 
 BATCH = 20_000
 FORMATS = {
@@ -124,9 +116,9 @@ class Files(Connector):
             if count > done:
                 batch.append(msgspec.json.encode({**row, "_row": key}))
             if len(batch) == BATCH:
-                yield Page(raw_table(batch, stream, self.now()), {"rows": count})
+                yield Page(stream, batch, self.now(), {"rows": count})
                 batch = []
-        yield Page(raw_table(batch, stream, self.now()), None, count)
+        yield Page(stream, batch, self.now(), None, count)
 
     def _rows(self, stream: FileStream) -> Iterator[tuple[str | None, dict[str, Any]]]:
         root = self.settings.root.resolve()

@@ -25,24 +25,15 @@ from connectors._hubspot_wire import (
     with_team,
 )
 from connectors.kit.auth import Bearer
-from connectors.kit.base import (
-    Change,
-    Check,
-    Checkpoint,
-    ConnectorSettings,
-    Held,
-    Outcome,
-    Page,
-    Slice,
-    SourceField,
-    Stream,
-)
+from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField
 from connectors.kit.budget import Budget, Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError, SettingsError, choices
 from connectors.kit.http import Http
+from connectors.kit.page import Page
 from connectors.kit.records import cut
 from connectors.kit.reply import Reply
+from connectors.kit.stream import Checkpoint, Slice, Stream
 from schemas.mapping import paths
 
 LIST_PAGE, SEARCH_PAGE = 100, 200

@@ -18,23 +18,13 @@ from pydantic import Field, SecretStr
 
 from connectors._odoo_rpc import Rpc, RpcError
 from connectors._odoo_streams import DOMAINS, LOOKED_UP, OPTIONAL, STREAMS
-from connectors.kit.base import (
-    Change,
-    Check,
-    Checkpoint,
-    ConnectorSettings,
-    Held,
-    Outcome,
-    Page,
-    Slice,
-    SourceField,
-    Status,
-    Stream,
-)
+from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Status
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import BusyError, ReplyError, SettingsError, UnknownOutcome, choices
 from connectors.kit.http import Http
+from connectors.kit.page import Page
+from connectors.kit.stream import Checkpoint, Slice, Stream
 from connectors.kit.write import halves
 from schemas.mapping import paths
 

@@ -29,14 +29,16 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from requests.auth import AuthBase
 
 from connectors.kit.auth import Basic, Bearer, HeaderToken
-from connectors.kit.base import Change, Check, Checkpoint, Held, Outcome, Page, Slice, SourceField, Stream
+from connectors.kit.base import Change, Check, Held, Outcome, SourceField
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import SettingsError, UnknownOutcome
 from connectors.kit.fieldmap import mapped
+from connectors.kit.page import Page
 from connectors.kit.paging import AnyPaging, NoPaging, at
 from connectors.kit.records import cut
 from connectors.kit.reply import Refused
+from connectors.kit.stream import Checkpoint, Slice, Stream
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 

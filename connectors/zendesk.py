@@ -17,13 +17,15 @@ from requests.auth import AuthBase
 
 from connectors._zendesk_streams import STREAMS
 from connectors.kit.auth import Basic, Bearer
-from connectors.kit.base import Check, Checkpoint, ConnectorSettings, Held, Page, Slice, SourceField, Stream
+from connectors.kit.base import Check, ConnectorSettings, Held, SourceField
 from connectors.kit.budget import Budget, Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError, SettingsError, choices
 from connectors.kit.http import Http
+from connectors.kit.page import Page
 from connectors.kit.records import cut
 from connectors.kit.reply import Reply
+from connectors.kit.stream import Checkpoint, Slice, Stream
 from connectors.kit.write import chunks
 from schemas.mapping import paths
 

@@ -16,8 +16,9 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from connectors.kit.base import Change, Connector, Held, Outcome, Stream
+from connectors.kit.base import Change, Connector, Held, Outcome
 from connectors.kit.errors import BusyError, SettingsError
+from connectors.kit.stream import Stream
 from connectors.kit.write import chunks
 from orchestration.config import DeliveryConfig
 from orchestration.guards import violations

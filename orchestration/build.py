@@ -14,9 +14,9 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from connectors.kit.base import Stream
 from connectors.kit.errors import SettingsError
 from connectors.kit.records import raw_schema
+from connectors.kit.stream import Stream
 from orchestration.fitted import priors_for, retention_for, revenue_for
 from orchestration.project import Project
 from orchestration.storage import engine

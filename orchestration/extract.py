@@ -8,9 +8,11 @@ from time import monotonic
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.kit.base import Checkpoint, Connector, ListsKeys, Page, ReportsDeletes, Slice, Stream
+from connectors.kit.base import Connector, ListsKeys, ReportsDeletes
 from connectors.kit.errors import ConnectorError, SettingsError, choices
+from connectors.kit.page import Page
 from connectors.kit.records import raw_schema, raw_table
+from connectors.kit.stream import Checkpoint, Slice, Stream
 from orchestration.held import Held
 from orchestration.project import Project
 from orchestration.storage.lease import lease

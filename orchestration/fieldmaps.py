@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.kit.base import Stream
 from connectors.kit.errors import SettingsError, choices
 from connectors.kit.fieldmap import mapped
+from connectors.kit.stream import Stream
 from schemas.find import model
 from schemas.mapping import FieldMap
 

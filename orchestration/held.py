@@ -8,8 +8,8 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from connectors.kit.base import Stream
 from connectors.kit.records import COMMON, raw_schema
+from connectors.kit.stream import Stream
 from orchestration.project import Project
 from orchestration.storage import engine
 from orchestration.storage.engine import Backend

@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.kit.base import Connector, Held, ReadsByKey, Stream, Writes
+from connectors.kit.base import Connector, Held, ReadsByKey, Writes
 from connectors.kit.errors import AccessError, SettingsError, choices
+from connectors.kit.stream import Stream
 from connectors.kit.write import chunks
 from orchestration.config import DeliveryConfig
 from orchestration.guards import violations

@@ -11,10 +11,11 @@ import yaml
 from jinja2 import Environment
 from pydantic import ValidationError
 
-from connectors.kit.base import Connector, Stream
+from connectors.kit.base import Connector
 from connectors.kit.errors import SettingsError, choices
 from connectors.kit.find import find
 from connectors.kit.settings import MISSING_ENV, explain, load
+from connectors.kit.stream import Stream
 from orchestration.config import (
     Config,
     ConnectionConfig,

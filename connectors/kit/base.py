@@ -1,72 +1,21 @@
-"""The contract between the house and its doors: connectors, streams, pages, changes, outcomes."""
+"""The contract between the house and its doors: what a connector does, what it may do, changes and outcomes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from schemas.mapping import FieldMap
-
-Checkpoint: TypeAlias = dict[str, Any]
-Deletes: TypeAlias = Literal["feed", "flag", "list", "sweep", "none"]
+from connectors.kit.page import Page
+from connectors.kit.stream import Checkpoint, Slice, Stream
 
 
 class ConnectorSettings(BaseModel):
     """Hold what a user sets for one connection; subclasses add their own; secrets are `SecretStr`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """Declare one stream of a system: what it is called there and which of its fields feed ours.
-
-    `name` is the stream's name in the lake (`raw/<connection>/<name>`), `table` the conformed table it
-    feeds (None: kept raw only), `object` the system's own name for it. `primary_key` and `cursor` are
-    paths into a record. `lag` is how late a committed record may still appear under an older stamp: the
-    cursor stays that far behind the source's clock. `lookback` is read again on every run.
-    `nulls` are texts by which this system says null. `ignores` are fields left out on purpose.
-    `deleted_values` maps a path to the texts that mark a deleted record, where `deletes` is "flag".
-    """
-
-    name: str
-    primary_key: str
-    fields: FieldMap
-    table: str | None = None
-    object: str = ""
-    cursor: str | None = None
-    cursor_unit: Literal["text", "epoch_s", "epoch_ms"] = "text"
-    deletes: Deletes = "none"
-    deleted_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    lag: timedelta = timedelta(0)
-    lookback: timedelta = timedelta(0)
-    nulls: tuple[str, ...] = ("",)
-    ignores: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Ask for the records whose cursor lies in [start, end); None is open, both None is the whole stream."""
-
-    start: datetime | None = None
-    end: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """Hold one page as Arrow (the columns of `connectors.kit.records`) and the place to go on from.
-
-    `checkpoint` None says that the slice ends with this page. `total` is the source's own count of the
-    slice, where it tells one.
-    """
-
-    records: pa.Table
-    checkpoint: Checkpoint | None
-    total: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 from requests.auth import AuthBase
 
-from connectors.kit.base import Checkpoint, Connector, ConnectorSettings, Page, Stream
+from connectors.kit.base import Connector, ConnectorSettings
 from connectors.kit.budget import Limit
 from connectors.kit.errors import ReplyError
 from connectors.kit.http import Http
-from connectors.kit.records import raw_table
+from connectors.kit.page import Page
+from connectors.kit.stream import Checkpoint, Stream
 
 
 class HttpSettings(ConnectorSettings):
@@ -53,7 +54,7 @@ class HttpConnector(Connector):
         deleted: bool = False,
     ) -> Page:
         """Make a page of unparsed records, stamped with the source's clock."""
-        return Page(raw_table(records, stream, self.now(), deleted=deleted), checkpoint, total)
+        return Page(stream, records, self.now(), checkpoint, total, deleted)
 
     def close(self) -> None:
         self.http.close()

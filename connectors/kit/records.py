@@ -15,8 +15,8 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from connectors.kit.base import Stream
 from connectors.kit.errors import ReplyError
+from connectors.kit.stream import Stream
 from schemas.mapping import paths
 
 INSTANT = pa.timestamp("us", tz="UTC")

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from connectors.kit.base import Checkpoint, Slice
+from connectors.kit.stream import Checkpoint, Slice
 from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
 from orchestration.storage.manifest import Written, add_files

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.hubspot import HubSpot
-from connectors.kit.base import CountsSlices, ListsKeys, Page, ReadsByKey, ReportsDeletes, Slice, Writes
+from connectors.kit.base import CountsSlices, ListsKeys, ReadsByKey, ReportsDeletes, Writes
 from connectors.kit.connector import HttpConnector
 from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError
 from connectors.kit.http import Http
+from connectors.kit.page import Page
 from connectors.kit.settings import load
+from connectors.kit.stream import Slice
 from connectors.odoo import Odoo
 from connectors.zendesk import Zendesk
 from sandbox.server import Sandbox

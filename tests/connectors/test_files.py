@@ -10,9 +10,9 @@ import pytest
 
 from connectors import files
 from connectors.files import Files
-from connectors.kit.base import Slice
 from connectors.kit.errors import ReplyError, SettingsError
 from connectors.kit.settings import load
+from connectors.kit.stream import Slice
 
 
 @pytest.fixture

@@ -14,11 +14,13 @@ from requests import PreparedRequest
 from connectors._hubspot_wire import as_text, spliced, with_team
 from connectors.hubspot import HubSpot
 from connectors.kit.auth import Bearer
-from connectors.kit.base import Change, CountsSlices, Page, ReadsByKey, ReportsDeletes, Slice, Stream, Writes
+from connectors.kit.base import Change, CountsSlices, ReadsByKey, ReportsDeletes, Writes
 from connectors.kit.errors import AccessError, ConnectorError, ReplyError, SettingsError
 from connectors.kit.http import Http
+from connectors.kit.page import Page
 from connectors.kit.records import raw_table
 from connectors.kit.settings import load
+from connectors.kit.stream import Slice, Stream
 from orchestration.fieldmaps import with_overrides
 from orchestration.storage.engine import connect
 from sandbox.server import Sandbox

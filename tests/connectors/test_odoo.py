@@ -11,11 +11,13 @@ import responses
 from requests import PreparedRequest
 
 from connectors._odoo_streams import STREAMS
-from connectors.kit.base import Change, CountsSlices, Held, ListsKeys, Page, ReadsByKey, Slice, Stream, Writes
+from connectors.kit.base import Change, CountsSlices, Held, ListsKeys, ReadsByKey, Writes
 from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError, SettingsError
 from connectors.kit.http import Http
+from connectors.kit.page import Page
 from connectors.kit.records import raw_table
 from connectors.kit.settings import load
+from connectors.kit.stream import Slice, Stream
 from connectors.odoo import Odoo
 from orchestration.fieldmaps import with_overrides
 from orchestration.storage.engine import connect

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from connectors.kit.base import Stream
 from connectors.kit.errors import ReplyError
 from connectors.kit.records import COMMON, cut, raw_schema, raw_table
+from connectors.kit.stream import Stream
 
 NOW = datetime(2026, 10, 20, 5, tzinfo=UTC)
 FIELDS = {"a": "value", "b": "list.0", "c": "deep.er", "d": 'it\'s "so"', "e": "a$b[c]"}

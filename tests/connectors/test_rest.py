@@ -7,9 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from connectors.kit.base import Change, ReadsByKey, Slice, Writes
+from connectors.kit.base import Change, ReadsByKey, Writes
 from connectors.kit.errors import ReplyError, SettingsError
 from connectors.kit.settings import load
+from connectors.kit.stream import Slice
 from connectors.rest import Rest, RestStream, mapped, untagged
 from schemas.mapping import Constant, Field
 

@@ -13,12 +13,14 @@ import responses
 from requests import PreparedRequest
 
 from connectors._zendesk_streams import STREAMS
-from connectors.kit.base import Page, ReadsByKey, Slice, Stream, Writes
+from connectors.kit.base import ReadsByKey, Writes
 from connectors.kit.budget import Budget, Limit
 from connectors.kit.errors import AccessError, ConnectorError, ReplyError, SettingsError
 from connectors.kit.http import Http
+from connectors.kit.page import Page
 from connectors.kit.records import raw_table
 from connectors.kit.settings import load
+from connectors.kit.stream import Slice, Stream
 from connectors.zendesk import Zendesk
 from orchestration.extract import extract
 from orchestration.fieldmaps import with_overrides

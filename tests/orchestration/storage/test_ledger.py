@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy
 from sqlalchemy import insert, select, update
 
-from connectors.kit.base import Slice
 from connectors.kit.errors import BusyError, SettingsError
+from connectors.kit.stream import Slice
 from orchestration.storage import tables as t
 from orchestration.storage.ledger import Ledger
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
-from connectors.kit.base import Slice
+from connectors.kit.stream import Slice
 from orchestration.storage import tables as t
 from orchestration.storage.ledger import Ledger
 from orchestration.storage.manifest import Written
