@@ -9,7 +9,8 @@ import pytest
 
 from orchestration.apply import Applied, apply
 from orchestration.build import TableResult, build
-from orchestration.extract import StreamResult, extract
+from orchestration.extract import extract
+from orchestration.stream_result import StreamResult
 from orchestration.plan import Plan, plan
 from orchestration.project import Project
 from orchestration.tables import Tables
