@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from connectors.kit.errors import ReplyError
 from connectors.kit.stream import Stream
-from schemas.mapping import paths
 
 INSTANT = pa.timestamp("us", tz="UTC")
 COMMON = pa.schema(
@@ -39,7 +38,7 @@ _engine_lock = Lock()
 
 def raw_schema(stream: Stream) -> pa.Schema:
     """Give the Arrow schema of a stream's raw rows: the common columns, then one text a mapped path."""
-    return pa.schema([*COMMON, *((path, pa.string()) for path in paths(stream.fields))])
+    return pa.schema([*COMMON, *((path, pa.string()) for path in stream.paths)])
 
 
 def cut(body: bytes, path: str) -> list[bytes]:
@@ -59,7 +58,7 @@ def cut(body: bytes, path: str) -> list[bytes]:
 
 def raw_table(records: Sequence[bytes], stream: Stream, extracted_at: datetime, *, deleted: bool = False) -> pa.Table:
     """Make raw rows of unparsed records; what is not even an object lands with no key, so that it can be named."""
-    wanted = (stream.primary_key, stream.cursor or stream.primary_key, *paths(stream.fields))
+    wanted = (stream.primary_key, stream.cursor or stream.primary_key, *stream.paths)
     payloads = pa.array([record.decode("utf-8", "replace") for record in records], pa.string())
     try:
         texts = _extracted(payloads, wanted, stream)
@@ -73,7 +72,7 @@ def raw_table(records: Sequence[bytes], stream: Stream, extracted_at: datetime, 
         "_extracted_at": pa.repeat(pa.scalar(extracted_at, INSTANT), count),
         "_payload": payloads,
     }
-    columns |= dict(zip(paths(stream.fields), texts.columns[2:], strict=True))
+    columns |= dict(zip(stream.paths, texts.columns[2:], strict=True))
     return pa.table(columns, schema=raw_schema(stream))
 
 
