@@ -17,7 +17,9 @@ import pyarrow as pa
 from connectors.kit.errors import SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
+from orchestration import drift
 from orchestration.fitted import priors_for, retention_for, revenue_for
+from orchestration.left_out import left_out
 from orchestration.project import Project
 from orchestration.storage import engine
 from orchestration.storage.lease import lease
@@ -293,22 +295,26 @@ class _Build:
         """Split a stream's rows; too many broken ones, and the stream keeps the rows of the last build."""
         asset = f"raw/{connection}/{stream.name}"
         raw = self.project.lake.read(self.con, asset, schema=raw_schema(stream))
+        newest, sparse = latest(raw), set(paths(stream.fields)) - self.project.lake.columns(asset)
         typed = conform(
-            latest(raw),
+            newest,
             connection=connection,
             stream=stream.name,
             table=table,
             fields=stream.fields,
             nulls=stream.nulls,
-            sparse=set(paths(stream.fields)) - self.project.lake.columns(asset),
+            sparse=sparse,
+            terms=drift.terms(self.project, connection, stream),
         )
         if table in MONEY:
             typed = self._converted(table, typed)
-        split = check(self._cached(typed), model(table))
+        typed = self._cached(typed)
+        split = check(typed, model(table))
         good, bad = self._cached(split.accepted), self._cached(split.quarantine)
         accepted, broken = _count(good), _count(bad)
         share = broken / (accepted + broken) if broken else 0.0
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
+        note |= left_out(connection, stream, newest, typed, sparse)
         if share > self.project.connection(connection).max_quarantine_share:
             last = self._previous(table)
             kept = last.filter(last.connection == connection, last.stream == stream.name)

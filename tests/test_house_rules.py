@@ -33,6 +33,9 @@ WITHOUT_DAGSTER = (
     "warehouse",
     "tables",
     "fieldmaps",
+    "drift",
+    "sightings",
+    "recorded",
 )
 
 

@@ -77,7 +77,7 @@ def raw_table(records: Sequence[bytes], stream: Stream, extracted_at: datetime, 
 
 
 def _extracted(payloads: pa.Array, wanted: Sequence[str], stream: Stream) -> pa.Table:
-    listed = ", ".join(_quoted(_json_path(path)) for path in wanted)
+    listed = ", ".join(_quoted(json_path(path)) for path in wanted)
     cursor = _CURSORS[stream.cursor_unit].format("x[2]")
     fields = "".join(f", x[{index}] AS c{index}" for index in range(3, len(wanted) + 1))
     sql = f"SELECT x[1] AS k, {cursor} AS at{fields} FROM (SELECT json_extract_string(p, [{listed}]) AS x FROM page)"  # noqa: S608
@@ -147,7 +147,7 @@ def _slot(part: str) -> str:
     return "at_" + "".join(letter if letter.isalnum() else "_" for letter in part)
 
 
-def _json_path(path: str) -> str:
+def json_path(path: str) -> str:
     parts = (f"[{part}]" if part.isdigit() else '."' + part.replace('"', '\\"') + '"' for part in path.split("."))
     return "$" + "".join(parts)
 

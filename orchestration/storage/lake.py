@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from connectors.kit.errors import BusyError, ReplyError, SettingsError
 from orchestration.storage.ledger import Ledger
-from orchestration.storage.manifest import Written
+from orchestration.storage.manifest import COMPACTION, Written
 
 if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to read
     import ibis.expr.types as ir
@@ -104,7 +104,7 @@ class Lake:
         files = self.ledger.files(asset)
         if len(files) <= most:
             return False
-        self.ledger.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), "compaction")
+        self.ledger.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), COMPACTION)
         return True
 
     def sweep(self) -> int:
