@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select
 
 from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
@@ -96,6 +96,6 @@ def _sighting(row: Row[tuple[object, ...]]) -> Sighting:
     return Sighting(**row._mapping)
 
 
-def _same(one: Sighting) -> tuple[object, ...]:
+def _same(one: Sighting) -> tuple[ColumnElement[bool], ...]:
     at = t.source_fields.c
     return at.connection == one.connection, at.stream == one.stream, at.path == one.path
