@@ -102,6 +102,10 @@ class Shape:
     def _known(self) -> set[str]:
         return {one.path for one in self.seen}
 
+    @property
+    def _asked(self) -> list[str]:
+        return [*dict.fromkeys([*self.use.mapped, *sorted(self._known)])]
+
     def _renew(self, seen: Look) -> None:
         fields = {path: field for path, field in seen.fields.items() if self.use.is_tracked(path)}
         kept = Look(seen.at, fields, seen.rows, seen.counts)
@@ -110,7 +114,7 @@ class Shape:
     def _look_at(self, page: Page) -> None:
         rows = pa.table({"_payload": [row.decode("utf-8", "replace") for row in page.rows]})
         self._con.register("page", rows.append_column("_deleted", pa.repeat(page.deleted, rows.num_rows)))
-        seen, before = looked_at(self._con, "page", self.use.mapped, self.at), self.seen
+        seen, before = looked_at(self._con, "page", self._asked, self.at), self.seen
         self._con.unregister("page")
         self._renew(seen)
         try:
@@ -126,9 +130,7 @@ class Shape:
         files = self.project.lake.proven(ledger.not_looked_at(name, stream))
         if files:
             self._renew(
-                looked_at(
-                    self._con, f"read_parquet({duck.listed(files)}, union_by_name = true)", self.use.mapped, self.at
-                )
+                looked_at(self._con, f"read_parquet({duck.listed(files)}, union_by_name = true)", self._asked, self.at)
             )
         if self._refused:
             self._renew(self._refused)
