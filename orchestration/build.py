@@ -314,7 +314,8 @@ class _Build:
         accepted, broken = _count(good), _count(bad)
         share = broken / (accepted + broken) if broken else 0.0
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
-        note |= left_out(connection, stream, newest, typed, sparse)
+        contract = self.project.connection(connection).contract
+        note |= left_out(connection, stream, newest, typed, sparse, contract)
         if share > self.project.connection(connection).max_quarantine_share:
             last = self._previous(table)
             kept = last.filter(last.connection == connection, last.stream == stream.name)

@@ -36,6 +36,8 @@ WITHOUT_DAGSTER = (
     "drift",
     "sightings",
     "recorded",
+    "field",
+    "left",
 )
 
 

@@ -321,6 +321,7 @@ class TestFreeze:
         touched = here.touch(1, **{here.key("mitarbeiter"): "many"})
         assert here.night().status == "done"
         assert here.aside("employees: not a whole number") == set(touched)
+        assert here.note["unfit"] == 1
 
 
 class TestDiscardRow:

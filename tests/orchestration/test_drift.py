@@ -1,6 +1,6 @@
 """A source that does not describe itself: its records tell what has drifted, under each contract."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,8 @@ import pytest
 
 from connectors.kit.base import SourceField
 from connectors.kit.errors import BusyError, SettingsError
-from orchestration.drift import covering, terms
+from orchestration.drift import terms
+from orchestration.field_use import covering
 from tests.orchestration.toy import ACCOUNTS, House, Sweeping, Toy
 from transforms.terms import Absence, Terms
 
@@ -26,7 +27,7 @@ class Describing(Sweeping):
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., House]]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., House]:
     def build(*args: object, contract: str = "evolve") -> House:
         made = House(tmp_path, monkeypatch, *args)
         made.project.connections["crm"].contract = contract
@@ -35,7 +36,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             row["score"] = "1"
         return made
 
-    yield build
+    return build
 
 
 def night(house: House, **options: object):
