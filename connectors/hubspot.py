@@ -38,6 +38,7 @@ from schemas.mapping import paths
 LIST_PAGE, SEARCH_PAGE = 100, 200
 ROOM = 15_000  # characters of names in an address: beyond some 16,300 it is refused
 PREFIX = "properties."
+ENVELOPE = ("id", "createdAt", "updatedAt", "archived", "archivedAt", "url")
 
 
 class HubSpot(HttpConnector):
@@ -91,7 +92,12 @@ class HubSpot(HttpConnector):
         return Check(str(account), self.now(), tuple(self._left_out()))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        return {stream.name: tuple(self._fields(stream).values()) for stream in self.streams}
+        """List the properties of each object, and what every record holds beside them; owners are not described."""
+        envelope = tuple(SourceField(path, "", is_writable=False) for path in ENVELOPE)
+        return {
+            stream.name: (*envelope, *self._fields(stream).values()) if stream.described else ()
+            for stream in self.streams
+        }
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Read all by list, what changed by search: pages by ascending id, so that nothing is skipped or repeated.

@@ -222,6 +222,36 @@ class TestReading:
         assert "vat_number" not in asked["properties"].split(",")
         assert (asked["limit"], asked["archived"]) == ("100", "false")
 
+    def test_takes_custom_properties_along_by_list_and_by_search_once_checked(self, sandbox: Sandbox, hubspot: HubSpot):
+        sandbox.hubspot.properties.add("companies", {"name": "zzz_own", "type": "string"})
+        for row in sandbox.hubspot.objects["companies"].values():
+            row["properties"]["zzz_own"] = "mine"
+        hubspot.check()
+        for slice_ in (ALL, SINCE_EVER):
+            rows = [json.loads(row) for page in hubspot.read(stream("accounts"), slice_) for row in page.rows]
+            assert {row["properties"]["zzz_own"] for row in rows} == {"mine"}
+
+    def test_asks_for_no_more_custom_properties_than_an_address_takes(self, answered: Callable[..., HubSpot]):
+        own = [f"own_{number:04}_{'x' * 40}" for number in range(500)]
+
+        def reply(request: PreparedRequest) -> Any:
+            if "/properties/" in str(request.url):
+                return {"results": [{"name": name, "type": "string", "hubspotDefined": False} for name in own]}
+            return {"portalId": 1} if "account-info" in str(request.url) else found([], None)
+
+        hubspot = answered(reply)
+        hubspot.streams = (stream("accounts", tax_id=f"properties.{own[-1]}"),)
+        (note,) = hubspot.check().notes
+        list(hubspot.read(hubspot.streams[0], ALL))
+        url = str(hubspot.calls[-1].request.url)  # type: ignore[attr-defined]
+        asked = hubspot.calls[-1].request.params["properties"].split(",")  # type: ignore[attr-defined]
+        assert 14_000 < len(url) < 15_300
+        assert {"name", "hs_lastmodifieddate", own[-1], own[0], own[200]} <= set(asked)
+        assert len(asked) == len(set(asked))
+        left = [name for name in own if name not in asked]
+        assert f"hubspot: {len(left)} custom properties of companies are read only when they are mapped" in note
+        assert note.endswith(", ...")
+
     def test_goes_on_while_hubspot_says_there_is_more_even_after_a_short_page(self, answered: Callable[..., HubSpot]):
         hubspot = answered([found([company(1), company(2)], after="200"), found([company(7)])])
         assert keys(list(hubspot.read(stream("accounts"), SINCE_EVER))) == ["1", "2", "7"]
@@ -727,27 +757,6 @@ class TestChecking:
         assert "wrong-secret" not in repr(hubspot.settings)
         hubspot.close()
 
-    def test_names_a_missing_mapped_property_and_the_nearest(self, hubspot: HubSpot):
-        hubspot.streams = (stream("accounts", link_id="properties.erpid"),)
-        with pytest.raises(
-            SettingsError, match=r"companies have no property 'erpid', which fields\.accounts maps; did you mean erp_id"
-        ):
-            hubspot.check()
-
-    def test_names_the_portals_own_properties_where_none_is_near(self, hubspot: HubSpot):
-        hubspot.streams = (stream("deals", lead_source="properties.qqqq"),)
-        with pytest.raises(SettingsError, match=r"choices: lead_source$"):
-            hubspot.check()
-
-    def test_a_property_of_the_default_map_may_be_missing_with_a_note(self, sandbox: Sandbox, hubspot: HubSpot):
-        defined = sandbox.hubspot.properties.defined["companies"]
-        defined["erp_id_2"] = defined.pop("erp_id") | {"name": "erp_id_2"}
-        del sandbox.hubspot.properties.defined["tickets"]["time_to_close"]
-        notes = hubspot.check().notes
-        assert len(notes) == 2
-        assert "companies have no property 'erp_id': what it feeds stays empty; did you mean erp_id_2" in notes[0]
-        assert "tickets have no property 'time_to_close'" in notes[1]
-
     def test_says_which_stream_to_leave_out_where_a_right_is_missing(self, sandbox: Sandbox, hubspot: HubSpot):
         sandbox.faults.add("/hubspot/crm/v3/properties/tickets", "error", status=403)
         with pytest.raises(AccessError, match="leave 'tickets' out of streams"):
@@ -802,8 +811,7 @@ class TestChecking:
 
         hubspot = answered(reply, api_version="2026-03")
         hubspot.streams = (stream("deals", stage="properties.stufe"), stream("owners"))
-        with pytest.raises(SettingsError, match="no property"):
-            hubspot.check()
+        hubspot.check()
         for one in hubspot.streams:
             list(hubspot.read(one, ALL))
         hubspot.write(stream("deals"), [change(1)])

@@ -387,18 +387,6 @@ class TestCheck:
         zendesk = answered({"user": {"id": 1, "role": "end-user"}, "organization_fields": []})
         assert "neither agent nor admin" in zendesk.check().notes[-1]
 
-    def test_a_custom_field_that_only_the_default_map_names_is_a_note(self, answered: Callable[..., Zendesk]):
-        fields = [{"key": key, "type": "text", "title": key} for key in ("phone", "postcode", "country")]
-        zendesk = answered({"user": {"id": 1, "role": "admin"}, "organization_fields": fields})
-        assert zendesk.check().notes == (
-            "zendesk: read without organization_fields.vat_number, which this account does not have",
-        )
-
-    def test_a_custom_field_that_a_user_maps_must_be_there(self, zendesk: Zendesk):
-        zendesk.streams = (stream("accounts", tax_id="organization_fields.vat_numbr"),)
-        with pytest.raises(SettingsError, match=r"no organization_fields.vat_numbr, .* did you mean .*vat_number"):
-            zendesk.check()
-
     def test_asks_for_no_custom_fields_where_organizations_are_not_read(self, answered: Callable[..., Zendesk]):
         zendesk = answered({"user": {"id": 1, "role": "admin"}})
         zendesk.streams = (stream("tickets"),)

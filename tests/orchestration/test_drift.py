@@ -9,8 +9,11 @@ import pytest
 
 from connectors.kit.base import SourceField
 from connectors.kit.errors import BusyError, SettingsError
-from orchestration.drift import terms
+from orchestration.drift import glance, terms
+from orchestration.extract import extract
 from orchestration.field_use import covering
+from orchestration.project import Project
+from sandbox.server import Sandbox
 from tests.orchestration.toy import ACCOUNTS, House, Sweeping, Toy
 from transforms.terms import Absence, Terms
 
@@ -181,3 +184,51 @@ def test_a_path_is_covered_by_its_field_or_one_that_it_lies_within():
     assert covering("address.city", known) == "address"
     assert covering("a.b.c.1", known) == "a.b"
     assert covering("a.c", known) is None
+
+
+class TestTheDoors:
+    """Mapped fields that are not there, and never were."""
+
+    def test_a_typing_error_names_the_nearest(self, project: Project):
+        for name, wrong, nearest in (
+            ("hubspot", "properties.erpid", "properties.erp_id"),
+            ("odoo", "vatt", "vat"),
+            ("zendesk", "organization_fields.vat_numbr", "organization_fields.vat_number"),
+        ):
+            project.connections[name].fields = {"accounts": {"tax_id": wrong}}
+            with pytest.raises(
+                SettingsError, match=rf"{name}: accounts have no field '{wrong}'.*did you mean {nearest}"
+            ):
+                glanced(project, name)
+
+    def test_where_none_is_near_the_companys_own_fields_are_named(self, project: Project):
+        project.connections["hubspot"].fields = {"deals": {"lead_source": "properties.qqqq"}}
+        with pytest.raises(SettingsError, match=r"choices: properties\.lead_source$"):
+            glanced(project, "hubspot")
+
+    def test_what_only_the_default_map_names_is_a_note(self, sandbox: Sandbox, project: Project):
+        defined = sandbox.hubspot.properties.defined["companies"]
+        defined["erp_id_2"] = defined.pop("erp_id") | {"name": "erp_id_2"}
+        (note,) = glanced(project, "hubspot")
+        assert note.startswith(
+            "hubspot: accounts have no field 'properties.erp_id': what it feeds stays empty; did you"
+        )
+        assert [note.split("'")[1] for note in glanced(project, "odoo")][:2] == ["date", "activity_category"]
+        assert glanced(project, "zendesk") == []
+
+    def test_no_record_of_the_village_has_a_field_that_the_map_ignores_or_reads_and_the_door_does_not_describe(
+        self, sandbox: Sandbox, project: Project
+    ):
+        for connection in project.connections:
+            for result in extract(project, connection, "first"):
+                stray = set(result.never_seen) - {"generated_timestamp"}
+                assert (result.new_fields, result.gone_fields, result.retyped_fields) == ([], [], [])
+                assert connection != "zendesk" or not stray
+
+
+def glanced(project: Project, name: str) -> list[str]:
+    connector = project.open(name)
+    try:
+        return [note for shape in glance(project, connector, connector.check().now) for note in shape.notes]
+    finally:
+        connector.close()
