@@ -62,6 +62,19 @@ def _listless(honest: Told) -> Told:
     return Told(without_lists(msgspec.json.decode(honest.raw)))
 
 
+def _retyped(kind: type, instead: Any) -> Spoil:
+    return lambda honest: Told(_instead(msgspec.json.decode(honest.raw), kind, instead))
+
+
+def _instead(value: Any, kind: type, instead: Any, depth: int = 0) -> Any:
+    """Put another value in place of everything of a kind, except the answer itself."""
+    if depth and isinstance(value, kind):
+        return instead
+    if isinstance(value, Mapping):
+        return {name: _instead(inner, kind, instead, depth + 1) for name, inner in value.items()}
+    return [_instead(inner, kind, instead, depth + 1) for inner in value] if isinstance(value, list) else value
+
+
 def _half(honest: Told) -> Told:
     return Told(honest.raw[:-1])
 
@@ -105,6 +118,15 @@ STRANGE: Sequence[Fault] = (
     Fault("half of a JSON text", _half),
     Fault("a login page that calls itself JSON", _body(LOGIN_PAGE)),
     Fault("an answer without its list", _listless),
+    Fault("a number in place of its list", _retyped(list, 5)),
+)
+ODD: Sequence[Fault] = (
+    *STRANGE,
+    Fault("a text in place of every object", _retyped(dict, "no")),
+    Fault("null in place of every object", _retyped(dict, None)),
+    Fault("an object in place of every text", _retyped(str, {})),
+    Fault("null in place of every text", _retyped(str, None)),
+    Fault("a text in place of every number", _retyped(int, "no")),
 )
 EXPIRED = Fault("401", _error(401))
 UNSAFE: Sequence[Fault] = (

@@ -7,7 +7,7 @@ import pytest
 
 from connectors.kit.errors import ConnectorError
 from connectors.kit.proof.bench import Bench, Spoil, Way
-from connectors.kit.proof.faults import BROKEN, BUSY, STRANGE, UNSAFE, Fault, places
+from connectors.kit.proof.faults import BROKEN, BUSY, ODD, STRANGE, UNSAFE, Fault, places
 from connectors.kit.proof.server import Asked, Server, Told
 from connectors.kit.proof.stand import Stand
 
@@ -34,7 +34,7 @@ class Staying(Stand):
             where = places(len(honest)) if way.kind in ("keys", "deletes") else [0]
             for fault in STRANGE:
                 if fault.name == "an empty list" and any(told.raw.startswith(b"[") for told in honest):
-                    continue  # of a bare list, that is the honest end
+                    continue  # where the answer is a bare list, that is an honest end
                 for number in where:
                     with bench.spoilt(self._on_pages(way, fault.since(number))):
                         bench.stopped(way, fault.name)
@@ -43,7 +43,7 @@ class Staying(Stand):
         with self.bench(http=True) as bench:
             self.undisturbed(bench, way)
             for number in places(bench.server.count):
-                for fault in STRANGE:
+                for fault in ODD:
                     with bench.spoilt(fault.at(number)):
                         _own_error(bench, lambda: bench.taken(way), f"{way}: {fault.name}, at request {number}")
 
@@ -55,7 +55,7 @@ class Staying(Stand):
                 for fault in broken:
                     with bench.spoilt(fault):
                         bench.raised(lambda: self._called(bench, name), f"{name}: {fault.name}")  # noqa: B023
-                for fault in STRANGE:
+                for fault in ODD:
                     with bench.spoilt(fault):
                         _own_error(bench, lambda: self._called(bench, name), f"{name}: {fault.name}")  # noqa: B023
 
