@@ -29,7 +29,10 @@ class TestByCursor(Contract):
     records = {"accounts": ROWS}
 
     def answers(self, asked: Asked) -> Told:
-        rows = [row for row in self.held["accounts"] if row["id"] > int(asked.query.get("after", 0))]
+        after = asked.query.get("after", "0")
+        if not after.isdecimal():
+            return Told({"error": "after what?"}, 400)
+        rows = [row for row in self.held["accounts"] if row["id"] > int(after)]
         rows.sort(key=lambda row: row["id"])
         following = rows[2]["id"] if rows[3:] else None
         link = f"{{base_url}}/customers?after={following}"

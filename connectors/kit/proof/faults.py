@@ -67,8 +67,8 @@ def _retyped(kind: type, instead: Any) -> Spoil:
 
 
 def _instead(value: Any, kind: type, instead: Any, depth: int = 0) -> Any:
-    """Put another value in place of everything of a kind, except the answer itself."""
-    if depth and isinstance(value, kind):
+    """Put another value in place of everything of a kind, except of an object that is the answer itself."""
+    if isinstance(value, kind) and (depth or kind is list):
         return instead
     if isinstance(value, Mapping):
         return {name: _instead(inner, kind, instead, depth + 1) for name, inner in value.items()}

@@ -64,6 +64,8 @@ class Paged(Stand):
             pytest.skip(f"{self.connector.__name__} does not count")
         with self.bench() as bench, bench.opened() as connector:
             told = connector.count(stream_of(connector, read), slice_of(read))  # type: ignore[attr-defined]
+        if told is None:
+            pytest.skip(f"{self.connector.__name__} does not count {read}")
         known = len(self.keys(self.stream(read)))
         assert told == known, f"{read}: counts {told} records, there are {known}"
 
