@@ -82,7 +82,9 @@ class TestByRange(TestByOffset):
 class TestAtOnce(Contract):
     connector = Rest
     records = {"accounts": ROWS}
-    settings = described({"kind": "none"}, record_path="") | {"auth": {"kind": "basic", "user": "me", "password": "p4ss"}}
+    settings = described({"kind": "none"}, record_path="") | {
+        "auth": {"kind": "basic", "user": "me", "password": "p4ss"}
+    }
 
     def answers(self, asked: Asked) -> Told:
         return Told(self.held["accounts"])

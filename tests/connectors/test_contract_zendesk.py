@@ -23,7 +23,9 @@ def world():
     desk = build(12, 3, TODAY).desk
     for table in TABLES:
         rows = desk.rows[table]
-        told = [number for number, row in rows.items() if row.get("role") != "end-user" and row.get("score") != "offered"]
+        told = [
+            number for number, row in rows.items() if row.get("role") != "end-user" and row.get("score") != "offered"
+        ]
         for number in [number for number in rows if number not in told[:5]]:
             del rows[number], desk.moved[table][number]
     return desk

@@ -1,7 +1,7 @@
 """The bench on which a connector is tried: the stand-in's server, a fault, and a fresh connector for every try."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -78,13 +78,9 @@ class Bench:
 
     def landed(self, way: Way) -> list[Page]:
         """Read the pages that one way gives before something breaks it off."""
-        landed = []
-        with self.opened() as connector:
-            try:
-                for page in pages(connector, way):
-                    landed.append(page)
-            except ConnectorError:
-                pass
+        landed: list[Page] = []
+        with self.opened() as connector, suppress(ConnectorError):
+            landed.extend(pages(connector, way))
         return landed
 
     def stopped(self, way: Way, what: str) -> ConnectorError:
@@ -112,14 +108,16 @@ class Bench:
 
 def pages(connector: Connector, way: Way, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
     """Yield the pages that one way gives; fails where they do not end."""
-    stream = stream_of(connector, way)
-    if way.kind == "deletes":
-        found = connector.deletes(stream, Slice())  # type: ignore[attr-defined]
-    else:
-        found = connector.read(stream, slice_of(way), checkpoint)
-    for number, page in enumerate(found):
+    for number, page in enumerate(_asked(connector, way, checkpoint)):
         assert number < PAGES, f"{way}: yields more than {PAGES} pages: there is no end to it"
         yield page
+
+
+def _asked(connector: Connector, way: Way, checkpoint: Checkpoint | None) -> Iterator[Page]:
+    stream = stream_of(connector, way)
+    if way.kind == "deletes":
+        return connector.deletes(stream, Slice())  # type: ignore[attr-defined, no-any-return]
+    return connector.read(stream, slice_of(way), checkpoint)
 
 
 def slice_of(way: Way) -> Slice:

@@ -1,6 +1,7 @@
 """Clauses about faults that pass: what is read is what would have been read without them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from connectors.kit.errors import AccessError, ConnectorError
 from connectors.kit.proof.bench import Bench, Way
@@ -16,8 +17,7 @@ class Passing(Stand):
             whole = self.undisturbed(bench, way)
             for fault in _mixed(BUSY, bench.server.count):
                 with bench.spoilt(fault):
-                    taken = bench.taken(way)
-                assert taken == whole, f"{way}: {fault.name}: {len(taken)} records, {len(whole)} without it"
+                    _same(bench, way, whole, f"{way}: {fault.name}")
                 assert not _early(bench), f"{way}: {fault.name}: {_early(bench)} requests before the time asked for"
 
     def test_a_passing_fault_changes_nothing_of_what_is_read(self, way: Way) -> None:
@@ -25,8 +25,7 @@ class Passing(Stand):
             whole = self.undisturbed(bench, way)
             for fault in _mixed(BROKEN, bench.server.count):
                 with bench.spoilt(fault):
-                    taken = bench.taken(way)
-                assert taken == whole, f"{way}: {fault.name}: {len(taken)} records, {len(whole)} without it"
+                    _same(bench, way, whole, f"{way}: {fault.name}")
 
     def test_an_expired_token_is_fetched_anew_or_told_but_never_an_end(self, way: Way) -> None:
         with self.bench(http=True) as bench:
@@ -49,6 +48,17 @@ def _mixed(faults: Sequence[Fault], requests: int) -> list[Fault]:
     """Let each fault strike every second request, and one after the other strike at each place once."""
     once = [faults[place % len(faults)].at(number) for place, number in enumerate(places(requests))]
     return [*(fault.every(2) for fault in faults), *once]
+
+
+def _same(bench: Bench, way: Way, whole: list[Any], what: str) -> None:
+    """Read, and see that nothing is different from what was read without a fault."""
+    try:
+        taken = bench.taken(way)
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{what}: raised {error!r}, though it passes") from error
+    assert taken == whole, f"{what}: {len(taken)} records, {len(whole)} without it"
 
 
 def _early(bench: Bench) -> int:

@@ -60,7 +60,7 @@ class Staying(Stand):
                         _own_error(bench, lambda: self._called(bench, name), f"{name}: {fault.name}")  # noqa: B023
 
     def test_a_link_to_another_origin_is_not_followed(self, way: Way) -> None:
-        with self.bench(http=True) as bench, Server(lambda asked: self.answers(asked)) as foreign:
+        with self.bench(http=True) as bench, Server(self.answers) as foreign:
             whole, own = self.undisturbed(bench, way), bench.server.url
             if not any(_has_link(told, own) for _, told in bench.server.log):
                 pytest.skip(f"{way}: no answer holds a link")
@@ -75,7 +75,7 @@ class Staying(Stand):
                 assert not foreign.connections, f"{way}: follows a link to {address}, with the secret perhaps"
 
     def test_a_redirect_to_another_origin_is_not_followed(self, way: Way) -> None:
-        with self.bench(http=True) as bench, Server(lambda asked: self.answers(asked)) as foreign:
+        with self.bench(http=True) as bench, Server(self.answers) as foreign:
             self.undisturbed(bench, way)
             addresses = _foreign(bench.server.url, foreign)
             for place, number in enumerate(places(bench.server.count)):
