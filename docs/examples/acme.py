@@ -13,6 +13,26 @@ from connectors.kit.records import cut
 from connectors.kit.stream import Stream
 from schemas.mapping import Field, paths
 
+COMPANIES = Stream(
+    "accounts",
+    primary_key="id",
+    table="accounts",
+    object="companies",
+    cursor="modified",
+    lag=timedelta(minutes=1),
+    lookback=timedelta(minutes=10),
+    deletes="flag",
+    deleted_values={"state": ("deleted",)},
+    fields={
+        "account_id": "id",
+        "name": "title",
+        "country": "address.country",
+        "is_active": Field("state", values={"active": "true", "deleted": "false"}),
+        "updated_at": "modified",
+    },
+    ignores=("color",),
+)
+
 
 class Acme(HttpConnector):
     """Read companies, which Acme pages by cursor; what is deleted there comes with a flag."""
@@ -21,44 +41,24 @@ class Acme(HttpConnector):
         token: SecretStr
 
     settings: Settings
-    streams = (
-        Stream(
-            "accounts",
-            primary_key="id",
-            table="accounts",
-            object="companies",
-            cursor="modified",
-            deletes="flag",
-            deleted_values={"state": ("deleted",)},
-            lag=timedelta(minutes=1),
-            lookback=timedelta(minutes=10),
-            fields={
-                "account_id": "id",
-                "name": "title",
-                "country": "address.country",
-                "is_active": Field("state", values={"active": "true", "deleted": "false"}),
-                "updated_at": "modified",
-            },
-            ignores=("color",),
-        ),
-    )
+    streams = (COMPANIES,)
 
     def auth(self):
         return Bearer(self.settings.token)
 
     def check(self):
-        return Check(str(at(self.http.get("v2/me").json(), "account.name") or ""), self.now())
+        return Check(str(at(self.http.get("v2/me").json(), "account.name")), self.now())
 
     def discover(self):
         return {stream.name: [SourceField(path, "text") for path in paths(stream.fields)] for stream in self.streams}
 
     def read(self, stream, slice_, checkpoint=None):
-        place = checkpoint or {}
         asked = {"changed_since": slice_.start.isoformat()} if slice_.start else {}
+        place = checkpoint or {}
         while place is not None:
             reply = self.http.get(f"v2/{stream.object}", asked | place)
             following = at(reply.json(), "next")
-            if following is not None and following == place.get("cursor"):
+            if following and following == place.get("cursor"):
                 raise ReplyError(f"{self.name} {stream.name}: paging makes no progress after {following}")
             place = {"cursor": following} if following else None
             yield self.page(stream, cut(reply.body, "companies"), place)

@@ -1,6 +1,7 @@
 """Acme keeps the contract."""
 
 from acme import Acme
+
 from connectors.kit.contract import Contract, Sample
 
 PATH = "/v2/companies"
