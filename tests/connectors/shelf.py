@@ -7,11 +7,12 @@ import msgspec
 import requests
 from pydantic import ConfigDict, SecretStr
 
-from connectors.kit.auth import Bearer
+from connectors.kit.auth import Bearer, Refreshed
 from connectors.kit.base import Check, SourceField
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.contract import Asked, Contract, Told
 from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError
+from connectors.kit.http import Http
 from connectors.kit.paging import at
 from connectors.kit.records import cut
 from connectors.kit.reply import Reply
@@ -111,6 +112,27 @@ def _found(rows, query):
     if "later" in query:
         return sorted((row for row in rows if row["at"] > query["later"]), key=lambda row: row["at"])
     return sorted((row for row in rows if row["id"] > int(query.get("after", 0))), key=lambda row: row["id"])
+
+
+class Refreshing(Honest):
+    """Trade the secret for tokens, which expire."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.door = Http(self.name, self.settings.base_url)
+
+    def auth(self):
+        return Refreshed(self.token)
+
+    def token(self):
+        answer = self.door.post("token", form={"secret": self.secret()}).json()
+        if not isinstance(at(answer, "access_token"), str):
+            raise ReplyError(f"{self.name}: no token in the answer")
+        return SecretStr(answer["access_token"]), 3600
+
+    def close(self):
+        super().close()
+        self.door.close()
 
 
 class TakesAnySetting(Honest):

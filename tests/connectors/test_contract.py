@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kit.contract import Contract
+from connectors.kit.contract import Contract, Told
 from connectors.kit.find import connectors
 from connectors.kit.proof.bench import Way
+from connectors.kit.proof.faults import EXPIRED
 from connectors.kit.proof.stand import clauses
 from tests.connectors import shelf
 from tests.test_house_rules import FILES, imported
@@ -79,8 +80,28 @@ class TestHonest(shelf.Shelf):
     """Every clause, kept."""
 
 
+class TestRefreshing(shelf.Shelf):
+    """Every clause, kept by one whose tokens are fetched anew; so an expired one is no error."""
+
+    connector = shelf.Refreshing
+
+    def lets_in(self, asked):
+        return super().lets_in(asked) if asked.path == "/token" else asked.headers["Authorization"] == "Bearer t0ken"
+
+    def answers(self, asked):
+        return Told({"access_token": "t0ken"}) if asked.path == "/token" else super().answers(asked)
+
+    def test_an_expired_token_is_no_error(self, way):
+        with self.bench() as bench:
+            whole = bench.taken(way)
+            with bench.spoilt(EXPIRED.at(1)):
+                assert bench.taken(way) == whole
+                assert [asked.path for asked, _ in bench.server.log].count("/token") == 2
+
+
 @pytest.mark.parametrize(("clause", "broken", "said"), BROKEN, ids=lambda value: value)
-def test_a_clause_finds_who_breaks_it(clause, broken, said):
+def test_a_clause_finds_who_breaks_it(monkeypatch, clause, broken, said):
+    monkeypatch.setattr("connectors.kit.proof.server.PATIENCE", 0.05)
     twin = type(broken, (shelf.Shelf,), {"connector": getattr(shelf, broken)})()
     twin.setup_method()
     asked = [WAYS[argument] for argument in signature(getattr(twin, clause)).parameters]

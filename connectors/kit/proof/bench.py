@@ -13,12 +13,14 @@ from connectors.kit.errors import ConnectorError
 from connectors.kit.http import Http
 from connectors.kit.page import Page
 from connectors.kit.proof.faults import MAX_BODY, Fault
-from connectors.kit.proof.server import TIME, Asked, Server, Told
+from connectors.kit.proof.server import Asked, Server, Told
+from connectors.kit.proof.time import TIME
 from connectors.kit.settings import load
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
 NAME = "contract"
 PAGES = 500
+_OPEN = Http.__init__
 SINCE = Slice(datetime(2001, 1, 1, tzinfo=UTC), datetime(2041, 1, 1, tzinfo=UTC))
 Spoil = Callable[[Asked, Told], Told]
 
@@ -54,15 +56,18 @@ class Bench:
     def opened(self, **settings: Any) -> Iterator[Connector]:
         """Open a fresh connector, as a new process would, and see that it asks neither for ever nor in vain."""
         self.server.forget()
-        with patch("connectors.kit.connector.Http", _timed):
+        with patch.object(Http, "__init__", _timed):
             connector = self.kind(NAME, load(self.kind, NAME, self.settings | settings))
-        try:
-            yield connector
-        finally:
-            connector.close()
-            if self.server.problem:
-                raise self.server.problem
-            assert not self.server.is_tired, f"asked more than {self.server.most} times: there is no end to it"
+            try:
+                yield connector
+            finally:
+                connector.close()
+                self._look_at_the_server()
+
+    def _look_at_the_server(self) -> None:
+        if self.server.problem:
+            raise self.server.problem
+        assert not self.server.is_tired, f"asked more than {self.server.most} times: there is no end to it"
 
     def taken(self, way: Way, checkpoint: Checkpoint | None = None) -> list[Any]:
         """Read all that one way gives: unparsed records, or keys."""
@@ -146,7 +151,7 @@ def _honest(asked: Asked, told: Told) -> Told:
     return told
 
 
-def _timed(*args: Any, **options: Any) -> Http:
-    """Open the kit's session in the stand-in's time."""
+def _timed(http: Http, *args: Any, **options: Any) -> None:
+    """Open every session of the kit in the stand-in's time, and with limits that a test can reach."""
     forced = {"sleep": TIME.wait, "clock": TIME.look, "attempts": 4, "total_timeout": 300, "max_body": MAX_BODY}
-    return Http(*args, **options | forced)
+    _OPEN(http, *args, **options | forced)

@@ -10,8 +10,8 @@ import pytest
 from connectors.kit.base import Check, Connector
 from connectors.kit.errors import AccessError, SettingsError
 from connectors.kit.proof.bench import NAME, is_http
-from connectors.kit.proof.server import TIME
 from connectors.kit.proof.stand import WRONG, Stand
+from connectors.kit.proof.time import TIME
 from connectors.kit.settings import load
 from connectors.kit.stream import Stream
 from schemas.find import model, tables

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from connectors.kit.proof.server import TIME, Asked, Told
+from connectors.kit.proof.server import Asked, Told
+from connectors.kit.proof.time import TIME
 
 WAIT = 30
 MAX_BODY = 1 << 20

@@ -9,8 +9,9 @@ import pytest
 from connectors.kit.http import Http
 from connectors.kit.proof.bench import Spoil, Way, is_http, keys, pages, rows, stream_of
 from connectors.kit.proof.samples import keys_of, listed
-from connectors.kit.proof.server import TIME, Asked, Told
+from connectors.kit.proof.server import Asked, Told
 from connectors.kit.proof.stand import Stand, levelled
+from connectors.kit.proof.time import TIME
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
 

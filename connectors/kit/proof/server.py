@@ -1,13 +1,12 @@
-"""A little server on 127.0.0.1 that stands in for a system, and its time, which only waiting moves on."""
+"""A little server on 127.0.0.1 that stands in for a system, and breaks off as it is told."""
 
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Condition, Lock, Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -15,42 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from requests.structures import CaseInsensitiveDict
 
-EPOCH = datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC)  # far from any clock of ours, so that a mix-up shows
-DRIPS, DRIP, PATIENCE = 8, 100.0, 0.05
+from connectors.kit.proof.time import TIME
+
+DRIPS, DRIP, PATIENCE = 8, 100.0, 2.0
 Wire = Literal["whole", "reset", "truncated", "dripping"]
-
-
-class Time:
-    """Tell a time that only waiting moves on, and that never goes back: budgets may outlive a connector."""
-
-    def __init__(self) -> None:
-        self.at, self._looks, self._looked = 0.0, 0, Condition()
-
-    def look(self) -> float:
-        """Tell the time to the connector, and let the one know who waits for that."""
-        with self._looked:
-            self._looks += 1
-            self._looked.notify_all()
-            return self.at
-
-    def wait(self, seconds: float) -> None:
-        """Wait, as the connector does: the time moves on at once."""
-        with self._looked:
-            self.at += max(0.0, seconds)
-
-    def after_a_look(self, seconds: float) -> None:
-        """Let time pass once the connector has looked at the clock; one that never looks is not waited for."""
-        with self._looked:
-            looks = self._looks
-            self._looked.wait_for(lambda: self._looks > looks, PATIENCE)
-            self.at += seconds
-
-    def date(self, later: float = 0) -> datetime:
-        """Tell the system's clock, in whole seconds as HTTP has them."""
-        return EPOCH + timedelta(seconds=int(self.at) + later)
-
-
-TIME = Time()
 
 
 @dataclass(frozen=True)
@@ -180,15 +147,19 @@ class _Handler(BaseHTTPRequestHandler):
         drips = DRIPS if told.wire == "dripping" else 0
         self._head(told, len(raw) + drips)
         self.wfile.write(raw[: len(raw) // 2] if told.wire == "truncated" else raw)
-        for _ in range(drips):
-            TIME.after_a_look(DRIP)
-            self.wfile.write(b" ")
+        self._drip(drips)
         if told.wire == "truncated":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
         return None
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+    def _drip(self, drips: int) -> None:
+        patience = PATIENCE
+        for _ in range(drips):
+            patience = TIME.after_a_look(DRIP, patience)
+            self.wfile.write(b" ")
 
     def _head(self, told: Told, length: int) -> None:
         self.send_response_only(told.status)
