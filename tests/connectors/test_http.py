@@ -309,7 +309,7 @@ def test_a_refusal_carries_what_was_said(little, opened):
 
 
 def test_a_body_that_is_no_json_is_told_as_such(little, opened):
-    for body in (b"{", b"\xff\xfe", b"[" * 100_000):
+    for body in (b"{", b"\xff\xfe", b"[" * 100):
         little.answers.clear()
         little.say(200, body)
         with pytest.raises(ReplyError, match=f"an answer of {len(body)} bytes is not JSON"):

@@ -13,26 +13,30 @@ def reply(body: bytes = b"{}", **headers: str) -> Reply:
     return Reply(200, {name.replace("_", "-"): value for name, value in headers.items()}, body, URL)
 
 
+def rows(count: int, first: int = 1) -> list[bytes]:
+    return [b'{"id":%d}' % number for number in range(first, first + count)]
+
+
 def test_everything_at_once_has_no_second_page():
-    assert NoPaging().following({}, reply(), 1000) is None
+    assert NoPaging().following({}, reply(), rows(1000)) is None
 
 
 def test_a_token_in_the_answer_is_sent_back():
     paging = CursorInBody(kind="cursor", path="paging.next.after", param="after", size_param="limit", size=5)
     assert paging.ask({}) == ([("limit", "5")], {}, None)
-    place = paging.following({}, reply(b'{"paging":{"next":{"after":17}}}'), 5)
+    place = paging.following({}, reply(b'{"paging":{"next":{"after":17}}}'), rows(5))
     assert paging.ask(place) == ([("limit", "5"), ("after", "17")], {}, None)
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"next":null}', b'{"next":""}', b'{"next":false}', b"[]"])
 def test_no_token_is_the_end(body):
-    assert CursorInBody(kind="cursor", path="next", param="after").following({}, reply(body), 5) is None
+    assert CursorInBody(kind="cursor", path="next", param="after").following({}, reply(body), rows(5)) is None
 
 
 def test_the_same_token_again_is_no_progress():
     paging = CursorInBody(kind="cursor", path="next", param="after")
     with pytest.raises(ReplyError, match="paging makes no progress"):
-        paging.following({"cursor": "x"}, reply(b'{"next":"x"}'), 5)
+        paging.following({"cursor": "x"}, reply(b'{"next":"x"}'), rows(5))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,7 @@ def test_the_same_token_again_is_no_progress():
     ],
 )
 def test_a_link_is_followed_from_where_it_stands(link, expected):
-    place = NextLink(kind="link", path="next").following({}, reply(f'{{"next":"{link}"}}'.encode()), 5)
+    place = NextLink(kind="link", path="next").following({}, reply(f'{{"next":"{link}"}}'.encode()), rows(5))
     assert NextLink(kind="link").ask(place) == ([], {}, expected)
 
 
@@ -61,29 +65,29 @@ def test_a_link_is_followed_from_where_it_stands(link, expected):
     ],
 )
 def test_a_link_in_the_header_is_read(header, expected):
-    place = NextLink(kind="link").following({}, reply(Link=header), 5)
+    place = NextLink(kind="link").following({}, reply(Link=header), rows(5))
     assert (place or {}).get("link") == expected
 
 
 def test_the_same_link_again_is_no_progress():
     with pytest.raises(ReplyError, match="no progress"):
-        NextLink(kind="link", path="next").following({"link": URL}, reply(f'{{"next":"{URL}"}}'.encode()), 5)
+        NextLink(kind="link", path="next").following({"link": URL}, reply(f'{{"next":"{URL}"}}'.encode()), rows(5))
 
 
 def test_pages_are_counted_until_one_is_not_full():
     paging = PageNumber(kind="page", size=2)
     assert paging.ask({}) == ([("page", "1"), ("per_page", "2")], {}, None)
-    assert paging.following({}, reply(), 2) == {"page": 2}
-    assert paging.following({"page": 2}, reply(), 2) == {"page": 3}
-    assert paging.following({"page": 3}, reply(), 1) is None
+    assert paging.following({}, reply(), rows(2)) == {"page": 2}
+    assert paging.following({"page": 2}, reply(), rows(2)) == {"page": 3}
+    assert paging.following({"page": 3}, reply(), rows(1)) is None
     assert PageNumber(kind="page", first=0, size_param=None).ask({}) == ([("page", "0")], {}, None)
 
 
 def test_rows_are_counted_until_a_page_is_not_full():
     paging = Offset(kind="offset", size=2)
     assert paging.ask({}) == ([("offset", "0"), ("limit", "2")], {}, None)
-    assert paging.following({"offset": 2}, reply(), 2) == {"offset": 4}
-    assert paging.following({"offset": 4}, reply(), 0) is None
+    assert paging.following({"offset": 2}, reply(), rows(2)) == {"offset": 4}
+    assert paging.following({"offset": 4}, reply(), rows(0)) is None
 
 
 def test_a_range_is_asked_for_by_header():
@@ -97,11 +101,11 @@ def test_a_range_is_asked_for_by_header():
 
 def test_a_range_ends_with_the_count_and_does_not_ask_behind_it():
     paging = Range(kind="range", size=2)
-    assert paging.following({}, reply(Content_Range="records 0-1/4"), 2) == {"offset": 2}
-    assert paging.following({"offset": 2}, reply(Content_Range="records 2-3/4"), 2) is None
-    assert paging.following({}, reply(Content_Range="records 0-1/*"), 2) == {"offset": 2}
-    assert paging.following({}, reply(), 1) is None
-    assert paging.following({}, reply(Content_Range="records */4"), 0) is None
+    assert paging.following({}, reply(Content_Range="records 0-1/4"), rows(2)) == {"offset": 2}
+    assert paging.following({"offset": 2}, reply(Content_Range="records 2-3/4"), rows(2)) is None
+    assert paging.following({}, reply(Content_Range="records 0-1/*"), rows(2)) == {"offset": 2}
+    assert paging.following({}, reply(), rows(1)) is None
+    assert paging.following({}, reply(Content_Range="records */4"), rows(0)) is None
 
 
 def test_a_path_leads_through_lists():
