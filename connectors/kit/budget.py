@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from time import sleep
 
@@ -33,7 +34,7 @@ class Limit:
         if self.requests < 1 or self.seconds <= 0 or not 0 <= self.reserve < 1:
             raise ValueError(f"no limit: {self}")
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Name the window, which connections of one account share whatever they set."""
         return f"{self.scope or ''}/{self.seconds:g}"
@@ -72,9 +73,12 @@ class Budget:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._limits = _with_rates(tuple(limits), rates)
+        scopes = {None, *(limit.scope for limit in self._limits)}
+        self._scoped = {scope: [one for one in self._limits if one.scope in (None, scope)] for scope in scopes}
         self._rates, self._places, self._name = tuple(rates), places, name
         self._clock, self._wait, self._now = clock, wait, now
         self._account: Account = InProcess(clock, places)
+        self._left: dict[str, tuple[int, int | None]] = {}  # as of our last request: what was left, the vendor's limit
 
     def share(self, folder: Path, account: str) -> None:
         """Go on by the file of an account, which all processes of the machine share."""
@@ -104,15 +108,15 @@ class Budget:
                 use.held_until, use.held_why = until, why
 
     def told(self, headers: Mapping[str, str]) -> None:
-        """Charge what others have used: the vendor says that fewer remain than we think."""
-        words = [(rate, _number(headers.get(rate.remaining))) for rate in self._rates]
-        if all(remaining is None for _, remaining in words):
-            return
-        with self._account.opened() as use:
-            for rate, remaining in words:
-                if remaining is not None:
-                    said = _number(headers.get(rate.limit)) if rate.limit else None
-                    self._believe(use, rate, remaining, said)
+        """Charge what others have used, where the vendor says that fewer remain than we think."""
+        for rate in self._rates:
+            remaining = _number(headers.get(rate.remaining))
+            if remaining is None:
+                continue
+            said = _number(headers.get(rate.limit)) if rate.limit else None
+            for limit in self._limits:
+                if (limit.scope, limit.seconds) == (rate.scope, rate.seconds):
+                    self._believe(limit, remaining, said)
 
     def goes_on(self, seconds: float) -> str:
         """Say when a wait of so many seconds is over."""
@@ -123,10 +127,11 @@ class Budget:
     def _wall(self) -> float:
         return self._now().timestamp()
 
-    def _believe(self, use: Use, rate: RateHeader, remaining: int, said: int | None) -> None:
-        for limit in self._limits:
-            if (limit.scope, limit.seconds) != (rate.scope, rate.seconds):
-                continue
+    def _believe(self, limit: Limit, remaining: int, said: int | None) -> None:
+        left, believed = self._left.get(limit.key, (_UNBOUNDED, None))
+        if remaining >= left and said == believed:  # nothing new: the file is left alone
+            return
+        with self._account.opened() as use:
             window = use.window(limit.key)
             window.said = said
             others = limit.most(said, writes=True) - window.used(use.at, limit.seconds) - remaining
@@ -134,8 +139,8 @@ class Budget:
                 window.charge(use.at, limit.seconds, others)
 
     def _charged(self, scope: str | None, writes: bool) -> float:
+        mine = self._scoped.get(scope, self._scoped[None])
         with self._account.opened() as use:
-            mine = [limit for limit in self._limits if limit.scope in (None, scope)]
             if use.is_lost:
                 self._presume(use)
             pause, why = use.held_until - use.at, use.held_why
@@ -144,11 +149,19 @@ class Budget:
                 if free > pause:
                     pause, why = free, said
             if pause <= 0:
-                for key, seconds in {limit.key: limit.seconds for limit in mine}.items():
-                    use.window(key).charge(use.at, seconds)
+                self._charge(use, mine)
         if pause > LONGEST_WAIT:
             raise BusyError(f"{self._name}: {why}; {self.goes_on(pause)}")
         return pause
+
+    def _charge(self, use: Use, mine: Sequence[Limit]) -> None:
+        charged = {}
+        for limit in mine:
+            window = use.window(limit.key)
+            if limit.key not in charged:
+                window.charge(use.at, limit.seconds)
+                charged[limit.key] = window.used(use.at, limit.seconds)
+            self._left[limit.key] = limit.most(window.said, writes=True) - charged[limit.key], window.said
 
     def _free(self, use: Use, limit: Limit, writes: bool) -> tuple[float, str]:
         """Tell in how many seconds a limit lets one more through, and what to say when that is long."""

@@ -126,8 +126,19 @@ class Http:
         self._session.close()
 
     def _send(self, call: Call) -> Reply:
+        """Send, again where that may help; the happy path does without tenacity, which is not free."""
         try:
-            return self._retrying(self._once, call)
+            return self._once(call)
+        except _Again as error:
+            failed = iter([error])
+
+        def once() -> Reply:
+            for error in failed:
+                raise error
+            return self._once(call)
+
+        try:
+            return self._retrying(once)
         except _Again as error:
             raise error.final from None
 
