@@ -112,9 +112,10 @@ class Http:
 
     def token(self, url: str, form: Mapping[str, str]) -> tuple[SecretStr, float]:
         """Ask for an OAuth token, with its life in seconds, at an address that no answer named; charged like any."""
-        body = self._send(Call("POST", url, form=form, bare=True)).json()
+        reply = self._send(Call("POST", url, form=form, bare=True))
+        body = reply.json()
         if not isinstance(body, dict) or "access_token" not in body:
-            raise AccessError(f"{self.connection}: {urlsplit(url).path} gave no token; check the secret in settings")
+            raise AccessError(f"{self.connection}: {_path(reply.url)} gave no token; check the secret in settings")
         return token_answer(body)
 
     def share(self, folder: Path, account: str) -> None:
@@ -172,10 +173,8 @@ class Http:
         with self.budget.spent(call.scope, writes=call.writes):
             try:
                 reply = self._sent(request)
-            except requests.RequestException as error:
+            except (requests.RequestException, HTTPError) as error:
                 raise self._failed(call, error) from None
-            except HTTPError as error:
-                raise self._doubtful(call, f"no whole answer ({type(error).__name__})") from None
             except TooLarge as error:
                 raise self._unread(call, error) from None
             except ValueError:  # the text of this error shows the header, and so the secret
@@ -200,7 +199,7 @@ class Http:
             body = whole(response.raw, self._max_body, lambda: self._clock() <= end)
         return Reply(response.status_code, response.headers, body, url)
 
-    def _failed(self, call: Call, error: requests.RequestException) -> Exception:
+    def _failed(self, call: Call, error: Exception) -> Exception:
         if not never_sent(error):
             return self._doubtful(call, f"no whole answer ({why(error)})")
         where = self._requests.origin
