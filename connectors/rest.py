@@ -15,6 +15,12 @@ settings:
       cursor: {path: updated_at, param: updated_since}
       fields: {account_id: id, name: name, country: {path: country, values: {Germany: DE}}}
 ```
+
+Paging, best first: `keyset` (asks for what is behind the last record's key), `cursor` (a token in the answer), `link`,
+`range`, `page`, `offset`; rows that are deleted meanwhile make the last two skip others, which `offset` notices with
+`overlap: true`. `{kind: keyset, param: starting_after, key: id, size: 100}` is Stripe's. `rate_headers:
+[{remaining: X-RateLimit-Remaining, limit: X-RateLimit-Limit, seconds: 60}]` slows down when the API says that little is
+left.
 """
 
 import json

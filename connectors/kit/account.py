@@ -96,7 +96,6 @@ class InFile:
         self._path, self._clock, self._wall = path, clock, wall
         self._boot = boot if boot is not None else _boot()
         self._count, self._places = places, BoundedSemaphore(places) if places else None
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
     def opened(self) -> Iterator[Use]:
@@ -150,6 +149,8 @@ class InFile:
 
     def _open(self, path: Path) -> int:
         try:
+            if not path.parent.is_dir():
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SettingsError(f"a budget cannot be kept in {path.parent}: {error.strerror}") from None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, TimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -38,7 +38,7 @@ def why(error: Exception) -> str:
         return "unknown host"
     if isinstance(reason, NewConnectionError):
         return "connection refused"
-    if isinstance(error, requests.Timeout | TimeoutError) or isinstance(reason, TimeoutError):
+    if isinstance(error, requests.Timeout | ReadTimeoutError) or isinstance(reason, ConnectTimeoutError):
         return "timeout"
     if isinstance(error, requests.exceptions.SSLError):
         return "the TLS certificate is not trusted"

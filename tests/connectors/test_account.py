@@ -150,7 +150,7 @@ def test_a_place_is_taken_once_and_given_back(tmp_path, time):
 
 
 def test_waits_while_all_places_are_taken(machine, time):
-    held = InFile(machine.file, time.now, 1).place()
+    held = InFile(machine.file, time.now, 1).place()  # another process
     held.__enter__()
 
     def wait(seconds: float) -> None:
@@ -165,7 +165,7 @@ def test_waits_while_all_places_are_taken(machine, time):
 
 def test_a_folder_that_cannot_be_written_is_named(machine):
     budget = machine.budget()
-    machine.folder.rmdir()
+    machine.folder.parent.mkdir()
     machine.folder.write_text("")
     with pytest.raises(SettingsError, match="a budget cannot be kept in"):
         budget.spend()

@@ -112,7 +112,11 @@ def test_a_wait_beyond_reason_is_told_at_once_with_its_end_and_its_cause(time):
     ("limit", "scope", "said"),
     [
         (Limit(1, DAY), None, "the day's quota for requests is used up: 1 of 1; goes on at 12:00 UTC on 2026-10-21"),
-        (Limit(1, 3600, "search"), "search", "the hour's quota for search requests is used up: 1 of 1; goes on at 13:0"),
+        (
+            Limit(1, 3600, "search"),
+            "search",
+            "the hour's quota for search requests is used up: 1 of 1; goes on at 13:0",
+        ),
         (Limit(1, 300), None, "the quota of 300 s for requests is used up: 1 of 1; goes on at 12:05 UTC"),
     ],
 )

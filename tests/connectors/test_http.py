@@ -385,7 +385,9 @@ def test_a_megabyte_that_unpacks_to_a_gigabyte_is_refused_without_holding_it(lit
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(b"[1,2]"), gzip.compress(b"[1,") + gzip.compress(b"2]")], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(b"[1,2]"), gzip.compress(b"[1,") + gzip.compress(b"2]")], ids=["one", "two"]
+)
 def test_a_packed_answer_is_unpacked(little, opened, packed):
     little.say(200, packed, **GZIP)
     assert opened(little.url).get("a").json() == [1, 2]

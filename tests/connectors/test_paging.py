@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.kit.errors import ReplyError
-from connectors.kit.paging import CursorInBody, NextLink, NoPaging, Offset, PageNumber, Range, at
+from connectors.kit.paging import CursorInBody, KeySet, NextLink, NoPaging, Offset, PageNumber, Range, at
 from connectors.kit.reply import Reply
 
 URL = "https://erp.example.com/api/customers?page=1"
@@ -88,6 +88,52 @@ def test_rows_are_counted_until_a_page_is_not_full():
     assert paging.ask({}) == ([("offset", "0"), ("limit", "2")], {}, None)
     assert paging.following({"offset": 2}, reply(), rows(2)) == {"offset": 4}
     assert paging.following({"offset": 4}, reply(), rows(0)) is None
+
+
+def test_an_overlap_asks_for_the_last_row_once_more_and_leaves_it_out():
+    paging = Offset(kind="offset", size=3, overlap=True)
+    place = paging.following({}, reply(), rows(3))
+    assert place == {"offset": 2, "last": 3}
+    assert paging.ask(place) == ([("offset", "2"), ("limit", "3")], {}, None)
+    assert paging.fresh({}, rows(3)) == rows(3)
+    assert paging.fresh(place, rows(3, first=3)) == rows(2, first=4)
+    assert paging.following(place, reply(), rows(3, first=3)) == {"offset": 4, "last": 5}
+    assert paging.following(place, reply(), rows(2, first=3)) is None
+
+
+@pytest.mark.parametrize("page", [rows(3, first=4), rows(3, first=2), []])
+def test_rows_that_moved_while_they_were_read_are_noticed(page):
+    paging = Offset(kind="offset", size=3, overlap=True)
+    with pytest.raises(ReplyError, match="rows moved while they were read: .* at 2; use paging of kind keyset"):
+        paging.fresh({"offset": 2, "last": 3}, page)
+
+
+def test_an_overlap_needs_room_for_more_than_itself():
+    with pytest.raises(ValueError, match="overlap needs a size of 2 at least"):
+        Offset(kind="offset", size=1, overlap=True)
+
+
+def test_a_key_set_asks_for_what_is_behind_the_last_key():
+    paging = KeySet(kind="keyset", param="starting_after", size=2)
+    assert paging.ask({}) == ([("limit", "2")], {}, None)
+    place = paging.following({}, reply(), rows(2))
+    assert paging.ask(place) == ([("limit", "2"), ("starting_after", "2")], {}, None)
+    assert paging.following(place, reply(), rows(1, first=3)) is None
+    assert paging.following(place, reply(), []) is None
+    nested = KeySet(kind="keyset", param="id_gt", key="data.uuid", size_param=None, size=1)
+    assert nested.ask({}) == ([], {}, None)
+    assert nested.following({}, reply(), [b'{"data":{"uuid":"x"}}']) == {"last": "x"}
+
+
+def test_a_key_that_did_not_move_is_no_progress():
+    with pytest.raises(ReplyError, match="paging makes no progress"):
+        KeySet(kind="keyset", param="id_gt", size=2).following({"last": 2}, reply(), rows(2))
+
+
+@pytest.mark.parametrize("row", [b"{}", b'{"id":null}', b'{"id":""}', b'{"id":true}', b'{"id":[]}', b"5", b"{"])
+def test_a_record_without_a_key_is_no_end(row):
+    with pytest.raises(ReplyError, match="a record has no key at 'id'"):
+        KeySet(kind="keyset", param="id_gt", size=1).following({}, reply(), [row])
 
 
 def test_a_range_is_asked_for_by_header():
