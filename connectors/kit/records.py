@@ -60,7 +60,7 @@ def cut(body: bytes, path: str) -> list[bytes]:
 def raw_table(records: Sequence[bytes], stream: Stream, extracted_at: datetime, *, deleted: bool = False) -> pa.Table:
     """Make raw rows of unparsed records; what is not even an object lands with no key, so that it can be named."""
     wanted = (stream.primary_key, stream.cursor or stream.primary_key, *paths(stream.fields))
-    payloads = pa.array([record.decode("utf-8", "replace") for record in records], pa.string())
+    payloads = _payloads(records)
     try:
         texts = _extracted(payloads, wanted, stream)
     except duckdb.Error:  # a text that the engine cannot hold, such as a lone surrogate: read it one by one
@@ -75,6 +75,14 @@ def raw_table(records: Sequence[bytes], stream: Stream, extracted_at: datetime, 
     }
     columns |= dict(zip(paths(stream.fields), texts.columns[2:], strict=True))
     return pa.table(columns, schema=raw_schema(stream))
+
+
+def _payloads(records: Sequence[bytes]) -> pa.Array:
+    """Take the records' bytes as they are; only where some are no UTF-8 are they made such, one by one."""
+    try:
+        return pa.array(records, pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([record.decode("utf-8", "replace") for record in records], pa.string())
 
 
 def _extracted(payloads: pa.Array, wanted: Sequence[str], stream: Stream) -> pa.Table:
