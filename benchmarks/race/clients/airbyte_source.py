@@ -1,4 +1,4 @@
-"""A declarative source on airbyte-cdk, run by the CDK's own command, to standard output."""
+"""A declarative source on airbyte-cdk, incremental as a nightly sync is, run by the CDK's own command, to stdout."""
 
 import json
 import sys
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from airbyte_cdk.cli.source_declarative_manifest import run
+
+STAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 def manifest(task: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +38,14 @@ def manifest(task: dict[str, Any]) -> dict[str, Any]:
         },
     }
     schema = {"type": "InlineSchemaLoader", "schema": _schema(task["properties"])}
-    stream = {"type": "DeclarativeStream", "name": "accounts", "primary_key": ["id"]}
+    cursor = {
+        "type": "DatetimeBasedCursor",
+        "cursor_field": "updatedAt",
+        "datetime_format": STAMP,
+        "cursor_datetime_formats": [STAMP],
+        "start_datetime": "2015-01-01T00:00:00.000000Z",
+    }
+    stream = {"type": "DeclarativeStream", "name": "accounts", "primary_key": ["id"], "incremental_sync": cursor}
     return {
         "version": "6.0.0",
         "type": "DeclarativeSource",
@@ -57,8 +66,8 @@ def main() -> None:
     """Write what the command asks for as files, and run it."""
     task = json.loads(sys.argv[1])
     out = Path(task["out"])
-    described = {"name": "accounts", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
-    stream = {"stream": described, "sync_mode": "full_refresh", "destination_sync_mode": "overwrite"}
+    described = {"name": "accounts", "json_schema": {}, "supported_sync_modes": ["full_refresh", "incremental"]}
+    stream = {"stream": described, "sync_mode": "incremental", "destination_sync_mode": "append"}
     files = {"config": {}, "catalog": {"streams": [stream]}, "manifest-path": manifest(task)}
     if "state" in task:
         files["state"] = [task["state"]]

@@ -1,4 +1,4 @@
-"""A tap on singer-sdk, as its template makes one, to standard output."""
+"""A tap on singer-sdk, as its template makes one, incremental as a nightly sync is, to standard output."""
 
 import json
 import sys
@@ -18,6 +18,7 @@ class Accounts(RESTStream):
     path = "/crm/v3/objects/companies"
     url_base = TASK["url"]
     primary_keys: ClassVar[tuple[str, ...]] = ("id",)
+    replication_key = "updatedAt"
     records_jsonpath = "$.results[*]"
     next_page_token_jsonpath = "$.paging.next.after"  # noqa: S105 - a path
     schema = th.PropertiesList(
