@@ -13,6 +13,14 @@ STAMP = "properties.hs_lastmodifieddate"
 LAG = timedelta(seconds=60)  # the search index follows writes by seconds
 LOOKBACK = timedelta(minutes=10)
 TITLE = "_contact_title"
+DERIVED = (  # a new association moves no stamp, nor does a probability that follows its stage or a running clock
+    "_company_id",
+    "_contact_id",
+    TITLE,
+    "properties.hs_deal_stage_probability",
+    "properties.time_to_first_agent_reply",
+    "properties.time_to_close",
+)
 MEETING = {
     "SCHEDULED": "planned",
     "RESCHEDULED": "planned",
@@ -49,6 +57,8 @@ def _stream(
         deletes=deletes,
         lag=LAG,
         lookback=LOOKBACK,
+        derived=DERIVED,
+        absorbed="properties.hs_merged_object_ids",
         ignores=("properties.hs_object_id", *ignores),
     )
 

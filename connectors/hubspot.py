@@ -102,11 +102,13 @@ class HubSpot(HttpConnector):
         if stream.object == "owners":
             return self._owners(stream, checkpoint or {})
         if slice_.start is None:
-            return self._listed(stream, checkpoint or {})
+            return self._listed(stream, slice_, checkpoint or {})
         return self._searched(stream, slice_, checkpoint or {})
 
-    def count(self, stream: Stream, slice_: Slice) -> int:
-        """Ask search for its total; it counts live records only and lags by seconds."""
+    def count(self, stream: Stream, slice_: Slice) -> int | None:
+        """Ask search for its total; it counts live records only, lags by seconds, and knows no owners."""
+        if stream.cursor is None:
+            return None
         total = self._found(stream, self._search(stream, slice_, "0", 1)).total
         if total is None:
             raise ReplyError(f"{self.name} {stream.name}: the search tells no total")
@@ -139,8 +141,8 @@ class HubSpot(HttpConnector):
         """Write changes in batches, and answer an outcome for each."""
         return self._batch.write(stream.object, changes)
 
-    def _listed(self, stream: Stream, checkpoint: Checkpoint) -> Iterator[Page]:
-        total = None if checkpoint else self.count(stream, Slice())
+    def _listed(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
+        total = None if checkpoint else self.count(stream, slice_)
         path = self._path("objects", stream.object)
         for rows, after in self._pages(stream, path, checkpoint.get("after", "")):
             yield self._page(stream, rows, {"after": after} if after else None, total)

@@ -27,6 +27,7 @@ class ConnectionConfig(Config):
     start: str | None = Field(None, description="Earliest cursor to read from, ISO date; all when not given")
     max_quarantine_share: float = Field(0.05, ge=0, le=1, description="Above it a stream keeps its last good table")
     max_delete_pct: float = Field(10.0, ge=0, le=100, description="Above it a stream tombstones nothing")
+    refresh_days: float = Field(7, ge=0, description="How often fields that move no cursor are read anew, in days")
 
 
 class Survivorship(Config):

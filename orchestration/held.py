@@ -1,27 +1,37 @@
-"""What the lake held of a stream before a run: to count what is new, and to know what is gone."""
+"""What the lake held of a stream before a run: to leave out what is held already, and to know what is gone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property, reduce
+from typing import TYPE_CHECKING
 
-import ibis
-import ibis.expr.types as ir
+import duckdb
 import pyarrow as pa
 
 from connectors.kit.records import COMMON, raw_schema
 from connectors.kit.stream import Stream
 from orchestration.project import Project
-from orchestration.storage import engine
-from orchestration.storage.engine import Backend
+from orchestration.storage import duck
+from orchestration.storage.duck import listed, quoted
 from orchestration.storage.manifest import Written
 from schemas.mapping import paths
 
+if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to read
+    import ibis.expr.types as ir
+
+    from orchestration.storage.engine import Backend
+
 APART, NOTHING = "\x1f", "\x1e"
+MEMORY = "128MB"  # what does not fit goes to the disk
+FILES = 24  # more of them make one
 
 
-def newest(rows: ir.Table) -> ir.Table:
+def newest(rows: "ir.Table") -> "ir.Table":
     """Keep the newest version of each record, tombstones too: the build sees no other."""
-    from transforms.conform import deleted, latest  # a night without changes needs neither
+    import ibis
+
+    from transforms.conform import deleted, latest
 
     return ibis.union(latest(rows), deleted(rows))
 
@@ -32,27 +42,62 @@ class Held:
     def __init__(self, project: Project, asset: str, stream: Stream) -> None:
         self.project, self.asset, self.stream = project, asset, stream
         self.before = project.ledger.files(asset)
+        self._prints: dict[datetime | None, str] = {}
 
-    def keys(self) -> set[str]:
-        """List the keys of the records that are alive."""
-        return {key for key, is_deleted in self._states if not is_deleted}
+    @cached_property
+    def count(self) -> int:
+        """Count the records that are alive and no other record has absorbed."""
+        return self._one(f"SELECT count(*) FROM {self._alive}")
 
-    def unseen(self, rows: pa.Table) -> pa.Table:
-        """Keep the rows that differ from the newest version held; those without a key are told by what they hold."""
-        numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("_n", pa.array(range(rows.num_rows)))
-        con = self._con.con
-        con.register("page", numbered)
-        fresh = con.execute(
-            f"SELECT p._n FROM page p WHERE NOT EXISTS (SELECT 1 FROM {self._prints} h WHERE "  # noqa: S608 - our own name
-            "h._key IS NOT DISTINCT FROM p._key AND h._deleted = p._deleted AND h._payload = md5(p._payload)) ORDER BY 1"
-        ).fetchall()
-        con.unregister("page")
-        return rows.take(pa.array([number for (number,) in fresh], pa.int64()))
+    def unseen(self, rows: pa.Table, since: datetime | None = None) -> pa.Table:
+        """Keep the rows that are not held; those without a key are told by what they hold.
+
+        Compared are the versions stamped at or after `since`, without one the newest of every record.
+        """
+        if not self.before or not rows.num_rows:
+            return rows
+        numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("n", pa.array(range(rows.num_rows)))
+        with self._given(numbered) as page:
+            fresh = self._con.execute(
+                f"SELECT n FROM {page} p WHERE NOT EXISTS (SELECT 1 FROM {self._printed(since)} h WHERE "
+                "h._key IS NOT DISTINCT FROM p._key AND h._deleted = p._deleted AND h.print = md5(p._payload)) "
+                "ORDER BY n"
+            ).fetchnumpy()["n"]
+        return rows if len(fresh) == rows.num_rows else rows.take(pa.array(fresh, pa.int64()))
 
     def unseen_tombstones(self, rows: pa.Table) -> pa.Table:
         """Keep the tombstones of records that are alive here, or that nobody here ever heard of."""
-        dead = {key for key, is_deleted in self._states if is_deleted}
-        return rows.filter(pa.array([key not in dead for key in rows.column("_key").to_pylist()], pa.bool_()))
+        with self._given(rows.select(["_key"])) as given:
+            dead = self._con.execute(f"SELECT _key FROM {given} SEMI JOIN {self._dead} USING (_key)").fetchall()
+        known = {key for (key,) in dead}
+        return rows.filter(pa.array([key not in known for key in rows.column("_key").to_pylist()], pa.bool_()))
+
+    def alive(self, keys: pa.ChunkedArray) -> set[str]:
+        """Tell which of some keys belong to records that are alive."""
+        with self._given(pa.table({"_key": keys})) as given:
+            rows = self._con.execute(f"SELECT DISTINCT _key FROM {given} SEMI JOIN {self._alive} USING (_key)")
+            return {key for (key,) in rows.fetchall()}
+
+    def gone(self, keys: Iterable[Sequence[str]]) -> tuple[list[str], int]:
+        """Tell which records are alive here and not among the listed keys; and how many keys were listed."""
+        self._con.execute("CREATE OR REPLACE TEMP TABLE listed_keys (_key VARCHAR)")
+        for some in keys:
+            with self._given(pa.table({"_key": pa.array(some, pa.string())})) as given:
+                self._con.execute(f"INSERT INTO listed_keys SELECT _key FROM {given}")
+        rows = self._con.execute(
+            f"SELECT _key FROM {self._alive} ANTI JOIN listed_keys USING (_key) ORDER BY 1"
+        ).fetchall()
+        return [key for (key,) in rows], self._one("SELECT count(*) FROM listed_keys")
+
+    def deleted_by(self, landed: Sequence[Written], pending: Sequence[Written]) -> int:
+        """Count the records that pending tombstones would delete, what has landed since considered."""
+        if not pending:
+            return 0
+        now, then = (
+            newest(self._slim([*self.before, *landed, *more])).filter(lambda rows: ~rows._deleted)
+            for more in ([], pending)
+        )
+        return int(now.anti_join(then, "_key").count().to_pyarrow().as_py())
 
     def tombstones(self, keys: Sequence[str], at: datetime) -> pa.Table:
         """Make the rows that say that records are gone; without a cursor, so that a later sight of one undoes it."""
@@ -69,6 +114,10 @@ class Held:
         """Count new, changed, unchanged and deleted records by what feeds our fields, stamps apart."""
         if not landed:
             return 0, 0, 0, 0
+        if not self.before:
+            return self._first(landed)
+        import ibis
+
         touched = self._read(landed).select("_key").filter(ibis._._key.notnull()).distinct()
         old, now = (self._signed(files, touched) for files in (self.before, [*self.before, *landed]))
         both = now.left_join(old, "_key")
@@ -84,34 +133,113 @@ class Held:
 
     def compact(self) -> None:
         """Let one file stand for many, now and then."""
-        self.project.lake.compact(self._con, self.asset, newest)
+        if len(self.project.ledger.files(self.asset)) > FILES:
+            self.project.lake.compact(self._ibis, self.asset, newest, FILES)
+
+    def _first(self, landed: Sequence[Written]) -> tuple[int, int, int, int]:
+        """Count a first reading, in which everything is new."""
+        alive = f"SELECT count(DISTINCT _key) FROM {self._files(landed)} WHERE NOT _deleted"
+        return self._one(alive), 0, 0, 0
 
     @cached_property
-    def _states(self) -> list[tuple[str, bool]]:
-        """List every record with a key, and whether it is deleted."""
-        rows = self._read(self.before)
-        slim = rows.filter(rows._key.notnull()).select(*COMMON.names).mutate(_payload=ibis.literal(""))
-        found = newest(slim).select("_key", "_deleted").to_pyarrow()
-        return list(zip(found.column("_key").to_pylist(), found.column("_deleted").to_pylist(), strict=True))
+    def _alive(self) -> str:
+        """Work out the records that are alive, in a table of the engine; what others absorbed is not."""
+        self._con.execute(
+            f"CREATE TEMP TABLE alive AS SELECT _key FROM {self._states} WHERE NOT _deleted AND _key NOT IN {self._absorbed}"
+        )
+        return "alive"
 
     @cached_property
-    def _prints(self) -> str:
-        """Work out a fingerprint of every newest version, in a table of the engine."""
-        rows = self._read(self.before).select(*COMMON.names)
-        return str(engine.keep(self._con, newest(rows.mutate(_payload=rows._payload.hexdigest("md5")))).get_name())
+    def _dead(self) -> str:
+        self._con.execute(f"CREATE TEMP TABLE dead AS SELECT _key FROM {self._states} WHERE _deleted")
+        return "dead"
 
-    def _signed(self, files: Sequence[Written], touched: ir.Table) -> ir.Table:
+    @cached_property
+    def _states(self) -> str:
+        """Work out whether each record is deleted, in a table of the engine."""
+        from orchestration.storage import engine
+
+        return str(engine.keep(self._ibis, newest(self._slim(self.before)).select("_key", "_deleted")).get_name())
+
+    @property
+    def _absorbed(self) -> str:
+        """Select the keys of records that their source has merged into others."""
+        path = self.stream.absorbed
+        if not path or not self.before:
+            return "(SELECT NULL WHERE false)"
+        column = quoted(path)
+        rows = (
+            f"SELECT NULL::VARCHAR AS {column}, NULL AS _key UNION ALL BY NAME SELECT * FROM {self._files(self.before)}"
+        )
+        ids = f"SELECT _key, trim(unnest(string_split({column}, ';'))) AS gone FROM ({rows})"
+        return f"(SELECT gone FROM ({ids}) WHERE gone <> '' AND gone <> _key)"
+
+    def _printed(self, since: datetime | None) -> str:
+        """Work out fingerprints of versions that are held, in a table of the engine, once."""
+        if since not in self._prints:
+            self._prints[since] = table = f"prints_{len(self._prints)}"
+            rows = self._newest_prints() if since is None else self._recent_prints()
+            self._con.execute(f"CREATE TEMP TABLE {table} AS {rows}", {"since": since} if since else None)
+        return self._prints[since]
+
+    def _newest_prints(self) -> str:
+        from orchestration.storage import engine
+
+        slim = self._read(self.before).select(*COMMON.names)
+        kept = engine.keep(self._ibis, newest(slim.mutate(_payload=slim._payload.hexdigest("md5"))))
+        return f"SELECT _key, _deleted, _payload AS print FROM {kept.get_name()}"
+
+    def _recent_prints(self) -> str:
+        """Print what lies in the part that is read again; a record that was ever deleted may have come back."""
+        rows = self._files(self.before)
+        return (
+            f"SELECT _key, _deleted, md5(_payload) AS print FROM {rows} WHERE _cursor >= $since AND (_deleted "
+            f"OR _key NOT IN (SELECT _key FROM {rows} WHERE _deleted AND _key IS NOT NULL))"
+        )
+
+    def _slim(self, files: Sequence[Written]) -> "ir.Table":
+        """Read what tells the newest version of records with a key, without what they hold."""
+        import ibis
+
+        rows = self._read(files)
+        return rows.filter(rows._key.notnull()).select(*COMMON.names).mutate(_payload=ibis.literal(""))
+
+    def _signed(self, files: Sequence[Written], touched: "ir.Table") -> "ir.Table":
         rows = newest(self._read(files).semi_join(touched, "_key"))
         fields = [path for path in paths(self.stream.fields) if path in rows.columns and path != self.stream.cursor]
         texts = [rows[path].fill_null(NOTHING) for path in fields] or [rows._key]
         return rows.select("_key", "_deleted", sign=reduce(lambda left, right: left + APART + right, texts))
 
-    def _read(self, files: Sequence[Written]) -> ir.Table:
+    def _read(self, files: Sequence[Written]) -> "ir.Table":
         """Read files with a column for every path: an older file may lack some."""
-        rows = self.project.lake.read_files(self._con, files, raw_schema(self.stream))
+        import ibis
+
+        rows = self.project.lake.read_files(self._ibis, files, raw_schema(self.stream))
         lacking = {path: ibis.null("string") for path in paths(self.stream.fields) if path not in rows.columns}
         return rows.mutate(**lacking)
 
+    def _files(self, files: Sequence[Written]) -> str:
+        return f"read_parquet({listed(self.project.lake.proven(files))}, union_by_name = true)"
+
+    @contextmanager
+    def _given(self, rows: pa.Table) -> Iterator[str]:
+        """Lend rows to the engine."""
+        self._con.register("given", rows)
+        try:
+            yield "given"
+        finally:
+            self._con.unregister("given")
+
+    def _one(self, sql: str) -> int:
+        rows = self._con.execute(sql).fetchall()
+        return int(rows[0][0])
+
     @cached_property
-    def _con(self) -> Backend:
-        return engine.connect(threads=1)
+    def _con(self) -> duckdb.DuckDBPyConnection:
+        return duck.connect(threads=1, memory_limit=MEMORY)
+
+    @cached_property
+    def _ibis(self) -> "Backend":
+        from orchestration.storage import engine
+
+        return engine.over(self._con)

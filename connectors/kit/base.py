@@ -110,9 +110,9 @@ class Connector(ABC):
 
 @runtime_checkable
 class CountsSlices(Protocol):
-    """Tell how many records a slice holds by the source's own count."""
+    """Tell how many records a slice holds by the source's own count; None for a stream that it does not count."""
 
-    def count(self, stream: Stream, slice_: Slice) -> int: ...
+    def count(self, stream: Stream, slice_: Slice) -> int | None: ...
 
 
 @runtime_checkable

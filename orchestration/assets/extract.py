@@ -7,9 +7,10 @@ import dagster as dg
 
 from connectors.kit.errors import ConnectorError
 from orchestration.assets.failures import failure
-from orchestration.extract import StreamResult, extract
+from orchestration.extract import extract
 from orchestration.project import Project
 from orchestration.storage.lease import LeaseHeld
+from orchestration.stream_result import StreamResult
 
 GROUP = "extract"
 FRESH = dg.FreshnessPolicy.cron(deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=6))

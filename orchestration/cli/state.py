@@ -42,7 +42,7 @@ def _show(project: "Project") -> Exit:
     for name in project.connections:
         for stream in (one.name for one in project.streams(name)):
             spans = project.ledger.intervals(name, stream)
-            left = project.ledger.open_slice(name, stream)
+            left = project.ledger.open_slices(name, stream)
             read = ", ".join(f"{_day(span.start) or 'beginning'} to {_day(span.end) or 'end'}" for span in spans)
             files = project.ledger.files(f"raw/{name}/{stream}")
             rows.append(

@@ -1,10 +1,7 @@
 """The engine: Ibis on an embedded DuckDB. The one module that imports Ibis's backends."""
 
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
 
@@ -31,19 +28,20 @@ import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend as DuckDBBackend
 from ibis.backends.sql.datatypes import DuckDBType
 
+from orchestration.storage import duck
+from orchestration.storage.duck import quoted
+
 Backend: TypeAlias = DuckDBBackend
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> Backend:
     """Open an engine in memory that tells time in UTC; `memory_limit` as DuckDB writes it ("4GB")."""
-    engine = ibis.duckdb.connect()
-    engine.raw_sql("SET TimeZone = 'UTC'")
-    engine.raw_sql("SET preserve_insertion_order = false")
-    engine.con.execute("SET temp_directory = $1", [_overflow()])
-    if threads:
-        engine.raw_sql(f"SET threads = {int(threads)}")
-    if memory_limit:
-        engine.con.execute("SET memory_limit = $1", [memory_limit])
+    return over(duck.connect(threads, memory_limit))
+
+
+def over(connection: duckdb.DuckDBPyConnection) -> Backend:
+    """Let Ibis work upon a connection that is open already."""
+    engine: Backend = ibis.duckdb.from_connection(connection)
     return engine
 
 
@@ -83,20 +81,6 @@ def write(engine: Backend, table: ir.Table, path: str) -> int:
     finally:
         engine.raw_sql("SET preserve_insertion_order = false")
     return int(pq.read_metadata(path).num_rows)
-
-
-def quoted(column: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _overflow() -> str:
-    """Choose where what does not fit into memory goes: DuckDB would take the working folder, open to all."""
-    home = Path(tempfile.gettempdir(), f"belvedere-{os.getuid()}")
-    home.mkdir(mode=0o700, exist_ok=True)
-    if home.lstat().st_uid != os.getuid():
-        home = Path(tempfile.mkdtemp(prefix="belvedere-"))
-    return str(home / uuid4().hex)  # DuckDB makes it when it must, and takes it away again
 
 
 def _sql(engine: Backend, table: ir.Table) -> str:

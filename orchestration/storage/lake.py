@@ -10,19 +10,22 @@ from datetime import UTC, datetime
 from functools import cached_property
 from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import fsspec
-import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from connectors.kit.errors import BusyError, ReplyError, SettingsError
-from orchestration.storage import engine
-from orchestration.storage.engine import Backend
 from orchestration.storage.ledger import Ledger
 from orchestration.storage.manifest import Written
+
+if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to read
+    import ibis.expr.types as ir
+
+    from orchestration.storage.engine import Backend
 
 TEMPORARY = ".tmp-"
 OWNER = ".generation"  # names the ledger whose lake this is
@@ -40,7 +43,7 @@ class Lake:
         self._proven: set[str] = set()
         self._is_ours = False
 
-    def write(self, asset: str, table: pa.Table | ir.Table, *, con: Backend | None = None) -> Written:
+    def write(self, asset: str, table: "pa.Table | ir.Table", *, con: "Backend | None" = None) -> Written:
         """Write one file whole: under a temporary name, synchronised, renamed. It counts when the ledger says so."""
         self._claim()
         name = f"{_safe(asset)}/{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex[:8]}.parquet"
@@ -62,16 +65,22 @@ class Lake:
         return Written(asset, name, rows, size, digest)
 
     def read(
-        self, con: Backend, asset: str, *, snapshot: str | None = None, schema: pa.Schema | None = None
-    ) -> ir.Table:
+        self, con: "Backend", asset: str, *, snapshot: str | None = None, schema: pa.Schema | None = None
+    ) -> "ir.Table":
         """Read an asset by the manifest, never by a glob; each file is proven whole once a process."""
         return self.read_files(con, self.ledger.files(asset, snapshot), schema)
 
-    def read_files(self, con: Backend, files: Sequence[Written], schema: pa.Schema | None = None) -> ir.Table:
+    def read_files(self, con: "Backend", files: Sequence[Written], schema: pa.Schema | None = None) -> "ir.Table":
         """Read some files of an asset; raises ReplyError for one that is lost or damaged."""
+        from orchestration.storage import engine
+
+        return engine.read(con, self.proven(files), schema)
+
+    def proven(self, files: Sequence[Written]) -> list[str]:
+        """Give the places of some files on this machine; raises ReplyError for one that is lost or damaged."""
         for file in files:
             self._prove(file)
-        return engine.read(con, [self.full(file.path) for file in files], schema)
+        return [self.full(file.path) for file in files]
 
     def columns(self, asset: str) -> set[str]:
         """Name the columns that every file of an asset has; none when there is no file."""
@@ -89,7 +98,7 @@ class Lake:
         return str(here)
 
     def compact(
-        self, con: Backend, asset: str, newest: Callable[[ir.Table], ir.Table] = lambda rows: rows, most: int = 24
+        self, con: "Backend", asset: str, newest: "Callable[[ir.Table], ir.Table]" = lambda rows: rows, most: int = 24
     ) -> bool:
         """Let one file stand for many, where an asset has more than `most`; `newest` tells which rows it needs."""
         files = self.ledger.files(asset)
@@ -179,13 +188,15 @@ def _safe(asset: str) -> str:
     return asset
 
 
-def _write(table: pa.Table | ir.Table, path: Path, con: Backend | None) -> int:
+def _write(table: "pa.Table | ir.Table", path: Path, con: "Backend | None") -> int:
     path.touch(mode=0o600)
     if isinstance(table, pa.Table):
         pq.write_table(table, path, compression="zstd")
         return int(table.num_rows)
     if con is None:
         raise TypeError("a table expression is written by its engine: pass con")
+    from orchestration.storage import engine
+
     rows = engine.write(con, table, str(path))
     path.chmod(0o600)
     return rows

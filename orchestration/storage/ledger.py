@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from connectors.kit.errors import BusyError, SettingsError
 from orchestration.storage import tables as t
+from orchestration.storage.balances import Balances
 from orchestration.storage.deliveries import Deliveries
 from orchestration.storage.manifest import Manifest
+from orchestration.storage.migrations import migrate
 from orchestration.storage.models import Models
 from orchestration.storage.state import State
 
 MIGRATION = 7_216_413  # any number, the same for all
 
 
-class Ledger(State, Manifest, Models, Deliveries):
+class Ledger(State, Manifest, Balances, Models, Deliveries):
     """Open a ledger by SQLAlchemy URL, making its tables; one transaction a call, whole or not at all.
 
     SQLite runs with a rollback journal and full synchronisation: its write-ahead log has a fault in the versions
@@ -100,6 +102,10 @@ class Ledger(State, Manifest, Models, Deliveries):
                     f"the ledger at {self.url.render_as_string()} has version {held}, this Belvedere knows "
                     f"{t.VERSION}: upgrade Belvedere, or name another ledger in BELVEDERE_LEDGER_URL"
                 )
+            elif int(held) < t.VERSION:
+                migrate(connection, int(held))
+                is_version = t.meta.c.key == "version"
+                connection.execute(update(t.meta).where(is_version).values(value=str(t.VERSION)))
 
 
 def _engine(url: URL) -> Engine:

@@ -48,6 +48,14 @@ def add_files(opened: Connection, files: Sequence[Written], run_id: str, *, live
         opened.execute(insert(t.manifest), rows)
 
 
+def add_pending(opened: Connection, files: Sequence[Written], run_id: str) -> None:
+    """Keep files that count only when they are released."""
+    now = datetime.now(UTC)
+    rows = [{**vars(file), "run_id": run_id, "created_at": now} for file in files]
+    if rows:
+        opened.execute(insert(t.pending), rows)
+
+
 class Manifest(Transactions):
     """Keep the manifest and the snapshots."""
 
@@ -67,6 +75,28 @@ class Manifest(Transactions):
         """Count files in that carry no state: plans and outcomes."""
         with self.transaction() as opened:
             add_files(opened, files, run_id)
+
+    def pending(self, asset: str) -> list[Written]:
+        """List the files of an asset that wait to be released."""
+        with self.transaction() as opened:
+            rows = opened.execute(select(t.pending).where(t.pending.c.asset == asset).order_by(t.pending.c.id))
+            return [Written(row.asset, row.path, row.rows, row.bytes, row.sha256) for row in rows]
+
+    def release(self, asset: str, run_id: str) -> list[Written]:
+        """Count the pending files of an asset in, and list them."""
+        waiting = self.pending(asset)
+        with self.transaction() as opened:
+            add_files(opened, waiting, run_id)
+            for some in chunks([file.path for file in waiting], _MOST):
+                opened.execute(delete(t.pending).where(t.pending.c.path.in_(some)))
+        return waiting
+
+    def files_since(self, asset: str, mark: int) -> list[Written]:
+        """List the files of an asset that were counted in after a mark."""
+        with self.transaction() as opened:
+            query = select(t.manifest).where(t.manifest.c.asset == asset, t.manifest.c.id > mark)
+            rows = opened.execute(query.order_by(t.manifest.c.id))
+            return [Written(row.asset, row.path, row.rows, row.bytes, row.sha256) for row in rows]
 
     def replace(self, old: Sequence[Written], new: Written, run_id: str) -> None:
         """Let one file stand for several: a compaction."""
@@ -121,7 +151,7 @@ class Manifest(Transactions):
     def known(self) -> set[str]:
         """List every path that the manifest knows."""
         with self.transaction() as opened:
-            return set(opened.scalars(select(t.manifest.c.path)))
+            return set(opened.scalars(select(t.manifest.c.path))) | set(opened.scalars(select(t.pending.c.path)))
 
     def retire(self, keep: int) -> list[str]:
         """Drop snapshots but the newest `keep`, and answer the files that nothing needs any more.

@@ -1,20 +1,20 @@
-"""What has been read of each stream: a set of intervals, and the place inside an open slice."""
+"""What has been read of each stream: a set of intervals, and the places inside open slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from connectors.kit.stream import Checkpoint, Slice
 from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
-from orchestration.storage.manifest import Written, add_files
+from orchestration.storage.manifest import Written, add_files, add_pending
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
-_DELETES = "/deletes"
+DELETES, REFRESH = "/deletes", "/refresh"
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,31 @@ class Interval:
 
 @dataclass(frozen=True)
 class OpenSlice:
-    """Say where an unfinished run stopped."""
+    """Say where an unfinished run stopped.
+
+    `mark` is the newest file of the manifest when the slice was opened, `source_count` what the source counted then,
+    `skipped` how many of its rows were left out because the lake held them. `is_read` says that all its pages have
+    landed and only its balance is not proven yet.
+    """
 
     slice_: Slice
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint | None
     run_id: str
+    mark: int = 0
+    source_count: int | None = None
+    skipped: int = 0
+    is_read: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Say how far a slice has been read. `checkpoint` None is its end, which needs no proof unless `is_read` says so."""
+
+    slice_: Slice
+    checkpoint: Checkpoint | None
+    source_count: int | None = None
+    skipped: int = 0
+    is_read: bool = False
 
 
 def union(spans: Sequence[Interval]) -> list[Interval]:
@@ -49,7 +69,12 @@ def union(spans: Sequence[Interval]) -> list[Interval]:
 
 def deletes_of(stream: str) -> str:
     """Name the state of a stream's reported deletes, which are read apart from its records."""
-    return stream + _DELETES
+    return stream + DELETES
+
+
+def refresh_of(stream: str) -> str:
+    """Name the state of a stream's readings for the sake of its derived fields."""
+    return stream + REFRESH
 
 
 class State(Transactions):
@@ -60,52 +85,94 @@ class State(Transactions):
         with self.transaction() as opened:
             return _intervals(opened, connection, stream)
 
-    def open_slice(self, connection: str, stream: str) -> OpenSlice | None:
-        """Return the slice that a run left unfinished, if any."""
+    def open_slices(self, connection: str, stream: str) -> list[OpenSlice]:
+        """List the slices that runs left unfinished, oldest first."""
         with self.transaction() as opened:
-            query = select(t.slices).where(t.slices.c.connection == connection, t.slices.c.stream == stream)
-            row = opened.execute(query).mappings().first()
-            return OpenSlice(Slice(row["start"], row["end"]), row["checkpoint"], row["run_id"]) if row else None
+            here = (t.open_slices.c.connection == connection, t.open_slices.c.stream == stream)
+            rows = opened.execute(select(t.open_slices).where(*here).order_by(t.open_slices.c.id))
+            return [
+                OpenSlice(
+                    Slice(row.start, row.end),
+                    row.checkpoint,
+                    row.run_id,
+                    row.mark,
+                    row.source_count,
+                    row.skipped,
+                    row.is_read,
+                )
+                for row in rows
+            ]
 
     def land(
         self,
         connection: str,
         stream: str,
         files: Sequence[Written],
-        slice_: Slice,
-        checkpoint: Checkpoint | None,
+        progress: Progress,
         run_id: str,
+        pending: Sequence[Written] = (),
     ) -> None:
-        """Count files in and move the state, both or neither; without a checkpoint the slice is read to its end."""
-        here = (t.slices.c.connection == connection, t.slices.c.stream == stream)
+        """Count files in and move the state, both or neither; at its end a slice counts as read, or waits for proof.
+
+        `pending` are tombstones that count only when they are released.
+        """
         with self.transaction() as opened:
+            mark = opened.scalar(select(func.max(t.manifest.c.id))) or 0
             add_files(opened, files, run_id)
-            opened.execute(delete(t.slices).where(*here))
-            if checkpoint is not None:
-                row: dict[str, Any] = {
-                    "connection": connection,
-                    "stream": stream,
-                    "start": slice_.start,
-                    "end": slice_.end,
-                }
-                row |= {"checkpoint": checkpoint, "run_id": run_id, "updated_at": datetime.now(UTC)}
-                opened.execute(insert(t.slices).values(row))
+            add_pending(opened, pending, run_id)
+            if progress.checkpoint is None and not progress.is_read:
+                _close(opened, connection, stream, progress.slice_)
             else:
-                held = _intervals(opened, connection, stream)
-                if slice_.end is not None:  # a whole reading of before the stream had a cursor covers no later one
-                    held = [span for span in held if span.end is not None]
-                _replace(opened, connection, stream, union([*held, Interval(slice_.start, slice_.end)]))
+                _keep_open(opened, connection, stream, progress, run_id, mark)
+
+    def close(self, connection: str, stream: str, slice_: Slice) -> None:
+        """Count a slice as read: its balance is proven."""
+        with self.transaction() as opened:
+            _close(opened, connection, stream, slice_)
+
+    def give_up(self, connection: str, stream: str, slice_: Slice) -> None:
+        """Forget how far a slice was read: it stays a gap, and is read again."""
+        with self.transaction() as opened:
+            opened.execute(delete(t.open_slices).where(*_here(connection, stream, slice_)))
 
     def reset(self, connection: str, stream: str | None = None) -> int:
         """Forget what was read of a connection or one stream; answers how many streams had a state."""
         count = set()
         with self.transaction() as opened:
-            for table in (t.intervals, t.slices):
-                here = [table.c.stream.in_([stream, deletes_of(stream)])] if stream else []
-                where = [table.c.connection == connection, *here]
-                count |= {one.removesuffix(_DELETES) for one in opened.scalars(select(table.c.stream).where(*where))}
+            for table in (t.intervals, t.open_slices):
+                names = [stream, deletes_of(stream), refresh_of(stream)] if stream else []
+                where = [table.c.connection == connection, *([table.c.stream.in_(names)] if stream else [])]
+                count |= {one.partition("/")[0] for one in opened.scalars(select(table.c.stream).where(*where))}
                 opened.execute(delete(table).where(*where))
         return len(count)
+
+
+def _here(connection: str, stream: str, slice_: Slice) -> tuple[ColumnElement[bool], ...]:
+    at = t.open_slices.c
+    return (
+        at.connection == connection,
+        at.stream == stream,
+        at.start.is_not_distinct_from(slice_.start),
+        at.end.is_not_distinct_from(slice_.end),
+    )
+
+
+def _keep_open(opened: Connection, connection: str, stream: str, progress: Progress, run_id: str, mark: int) -> None:
+    here = _here(connection, stream, progress.slice_)
+    moved: dict[str, Any] = {"checkpoint": progress.checkpoint, "is_read": progress.is_read, "run_id": run_id}
+    moved |= {"skipped": progress.skipped, "updated_at": datetime.now(UTC)}
+    if not opened.execute(update(t.open_slices).where(*here).values(moved)).rowcount:
+        born: dict[str, Any] = {"connection": connection, "stream": stream, "mark": mark}
+        born |= {"start": progress.slice_.start, "end": progress.slice_.end, "source_count": progress.source_count}
+        opened.execute(insert(t.open_slices).values(born | moved))
+
+
+def _close(opened: Connection, connection: str, stream: str, slice_: Slice) -> None:
+    opened.execute(delete(t.open_slices).where(*_here(connection, stream, slice_)))
+    held = _intervals(opened, connection, stream)
+    if slice_.end is not None:  # a whole reading of before the stream had a cursor covers no later one
+        held = [span for span in held if span.end is not None]
+    _replace(opened, connection, stream, union([*held, Interval(slice_.start, slice_.end)]))
 
 
 def _intervals(opened: Connection, connection: str, stream: str) -> list[Interval]:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 class Instant(TypeDecorator[datetime]):
@@ -77,16 +77,39 @@ intervals = Table(
     Column("end", Instant),
 )
 
-slices = Table(
-    "slices",
+open_slices = Table(
+    "open_slices",
     ledger,
-    Column("connection", String(200), primary_key=True),
-    Column("stream", String(200), primary_key=True),
+    Column("id", Integer, primary_key=True),
+    _name("connection"),
+    _name("stream"),
     Column("start", Instant),
     Column("end", Instant),
     Column("checkpoint", JSON, nullable=False),
+    Column("mark", Integer, nullable=False),
+    Column("source_count", Integer),
+    Column("skipped", Integer, nullable=False),
+    Column("is_read", Boolean, nullable=False),
     _name("run_id"),
     Column("updated_at", Instant, nullable=False),
+)
+
+balances = Table(
+    "balances",
+    ledger,
+    Column("id", Integer, primary_key=True),
+    _name("connection"),
+    _name("stream"),
+    Column("start", Instant),
+    Column("end", Instant),
+    Column("is_total", Boolean, nullable=False),
+    Column("source_count", Integer),
+    Column("source_new", Integer, nullable=False),
+    Column("read", Integer, nullable=False),
+    Column("moved", Integer, nullable=False),
+    Column("missing", Integer, nullable=False),
+    _name("run_id"),
+    Column("at", Instant, nullable=False),
 )
 
 manifest = Table(
@@ -101,6 +124,19 @@ manifest = Table(
     _name("run_id"),
     Column("created_at", Instant, nullable=False),
     Column("is_live", Boolean, nullable=False),
+)
+
+pending = Table(
+    "pending",
+    ledger,
+    Column("id", Integer, primary_key=True),
+    Column("asset", String(400), nullable=False, index=True),
+    Column("path", String(600), nullable=False, unique=True),
+    Column("rows", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    _name("run_id"),
+    Column("created_at", Instant, nullable=False),
 )
 
 snapshots = Table(

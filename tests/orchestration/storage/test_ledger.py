@@ -8,12 +8,13 @@ from threading import Thread
 
 import pytest
 import sqlalchemy
-from sqlalchemy import insert, select, update
+from sqlalchemy import JSON, Column, MetaData, String, Table, insert, inspect, select, update
 
 from connectors.kit.errors import BusyError, SettingsError
 from connectors.kit.stream import Slice
 from orchestration.storage import tables as t
 from orchestration.storage.ledger import Ledger
+from orchestration.storage.state import Progress
 
 Open = Callable[[str], Ledger]
 
@@ -33,7 +34,7 @@ def test_refuses_what_a_newer_belvedere_wrote(url: str, open_ledger: Open):
     ledger = open_ledger(url)
     with ledger.transaction() as opened:
         opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="99"))
-    with pytest.raises(SettingsError, match="version 99, this Belvedere knows 1: upgrade Belvedere"):
+    with pytest.raises(SettingsError, match="version 99, this Belvedere knows 2: upgrade Belvedere"):
         open_ledger(url)
 
 
@@ -119,8 +120,8 @@ def test_rows_stay_out_of_error_texts(sqlite: Ledger):
 
 def test_instants_come_back_aware_in_utc_and_sort_as_text(ledger: Ledger):
     noon = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
-    ledger.land("crm", "deals", [], Slice(None, noon), {"page": 2}, "run")
-    found = ledger.open_slice("crm", "deals")
+    ledger.land("crm", "deals", [], Progress(Slice(None, noon), {"page": 2}), "run")
+    (found,) = ledger.open_slices("crm", "deals")
     assert found is not None
     assert found.slice_.end == noon
     assert found.slice_.end.utcoffset() == timedelta(0)
@@ -128,7 +129,7 @@ def test_instants_come_back_aware_in_utc_and_sort_as_text(ledger: Ledger):
 
 def test_an_instant_without_a_zone_is_refused(sqlite: Ledger):
     with pytest.raises(sqlalchemy.exc.StatementError, match="an instant needs a time zone"):
-        sqlite.land("crm", "deals", [], Slice(None, datetime(2026, 3, 1)), None, "run")  # noqa: DTZ001
+        sqlite.land("crm", "deals", [], Progress(Slice(None, datetime(2026, 3, 1)), None), "run")  # noqa: DTZ001
 
 
 def test_a_value_is_pinned_by_the_first_who_says_it(ledger: Ledger):
@@ -157,3 +158,25 @@ def test_what_is_deleted_is_gone_from_the_file(sqlite: Ledger):
     with sqlite3.connect(place) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     plain.close()
+
+
+def test_a_ledger_of_version_1_keeps_its_open_slices(url: str, open_ledger: Open):
+    ledger = open_ledger(url)
+    old = Table(
+        "slices",
+        MetaData(),
+        *(Column(name, String(200)) for name in ("connection", "stream", "start", "end", "run_id", "updated_at")),
+        Column("checkpoint", JSON),
+    )
+    with ledger.transaction() as opened:
+        old.create(opened)
+        stamp = "2026-03-01T12:00:00.000000+00:00"
+        row = {"connection": "crm", "stream": "deals", "start": None, "end": stamp, "run_id": "r", "updated_at": stamp}
+        opened.execute(insert(old).values(row | {"checkpoint": {"after": "7"}}))
+        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="1"))
+    again = open_ledger(url)
+    (left,) = again.open_slices("crm", "deals")
+    assert (left.slice_, left.checkpoint) == (Slice(None, datetime(2026, 3, 1, 12, tzinfo=UTC)), {"after": "7"})
+    with again.transaction() as opened:
+        assert opened.scalar(select(t.meta.c.value).where(t.meta.c.key == "version")) == "2"
+        assert "slices" not in inspect(opened).get_table_names()

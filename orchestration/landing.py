@@ -1,0 +1,155 @@
+"""Pages on their way into the lake: gathered, typed in bulk, landed together with the place to go on from.
+
+A file and a transaction a page would cost more than reading it. What is gathered is bounded in rows, bytes and time,
+and lands at once when a slice ends or breaks off.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from time import monotonic
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.kit.page import Page
+from connectors.kit.records import INSTANT, raw_table
+from connectors.kit.stream import Stream
+from orchestration.held import Held
+from orchestration.project import Project
+from orchestration.storage.state import REFRESH, OpenSlice, Progress
+from orchestration.stream_result import StreamResult
+
+ROWS, BYTES, SECONDS = 10_000, 16 << 20, 5.0
+
+
+class Landing:
+    """Land the pages of one slice; rows that the lake holds already are left out.
+
+    `known` is the stamp up to which the stream had been read: rows of this slice before it are late ones.
+    `before` is an earlier landing of the same slice, whose rows count too.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        held: Held,
+        state: str,
+        slice_: OpenSlice,
+        result: StreamResult,
+        run_id: str,
+        *,
+        known: datetime | None = None,
+        before: "Landing | None" = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.project, self.held, self.state, self.result = project, held, state, result
+        self.run_id, self.known, self._clock = run_id, known, clock
+        self.progress = before.progress if before else _progress(slice_)
+        self.skipped_keys: list[pa.Table] = before.skipped_keys if before else []
+        self.seen: list[pa.ChunkedArray] = []
+        self.is_empty = slice_.checkpoint is None and not slice_.is_read
+        self._since = None if state.endswith(REFRESH) else slice_.slice_.start
+        self._pages: list[Page] = []
+        self._rows = self._bytes = 0
+        self._began = clock()
+
+    def add(self, page: Page) -> None:
+        """Take a page; land what has gathered when it is enough, or when the slice ends."""
+        counted = page.total if self.progress.source_count is None else self.progress.source_count
+        is_end, self.is_empty = page.checkpoint is None, self.is_empty and not page.rows
+        is_doubtful = counted is not None or self.is_empty
+        self.progress = replace(
+            self.progress, checkpoint=page.checkpoint, source_count=counted, is_read=is_end and is_doubtful
+        )
+        self._pages.append(page)
+        self._rows += len(page.rows)
+        self._bytes += sum(map(len, page.rows))
+        self.result.pages += 1
+        self.result.read += len(page.rows)
+        if is_end or self._is_enough():
+            self.flush()
+
+    def flush(self) -> None:
+        """Land what has gathered, and the place to go on from, in one transaction."""
+        if not self._pages:
+            return
+        rows = _flagged(typed(self._pages), self.held.stream)
+        if self.held.stream.cursor is None:
+            self.seen.append(rows.column("_key").drop_null())
+        fresh = self.held.unseen(rows, self._since)
+        if fresh.num_rows != rows.num_rows:
+            self._note_skipped(rows, fresh)
+        self.land(fresh)
+        self._pages, self._rows, self._bytes, self._began = [], 0, 0, self._clock()
+
+    def land(self, rows: pa.Table) -> None:
+        """Write rows and count them in together with the state."""
+        now, later = self._parted(rows)
+        written, pending = (
+            [self.project.lake.write(self.held.asset, some)] if some.num_rows else [] for some in (now, later)
+        )
+        self.project.ledger.land(self.result.connection, self.state, written, self.progress, self.run_id, pending)
+        result = self.result
+        result.files += written
+        result.landed += rows.num_rows
+        result.bytes += sum(file.bytes for file in written)
+        result.late += self._late(rows)
+
+    def _late(self, rows: pa.Table) -> int:
+        """Count what came under a stamp that had been read before."""
+        start, end = self.progress.slice_.start, self.progress.slice_.end
+        if not (self.known and start and end and start < self.known <= end):
+            return 0
+        return int(pc.sum(pc.less(rows.column("_cursor"), pa.scalar(self.known, INSTANT))).as_py() or 0)
+
+    def _is_enough(self) -> bool:
+        return self._rows >= ROWS or self._bytes >= BYTES or self._clock() - self._began >= SECONDS
+
+    def _parted(self, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Set apart the flagged rows that would delete what is held: the breaker looks at all of them at the end."""
+        flags = rows.column("_deleted")
+        if self.held.stream.deletes != "flag" or not self.held.before or not pc.any(flags).as_py():
+            return rows, rows.slice(0, 0)
+        killing = pa.array(sorted(self.held.alive(rows.filter(flags).column("_key"))), pa.string())
+        waits = pc.and_(flags, pc.fill_null(pc.is_in(rows.column("_key"), value_set=killing), False))
+        return rows.filter(pc.invert(waits)), rows.filter(waits)
+
+    def _note_skipped(self, rows: pa.Table, fresh: pa.Table) -> None:
+        """Remember whom the lake held already: a balance counts them as read."""
+        with_numbers = rows.select(["_key", "_cursor"])
+        kept = pc.is_in(rows.column("_key"), value_set=fresh.column("_key").combine_chunks())
+        self.skipped_keys.append(with_numbers.filter(pc.invert(kept)))
+        self.progress = replace(self.progress, skipped=self.progress.skipped + rows.num_rows - fresh.num_rows)
+
+
+def _progress(slice_: OpenSlice) -> Progress:
+    return Progress(slice_.slice_, slice_.checkpoint, slice_.source_count, slice_.skipped, slice_.is_read)
+
+
+def typed(pages: Sequence[Page]) -> pa.Table:
+    """Type the records of many pages at once, each stamped with its page's time."""
+    rows = [row for page in pages for row in page.rows]
+    table = raw_table(rows, pages[0].stream, pages[0].extracted_at, deleted=pages[0].deleted)
+    if len({page.extracted_at for page in pages}) == 1:
+        return table
+    times = [pa.repeat(pa.scalar(page.extracted_at, INSTANT), len(page.rows)) for page in pages]
+    place = table.schema.get_field_index("_extracted_at")
+    return table.set_column(place, table.schema.field(place), pa.chunked_array(times, INSTANT))
+
+
+def _flagged(rows: pa.Table, stream: Stream) -> pa.Table:
+    """Mark the rows by which a source says that their record is deleted."""
+    deleted = rows.column("_deleted")
+    for path, words in stream.deleted_values.items():
+        says = pc.fill_null(pc.is_in(_texts(rows, path, stream), value_set=pa.array(words)), False)
+        deleted = pc.or_(deleted, says)
+    return rows.set_column(rows.schema.get_field_index("_deleted"), "_deleted", deleted)
+
+
+def _texts(rows: pa.Table, path: str, stream: Stream) -> pa.ChunkedArray:
+    """Give the texts at a path; one that feeds no field of ours has no column and is read from the payload."""
+    if path in rows.column_names:
+        return rows.column(path)
+    records = [payload.encode() for payload in rows.column("_payload").to_pylist()]
+    return raw_table(records, replace(stream, fields={"mark": path}), datetime.now(UTC)).column(path)

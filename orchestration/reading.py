@@ -1,0 +1,213 @@
+"""Read one stream in one run: slice after slice, then what was deleted, then the count of the whole."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from time import monotonic
+
+import pyarrow as pa
+
+from connectors.kit.base import Connector, ListsKeys, ReportsDeletes
+from connectors.kit.errors import ConnectorError, RecordError, ReplyError, SettingsError
+from connectors.kit.records import raw_schema
+from connectors.kit.stream import Slice, Stream
+from orchestration import slices
+from orchestration.balance import balance, said, total
+from orchestration.breaker import Breaker
+from orchestration.held import Held
+from orchestration.landing import Landing
+from orchestration.project import Project
+from orchestration.storage.balances import Balance
+from orchestration.storage.state import Interval, OpenSlice, deletes_of, refresh_of
+from orchestration.stream_result import StreamResult
+from schemas.mapping import paths
+
+WHOLE = Slice()
+
+
+class Reading:
+    """Read one stream; `began` is the source's clock when the run began: no slice reaches beyond it."""
+
+    def __init__(
+        self, project: Project, connector: Connector, stream: Stream, run_id: str, *, began: datetime, full: bool
+    ) -> None:
+        self.project, self.connector, self.stream, self.run_id = project, connector, stream, run_id
+        self.name, self.full, self.until = connector.name, full, began - stream.lag
+        self.config = project.connection(connector.name)
+        self.held = Held(project, f"raw/{connector.name}/{stream.name}", stream)
+        self.result = StreamResult(connector.name, stream.name)
+        self.breaker = Breaker(self.held, self.result, self.config.max_delete_pct)
+
+    def done(self) -> StreamResult:
+        """Read to the end, or to the first error that this stream cannot pass."""
+        start, result = monotonic(), self.result
+        try:
+            if self.full:
+                self.project.ledger.reset(self.name, self.stream.name)
+            (self._whole if self.stream.cursor is None else self._changes)()
+        except ConnectorError as error:
+            result.stop("failed", str(error))
+        try:
+            self._settle()
+        except ConnectorError as error:
+            result.stop("failed", str(error))
+        result.seconds = monotonic() - start
+        return result
+
+    def _changes(self) -> None:
+        """Read what lies between what has been read and the run's beginning, then what was deleted."""
+        ledger, stream, first = self.project.ledger, self.stream, self._first()
+        open_ = ledger.open_slices(self.name, stream.name)
+        spans = ledger.intervals(self.name, stream.name)
+        covered = spans + [Interval(one.slice_.start, one.slice_.end) for one in open_]
+        left = slices.left(covered, first, self.until, stream.lookback, stream.window)
+        plan = [*open_, *(OpenSlice(slice_, None, self.run_id) for slice_ in left)]
+        self.result.since, self.result.until = (plan[0].slice_.start if plan else None), self.until
+        self._each(stream.name, plan, spans[-1].end if spans else None)
+        if self.result.status == "done" and plan and plan[0].slice_.start == first:
+            ledger.close(self.name, refresh_of(stream.name), Slice(first, self.until))
+        self._refresh(first)
+        if self.result.status == "done":
+            self._deletes()
+
+    def _whole(self) -> None:
+        """Read a stream that has no cursor; only rows that differ from what is held are landed."""
+        left = self.project.ledger.open_slices(self.name, self.stream.name)
+        one = left[0] if left else OpenSlice(WHOLE, None, self.run_id)
+        seen = self._slice(self.stream.name, one)
+        if self.stream.deletes == "sweep" and not left and self.result.status == "done":
+            self._missing(chunk.to_pylist() for chunk in seen)
+
+    def _refresh(self, first: datetime | None) -> None:
+        """Read everything again when that is due, for the sake of fields that move no cursor."""
+        ledger, state = self.project.ledger, refresh_of(self.stream.name)
+        if not {*self.stream.derived} & {*paths(self.stream.fields)}:
+            return
+        spans, open_ = ledger.intervals(self.name, state), ledger.open_slices(self.name, state)
+        read_at = spans[-1].end if spans else None
+        is_due = read_at is None or self.until - read_at >= timedelta(days=self.config.refresh_days)
+        if self.result.status == "done" and (open_ or is_due):
+            self._each(state, open_ or [OpenSlice(Slice(first, self.until), None, self.run_id)], None)
+            read_at = self.until
+        self.result.derived_read_at = read_at
+
+    def _each(self, state: str, plan: Iterable[OpenSlice], known: datetime | None) -> None:
+        """Read slices; one whose answers cannot be trusted stays open, those behind it are read all the same."""
+        broken: ConnectorError | None = None
+        for one in plan:
+            try:
+                self._slice(state, one, known)
+            except (ReplyError, RecordError) as error:
+                broken = broken or error
+        if broken:
+            raise broken
+
+    def _slice(self, state: str, one: OpenSlice, known: datetime | None = None) -> list[pa.ChunkedArray]:
+        """Read a slice, and prove it where the source tells a count; answers the keys that were seen."""
+        landing = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, known=known)
+        if not one.is_read:
+            self._pages(landing, one)
+        if landing.is_empty and self._is_outage(one.slice_):
+            self.project.ledger.give_up(self.name, state, one.slice_)
+        elif landing.progress.is_read and landing.progress.source_count is None:
+            self.project.ledger.close(self.name, state, one.slice_)
+        elif landing.progress.is_read:
+            self._prove(state, one, landing)
+        return landing.seen
+
+    def _held_now(self) -> Held:
+        """Look at what is held once more where this run has landed something: slices overlap by the lookback."""
+        return Held(self.project, self.held.asset, self.stream) if self.result.files else self.held
+
+    def _pages(self, landing: Landing, one: OpenSlice) -> None:
+        """Land page after page; what has gathered lands also where the reading breaks off."""
+        page = None
+        try:
+            for page in self.connector.read(self.stream, one.slice_, one.checkpoint):
+                landing.add(page)
+        except ConnectorError:
+            landing.flush()
+            raise
+        if page is None or page.checkpoint is not None:
+            landing.flush()
+            raise ReplyError(f"{self.name} {self.stream.name}: the reading ended without saying that this is the end")
+
+    def _is_outage(self, slice_: Slice) -> bool:
+        """Look behind an empty answer: a stream that held records does not lose all of them at once."""
+        if slice_.start == self._first():
+            return self.breaker.is_outage(0)
+        counted = self._total
+        return counted is not None and self.breaker.is_outage(counted.source_count or 0)
+
+    def _prove(self, state: str, one: OpenSlice, landing: Landing) -> None:
+        """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""
+        found = self._balanced(state, one.slice_, landing)
+        if found.missing:
+            second = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, before=landing)
+            self._pages(second, OpenSlice(one.slice_, None, self.run_id))
+            found = self._balanced(state, one.slice_, second)
+        self.project.ledger.note_balance(found, self.run_id)
+        self.result.total = (self.result.total or 0) + (found.source_count or 0)
+        self.result.missing += found.missing
+        if found.missing:
+            self.project.ledger.give_up(self.name, state, one.slice_)
+            self.result.stop("short", said(found))
+        else:
+            self.project.ledger.close(self.name, state, one.slice_)
+
+    def _balanced(self, state: str, slice_: Slice, landing: Landing) -> Balance:
+        open_ = self.project.ledger.open_slices(self.name, state)
+        read = next(one for one in open_ if one.slice_ == slice_)
+        return balance(self.project, self.connector, self.stream, read, landing.skipped_keys)
+
+    def _deletes(self) -> None:
+        if isinstance(self.connector, ReportsDeletes) and self.stream.deletes in ("list", "feed"):
+            self._reported(self.connector)
+        elif isinstance(self.connector, ListsKeys) and self.stream.deletes == "sweep":
+            self._missing(self.connector.keys(self.stream))
+
+    def _reported(self, connector: ReportsDeletes) -> None:
+        """Land what the source says is gone since it was asked last; refused or broken off, it is asked again."""
+        ledger, state = self.project.ledger, deletes_of(self.stream.name)
+        spans = ledger.intervals(self.name, state)
+        slice_ = Slice(spans[-1].end if spans else self._first(), self.until)
+        pages = [self.held.unseen_tombstones(page.records) for page in connector.deletes(self.stream, slice_)]
+        gone = pa.concat_tables([raw_schema(self.stream).empty_table(), *pages])
+        if self.breaker.allows(len(self.held.alive(gone.column("_key")))):
+            landing = Landing(
+                self.project, self.held, state, OpenSlice(slice_, None, self.run_id), self.result, self.run_id
+            )
+            landing.land(gone)
+
+    def _missing(self, keys: Iterable[list[str]]) -> None:
+        gone, listed = self.held.gone(keys)
+        if gone and not self.breaker.is_outage(listed) and self.breaker.allows(len(gone)):
+            written = self.project.lake.write(self.held.asset, self.held.tombstones(gone, self.connector.now()))
+            self.project.ledger.add([written], self.run_id)
+            self.result.files.append(written)
+
+    def _settle(self) -> None:
+        """Let tombstones count that may, ask for the count of the whole, and say what is new."""
+        result, ledger, asset = self.result, self.project.ledger, self.held.asset
+        pending = ledger.pending(asset) if result.status in ("done", "short") else []
+        if pending and self.breaker.allows(self.held.deleted_by(result.files, pending)):
+            result.files += ledger.release(asset, self.run_id)
+        if result.status == "done" and self._total:
+            ledger.note_balance(self._total, self.run_id)
+        result.new, result.changed, result.unchanged, result.deleted = self.held.compare(result.files)
+        if result.status == "done":
+            self.held.compact()
+
+    @cached_property
+    def _total(self) -> Balance | None:
+        """Ask for the count of the whole stream, once."""
+        return total(self.connector, self.stream, Slice(self._first()), Slice(self.until))
+
+    def _first(self) -> datetime | None:
+        if not self.config.start or self.stream.cursor is None:
+            return None
+        try:
+            start = datetime.fromisoformat(self.config.start)
+        except ValueError:
+            raise SettingsError(f"connection {self.name!r}: start: {self.config.start!r} is no ISO date") from None
+        return start if start.tzinfo else start.replace(tzinfo=UTC)

@@ -1,0 +1,74 @@
+"""What sources counted and what was read, slice by slice: the figures that a reconciliation stands on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select
+
+from connectors.kit.stream import Slice
+from orchestration.storage import tables as t
+from orchestration.storage.base import Transactions
+
+KEPT = 400  # balances of windows a stream: more than a year of nights
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Compare a slice, or with `is_total` the whole stream, with the source's own count.
+
+    `read` are the distinct records of the slice that were read, `moved` those that left it while it was being read
+    (they were edited or deleted, and come with a later slice), `missing` those that the source counts and did not
+    send. Of a total, `source_new` are the records that changed since the reading began, and `read` is left 0: the
+    build knows what is held. `at` is the source's clock.
+    """
+
+    connection: str
+    stream: str
+    slice_: Slice
+    at: datetime
+    source_count: int | None
+    read: int = 0
+    moved: int = 0
+    missing: int = 0
+    source_new: int = 0
+    is_total: bool = False
+
+
+class Balances(Transactions):
+    """Keep balances."""
+
+    def note_balance(self, balance: Balance, run_id: str) -> None:
+        """Write a balance down; an earlier one of the same slice, and the oldest ones, go."""
+        at, row = t.balances.c, {name: value for name, value in vars(balance).items() if name != "slice_"}
+        stream = (at.connection == balance.connection, at.stream == balance.stream, at.is_total == balance.is_total)
+        with self.transaction() as opened:
+            if balance.is_total:
+                opened.execute(delete(t.balances).where(*stream))
+            else:
+                same = (at.start.is_not_distinct_from(balance.slice_.start),)
+                opened.execute(delete(t.balances).where(*stream, *same))
+                old = select(at.id).where(*stream).order_by(at.id.desc()).offset(KEPT).limit(KEPT)
+                opened.execute(delete(t.balances).where(at.id.in_(list(opened.scalars(old)))))
+            row |= {"start": balance.slice_.start, "end": balance.slice_.end, "run_id": run_id}
+            opened.execute(insert(t.balances).values(row))
+
+    def balances(self, connection: str, stream: str) -> list[Balance]:
+        """List the balances of a stream's slices in order, then that of the whole."""
+        with self.transaction() as opened:
+            here = (t.balances.c.connection == connection, t.balances.c.stream == stream)
+            rows = opened.execute(select(t.balances).where(*here).order_by(t.balances.c.is_total, t.balances.c.id))
+            return [
+                Balance(
+                    row.connection,
+                    row.stream,
+                    Slice(row.start, row.end),
+                    row.at,
+                    row.source_count,
+                    row.read,
+                    row.moved,
+                    row.missing,
+                    row.source_new,
+                    row.is_total,
+                )
+                for row in rows
+            ]

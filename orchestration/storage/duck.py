@@ -1,0 +1,41 @@
+"""A plain embedded DuckDB that tells time in UTC, for what needs no Ibis."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+
+
+def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Open an engine in memory; `memory_limit` as DuckDB writes it ("4GB"): what goes beyond it goes to the disk."""
+    engine = duckdb.connect()
+    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("SET preserve_insertion_order = false")
+    engine.execute("SET temp_directory = $1", [_overflow()])
+    if threads:
+        engine.execute(f"SET threads = {int(threads)}")
+    if memory_limit:
+        engine.execute("SET memory_limit = $1", [memory_limit])
+    return engine
+
+
+def listed(paths: Sequence[str]) -> str:
+    """Write paths as a list for SQL."""
+    return "[" + ", ".join("'" + path.replace("'", "''") + "'" for path in paths) + "]"
+
+
+def quoted(column: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _overflow() -> str:
+    """Choose where what does not fit into memory goes: DuckDB would take the working folder, open to all."""
+    home = Path(tempfile.gettempdir(), f"belvedere-{os.getuid()}")
+    home.mkdir(mode=0o700, exist_ok=True)
+    if home.lstat().st_uid != os.getuid():
+        home = Path(tempfile.mkdtemp(prefix="belvedere-"))
+    return str(home / uuid4().hex)  # DuckDB makes it when it must, and takes it away again

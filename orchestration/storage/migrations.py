@@ -1,0 +1,43 @@
+"""How a ledger of an earlier version becomes one of today: each step within the transaction that opens it."""
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    MetaData,
+    String,
+    Table,
+    false,
+    func,
+    insert,
+    inspect,
+    literal,
+    null,
+    select,
+)
+
+from orchestration.storage import tables as t
+
+
+def _many_open_slices(opened: Connection) -> None:
+    """Version 1 kept one open slice a stream, without what its balance needs."""
+    if "slices" not in inspect(opened).get_table_names():
+        return
+    texts = [Column(name, String) for name in ("connection", "stream", "start", "end", "run_id", "updated_at")]
+    old = Table("slices", MetaData(), *texts, Column("checkpoint", JSON))
+    mark = select(func.coalesce(func.max(t.manifest.c.id), 0)).scalar_subquery()
+    carried = select(*texts, old.c.checkpoint, mark, null(), literal(0), false())
+    names = [column.name for column in texts] + ["checkpoint", "mark", "source_count", "skipped", "is_read"]
+    opened.execute(insert(t.open_slices).from_select(names, carried))
+    old.drop(opened)
+
+
+STEPS: Mapping[int, Callable[[Connection], None]] = {1: _many_open_slices}
+
+
+def migrate(opened: Connection, version: int) -> None:
+    """Take every step from a version to today's."""
+    for number in range(version, t.VERSION):
+        STEPS[number](opened)
