@@ -61,7 +61,7 @@ def _crashed(entrant: Entrant, kind: str, source: Started) -> tuple[int | None, 
 
 def _run(entrant: Entrant, source: Started, folder: Path, state: Any, *, kill: bool) -> None:
     task = source.task | {"out": str(folder)} | ({"state": state} if state else {})
-    child = start([*entrant.command, json.dumps(task)], environment(ROOT), folder / "stdout")
+    child = start([*entrant.command, json.dumps(task)], environment(ROOT), folder / "stdout", folder / "stderr")
     deadline = time.monotonic() + PATIENCE
     while child.poll() is None and time.monotonic() < deadline:
         if kill and CRASH in source.asked():

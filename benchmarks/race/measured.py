@@ -32,17 +32,16 @@ def environment(root: Path) -> dict[str, str]:
     return held | telemetry | {"PYTHONPATH": str(root), "NO_PROXY": "127.0.0.1"}
 
 
-def start(command: Sequence[str], variables: Mapping[str, str], output: Path) -> subprocess.Popen[bytes]:
-    """Start a command; what it says goes to a file, its errors to another beside it."""
-    errors = output.with_name("stderr") if output.name != "null" else output
+def start(command: Sequence[str], variables: Mapping[str, str], output: Path, errors: Path) -> subprocess.Popen[bytes]:
+    """Start a command; what it says goes to files."""
     with output.open("wb") as told, errors.open("wb") as wrong:
         return subprocess.Popen(list(command), env=dict(variables), stdout=told, stderr=wrong)  # noqa: S603
 
 
-def cost(command: Sequence[str], variables: Mapping[str, str], output: Path) -> Cost:
+def cost(command: Sequence[str], variables: Mapping[str, str], output: Path, errors: Path) -> Cost:
     """Run a command to its end."""
     begun = monotonic()
-    child = start(command, variables, output)
+    child = start(command, variables, output, errors)
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return Cost(used.ru_utime + used.ru_stime, monotonic() - begun, used.ru_maxrss / MIB, child.returncode)

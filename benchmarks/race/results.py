@@ -24,7 +24,7 @@ class Result:
 
     entrant: Entrant
     cost: Cost | None = None
-    begun: float = 0.0
+    begun: float | None = None
     records: int = 0
     problem: str = ""
 
@@ -35,8 +35,8 @@ class Result:
 
     @property
     def pace(self) -> float:
-        """Give records a CPU second, start-up apart."""
-        return self.records / max(self.cost.cpu - self.begun, 0.01) if self.cost else 0.0
+        """Give records a CPU second, start-up apart, where that is known."""
+        return self.records / max(self.cost.cpu - (self.begun or 0.0), 0.01) if self.cost else 0.0
 
 
 def table(results: Sequence[Result]) -> Iterator[str]:
@@ -47,7 +47,8 @@ def table(results: Sequence[Result]) -> Iterator[str]:
         if one.cost is None:
             yield f"{one.entrant.label:<{WIDTHS[0]}} not measured: {one.problem}"
             continue
-        numbers = (f"{one.cost.cpu:.2f}", f"{one.begun:.2f}", f"{one.cost.wall:.1f}", f"{one.cost.peak:.0f}")
+        begun = "-" if one.begun is None else f"{one.begun:.2f}"
+        numbers = (f"{one.cost.cpu:.2f}", begun, f"{one.cost.wall:.1f}", f"{one.cost.peak:.0f}")
         ratios = (_ratio(floor, one.speed), _ratio(ours, one.speed))
         yield _line((one.entrant.label, f"{one.speed:,.0f}", *numbers, *ratios))
 
@@ -60,13 +61,17 @@ def goals(results: Sequence[Result]) -> Iterator[str]:
         return
     for name, factor in GOALS:
         if other := known.get(name):
-            ratio, apart = ours.speed / other.speed, ours.pace / other.pace
-            wanted = f"at least {factor:g} times" if factor > 1 else f"within {1 / factor:.2g} times of"
-            said = f"{ratio:.1f} times" if factor > 1 else f"{1 / ratio:.2f} times slower"
-            then = f"{apart:.1f}" if factor > 1 else f"{1 / apart:.2f}"
-            yield f"{_met(ratio >= factor)} {wanted} {other.entrant.label}: {said} (start-up apart: {then})"
+            yield _goal(ours, other, factor)
     if ours.records >= LARGE:
         yield f"{_met(ours.cost.peak < MOST_MIB)} {ours.records:,} records in under {MOST_MIB} MiB: {ours.cost.peak:.0f}"
+
+
+def _goal(ours: Result, other: Result, factor: float) -> str:
+    ratio, apart = ours.speed / other.speed, ours.pace / other.pace
+    wanted = f"at least {factor:g} times" if factor > 1 else f"within {1 / factor:.2g} times of"
+    said = f"{ratio:.1f} times" if factor > 1 else f"{1 / ratio:.2f} times slower"
+    then = "" if ours.begun is None else f" (start-up apart: {apart if factor > 1 else 1 / apart:.2f})"
+    return f"{_met(ratio >= factor)} {wanted} {other.entrant.label}: {said}{then}"
 
 
 def _met(is_met: bool) -> str:

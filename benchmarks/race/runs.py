@@ -19,9 +19,10 @@ def run(entrant: Entrant, source: Started) -> Cost:
     with tempfile.TemporaryDirectory(prefix="belvedere-bench-") as folder:
         command = [*entrant.command, json.dumps(source.task | {"out": folder})]
         output = Path(folder, "stdout") if entrant.writes else Path("/dev/null")
-        spent = cost(command, environment(ROOT), output)
+        spent = cost(command, environment(ROOT), output, errors := Path(folder, "stderr"))
         if spent.code:
-            raise NotMeasured(f"it ended with {spent.code}")
+            last = errors.read_text("utf-8", "replace").strip().rpartition("\n")[2]
+            raise NotMeasured(f"it ended with {spent.code}: {last[:200]}")
         if len(set(source.forget())) * 100 < source.count:
             raise NotMeasured("it did not read every page")
         if entrant.writes and (written := _written(folder)) != source.count:
