@@ -265,7 +265,7 @@ class HubSpot(HttpConnector):
 
 def _properties(stream: Stream) -> list[str]:
     """Name the properties to ask for: only those that are named come back."""
-    wanted = [path for path in (*paths(stream.fields), stream.cursor or "") if path.startswith(PREFIX)]
+    wanted = [path for path in (*stream.paths, stream.cursor or "") if path.startswith(PREFIX)]
     return list(dict.fromkeys(path.removeprefix(PREFIX) for path in wanted))
 
 

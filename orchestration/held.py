@@ -215,7 +215,7 @@ class Held:
         import ibis
 
         rows = self.project.lake.read_files(self._ibis, files, raw_schema(self.stream))
-        lacking = {path: ibis.null("string") for path in paths(self.stream.fields) if path not in rows.columns}
+        lacking = {path: ibis.null("string") for path in self.stream.paths if path not in rows.columns}
         return rows.mutate(**lacking)
 
     def _files(self, files: Sequence[Written]) -> str:

@@ -21,7 +21,6 @@ from sandbox.clock import Clock
 from sandbox.hubspot import TOKEN, HubSpot
 from sandbox.world.build import build
 from sandbox.writelog import WriteLog
-from schemas.mapping import paths
 
 TODAY, CUSTOMERS, SEED = date(2026, 10, 20), 3_000, 7
 FIRST, STEP = 9_000_007, 7  # ids as the sandbox gives them
@@ -33,7 +32,7 @@ ANSWER = "HTTP/1.1 {} OK\r\nDate: {}\r\nContent-Type: application/json;charset=u
 def properties() -> list[str]:
     """Name the properties of a company that our connector asks for."""
     stream = next(one for one in Connector.streams if one.name == "accounts")
-    wanted = [path for path in (*paths(stream.fields), stream.cursor or "") if path.startswith("properties.")]
+    wanted = [path for path in (*stream.paths, stream.cursor or "") if path.startswith("properties.")]
     return list(dict.fromkeys(path.removeprefix("properties.") for path in wanted))
 
 

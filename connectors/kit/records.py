@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from connectors.kit.errors import ReplyError
 from connectors.kit.stream import Stream
-from schemas.mapping import paths
 
 INSTANT = pa.timestamp("us", tz="UTC")
 COMMON = pa.schema(
@@ -42,7 +41,7 @@ _engine_lock = Lock()
 
 def raw_schema(stream: Stream) -> pa.Schema:
     """Give the Arrow schema of a stream's raw rows: the common columns, then one text a mapped path."""
-    return pa.schema([*COMMON, *((path, pa.string()) for path in paths(stream.fields))])
+    return pa.schema([*COMMON, *((path, pa.string()) for path in stream.paths)])
 
 
 def cut(body: bytes, path: str) -> list[bytes]:
@@ -121,7 +120,7 @@ def _one_by_one(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
 
 def _wanted(stream: Stream) -> tuple[str, ...]:
     """List the paths of the key, the cursor, and every mapped field."""
-    return (stream.primary_key, stream.cursor or stream.primary_key, *paths(stream.fields))
+    return (stream.primary_key, stream.cursor or stream.primary_key, *stream.paths)
 
 
 def _asked(texts: Sequence[str], values: str, page: pa.Table, stream: Stream, constants: str) -> pa.Table:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from schemas.mapping import FieldMap
+from schemas.mapping import FieldMap, paths
 
 Checkpoint: TypeAlias = dict[str, Any]
 Deletes: TypeAlias = Literal["feed", "flag", "list", "sweep", "none"]
@@ -43,6 +43,11 @@ class Stream:
     absorbed: str | None = None
     nulls: tuple[str, ...] = ("",)
     ignores: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """List every path that is read from a record: what feeds our fields, then what tells of merges."""
+        return tuple(dict.fromkeys([*paths(self.fields), *([self.absorbed] if self.absorbed else [])]))
 
 
 @dataclass(frozen=True)
