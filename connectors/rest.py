@@ -32,7 +32,7 @@ from connectors.kit.auth import Basic, Bearer, HeaderToken
 from connectors.kit.base import Change, Check, Held, Outcome, SourceField
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import SettingsError, UnknownOutcome
+from connectors.kit.errors import ReplyError, SettingsError, UnknownOutcome
 from connectors.kit.fieldmap import mapped
 from connectors.kit.page import Page
 from connectors.kit.paging import AnyPaging, NoPaging, at
@@ -219,9 +219,13 @@ class Rest(HttpConnector):
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Read page after page; a cursor asks for what is newer than the slice's start."""
         described, place = self.settings.streams[stream.name], dict(checkpoint or {})
+        last: list[bytes] = []
         while True:
             reply = self._page_of(described, place, slice_.start)
             rows = cut(reply.body, described.record_path)
+            if rows and rows == last:  # an API that does not know the parameter answers its first page for ever
+                raise ReplyError(f"{self.name} {stream.name}: paging makes no progress: a page came twice, at {place}")
+            last = rows
             if self.settings.tagged_values:
                 rows = [msgspec.json.encode(untagged(msgspec.json.decode(row))) for row in rows]
             told = described.paging.total(reply)

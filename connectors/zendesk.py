@@ -23,6 +23,7 @@ from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError, SettingsError, choices
 from connectors.kit.http import Http
 from connectors.kit.page import Page
+from connectors.kit.paging import at
 from connectors.kit.records import cut
 from connectors.kit.reply import Reply
 from connectors.kit.stream import Checkpoint, Slice, Stream
@@ -90,8 +91,8 @@ class Zendesk(HttpConnector):
 
     def check(self) -> Check:
         """Find who the secret belongs to (nobody is an answer too), and the custom fields that are mapped."""
-        user = self.http.get("api/v2/users/me.json").json().get("user") or {}
-        if not user.get("id"):
+        user = at(self.http.get("api/v2/users/me.json").json(), "user")
+        if not isinstance(user, dict) or not user.get("id"):
             raise AccessError(f"{self.name}: the secret opens no user; check settings.email and settings.api_token")
         notes = list(self._missing_fields())
         if user.get("role") not in ("admin", "agent"):
@@ -194,6 +195,8 @@ class Zendesk(HttpConnector):
         found = {}
         for records, _ in self._listed(CUSTOM, []):
             for row in map(msgspec.json.decode, records):
+                if not at(row, "key"):
+                    raise ReplyError(f"{self.name}: {CUSTOM} are not listed as documented")
                 path = f"{CUSTOM}.{row['key']}"
                 found[path] = SourceField(path, row.get("type", ""), row.get("title", ""), is_custom=True)
         return found

@@ -164,7 +164,7 @@ class Held:
     @property
     def _absorbed(self) -> str:
         """Select the keys of records that their source has merged into others."""
-        path = self.stream.absorbed
+        path = self.stream.merges
         if not path or not self.before:
             return "(SELECT NULL WHERE false)"
         column = quoted(path)
