@@ -104,14 +104,20 @@ class Reading:
 
     def _slice(self, state: str, one: OpenSlice, known: datetime | None = None) -> list[pa.ChunkedArray]:
         """Read a slice, and prove it where the source tells a count; answers the keys that were seen."""
-        landing = Landing(self.project, self.held, state, one, self.result, self.run_id, known=known)
+        landing = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, known=known)
         if not one.is_read:
             self._pages(landing, one)
         if landing.is_empty and self._is_outage(one.slice_):
             self.project.ledger.give_up(self.name, state, one.slice_)
+        elif landing.progress.is_read and landing.progress.source_count is None:
+            self.project.ledger.close(self.name, state, one.slice_)
         elif landing.progress.is_read:
             self._prove(state, one, landing)
         return landing.seen
+
+    def _held_now(self) -> Held:
+        """Look at what is held once more where this run has landed something: slices overlap by the lookback."""
+        return Held(self.project, self.held.asset, self.stream) if self.result.files else self.held
 
     def _pages(self, landing: Landing, one: OpenSlice) -> None:
         """Land page after page; what has gathered lands also where the reading breaks off."""
@@ -137,8 +143,7 @@ class Reading:
         """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""
         found = self._balanced(state, one.slice_, landing)
         if found.missing:
-            again = Held(self.project, self.held.asset, self.stream)
-            second = Landing(self.project, again, state, one, self.result, self.run_id, before=landing)
+            second = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, before=landing)
             self._pages(second, OpenSlice(one.slice_, None, self.run_id))
             found = self._balanced(state, one.slice_, second)
         self.project.ledger.note_balance(found, self.run_id)

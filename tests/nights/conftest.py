@@ -10,9 +10,9 @@ import pytest
 from orchestration.apply import Applied, apply
 from orchestration.build import TableResult, build
 from orchestration.extract import extract
-from orchestration.stream_result import StreamResult
 from orchestration.plan import Plan, plan
 from orchestration.project import Project
+from orchestration.stream_result import StreamResult
 from orchestration.tables import Tables
 from orchestration.warehouse import Published, publish
 from sandbox.server import Sandbox
