@@ -32,7 +32,7 @@ class OdooPeople:
     def create(self, model: str, values: Row, at: datetime | None = None) -> int:
         """Create a row; answers its id."""
         at = at or self.clock.now()
-        empty: Row = dict.fromkeys(self.fields[model], False)
+        empty: Row = {name: False for name in self.fields[model] if name != "id"}
         empty |= {"active": True} if "active" in empty else {}
         row = self.data.add(model, empty | values, at, at)
         row |= {"create_date": at, "write_date": at}

@@ -145,6 +145,11 @@ class TestOdoo:
         until = f"{sandbox.clock.now() - timedelta(seconds=110):%Y-%m-%d %H:%M:%S}"
         assert set(odoo("res.partner", "search", [["write_date", "<", until], *fresh])) == {1, number}
 
+    def test_what_is_created_has_an_id_of_its_own(self, sandbox, odoo):
+        made = [sandbox.create("odoo", "res.partner", {"name": "New"}), odoo("res.partner", "create", {"name": "Newer"})]
+        assert made == [len(sandbox.odoo.tables["res.partner"]) - 1, len(sandbox.odoo.tables["res.partner"])]
+        assert [row["id"] for row in odoo("res.partner", "read", made, ["name"])] == made
+
     def test_a_transaction_that_met_another_begins_anew(self, sandbox):
         sandbox.clock.advance(3600)
         sandbox.edit("odoo", "res.partner", 1, {"city": "Linz"})
