@@ -21,13 +21,19 @@ def run(entrant: Entrant, source: Started) -> Cost:
         output = Path(folder, "stdout") if entrant.writes else Path("/dev/null")
         spent = cost(command, environment(ROOT), output, errors := Path(folder, "stderr"))
         if spent.code:
-            last = errors.read_text("utf-8", "replace").strip().rpartition("\n")[2]
-            raise NotMeasured(f"it ended with {spent.code}: {last[:200]}")
+            raise NotMeasured(f"it ended with {spent.code}: {_last_error(errors)[:200]}")
         if len(set(source.forget())) * 100 < source.count:
             raise NotMeasured("it did not read every page")
         if entrant.writes and (written := _written(folder)) != source.count:
             raise NotMeasured(f"it wrote {written} of {source.count} records")
     return spent
+
+
+def _last_error(errors: Path) -> str:
+    """Find the line that names the error; what follows it is advice."""
+    lines = errors.read_text("utf-8", "replace").strip().split("\n")
+    named = [line for line in lines if "Error" in line or "Exception" in line]
+    return (named or lines)[-1]
 
 
 def _written(folder: str) -> int:
