@@ -15,6 +15,12 @@ settings:
       cursor: {path: updated_at, param: updated_since}
       fields: {account_id: id, name: name, country: {path: country, values: {Germany: DE}}}
 ```
+
+Paging, best first: `keyset` (asks for what is behind the last record's key), `cursor` (a token in the answer), `link`,
+`range`, `page`, `offset`; rows that are deleted meanwhile make the last two skip others, which `offset` notices with
+`overlap: true`. `{kind: keyset, param: starting_after, key: id, size: 100}` is Stripe's. `rate_headers:
+[{remaining: X-RateLimit-Remaining, limit: X-RateLimit-Limit, seconds: 60}]` slows down when the API says that little is
+left.
 """
 
 import json
@@ -30,9 +36,9 @@ from requests.auth import AuthBase
 
 from connectors.kit.auth import Basic, Bearer, HeaderToken
 from connectors.kit.base import Change, Check, Held, Outcome, SourceField
-from connectors.kit.budget import Limit
+from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import SettingsError, UnknownOutcome
+from connectors.kit.errors import ReplyError, SettingsError, UnknownOutcome
 from connectors.kit.fieldmap import mapped
 from connectors.kit.page import Page
 from connectors.kit.paging import AnyPaging, NoPaging, at
@@ -88,6 +94,18 @@ class HeaderAuth(Strict):
 
     def opened(self) -> AuthBase:
         return HeaderToken(self.header, self.secret)
+
+
+class Rate(Strict):
+    """Name the headers by which the vendor tells what is left in a window of so many seconds, and its limit there."""
+
+    remaining: str
+    seconds: float = Field(gt=0)
+    limit: str | None = None
+
+    def declared(self) -> RateHeader:
+        """Declare it as every connector does."""
+        return RateHeader(self.remaining, self.seconds, self.limit)
 
 
 class Cursor(Strict):
@@ -175,6 +193,7 @@ class Rest(HttpConnector):
         auth: Annotated[NoAuth | BearerAuth | BasicAuth | HeaderAuth, Field(discriminator="kind")] = NoAuth()
         headers: dict[str, str] = Field(default_factory=dict)
         requests_per_second: float = Field(10, gt=0)
+        rate_headers: list[Rate] = Field(default_factory=list)
         tagged_values: bool = Field(False, description='Dates and numbers come as {"__class__": ...}, as from Tryton')
         check_path: str | None = None
         streams: dict[str, RestStream] = Field(min_length=1)
@@ -189,6 +208,7 @@ class Rest(HttpConnector):
         return tuple(RestStream.model_validate(given).declared(name) for name, given in listed.items())
 
     def __init__(self, name: str, settings: Any, http: Any = None) -> None:
+        self.rate_headers = tuple(rate.declared() for rate in settings.rate_headers)
         super().__init__(name, settings, http)
         self.streams = tuple(stream.declared(one) for one, stream in self.settings.streams.items())
 
@@ -219,15 +239,20 @@ class Rest(HttpConnector):
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Read page after page; a cursor asks for what is newer than the slice's start."""
         described, place = self.settings.streams[stream.name], dict(checkpoint or {})
+        last: list[bytes] = []
         while True:
             reply = self._page_of(described, place, slice_.start)
-            rows = cut(reply.body, described.record_path)
+            rows: Sequence[bytes] = cut(reply.body, described.record_path)
+            if rows and rows == last:  # an API that does not know the parameter answers its first page for ever
+                raise ReplyError(f"{self.name} {stream.name}: paging makes no progress: a page came twice, at {place}")
+            last = list(rows)
             if self.settings.tagged_values:
                 rows = [msgspec.json.encode(untagged(msgspec.json.decode(row))) for row in rows]
             told = described.paging.total(reply)
             if described.total_path:
                 told = at(reply.json(), described.total_path)
-            following = described.paging.following(place, reply, len(rows))
+            following = described.paging.following(place, reply, rows)
+            rows = described.paging.fresh(place, rows)
             yield self.page(stream, rows, following, int(told) if str(told).isdecimal() and not place else None)
             if following is None:
                 return

@@ -164,7 +164,7 @@ class Held:
     @property
     def _absorbed(self) -> str:
         """Select the keys of records that their source has merged into others."""
-        path = self.stream.absorbed
+        path = self.stream.merges
         if not path or not self.before:
             return "(SELECT NULL WHERE false)"
         column = quoted(path)
@@ -215,7 +215,7 @@ class Held:
         import ibis
 
         rows = self.project.lake.read_files(self._ibis, files, raw_schema(self.stream))
-        lacking = {path: ibis.null("string") for path in paths(self.stream.fields) if path not in rows.columns}
+        lacking = {path: ibis.null("string") for path in self.stream.paths if path not in rows.columns}
         return rows.mutate(**lacking)
 
     def _files(self, files: Sequence[Written]) -> str:

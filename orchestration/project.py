@@ -88,6 +88,7 @@ class Project:
         config = self.connection(name)
         kind = find(config.connector)
         connector = kind(name, load(kind, name, config.settings))
+        connector.share(self.home / "budgets")
         connector.streams = self._chosen(name, connector.streams)
         return connector
 

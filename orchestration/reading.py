@@ -1,6 +1,7 @@
 """Read one stream in one run: slice after slice, then what was deleted, then the count of the whole."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from time import monotonic
@@ -103,15 +104,13 @@ class Reading:
             raise broken
 
     def _slice(self, state: str, one: OpenSlice, known: datetime | None = None) -> list[pa.ChunkedArray]:
-        """Read a slice, and prove it where the source tells a count; answers the keys that were seen."""
+        """Read a slice and prove it; answers the keys that were seen."""
         landing = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, known=known)
         if not one.is_read:
             self._pages(landing, one)
         if landing.is_empty and self._is_outage(one.slice_):
             self.project.ledger.give_up(self.name, state, one.slice_)
-        elif landing.progress.is_read and landing.progress.source_count is None:
-            self.project.ledger.close(self.name, state, one.slice_)
-        elif landing.progress.is_read:
+        else:
             self._prove(state, one, landing)
         return landing.seen
 
@@ -146,8 +145,9 @@ class Reading:
             second = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, before=landing)
             self._pages(second, OpenSlice(one.slice_, None, self.run_id))
             found = self._balanced(state, one.slice_, second)
-        self.project.ledger.note_balance(found, self.run_id)
-        self.result.total = (self.result.total or 0) + (found.source_count or 0)
+        self.project.ledger.note_balance(replace(found, run_id=self.run_id))
+        if found.source_count is not None:
+            self.result.total = (self.result.total or 0) + found.source_count
         self.result.missing += found.missing
         if found.missing:
             self.project.ledger.give_up(self.name, state, one.slice_)
@@ -193,7 +193,7 @@ class Reading:
         if pending and self.breaker.allows(self.held.deleted_by(result.files, pending)):
             result.files += ledger.release(asset, self.run_id)
         if result.status == "done" and self._total:
-            ledger.note_balance(self._total, self.run_id)
+            ledger.note_balance(replace(self._total, run_id=self.run_id))
         result.new, result.changed, result.unchanged, result.deleted = self.held.compare(result.files)
         if result.status == "done":
             self.held.compact()

@@ -43,7 +43,7 @@ def conform(
 ) -> ir.Table:
     """Read every column of `table` from the rows of `latest(raw)`, as the field map says.
 
-    Adds `_record_id`, `_payload` and `_unreadable`: each text that could not be read as its column's
+    Adds `_record_id`, `_cursor`, `_payload` and `_unreadable`: each text that could not be read as its column's
     type ("amount: not a decimal"), and each text that holds a NUL; null where all is well. Text is
     trimmed, empty text is null, and so are the words in `nulls` unless the field map translates them
     or the column is a yes or no. Columns that the map leaves out are null, the id column is the key.
@@ -63,6 +63,7 @@ def conform(
         **{name: _first(read_from, types[name]) for name, read_from in texts.items()},
         _payload=raw._payload,
         _record_id=raw._key,
+        _cursor=raw._cursor,
         _unreadable=_unreadable(texts, types),
     )
     return tidy(typed, table)

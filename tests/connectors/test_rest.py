@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from connectors.kit.base import Change, ReadsByKey, Writes
+from connectors.kit.budget import RateHeader
 from connectors.kit.errors import ReplyError, SettingsError
 from connectors.kit.settings import load
 from connectors.kit.stream import Slice
@@ -69,6 +70,8 @@ SHAPES = {
     "page": (3, {"kind": "page", "size": 3}, None),
     "full last page": (7, {"kind": "page", "size": 7}, None),
     "offset": (3, {"kind": "offset", "size": 3}, None),
+    "offset with overlap": (3, {"kind": "offset", "size": 3, "overlap": True}, None),
+    "keyset": (3, {"kind": "keyset", "param": "after", "size": 3}, None),
     "range": (3, {"kind": "range", "size": 3}, None),
     "range full": (7, {"kind": "range", "size": 7}, None),
     "cursor": (3, {"kind": "cursor", "path": "next", "param": "after", "size": 3}, with_next),
@@ -323,3 +326,25 @@ def test_a_stream_declares_how_it_deletes_and_how_late_it_is():
     assert declared.lag.total_seconds() == 120
     assert RestStream.model_validate({"path": "p"}).declared("s").deletes == "sweep"
     assert RestStream.model_validate(given).declared("s").deletes == "none"
+
+
+def test_rows_deleted_while_they_are_paged_by_offset_stop_the_stream(rest, little):
+    gone = []
+
+    def answer(request):
+        start = int(asked(request)["offset"][0])
+        body = json.dumps([row for row in ROWS if row["id"] not in gone][start : start + 3]).encode()
+        gone.append(len(gone) + 1)
+        return 200, {"Content-Type": "application/json", "Date": "Tue, 20 Oct 2026 05:00:00 GMT"}, body
+
+    little.answers.append(answer)
+    connector = rest(paging={"kind": "offset", "size": 3, "overlap": True})
+    pages = connector.read(connector.streams[0], Slice())
+    assert keys([next(pages)]) == ["1", "2", "3"]
+    with pytest.raises(ReplyError, match="rows moved while they were read"):
+        next(pages)
+
+
+def test_the_vendors_rate_headers_are_declared_in_yaml(rest, little):
+    given = [{"remaining": "X-Left", "limit": "X-Most", "seconds": 60}]
+    assert rest({"rate_headers": given}).rate_headers == (RateHeader("X-Left", 60, "X-Most"),)

@@ -146,7 +146,10 @@ class TestOdoo:
         assert set(odoo("res.partner", "search", [["write_date", "<", until], *fresh])) == {1, number}
 
     def test_what_is_created_has_an_id_of_its_own(self, sandbox, odoo):
-        made = [sandbox.create("odoo", "res.partner", {"name": "New"}), odoo("res.partner", "create", {"name": "Newer"})]
+        made = [
+            sandbox.create("odoo", "res.partner", {"name": "New"}),
+            odoo("res.partner", "create", {"name": "Newer"}),
+        ]
         assert made == [len(sandbox.odoo.tables["res.partner"]) - 1, len(sandbox.odoo.tables["res.partner"])]
         assert [row["id"] for row in odoo("res.partner", "read", made, ["name"])] == made
 
