@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import duckdb
 import pytest
 
 from connectors.kit.errors import ConnectorError
@@ -11,7 +12,6 @@ from orchestration.build import CONFORMED, build
 from orchestration.extract import failed_required, stale
 from orchestration.project import Project
 from orchestration.stream_result import StreamResult
-from orchestration.tables import Tables
 from sandbox.faults import KINDS
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
@@ -95,6 +95,19 @@ def attempt(project: Project, system: str, run: str) -> tuple[dict[str, StreamRe
         return read(project, system, run), None
     except ConnectorError as error:
         return {}, str(error)
+
+
+def conformed(project: Project, run: str) -> dict[str, list[Any]]:
+    """Build no further than the quarantine, and give what the tables hold that were made by then."""
+    for result in build(project, TODAY, run):
+        if result.table == "quarantine":
+            break
+    rows = {}
+    for table in (*CONFORMED, "quarantine"):
+        left_out = " EXCLUDE (payload)" if table == "quarantine" else ""
+        made = f"{project.home}/lake/{table}/*.parquet"
+        rows[table] = duckdb.sql(f"SELECT *{left_out} FROM read_parquet('{made}') ORDER BY ALL").fetchall()
+    return rows
 
 
 def test_every_kind_of_fault_has_its_night():
@@ -208,11 +221,7 @@ def test_the_build_finds_what_it_finds_without_faults(world, tmp_path):
         for system in SYSTEMS:
             results = looking.read(project, system, home)
             assert {result.status for result in results.values()} == {"done"}
-        assert {result.table for result in build(project, TODAY, home)} >= {*CONFORMED}
-        tables.append({name: Tables(project).query(f"SELECT * FROM {name} ORDER BY ALL") for name in CONFORMED})
-        tables[-1]["quarantine"] = Tables(project).query(
-            "SELECT connection, stream, record_id, reasons FROM quarantine ORDER BY ALL"
-        )
+        tables.append(conformed(project, home))
     assert tables[0] == tables[1]
     assert tables[0]["quarantine"]
     assert tables[0]["deals"]
