@@ -49,6 +49,14 @@ class Held:
         """Count the records that are alive and no other record has absorbed."""
         return 0 if not self.before else self._one(f"SELECT count(*) FROM {self._alive}")
 
+    def newest_stamp(self, before: datetime) -> datetime | None:
+        """Tell the newest stamp that is held, of those before some moment; in whole seconds, as sources are asked."""
+        if not self.before:
+            return None
+        newest = f"SELECT date_trunc('second', max(_cursor)) FROM {self._files(self.before)} WHERE _cursor < $before"
+        (row,) = self._con.execute(newest, {"before": before}).fetchall()
+        return row[0]
+
     def unseen(self, rows: pa.Table, since: datetime | None = None) -> pa.Table:
         """Keep the rows that are not held; those without a key are told by what they hold.
 
