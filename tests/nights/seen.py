@@ -18,7 +18,6 @@ from connectors.kit.stream import Stream
 from orchestration.extract import extract
 from orchestration.project import Project
 from orchestration.stream_result import StreamResult
-from schemas.mapping import paths
 from transforms.conform import latest
 
 Rows = dict[str, dict[str, Any]]
@@ -51,11 +50,11 @@ def without_derived(project: Project, connection: str, held: Seen) -> Seen:
 
 
 def without_absorbed(project: Project, connection: str, held: Seen) -> Seen:
-    """Leave out accounts that their source merged into others: the build does so, and redirects to the winner."""
+    """Leave out records that their source merged into others: the build does so, and redirects to the winner."""
     found = dict(held)
     for stream in project.streams(connection):
-        if stream.absorbed and stream.table == "accounts" and stream.name in held:
-            told = (row.get(stream.absorbed) or "" for row in held[stream.name].values())
+        if stream.merges and stream.name in held:
+            told = (row[stream.merges] or "" for row in held[stream.name].values())
             gone = {key for text in told for key in text.split(";")}
             found[stream.name] = {key: row for key, row in held[stream.name].items() if key not in gone}
     return found
@@ -83,7 +82,7 @@ def _apart(stream: str, ours: Rows, theirs: Rows) -> list[str]:
 
 def _rows(project: Project, connection: str, stream: Stream) -> Rows:
     files = [project.lake.full(file.path) for file in project.ledger.files(f"raw/{connection}/{stream.name}")]
-    columns = ["_key", "_cursor", *paths(stream.fields)]
+    columns = ["_key", "_cursor", *stream.paths]
     if not files:
         return {}
     with _engine().cursor() as con:
