@@ -215,7 +215,7 @@ class HubSpot(HttpConnector):
 
     def _page(self, stream: Stream, rows: Sequence[bytes], checkpoint: Checkpoint | None, total: int | None) -> Page:
         """Make a page, each record with the ids of the company and the contact that it belongs to."""
-        kinds, titled = ASSOCIATED.get(stream.object, {}), TITLE in paths(stream.fields)
+        kinds, titled = ASSOCIATED.get(stream.object, {}), TITLE in stream.paths
         if not kinds and not titled:
             return self.page(stream, rows, checkpoint, total)
         ids = [id_of(row) for row in rows]

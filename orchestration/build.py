@@ -17,6 +17,7 @@ import pyarrow as pa
 from connectors.kit.errors import SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
+from orchestration.conformed import conformed
 from orchestration.fitted import priors_for, retention_for, revenue_for
 from orchestration.flows import WHOLE, Flow, landed
 from orchestration.project import Project
@@ -24,9 +25,8 @@ from orchestration.storage import engine
 from orchestration.storage.lease import lease
 from orchestration.storage.state import refresh_of
 from schemas.find import model
-from schemas.mapping import paths
 from transforms.check import check, check_result
-from transforms.conform import conform, latest
+from transforms.conform import latest
 from transforms.criteria import CriterionError, configured
 from transforms.customer_360 import customer_360
 from transforms.customers import customers
@@ -300,20 +300,12 @@ class _Build:
 
     def _checked(self, table: str, connection: str, stream: Stream) -> tuple[ir.Table, ir.Table, dict[str, Any]]:
         """Split a stream's rows; too many broken ones, and the stream keeps the rows of the last build."""
-        asset, raw = f"raw/{connection}/{stream.name}", self._raw(connection, stream)
+        raw = self._raw(connection, stream)
         flow, here, newest = self._flow(connection, stream), landed(raw), latest(raw)
         if stream.merges in raw.columns:
             newest, here = self._redirected(connection, stream, flow, newest, here)
         flow.count("landed", here)
-        typed = conform(
-            newest,
-            connection=connection,
-            stream=stream.name,
-            table=table,
-            fields=stream.fields,
-            nulls=stream.nulls,
-            sparse=set(paths(stream.fields)) - self.project.lake.columns(asset),
-        )
+        typed = conformed(self.project, connection, stream, newest)
         if table in MONEY:
             typed = self._converted(table, typed)
         split = check(self._cached(typed), model(table))

@@ -8,7 +8,7 @@ from time import monotonic
 
 import pyarrow as pa
 
-from connectors.kit.base import Connector, ListsKeys, ReportsDeletes
+from connectors.kit.base import Connector, CountsSlices, ListsKeys, ReportsDeletes
 from connectors.kit.errors import ConnectorError, RecordError, ReplyError, SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Slice, Stream
@@ -61,11 +61,13 @@ class Reading:
         open_ = ledger.open_slices(self.name, stream.name)
         spans = ledger.intervals(self.name, stream.name)
         covered = spans + [Interval(one.slice_.start, one.slice_.end) for one in open_]
-        left = slices.left(covered, first, self.until, stream.lookback, stream.window)
+        left = slices.left(covered, first, self.until, stream.lookback, stream.window, self._anchor)
         plan = [*open_, *(OpenSlice(slice_, None, self.run_id) for slice_ in left)]
         self.result.since, self.result.until = (plan[0].slice_.start if plan else None), self.until
         self._each(stream.name, plan, spans[-1].end if spans else None)
-        if self.result.status == "done" and plan and plan[0].slice_.start == first:
+        if not self.held.before and not self.result.read:
+            ledger.reset(self.name, stream.name)  # an empty first reading may be an outage: the next one asks for all
+        elif self.result.status == "done" and plan and plan[0].slice_.start == first:
             ledger.close(self.name, refresh_of(stream.name), Slice(first, self.until))
         self._refresh(first)
         if self.result.status == "done":
@@ -133,10 +135,22 @@ class Reading:
 
     def _is_outage(self, slice_: Slice) -> bool:
         """Look behind an empty answer: a stream that held records does not lose all of them at once."""
-        if slice_.start == self._first():
+        if slice_.start == self._first() or self._must_show(slice_):
             return self.breaker.is_outage(0)
         counted = self._total
         return counted is not None and self.breaker.is_outage(counted.source_count or 0)
+
+    def _must_show(self, slice_: Slice) -> bool:
+        """Tell whether a slice holds our newest record: where deletions are flags, it cannot be gone."""
+        anchor = self._anchor
+        return bool(anchor and slice_.start and slice_.end and slice_.start <= anchor < slice_.end)
+
+    @cached_property
+    def _anchor(self) -> datetime | None:
+        """Find the newest stamp that is held, where the source tells no count but flags what it deletes."""
+        if isinstance(self.connector, CountsSlices) or self.stream.deletes != "flag":
+            return None
+        return self.held.newest_stamp(self.until)
 
     def _prove(self, state: str, one: OpenSlice, landing: Landing) -> None:
         """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""

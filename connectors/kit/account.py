@@ -149,9 +149,11 @@ class InFile:
 
     def _open(self, path: Path) -> int:
         try:
-            if not path.parent.is_dir():
+            try:
+                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SettingsError(f"a budget cannot be kept in {path.parent}: {error.strerror}") from None
 

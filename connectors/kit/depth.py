@@ -6,7 +6,7 @@ import numpy.typing as npt
 from connectors.kit.errors import ReplyError
 
 DEEPEST = 100
-_QUOTE = ord('"')
+_QUOTE, _ESCAPE = ord('"'), ord("\\")
 _QUOTES = b'"' * 16
 _OTHERS = bytes(sorted(set(range(256)) - set(b'"[]{}')))
 _STEPS = np.zeros(256, np.int8)
@@ -19,12 +19,18 @@ def depth(body: bytes) -> int:
 
     Only quotes and brackets are looked at: an even number of quotes before a bracket says that it is in no text.
     """
-    if b"\\" in body:
+    if _hides_quotes(np.frombuffer(body, np.uint8)):
         body = body.replace(rb"\\", b"").replace(rb"\"", b"")
     marks = body.translate(None, _OTHERS)
     for pairs in (_QUOTES, b'""'):  # an even number of them changes nothing; the long ones first, which is quicker
         marks = marks.replace(pairs, b"")
     return _exactly(np.frombuffer(marks, np.uint8))
+
+
+def _hides_quotes(letters: npt.NDArray[np.uint8]) -> bool:
+    """Look for an escaped quote or an escaped escape; other escapes hide no quote."""
+    escapes, after = letters[:-1] == _ESCAPE, letters[1:]
+    return bool((escapes & ((after == _QUOTE) | (after == _ESCAPE))).any())
 
 
 def _exactly(marks: npt.NDArray[np.uint8]) -> int:

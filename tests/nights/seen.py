@@ -54,7 +54,7 @@ def without_absorbed(project: Project, connection: str, held: Seen) -> Seen:
     found = dict(held)
     for stream in project.streams(connection):
         if stream.merges and stream.name in held:
-            told = (row[stream.merges] or "" for row in held[stream.name].values())
+            told = (row.get(stream.merges) or "" for row in held[stream.name].values())
             gone = {key for text in told for key in text.split(";")}
             found[stream.name] = {key: row for key, row in held[stream.name].items() if key not in gone}
     return found

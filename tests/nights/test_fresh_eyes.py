@@ -151,6 +151,7 @@ class Nights(RuleBasedStateMachine):
     @rule(at=st.integers(1, 80), after=st.booleans(), full=st.booleans())
     def die_in_an_extract(self, at: int, after: bool, full: bool) -> None:
         dies(self.project, partial(self._extract, full=full), at, after=after)
+        self.sandbox.clock.advance(1)
         self.project = self._opened("home")
 
     @rule(
@@ -186,7 +187,9 @@ class Nights(RuleBasedStateMachine):
             self.folder.cleanup()
 
     def _extract(self, *, full: bool = False) -> dict[str, Any]:
-        return read(self.project, self.system, "run", streams=self.streams, full=full)
+        done = read(self.project, self.system, "run", streams=self.streams, full=full)
+        self.sandbox.clock.advance(1)  # reading takes time
+        return done
 
     def _opened(self, home: str) -> Project:
         project = small(Path(self.folder.name) / home)

@@ -1,0 +1,21 @@
+"""What a build makes of a stream's newest rows, before the rules look at them."""
+
+import ibis.expr.types as ir
+
+from connectors.kit.stream import Stream
+from orchestration.project import Project
+from transforms.conform import conform
+
+
+def conformed(project: Project, connection: str, stream: Stream, newest: ir.Table) -> ir.Table:
+    """Read the columns of a stream's table from its newest rows."""
+    known = project.lake.columns(f"raw/{connection}/{stream.name}")
+    return conform(
+        newest,
+        connection=connection,
+        stream=stream.name,
+        table=str(stream.table),
+        fields=stream.fields,
+        nulls=stream.nulls,
+        sparse={*stream.paths} - known,
+    )
