@@ -7,7 +7,7 @@ everything into an empty home finds, every mapped field of them. Left out of the
 
 - fields that a stream declares as `derived`, after an incremental reading: their changes move no cursor. After a full
   one they are compared too;
-- accounts that others absorbed: the build drops them and redirects to the winner;
+- records that their source merged into others: the build drops them and redirects to the winner;
 - what HubSpot (GDPR) and Zendesk delete for ever and tell nobody of: their deletions are told by a list or a flag, so
   no history here has such ones. Odoo tells of no deletion at all, and every one of them is found.
 
@@ -57,7 +57,7 @@ KINDS = {
     "odoo": ("res.partner", "account.move"),
     "zendesk": ("organizations", "tickets"),
 }
-MERGED = {"hubspot": "companies", "zendesk": "tickets"}
+MERGED = {"hubspot": ("companies", "deals"), "zendesk": ("tickets", "tickets")}
 BORN = {
     "companies": {"name": "New"},
     "res.partner": {"name": "New", "is_company": True},
@@ -117,9 +117,9 @@ class Nights(RuleBasedStateMachine):
                 self.sandbox.delete(self.system, kind, self._one(kind, place))
 
     @precondition(lambda self: self.system in MERGED)
-    @rule(winner=places, loser=places)
-    def merge(self, winner: int, loser: int) -> None:
-        kind = MERGED[self.system]
+    @rule(which=first_or_second, winner=places, loser=places)
+    def merge(self, which: int, winner: int, loser: int) -> None:
+        kind = MERGED[self.system][which]
         pair = self._one(kind, winner), self._one(kind, loser)
         if pair[0] != pair[1] and len(self._alive(kind)) > 3:
             self.sandbox.merge(self.system, kind, *pair)
@@ -151,6 +151,7 @@ class Nights(RuleBasedStateMachine):
     @rule(at=st.integers(1, 80), after=st.booleans(), full=st.booleans())
     def die_in_an_extract(self, at: int, after: bool, full: bool) -> None:
         dies(self.project, partial(self._extract, full=full), at, after=after)
+        self.sandbox.clock.advance(1)
         self.project = self._opened("home")
 
     @rule(
@@ -186,7 +187,9 @@ class Nights(RuleBasedStateMachine):
             self.folder.cleanup()
 
     def _extract(self, *, full: bool = False) -> dict[str, Any]:
-        return read(self.project, self.system, "run", streams=self.streams, full=full)
+        done = read(self.project, self.system, "run", streams=self.streams, full=full)
+        self.sandbox.clock.advance(1)  # reading takes time
+        return done
 
     def _opened(self, home: str) -> Project:
         project = small(Path(self.folder.name) / home)

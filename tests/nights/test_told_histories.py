@@ -108,6 +108,20 @@ def test_a_new_association_comes_by_itself_when_derived_fields_are_due(own, tmp_
     assert one.apart() == []
 
 
+@pytest.mark.xfail(
+    strict=True, reason="of two versions read in one second, the build and the reader hold another one to be newer"
+)
+def test_two_readings_within_a_second_do_not_hide_what_is_newer(own, tmp_path):
+    one = One(own, "hubspot", tmp_path)
+    one.read("first")
+    for deal in one.numbers[-8:]:
+        own.associate("hubspot", "deals", deal, "companies", alive(own, "hubspot", "companies")[0])
+    one.read("at once", full=True)
+    own.clock.advance(DAY)
+    one.read("later", full=True)
+    assert one.apart() == []
+
+
 @pytest.mark.parametrize("back", [False, True], ids=["gone", "back"])
 @pytest.mark.parametrize("edit", [{"move_type": "entry"}, {"move_type": "in_invoice"}])
 def test_a_record_that_leaves_what_is_read_is_gone_until_it_is_back(own, tmp_path, edit, back):

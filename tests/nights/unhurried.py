@@ -4,11 +4,11 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from time import monotonic
 from typing import Any
 
 import pytest
 
+from connectors.kit.account import ticks
 from connectors.kit.http import Http
 from orchestration.project import Project
 from tests.conftest import opened
@@ -26,7 +26,7 @@ class Time:
 
     def clock(self) -> float:
         """Tell the time."""
-        return monotonic() + self.slept
+        return ticks() + self.slept
 
 
 def unhurried(patch: pytest.MonkeyPatch) -> Time:
@@ -40,10 +40,10 @@ def unhurried(patch: pytest.MonkeyPatch) -> Time:
 
 
 def small(home: Path) -> Project:
-    """Open a project whose pages are small and whose exports may be asked for as often as one likes."""
+    """Open a project whose pages are small."""
     project = opened(home)
     project.connections["odoo"].settings |= {"page_size": 20}
-    project.connections["zendesk"].settings |= {"page_size": 10, "exports_per_minute": 100_000}
+    project.connections["zendesk"].settings |= {"page_size": 10}
     return project
 
 
