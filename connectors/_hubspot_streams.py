@@ -60,6 +60,7 @@ def _stream(
         derived=DERIVED,
         absorbed="properties.hs_merged_object_ids",
         ignores=("properties.hs_object_id", *ignores),
+        described=True,
     )
 
 

@@ -10,14 +10,6 @@ from connectors.kit.stream import Deletes, Stream
 from schemas.mapping import Constant, Field, FieldMap
 
 NULLS = ("false", "")  # an empty value is `false`, whatever its type
-OPTIONAL = {  # not in every version or database, and read without
-    "res.partner.x_hubspot_id",
-    "crm.lead.won_status",
-    "account.move.date",
-    "mail.activity.active",
-    "mail.activity.date_done",
-    "mail.activity.activity_category",
-}
 LOOKED_UP = {  # whose partner or country is looked up: what a document names may be a contact or a delivery address
     "res.partner": "country_id",
     "crm.lead": "partner_id",
@@ -174,6 +166,7 @@ def _stream(
         derived=DERIVED,
         nulls=NULLS,
         ignores=ignores,
+        described=True,
     )
 
 

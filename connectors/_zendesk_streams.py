@@ -10,6 +10,10 @@ from connectors.kit.stream import Stream
 from schemas.mapping import Constant, Field
 
 LAG = timedelta(seconds=90)  # the exports leave out the last minute
+STANDARD = (  # what every organization has, as documented; the rest are custom fields, which the API lists
+    *("id", "url", "name", "external_id", "domain_names", "group_id", "details", "notes", "tags"),
+    *("shared_tickets", "shared_comments", "created_at", "updated_at", "deleted_at"),
+)
 STREAMS = (
     Stream(
         "accounts",
@@ -34,6 +38,7 @@ STREAMS = (
             "updated_at": "updated_at",
         },
         ignores=("tags", "url", "details", "notes", "group_id", "shared_tickets", "shared_comments"),
+        described=True,
     ),
     Stream(
         "tickets",

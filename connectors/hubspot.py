@@ -6,7 +6,6 @@ by seconds; associations move no stamp; a batch answers 207 while single records
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 
 from pydantic import Field, SecretStr
@@ -28,15 +27,15 @@ from connectors.kit.auth import Bearer
 from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField
 from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import AccessError, ReplyError, SettingsError, choices
+from connectors.kit.errors import AccessError, ReplyError
 from connectors.kit.http import Http
 from connectors.kit.page import Page
 from connectors.kit.reply import Reply
 from connectors.kit.stream import Checkpoint, Slice, Stream
-from schemas.mapping import paths
 
 LIST_PAGE, SEARCH_PAGE = 100, 200
 TEN_SECONDS, DAY = 10, 86_400
+ROOM = 15_000  # characters of names in an address: beyond some 16,300 it is refused
 PREFIX = "properties."
 
 
@@ -75,6 +74,7 @@ class HubSpot(HttpConnector):
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings, http)
         self.upsert_key = self.settings.upsert_property
+        self._described: dict[str, dict[str, SourceField]] = {}
         self._batch = Batch(name, self.http, self._path, self.upsert_key)
 
     def auth(self) -> AuthBase:
@@ -89,16 +89,14 @@ class HubSpot(HttpConnector):
         )
 
     def check(self) -> Check:
-        """Find the portal, and every mapped property in it.
-
-        A property that a user maps must exist; one that only the default map names may be missing, with a note.
-        """
+        """Find the portal, and the properties of every object that is read; custom ones come with it from now on."""
         body = self.http.get(f"account-info/{self.settings.api_version or 'v3'}/details").body
         account = parsed(Account, body, f"{self.name}: account").portalId
         if self.settings.portal_id not in (None, account):
             pinned = self.settings.portal_id
             raise AccessError(f"{self.name}: the token opens portal {account}, settings.portal_id says {pinned}")
-        return Check(str(account), self.now(), tuple(self._missing_fields()))
+        self._described.clear()
+        return Check(str(account), self.now(), tuple(self._left_out()))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         return {stream.name: tuple(self._fields(stream).values()) for stream in self.streams}
@@ -161,7 +159,7 @@ class HubSpot(HttpConnector):
         self, stream: Stream, path: str, after: str | None, *, archived: bool = False
     ) -> Iterator[tuple[list[bytes], str | None]]:
         asked = {"limit": LIST_PAGE, "archived": str(archived).lower()}
-        if names := _properties(stream):
+        if names := self._properties(stream):
             asked["properties"] = ",".join(names)
         while after is not None:
             found = self._found(stream, self.http.get(path, asked | ({"after": after} if after else {})))
@@ -196,7 +194,7 @@ class HubSpot(HttpConnector):
         body = {
             "filterGroups": [{"filters": filters}],
             "sorts": ["hs_object_id"],
-            "properties": _properties(stream),
+            "properties": self._properties(stream),
             "limit": limit,
             "after": "0",
         }
@@ -233,6 +231,11 @@ class HubSpot(HttpConnector):
     def _fields(self, stream: Stream) -> dict[str, SourceField]:
         if stream.object == "owners":
             return {}
+        if stream.object not in self._described:
+            self._described[stream.object] = self._asked_for(stream)
+        return self._described[stream.object]
+
+    def _asked_for(self, stream: Stream) -> dict[str, SourceField]:
         path = self._path("properties", stream.object)
         try:
             answer = parsed(Properties, self.http.get(path).body, f"{self.name}: {path}")
@@ -249,18 +252,28 @@ class HubSpot(HttpConnector):
             for row in answer.results
         }
 
-    def _missing_fields(self) -> Iterator[str]:
-        ours = {stream.name: paths(stream.fields) for stream in type(self).streams}
+    def _properties(self, stream: Stream) -> list[str]:
+        """Name the properties to ask for, for only those come back: what is mapped, then what is custom.
+
+        Custom ones are known once `check` has asked for them; so one that is mapped later has been read before.
+        """
+        return list(_fitting([*_mapped(stream), *self._custom(stream)]))
+
+    def _custom(self, stream: Stream) -> list[str]:
+        known, mapped = self._described.get(stream.object, {}), set(_mapped(stream))
+        names = (path.removeprefix(PREFIX) for path, field in known.items() if field.is_custom)
+        return sorted(name for name in names if name not in mapped)
+
+    def _left_out(self) -> Iterator[str]:
+        """Ask for the properties of every object; note which custom ones an address has no room for."""
         for stream in self.streams:
-            wanted = [path for path in paths(stream.fields) if path.startswith(PREFIX)]
-            known = self._fields(stream) if wanted else {}
-            for path in wanted:
-                if path in known:
-                    continue
-                said = f"{self.name}: {stream.object} have no property {path.removeprefix(PREFIX)!r}"
-                if path not in ours.get(stream.name, ()):
-                    raise SettingsError(f"{said}, which fields.{stream.name} maps; {_near(path, known)}")
-                yield f"{said}: what it feeds stays empty; {_near(path, known)}"
+            self._fields(stream)
+            asked = set(self._properties(stream))
+            if left := [name for name in self._custom(stream) if name not in asked]:
+                yield (
+                    f"{self.name}: {len(left)} custom properties of {stream.object} are read only when they are "
+                    f"mapped, an address has no room for them: {', '.join(left[:5])}{', ...' if left[5:] else ''}"
+                )
 
     def _found(self, stream: Stream, reply: Reply) -> Listed:
         return parsed(Listed, reply.body, f"{self.name} {stream.name}")
@@ -271,14 +284,17 @@ class HubSpot(HttpConnector):
         return f"{root}/{rest}" if rest else root
 
 
-def _properties(stream: Stream) -> list[str]:
-    """Name the properties to ask for: only those that are named come back."""
+def _mapped(stream: Stream) -> list[str]:
+    """Name the properties that feed our fields, and the stamp."""
     wanted = [path for path in (*stream.paths, stream.cursor or "") if path.startswith(PREFIX)]
     return list(dict.fromkeys(path.removeprefix(PREFIX) for path in wanted))
 
 
-def _near(path: str, known: Mapping[str, SourceField]) -> str:
-    """Name the nearest properties, else the custom ones: a portal has hundreds."""
-    name, names = path.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known]
-    custom = [field.path.removeprefix(PREFIX) for field in known.values() if field.is_custom]
-    return choices(name, names if get_close_matches(name, names) else custom)
+def _fitting(names: Sequence[str]) -> Iterator[str]:
+    """Keep as many names as fit into an address."""
+    room = ROOM
+    for name in names:
+        room -= len(name) + len("%2C")
+        if room < 0:
+            return
+        yield name

@@ -17,11 +17,11 @@ import msgspec
 from pydantic import Field, SecretStr
 
 from connectors._odoo_rpc import Rpc, RpcError
-from connectors._odoo_streams import DOMAINS, LOOKED_UP, OPTIONAL, STREAMS
+from connectors._odoo_streams import DOMAINS, LOOKED_UP, STREAMS
 from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Status
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import BusyError, ReplyError, SettingsError, UnknownOutcome, choices
+from connectors.kit.errors import BusyError, ReplyError, SettingsError, UnknownOutcome
 from connectors.kit.http import Http
 from connectors.kit.page import Page
 from connectors.kit.stream import Checkpoint, Slice, Stream
@@ -29,6 +29,7 @@ from connectors.kit.write import halves
 from schemas.mapping import paths
 
 KEYS = 5000
+CUSTOM = "x_"
 
 
 class Odoo(HttpConnector):
@@ -71,8 +72,9 @@ class Odoo(HttpConnector):
         notes = [f"Odoo {self._rpc.version()}"]
         self._rpc.user(again=True)
         self._check_companies()
-        if without := [name for stream in self.streams for name in self._missing(stream)]:
-            notes.append(f"{self.name}: read without {', '.join(without)}, which this database does not have")
+        self._described.clear()
+        for stream in self.streams:
+            self._fields(stream.object)
         host = urlsplit(self.settings.base_url).hostname
         return Check(f"{self.settings.database}/{host}", self.now(), tuple(notes))
 
@@ -125,7 +127,7 @@ class Odoo(HttpConnector):
                 name,
                 held["type"],
                 held["string"],
-                is_custom=name.startswith("x_"),
+                is_custom=name.startswith(CUSTOM),
                 is_writable=not held["readonly"],
             )
             for name, held in self._fields(stream.object).items()
@@ -183,10 +185,10 @@ class Odoo(HttpConnector):
         return window + ([["write_date", "<", _stamp(slice_.end)]] if slice_.end else [])
 
     def _columns(self, stream: Stream) -> list[str]:
-        """List what to read; raises SettingsError when a field is mapped that is not there."""
-        self._missing(stream)
+        """List what to read: what is mapped and there, and custom fields, so that one mapped later has been read."""
         known = self._fields(stream.object)
-        wanted = dict.fromkeys([*_mapped(stream), LOOKED_UP.get(stream.object, "id"), "write_date"])
+        custom = [name for name, held in known.items() if _is_read(name, held)]
+        wanted = dict.fromkeys([*_mapped(stream), LOOKED_UP.get(stream.object, "id"), "write_date", *sorted(custom)])
         return [name for name in wanted if name in known and name != "id"]
 
     def _records(self, stream: Stream, rows: list[Any]) -> list[bytes]:
@@ -231,7 +233,7 @@ class Odoo(HttpConnector):
 
     def _fields(self, model: str) -> dict[str, Any]:
         if model not in self._described:
-            options = {"attributes": ["type", "string", "readonly", "relation"]}
+            options = {"attributes": ["type", "string", "readonly", "relation", "store"]}
             try:
                 found = self._rpc.execute(model, "fields_get", [], options)
             except RpcError as error:
@@ -241,16 +243,6 @@ class Odoo(HttpConnector):
                 raise ReplyError(f"{self.name}: fields_get of {model} does not answer as documented")
             self._described[model] = found
         return self._described[model]
-
-    def _missing(self, stream: Stream) -> list[str]:
-        """Name what is mapped, not there and can be done without; raises SettingsError for what cannot."""
-        known = self._fields(stream.object)
-        missing = [name for name in _mapped(stream) if name not in known]
-        for name in missing:
-            if f"{stream.object}.{name}" not in OPTIONAL:
-                said = f"{self.name}: {stream.object} has no field {name!r}, which fields.{stream.name} maps"
-                raise SettingsError(f"{said}; {choices(name, known)}")
-        return [f"{stream.object}.{name}" for name in missing]
 
     def _check_companies(self) -> None:
         if asked := self.settings.company_ids:
@@ -288,6 +280,11 @@ def _is_record(row: Any) -> bool:
 
 def _is_described(held: Any) -> bool:
     return isinstance(held, dict) and isinstance(held.get("type"), str) and {"string", "readonly"} <= held.keys()
+
+
+def _is_read(name: str, described: Mapping[str, Any]) -> bool:
+    """Take custom fields along that are stored values: files are large, and the server works the others out."""
+    return name.startswith(CUSTOM) and described["type"] != "binary" and bool(described.get("store", True))
 
 
 def _id(value: Any) -> int | None:

@@ -15,12 +15,12 @@ import msgspec
 from pydantic import Field, SecretStr, model_validator
 from requests.auth import AuthBase
 
-from connectors._zendesk_streams import STREAMS
+from connectors._zendesk_streams import STANDARD, STREAMS
 from connectors.kit.auth import Basic, Bearer
 from connectors.kit.base import Check, Held, SourceField
 from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import AccessError, ReplyError, SettingsError, choices
+from connectors.kit.errors import AccessError, ReplyError, SettingsError
 from connectors.kit.page import Page
 from connectors.kit.paging import at
 from connectors.kit.records import cut
@@ -30,7 +30,6 @@ from connectors.kit.write import chunks
 from schemas.mapping import paths
 
 CUSTOM = "organization_fields"
-BY_DEFAULT = {path for stream in STREAMS for path in paths(stream.fields)}
 
 
 class _Meta(msgspec.Struct):
@@ -101,24 +100,24 @@ class Zendesk(HttpConnector):
         return (Limit(held.requests_per_minute, 60), Limit(held.exports_per_minute, 60, "export"))
 
     def check(self) -> Check:
-        """Find who the secret belongs to (nobody is an answer too), and the custom fields that are mapped."""
+        """Find who the secret belongs to: nobody is an answer too."""
         user = at(self.http.get("api/v2/users/me.json").json(), "user")
         if not isinstance(user, dict) or not user.get("id"):
             raise AccessError(f"{self.name}: the secret opens no user; check settings.email and settings.api_token")
-        notes = list(self._missing_fields())
+        notes = []
         if user.get("role") not in ("admin", "agent"):
             notes.append(f"{self.name}: the user is neither agent nor admin: tickets may be hidden")
         place = urlsplit(self.settings.base_url)
         return Check(f"{place.hostname}{place.path.rstrip('/')}", self.now(), tuple(notes))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        """List the fields that are mapped, and the organizations' custom fields."""
+        """List the fields of organizations, the only ones that the API describes; of the others what is mapped."""
         offered = {
             stream.name: {path: SourceField(path, "") for path in paths(stream.fields) if not path.startswith("_")}
             for stream in self.streams
         }
         if "accounts" in offered:
-            offered["accounts"] |= self._custom_fields()
+            offered["accounts"] = {path: SourceField(path, "") for path in STANDARD} | self._custom_fields()
         return {name: tuple(fields.values()) for name, fields in offered.items()}
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
@@ -209,18 +208,6 @@ class Zendesk(HttpConnector):
                 path = f"{CUSTOM}.{row['key']}"
                 found[path] = SourceField(path, row.get("type", ""), row.get("title", ""), is_custom=True)
         return found
-
-    def _missing_fields(self) -> Iterator[str]:
-        """Name mapped custom fields that are not there; raises SettingsError for one that a user mapped."""
-        mapped = [path for stream in self.streams for path in paths(stream.fields) if path.startswith(f"{CUSTOM}.")]
-        known = self._custom_fields() if mapped else {}
-        missing = [path for path in mapped if path not in known]
-        for path in missing:
-            if path not in BY_DEFAULT:
-                said = f"{self.name}: there is no {path}, which fields.accounts maps"
-                raise SettingsError(f"{said}; {choices(path, known)}")
-        if missing:
-            yield f"{self.name}: read without {', '.join(missing)}, which this account does not have"
 
 
 def _following(head: _Head, start: int) -> int:

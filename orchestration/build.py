@@ -17,9 +17,10 @@ import pyarrow as pa
 from connectors.kit.errors import SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
-from orchestration.conformed import conformed
+from orchestration.conformed import conformed, sparse
 from orchestration.fitted import priors_for, retention_for, revenue_for
 from orchestration.flows import WHOLE, Flow, landed
+from orchestration.left_out import left_out
 from orchestration.project import Project
 from orchestration.storage import engine
 from orchestration.storage.lease import lease
@@ -308,7 +309,8 @@ class _Build:
         typed = conformed(self.project, connection, stream, newest)
         if table in MONEY:
             typed = self._converted(table, typed)
-        split = check(self._cached(typed), model(table))
+        typed = self._cached(typed)
+        split = check(typed, model(table))
         good, bad = self._cached(split.accepted), self._cached(split.quarantine)
         accepted, broken = flow.count("accepted", good), flow.count("quarantined", bad)
         if "account_id" in good.columns:
@@ -316,6 +318,7 @@ class _Build:
         good, bad = good.drop("_cursor"), bad.drop("_cursor")
         share = broken / (accepted + broken) if broken else 0.0
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
+        note |= left_out(connection, stream, newest, typed, sparse(self.project, connection, stream))
         if share > self.project.connection(connection).max_quarantine_share:
             last = self._previous(table)
             kept = last.filter(last.connection == connection, last.stream == stream.name)

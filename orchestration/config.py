@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 WritePolicy = Literal["overwrite", "fill_empty", "owner"]
+Contract = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
 
 class Config(BaseModel):
@@ -25,6 +26,7 @@ class ConnectionConfig(Config):
         default_factory=dict, description="Your own field map, by stream: unified field -> path in the source"
     )
     start: str | None = Field(None, description="Earliest cursor to read from, ISO date; all when not given")
+    contract: Contract = Field("evolve", description="What happens when the source changes its fields")
     max_quarantine_share: float = Field(0.05, ge=0, le=1, description="Above it a stream keeps its last good table")
     max_delete_pct: float = Field(10.0, ge=0, le=100, description="Above it a stream tombstones nothing")
     refresh_days: float = Field(7, ge=0, description="How often fields that move no cursor are read anew, in days")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from connectors.kit.errors import ConnectorError, SettingsError, choices
+from orchestration import drift
 from orchestration.project import Project
 from orchestration.reading import Reading
 from orchestration.storage.lease import lease
@@ -30,9 +31,11 @@ def extract(
             connector = project.open(name)
             try:
                 began = connector.check().now
+                shapes = drift.look(project, connector, chosen, began)
                 for stream in connector.streams:
                     if stream.name in chosen:
-                        result = Reading(project, connector, stream, run_id, began=began, full=full).done()
+                        shape = shapes[stream.name]
+                        result = Reading(project, connector, stream, run_id, shape, began=began, full=full).done()
                         if result.status == "done":
                             del unread[stream.name]
                         else:

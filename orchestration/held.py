@@ -152,7 +152,27 @@ class Held:
                 break
             files.append(file)
         if len(files) > FILES:
-            self.project.lake.compact(self._ibis, self.asset, files, newest)
+            self.project.lake.compact(self._ibis, self.asset, files, lambda rows: self._compacted(rows, files))
+
+    def _compacted(self, rows: "ir.Table", files: Sequence[Written]) -> "ir.Table":
+        """Keep the newest versions, with the columns that every file has.
+
+        A column that only some have would look whole ever after. What is mapped now is filled from the payload; not
+        so where a record has no such key, for then a build must go on to say that it was read without.
+        """
+        from transforms.payload import lacks, text_at
+
+        whole, kept = self.project.lake.shared_columns(files), newest(rows)
+        late = [path for path in self.stream.paths if path not in whole]
+        if self.stream.described and late:
+            alive = kept.filter(~kept._deleted)
+            lacking = alive.agg(**{path: lacks(alive, path).any() for path in late}).to_pyarrow().to_pylist()[0]
+            late = [path for path in late if not lacking[path]]
+        filled = {
+            path: kept[path].coalesce(text_at(kept, path)) if path in kept.columns else text_at(kept, path)
+            for path in late
+        }
+        return kept.select(*(name for name in kept.columns if name in whole), **filled)
 
     def _first(self, landed: Sequence[Written]) -> tuple[int, int, int, int]:
         """Count a first reading, in which everything is new."""

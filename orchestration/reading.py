@@ -15,6 +15,7 @@ from connectors.kit.stream import Slice, Stream
 from orchestration import slices
 from orchestration.balance import balance, said, total
 from orchestration.breaker import Breaker
+from orchestration.drift import Shape
 from orchestration.held import Held
 from orchestration.landing import Landing
 from orchestration.project import Project
@@ -30,8 +31,17 @@ class Reading:
     """Read one stream; `began` is the source's clock when the run began: no slice reaches beyond it."""
 
     def __init__(
-        self, project: Project, connector: Connector, stream: Stream, run_id: str, *, began: datetime, full: bool
+        self,
+        project: Project,
+        connector: Connector,
+        stream: Stream,
+        run_id: str,
+        shape: Shape,
+        *,
+        began: datetime,
+        full: bool,
     ) -> None:
+        self.shape = shape
         self.project, self.connector, self.stream, self.run_id = project, connector, stream, run_id
         self.name, self.full, self.until = connector.name, full, began - stream.lag
         self.config = project.connection(connector.name)
@@ -43,6 +53,7 @@ class Reading:
         """Read to the end, or to the first error that this stream cannot pass."""
         start, result = monotonic(), self.result
         try:
+            self.shape.hold()
             if self.full:
                 self.project.ledger.reset(self.name, self.stream.name)
             (self._whole if self.stream.cursor is None else self._changes)()
@@ -124,7 +135,7 @@ class Reading:
         """Land page after page; what has gathered lands also where the reading breaks off."""
         page = None
         try:
-            for page in self.connector.read(self.stream, one.slice_, one.checkpoint):
+            for page in self.shape.watched(self.connector.read(self.stream, one.slice_, one.checkpoint)):
                 landing.add(page)
         except ConnectorError:
             landing.flush()
@@ -203,6 +214,7 @@ class Reading:
     def _settle(self) -> None:
         """Let tombstones count that may, ask for the count of the whole, and say what is new."""
         result, ledger, asset = self.result, self.project.ledger, self.held.asset
+        self.shape.settle(result)
         pending = ledger.pending(asset) if result.status in ("done", "short") else []
         if pending and self.breaker.allows(self.held.deleted_by(result.files, pending)):
             result.files += ledger.release(asset, self.run_id)

@@ -14,6 +14,8 @@ class StreamResult:
     (more records would be deleted than is believable). `read` are rows as they came, `landed` those that were not held
     already. `late` came under a stamp that had been read before: more of them than none says that the connector's
     `lookback` is needed. `total` is the source's own count of what was asked for, `missing` what it did not send.
+    `new_fields`, `gone_fields` and `retyped_fields` are not as they were accepted; `never_seen` are mapped, and no record
+    ever had them.
     `derived_read_at` is the stamp up to which fields that move no cursor were read last.
     """
 
@@ -36,6 +38,10 @@ class StreamResult:
     since: datetime | None = None
     until: datetime | None = None
     derived_read_at: datetime | None = None
+    new_fields: list[str] = field(default_factory=list)
+    gone_fields: list[str] = field(default_factory=list)
+    retyped_fields: list[str] = field(default_factory=list)
+    never_seen: list[str] = field(default_factory=list)
     files: list[Written] = field(default_factory=list, repr=False)
 
     def stop(self, status: str, why: str) -> None:

@@ -44,3 +44,11 @@ def paths(fields: FieldMap) -> tuple[str, ...]:
     """List every path of the source that a field map reads, once each, in order."""
     read = (entry.path for mapped in fields.values() for entry in entries(mapped) if isinstance(entry, Field))
     return tuple(dict.fromkeys(read))
+
+
+def stem(path: str) -> str:
+    """Name the field that a path reads: without the places in a list, such as the id of [id, name]."""
+    parts = path.split(".")
+    while len(parts) > 1 and parts[-1].isdecimal():
+        parts.pop()
+    return ".".join(parts)

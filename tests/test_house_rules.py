@@ -35,6 +35,9 @@ WITHOUT_DAGSTER = (
     "fieldmaps",
     "flows",
     "published",
+    "drift",
+    "sightings",
+    "recorded",
 )
 
 

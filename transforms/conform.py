@@ -1,6 +1,7 @@
 """From raw rows to the columns of a table: the newest version of each record, typed, in our words."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import ibis
@@ -10,10 +11,14 @@ import ibis.expr.types as ir
 from schemas.find import model
 from schemas.mapping import Constant, Field, FieldMap, entries
 from transforms.first import first
+from transforms.payload import is_structure, lacks, text_at
 from transforms.reading import kind, read
+from transforms.terms import Terms
 from transforms.tidy import tidy
 
 _GIVEN = ("connection", "stream")
+_LISTS = ("merged_ids",)  # whose text may be a list
+_KEPT = Terms()
 _TRUTHS = ("true", "false", "t", "f", "yes", "no", "y", "n", "1", "0")
 
 
@@ -40,11 +45,13 @@ def conform(
     fields: FieldMap,
     nulls: Iterable[str] = ("",),
     sparse: Collection[str] | None = None,
+    terms: Terms = _KEPT,
 ) -> ir.Table:
     """Read every column of `table` from the rows of `latest(raw)`, as the field map says.
 
     Adds `_record_id`, `_cursor`, `_payload` and `_unreadable`: each text that could not be read as its column's
-    type ("amount: not a decimal"), and each text that holds a NUL; null where all is well. Text is
+    type ("amount: not a decimal"), each text that holds a NUL, and what is against the `terms`; null where
+    all is well. Where the terms discard values, `_discarded` names in the same words what was left out. Text is
     trimmed, empty text is null, and so are the words in `nulls` unless the field map translates them
     or the column is a yes or no. Columns that the map leaves out are null, the id column is the key.
     A path without a value in its column is looked up in the payload, because an older file may lack
@@ -53,20 +60,34 @@ def conform(
     types = _types(table)
     _refuse_unknown(fields, types, table)
     source = _Source(raw, tuple({"", *nulls}), sparse)
-    id_column = str(model(table).to_schema().unique[-1])
+    schema = model(table).to_schema()
+    id_column = str(schema.unique[-1])
     texts = {name: source.texts(fields, name, dtype) for name, dtype in types.items() if name not in _GIVEN}
     if not texts[id_column]:
         texts[id_column] = [(raw._key, Field(""))]
+    faults = [fault for name, read_from in texts.items() for fault in _faults(raw, name, read_from, types[name], terms)]
+    spared = [one for one in faults if terms.discards_values and schema.columns[one.column].nullable]
+    refusals = [(source.carries(path), f"{path.replace(';', ',')}: a new field") for path in terms.refused]
     typed = raw.select(
         connection=ibis.literal(connection),
         stream=ibis.literal(stream),
-        **{name: _first(read_from, types[name]) for name, read_from in texts.items()},
+        **{name: _without(_first(read_from, types[name]), name, spared) for name, read_from in texts.items()},
         _payload=raw._payload,
         _record_id=raw._key,
         _cursor=raw._cursor,
-        _unreadable=_unreadable(texts, types),
+        _unreadable=reasons([*((one.broken, one.words) for one in faults if one not in spared), *refusals]),
+        **({"_discarded": reasons([(one.broken, one.words) for one in spared])} if terms.discards_values else {}),
     )
     return tidy(typed, table)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fault:
+    """Say of each row whether what feeds a column is at fault; `broken` is never null."""
+
+    column: str
+    broken: ir.BooleanValue
+    words: str
 
 
 class _Source:
@@ -83,6 +104,11 @@ class _Source:
             return []
         return [self._text(entry, dtype) for entry in entries(fields[column])]
 
+    def carries(self, path: str) -> ir.BooleanValue:
+        """Tell of each row whether its record has a value at a path."""
+        text = text_at(self.raw, path).strip()
+        return ibis.coalesce(text.notin([*self.nulls, "[]", "{}"]), False)
+
     def _text(self, entry: Field | Constant, dtype: dt.DataType) -> tuple[ir.StringValue, Field]:
         if isinstance(entry, Constant):
             return ibis.literal(entry.value), Field("")
@@ -97,10 +123,10 @@ class _Source:
 
     def _at(self, path: str) -> ir.StringValue:
         if path not in self.raw.columns:
-            return _from_payload(self.raw, path)
+            return text_at(self.raw, path)
         text = self.raw[path].cast("string")
         if self.sparse is None or path in self.sparse:
-            return ibis.coalesce(text, _from_payload(self.raw, path))
+            return ibis.coalesce(text, text_at(self.raw, path))
         return text
 
 
@@ -138,18 +164,52 @@ def _first(texts: list[tuple[ir.StringValue, Field]], dtype: dt.DataType) -> ir.
     return ibis.coalesce(*(read(text, dtype, entry.unit) for text, entry in texts)).cast(dtype)
 
 
-def _unreadable(texts: dict[str, list[tuple[ir.StringValue, Field]]], types: dict[str, dt.DataType]) -> ir.StringValue:
-    faults = []
-    for name, read_from in texts.items():
-        if not read_from:
-            continue
-        if types[name].is_string():
-            fault = ibis.or_(*(text.contains("\x00") for text, _ in read_from))
-            faults.append((ibis.coalesce(fault, False), f"{name}: NUL character"))
-        else:
-            given = ibis.or_(*(text.notnull() for text, _ in read_from))
-            faults.append((given & _first(read_from, types[name]).isnull(), f"{name}: not {kind(types[name])}"))
-    return reasons(faults)
+def _without(value: ir.Value, column: str, spared: list[_Fault]) -> ir.Value:
+    """Leave out the values of a column that are at fault, where that is the contract."""
+    faults = [one.broken for one in spared if one.column == column]
+    return ibis.or_(*faults).ifelse(ibis.null(value.type()), value) if faults else value
+
+
+def _faults(
+    raw: ir.Table, name: str, read_from: list[tuple[ir.StringValue, Field]], dtype: dt.DataType, terms: Terms
+) -> Iterator[_Fault]:
+    """List what may be at fault with the texts that feed a column."""
+    if not read_from:
+        return
+    if dtype.is_string():
+        nul = ibis.or_(*(text.contains("\x00") for text, _ in read_from))
+        yield _Fault(name, ibis.coalesce(nul, False), f"{name}: NUL character")
+        if name not in _LISTS:
+            yield _Fault(name, _is_structured(raw, read_from), f"{name}: not a text")
+    else:
+        given = ibis.or_(*(text.notnull() for text, _ in read_from))
+        yield _Fault(name, given & _first(read_from, dtype).isnull(), f"{name}: not {kind(dtype)}")
+    yield from _absences(raw, name, read_from, terms)
+
+
+def _is_structured(raw: ir.Table, read_from: list[tuple[ir.StringValue, Field]]) -> ir.BooleanValue:
+    """Tell whether the text that fills a column is really an object or a list; a text may well begin with a bracket."""
+    earlier, found = ibis.literal(False), ibis.literal(False)
+    for text, entry in read_from:
+        if entry.path and entry.values is None:
+            begins = text.startswith("[") | text.startswith("{")
+            found |= ~earlier & ibis.cases((begins, is_structure(raw, entry.path)), else_=False)
+        earlier |= text.notnull()
+    return ibis.coalesce(found, False)
+
+
+def _absences(
+    raw: ir.Table, name: str, read_from: list[tuple[ir.StringValue, Field]], terms: Terms
+) -> Iterator[_Fault]:
+    """List the fields of a column that were gone when a row was read, where no other field filled it."""
+    empty = ibis.and_(*(text.isnull() for text, entry in read_from if entry.path))
+    for entry in (entry for _, entry in read_from if entry.path in terms.gone):
+        gone = terms.gone[entry.path]
+        meanwhile = raw._extracted_at >= gone.since
+        if gone.until:
+            meanwhile &= raw._extracted_at < gone.until
+        broken = ibis.cases((meanwhile & empty, lacks(raw, gone.field)), else_=False)
+        yield _Fault(name, broken, f"{name}: {entry.path} is gone at the source")
 
 
 def reasons(faults: list[tuple[ir.BooleanValue, str]]) -> ir.StringValue:
@@ -159,11 +219,3 @@ def reasons(faults: list[tuple[ir.BooleanValue, str]]) -> ir.StringValue:
     broken = ibis.or_(*(fault for fault, _ in faults))
     named = ibis.literal("").concat(*(fault.ifelse(f"; {words}", "") for fault, words in faults))
     return broken.ifelse(named.substr(2), ibis.null("string"))
-
-
-def _from_payload(raw: ir.Table, path: str) -> ir.StringValue:
-    """Read one path of the record's JSON as text, as the connectors do: strings without their quotes."""
-    value = raw._payload.try_cast("json")
-    for step in path.split("."):
-        value = value[int(step) if step.isdecimal() else step]
-    return ibis.coalesce(value.str, value.cast("string").nullif("null"))

@@ -97,11 +97,17 @@ class Connector(ABC):
 
     @abstractmethod
     def check(self) -> Check:
-        """Prove that the system is reachable, lets us in, is the account we expect and has our fields."""
+        """Prove that the system is reachable, lets us in and is the account we expect.
+
+        Whether mapped fields are there is judged elsewhere, by `discover` and by what earlier runs have seen.
+        """
 
     @abstractmethod
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        """List the fields that each stream offers, custom ones included, by the stream's name."""
+        """List the fields that each stream offers, custom ones included, by the stream's name.
+
+        Of a stream that is `described` these are all there are, as the source describes them now.
+        """
 
     @abstractmethod
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:

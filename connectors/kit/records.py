@@ -101,7 +101,7 @@ def _typed(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
 
 def _in_bulk(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
     wanted = _wanted(stream)
-    listed = ", ".join(_quoted(_json_path(path)) for path in wanted)
+    listed = ", ".join(_quoted(json_path(path)) for path in wanted)
     values = f"SELECT json_extract_string(p, [{listed}]) AS x FROM page"  # noqa: S608 - quoted
     return _asked(
         [f"x[{place}]" for place in range(1, len(wanted) + 1)], values, pa.table({"p": payloads}), stream, constants
@@ -180,7 +180,7 @@ def _slot(part: str) -> str:
     return "at_" + "".join(letter if letter.isalnum() else "_" for letter in part)
 
 
-def _json_path(path: str) -> str:
+def json_path(path: str) -> str:
     parts = (f"[{part}]" if part.isdigit() else '."' + part.replace('"', '\\"') + '"' for part in path.split("."))
     return "$" + "".join(parts)
 

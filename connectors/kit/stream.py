@@ -25,6 +25,8 @@ class Stream:
     the stream is read whole now and then for their sake. `absorbed` is the path to the ids of records that
     the source merged into this one: they are redirected, not deleted.
     `nulls` are texts by which this system says null. `ignores` are fields left out on purpose.
+    `described` says that the connector's `discover` names every field of a record; of other streams it is known by
+    their records which fields there are.
     `deleted_values` maps a path to the texts that mark a deleted record, where `deletes` is "flag".
     """
 
@@ -44,6 +46,7 @@ class Stream:
     absorbed: str | None = None
     nulls: tuple[str, ...] = ("",)
     ignores: tuple[str, ...] = ()
+    described: bool = False
 
     @cached_property
     def paths(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from connectors.kit.errors import BusyError, ReplyError, SettingsError
 from orchestration.storage.ledger import Ledger
-from orchestration.storage.manifest import Written
+from orchestration.storage.manifest import COMPACTION, Written
 
 if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to read
     import ibis.expr.types as ir
@@ -86,7 +86,11 @@ class Lake:
 
     def columns(self, asset: str) -> set[str]:
         """Name the columns that every file of an asset has; none when there is no file."""
-        found = [set(pq.read_schema(self.full(file.path)).names) for file in self.ledger.files(asset)]
+        return self.shared_columns(self.ledger.files(asset))
+
+    def shared_columns(self, files: Sequence[Written]) -> set[str]:
+        """Name the columns that each of some files has."""
+        found = [set(pq.read_schema(self.full(file.path)).names) for file in files]
         return set.intersection(*found) if found else set()
 
     def full(self, path: str) -> str:
@@ -103,7 +107,7 @@ class Lake:
         self, con: "Backend", asset: str, files: Sequence[Written], newest: "Callable[[ir.Table], ir.Table]"
     ) -> None:
         """Let one file stand for many; `newest` tells which rows it needs."""
-        self.ledger.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), "compaction")
+        self.ledger.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), COMPACTION)
 
     def sweep(self) -> int:
         """Remove what no manifest row names and no writer can still be at: leftovers of runs that died."""

@@ -12,6 +12,7 @@ from orchestration.storage.base import Transactions
 
 _MOST = 10_000  # names in one statement: databases allow some tens of thousands
 _ABANDONED = timedelta(days=1)
+COMPACTION = "compaction"  # the run that a compacted file is of: nothing in it is new
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,35 @@ pending = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+source_fields = Table(
+    "source_fields",
+    ledger,
+    Column("connection", String(200), primary_key=True),
+    Column("stream", String(200), primary_key=True),
+    Column("path", String(300), primary_key=True),
+    Column("type", String(50), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("is_custom", Boolean, nullable=False),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("is_gone", Boolean, nullable=False),
+    Column("gone_at", Instant),
+    Column("back_at", Instant),
+    Column("retyped_from", String(50)),
+    Column("change", String(20)),
+    Column("seen_in", Integer, nullable=False),
+    Column("seen_of", Integer, nullable=False),
+)
+
+field_looks = Table(
+    "field_looks",
+    ledger,
+    Column("connection", String(200), primary_key=True),
+    Column("stream", String(200), primary_key=True),
+    Column("mark", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
 snapshots = Table(
     "snapshots",
     ledger,

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -83,7 +84,7 @@ def answered() -> Iterator[Callable[..., HubSpot]]:
 def stream(name: str, **overrides: Any) -> Stream:
     found = next(one for one in HubSpot.streams if one.name == name)
     fields = with_overrides("hubspot", found, overrides)
-    return Stream(**(vars(found) | {"fields": fields}))
+    return replace(found, fields=fields)
 
 
 def keys(pages: list[Page]) -> list[str]:
