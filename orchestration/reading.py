@@ -72,7 +72,8 @@ class Reading:
         open_ = ledger.open_slices(self.name, stream.name)
         spans = ledger.intervals(self.name, stream.name)
         covered = spans + [Interval(one.slice_.start, one.slice_.end) for one in open_]
-        left = slices.left(covered, first, self.until, stream.lookback, stream.window, self._anchor)
+        anchor = None if open_ else self._anchor  # what is half read is read on, not back
+        left = slices.left(covered, first, self.until, stream.lookback, stream.window, anchor)
         plan = [*open_, *(OpenSlice(slice_, None, self.run_id) for slice_ in left)]
         self.result.since, self.result.until = (plan[0].slice_.start if plan else None), self.until
         self._each(stream.name, plan, spans[-1].end if spans else None)

@@ -1,10 +1,13 @@
 """Fresh eyes find what reading by changes alone would never notice, and touch nothing."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from orchestration.cli.main import main
 from orchestration.extract import extract
-from orchestration.project import Project
+from orchestration.project import ROOT, Project
 from orchestration.reconcile import Compared, reconcile
 from sandbox.server import Sandbox
 
@@ -61,16 +64,19 @@ def test_what_changed_since_is_not_called_missing(project: Project, sandbox: San
     assert (found.newer, found.is_equal) == (1, True)
 
 
-def test_the_command_says_what_is_apart_and_how_to_mend_it(
-    project: Project, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.setenv("BELVEDERE_HOME", str(project.home))
-    monkeypatch.setenv("DAGSTER_HOME", str(project.home / "dagster"))
+def belvedere(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a shell does: Dagster wants a process of its own."""
+    home = {"BELVEDERE_HOME": str(project.home), "DAGSTER_HOME": str(project.home / "dagster")}
+    command = [sys.executable, "-W", "ignore", "-m", "orchestration.cli.main", *words]
+    return subprocess.run(command, env={**os.environ, **home}, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_command_says_what_is_apart_and_how_to_mend_it(project: Project, sandbox: Sandbox):
     sandbox.clock.advance(600)
-    assert main(["reconcile", "zendesk", "--stream", "accounts"]) == 0
+    assert belvedere(project, "reconcile", "zendesk", "--stream", "accounts").returncode == 0
     sandbox.zendesk.tables["organizations"][min(sandbox.zendesk.tables["organizations"])]["name"] = "Changed in silence"
     sandbox.clock.advance(DAY)
-    assert main(["reconcile", "zendesk", "--stream", "accounts"]) == 3
-    told = capsys.readouterr().out
-    assert "differing: name" in told
-    assert "belvedere extract zendesk --stream accounts --full" in told
+    ended = belvedere(project, "reconcile", "zendesk", "--stream", "accounts")
+    assert ended.returncode == 3
+    assert "differing: name" in ended.stdout
+    assert "belvedere extract zendesk --stream accounts --full" in ended.stdout
