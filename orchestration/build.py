@@ -318,7 +318,8 @@ class _Build:
         good, bad = good.drop("_cursor"), bad.drop("_cursor")
         share = broken / (accepted + broken) if broken else 0.0
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
-        note |= left_out(connection, stream, newest, typed, sparse(self.project, connection, stream))
+        paths, contract = sparse(self.project, connection, stream), self.project.connection(connection).contract
+        note |= left_out(connection, stream, newest, typed, paths, contract)
         if share > self.project.connection(connection).max_quarantine_share:
             last = self._previous(table)
             kept = last.filter(last.connection == connection, last.stream == stream.name)

@@ -19,6 +19,7 @@ from connectors.kit.base import Connector, SourceField
 from connectors.kit.errors import SettingsError, choices
 from connectors.kit.page import Page
 from connectors.kit.stream import Stream
+from orchestration.field_use import Use, covering
 from orchestration.project import Project
 from orchestration.recorded import Look, looked_at
 from orchestration.sightings import Drift, drift, renewed
@@ -36,14 +37,21 @@ def look(project: Project, connector: Connector, streams: Collection[str], at: d
 
     Raises SettingsError where a map names a field that nobody has ever seen there; one that has vanished is drift.
     """
-    chosen = [stream for stream in connector.streams if stream.name in streams]
-    shapes = {stream.name: Shape(project, connector, stream, at) for stream in chosen}
-    if any(stream.described for stream in chosen):
-        offered = connector.discover()
-        for shape in shapes.values():
-            shape.describe(offered)
-        for shape in shapes.values():
-            shape.keep()
+    shapes = glance(project, connector, at, streams)
+    for shape in shapes:
+        shape.keep()
+    return {shape.stream.name: shape for shape in shapes}
+
+
+def glance(
+    project: Project, connector: Connector, at: datetime, streams: Collection[str] | None = None
+) -> list["Shape"]:
+    """Compare what a source shows of its fields with what was accepted, and write nothing down."""
+    chosen = [stream for stream in connector.streams if streams is None or stream.name in streams]
+    offered = connector.discover() if any(stream.described for stream in chosen) else {}
+    shapes = [Shape(project, connector, stream, at) for stream in chosen]
+    for shape in shapes:
+        shape.describe(offered)
     return shapes
 
 
@@ -62,6 +70,11 @@ class Shape:
     def drift(self) -> Drift:
         """Name what is not as it was accepted."""
         return drift(self.seen)
+
+    @property
+    def unused(self) -> list[str]:
+        """Name the fields that are there and neither read, written nor ignored on purpose."""
+        return [one.path for one in self.seen if not one.is_gone and not self.use(one.path)]
 
     def describe(self, offered: Mapping[str, Sequence[SourceField]]) -> None:
         """Take what a source says of itself."""
@@ -102,6 +115,10 @@ class Shape:
     def _known(self) -> set[str]:
         return {one.path for one in self.seen}
 
+    @property
+    def _asked(self) -> list[str]:
+        return [*dict.fromkeys([*self.use.mapped, *sorted(self._known)])]
+
     def _renew(self, seen: Look) -> None:
         fields = {path: field for path, field in seen.fields.items() if self.use.is_tracked(path)}
         kept = Look(seen.at, fields, seen.rows, seen.counts)
@@ -110,7 +127,7 @@ class Shape:
     def _look_at(self, page: Page) -> None:
         rows = pa.table({"_payload": [row.decode("utf-8", "replace") for row in page.rows]})
         self._con.register("page", rows.append_column("_deleted", pa.repeat(page.deleted, rows.num_rows)))
-        seen, before = looked_at(self._con, "page", self.use.mapped, self.at), self.seen
+        seen, before = looked_at(self._con, "page", self._asked, self.at), self.seen
         self._con.unregister("page")
         self._renew(seen)
         try:
@@ -126,9 +143,7 @@ class Shape:
         files = self.project.lake.proven(ledger.not_looked_at(name, stream))
         if files:
             self._renew(
-                looked_at(
-                    self._con, f"read_parquet({duck.listed(files)}, union_by_name = true)", self.use.mapped, self.at
-                )
+                looked_at(self._con, f"read_parquet({duck.listed(files)}, union_by_name = true)", self._asked, self.at)
             )
         if self._refused:
             self._renew(self._refused)
@@ -138,37 +153,6 @@ class Shape:
     @cached_property
     def _con(self) -> duckdb.DuckDBPyConnection:
         return duck.connect(threads=1, memory_limit=MEMORY)
-
-
-class Use:
-    """Know what a project does with the fields of a stream."""
-
-    def __init__(self, project: Project, connection: str, stream: Stream) -> None:
-        read = [stream.primary_key, stream.cursor or stream.primary_key, *stream.paths]
-        self.mapped = [*dict.fromkeys(stem(path) for path in read if not path.startswith("_"))]
-        self.ignored = {stem(path) for path in stream.ignores}
-        self.written = {
-            field
-            for delivery in project.deliveries.values()
-            if (delivery.target.connection, delivery.target.stream) == (connection, stream.name)
-            for field in delivery.fields
-        }
-
-    def __call__(self, path: str) -> bool:
-        """Tell whether a field is read or written: whoever uses it knows of it."""
-        return path in self.mapped or self.is_written(path) or any(one.startswith(f"{path}.") for one in self.mapped)
-
-    def is_written(self, path: str) -> bool:
-        """Tell whether a delivery writes a field; it names it as the target does."""
-        return path in self.written or path.rpartition(".")[2] in self.written
-
-    def is_tracked(self, path: str) -> bool:
-        """Tell whether a field is watched: those that are ignored on purpose are not."""
-        return path in self.mapped or path not in self.ignored
-
-    def tracked(self, seen: Iterable[Sighting]) -> list[Sighting]:
-        """Keep the sightings of fields that are watched."""
-        return [one for one in seen if self.is_tracked(one.path)]
 
 
 def never_seen(
@@ -196,13 +180,6 @@ def terms(project: Project, connection: str, stream: Stream) -> Terms:
     return Terms(contract == "discard_value", gone, new if contract == "discard_row" else ())
 
 
-def covering(path: str, known: Collection[str]) -> str | None:
-    """Name the field that a path reads, or one that it lies within."""
-    parts = stem(path).split(".")
-    above = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((one for one in above if one in known), None)
-
-
 def _absence(path: str, seen: Mapping[str, Sighting]) -> Absence | None:
     one = seen.get(covering(path, seen) or "")
     if one is None or one.gone_at is None or one.gone_at == one.back_at:
@@ -215,6 +192,8 @@ def _at_stem(field: SourceField) -> SourceField:
 
 
 def _near(path: str, offered: Mapping[str, SourceField]) -> str:
-    """Name the nearest fields, else the custom ones: a system has hundreds."""
+    """Name the nearest fields by the last part of their paths, else the custom ones: a system has hundreds."""
+    by_name = {one.rpartition(".")[2]: one for one in offered}
+    near = [by_name[name] for name in get_close_matches(stem(path).rpartition(".")[2], by_name)]
     custom = [field.path for field in offered.values() if field.is_custom]
-    return choices(path, offered if get_close_matches(path, offered) or not custom else custom)
+    return choices(path, near or custom or offered)

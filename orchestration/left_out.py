@@ -6,21 +6,34 @@ from typing import Any
 import ibis.expr.types as ir
 
 from connectors.kit.stream import Stream
+from orchestration.config import Contract
 from transforms.payload import lacks
 
 
 def left_out(
-    connection: str, stream: Stream, newest: ir.Table, typed: ir.Table, sparse: Collection[str]
+    connection: str,
+    stream: Stream,
+    newest: ir.Table,
+    typed: ir.Table,
+    sparse: Collection[str],
+    contract: Contract,
 ) -> dict[str, Any]:
     """Count the values that were discarded, by reason; say in words which mapped fields rows were read without.
 
     `sparse` are the mapped paths that some file has no column for; nothing else needs a look at the payloads. Where
-    only the records tell which fields there are, one without a field may well be whole.
+    only the records tell which fields there are, one without a field may well be whole. `unfit` counts the rows that
+    hold what the contract `freeze` would never let in: values that are not of their type.
     """
     discarded = _discarded(typed) if "_discarded" in typed.columns else {}
     asked = [path for path in stream.paths if path in sparse and not path.startswith("_")]
     unread = _unread(connection, stream, newest, asked) if asked and stream.described else []
-    return {name: found for name, found in (("discarded", discarded), ("unread", unread)) if found}
+    unfit = _count(typed.filter(typed._unreadable.notnull())) if contract == "freeze" else 0
+    found = {"discarded": discarded, "unread": unread, "unfit": unfit}
+    return {name: told for name, told in found.items() if told}
+
+
+def _count(rows: ir.Table) -> int:
+    return int(rows.count().to_pyarrow().as_py())
 
 
 def _discarded(typed: ir.Table) -> dict[str, int]:

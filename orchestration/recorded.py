@@ -34,8 +34,11 @@ class Look:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def looked_at(con: duckdb.DuckDBPyConnection, relation: str, mapped: Sequence[str], at: datetime) -> Look:
-    """Look at the `_payload` of all rows of a relation; what is no object, or cannot be held, is passed over."""
+def looked_at(con: duckdb.DuckDBPyConnection, relation: str, known: Sequence[str], at: datetime) -> Look:
+    """Look at the `_payload` of all rows of a relation, for what is there and for what is known.
+
+    What is no object, or cannot be held, is passed over.
+    """
     records = (
         f"(SELECT record FROM (SELECT try_cast(_payload AS JSON) AS record FROM {relation} WHERE NOT _deleted) "  # noqa: S608
         "WHERE json_type(record) = 'OBJECT')"
@@ -43,8 +46,9 @@ def looked_at(con: duckdb.DuckDBPyConnection, relation: str, mapped: Sequence[st
     shape, rows = con.execute(f"SELECT json_group_structure(record), count(*) FROM {records}").fetchall()[0]  # noqa: S608
     found = json.loads(shape) if rows else {}
     kinds = dict(_leaves(found)) if isinstance(found, dict) else {}
-    paths = [*dict.fromkeys([*kinds, *mapped])]
+    paths = [*dict.fromkeys([*kinds, *known])]
     counts = _counted(con, records, paths) if rows and paths else {}
+    kinds = {path: "object" for path in known if any(leaf.startswith(f"{path}.") for leaf in kinds)} | kinds
     fields = {path: SourceField(path, kinds.get(path, "")) for path in paths if counts.get(path)}
     return Look(at, fields, rows, counts)
 

@@ -11,6 +11,7 @@ from connectors.kit.errors import SettingsError, choices
 from orchestration import warehouse_duckdb, warehouse_sql
 from orchestration.apply import delivered_rows
 from orchestration.config import WarehouseConfig
+from orchestration.field_use import source_fields
 from orchestration.project import Project
 from orchestration.published import TableToPublish, arrow_schema, described
 from schemas.find import tables
@@ -65,6 +66,8 @@ def _from_lake(project: Project, table: str) -> TableToPublish:
     if table == "delivered":
         rows = [row for operation in project.ledger.operations() for row in delivered_rows(operation)]
         return described(table, data=pa.Table.from_pylist(rows, arrow_schema(table)))
+    if table == "source_fields":
+        return described(table, data=pa.Table.from_pylist(list(source_fields(project)), arrow_schema(table)))
     files = project.ledger.files(table)
     return described(
         table, paths=[project.lake.full(file.path) for file in files], rows=sum(file.rows for file in files)

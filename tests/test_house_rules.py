@@ -38,6 +38,8 @@ WITHOUT_DAGSTER = (
     "drift",
     "sightings",
     "recorded",
+    "field",
+    "left",
 )
 
 

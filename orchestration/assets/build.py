@@ -133,6 +133,11 @@ def _rules(result: TableResult) -> dg.AssetCheckResult:
         if isinstance(note, dict) and "share" in note
     ]
     broken = [f"{count} rows: {reason}" for reason, count in result.broken.items()]
+    broken += [
+        f"{stream}: {note['unfit']} rows hold values that are not of their type; the contract is freeze"
+        for stream, note in result.notes.items()
+        if isinstance(note, dict) and "unfit" in note
+    ]
     return dg.AssetCheckResult(
         passed=not kept and not broken,
         check_name="rules",

@@ -7,6 +7,7 @@ import dagster as dg
 
 from connectors.kit.errors import ConnectorError
 from orchestration.assets.failures import failure
+from orchestration.assets.fields import FIELDS, fields_check, fields_metadata
 from orchestration.extract import extract
 from orchestration.project import Project
 from orchestration.storage.lease import LeaseHeld
@@ -28,7 +29,7 @@ def raw_key(connection: str, stream: str) -> dg.AssetKey:
 
 
 def connection_assets(name: str) -> dg.Definitions:
-    """Make one connection's raw assets and the check that each is complete."""
+    """Make one connection's raw assets, and the checks that each is complete and has the fields that are known."""
     project = Project.load()
     config = project.connection(name)
     streams = project.streams(name)
@@ -45,7 +46,12 @@ def connection_assets(name: str) -> dg.Definitions:
         )
         for stream in streams
     ]
-    checks = [dg.AssetCheckSpec("complete", asset=raw_key(name, stream.name)) for stream in streams]
+    checks = [
+        dg.AssetCheckSpec(check, asset=raw_key(name, stream.name))
+        for stream in streams
+        for check in ("complete", FIELDS)
+    ]
+    contract = config.contract
 
     @dg.multi_asset(name=f"extract_{name}", specs=specs, check_specs=checks, can_subset=True, pool=f"connection_{name}")
     def connection(
@@ -61,6 +67,7 @@ def connection_assets(name: str) -> dg.Definitions:
                 else:
                     yield dg.MaterializeResult(raw_key(name, result.stream), metadata=_metadata(result))
                 yield _complete(result)
+                yield fields_check(raw_key(name, result.stream), result, contract)
         except (ConnectorError, LeaseHeld) as error:
             raise failure(error) from None
         if failed:
@@ -82,6 +89,7 @@ def _metadata(result: StreamResult) -> dict[str, dg.MetadataValue]:
         "seconds": dg.MetadataValue.float(round(result.seconds, 2)),
         "read_from": dg.MetadataValue.text(str(result.since or "the beginning")),
         "read_until": dg.MetadataValue.text(str(result.until or "the end")),
+        **fields_metadata(result),
     }
 
 

@@ -40,8 +40,21 @@ def _counts(result: TableResult) -> Metadata:
                 for name, note in streams.items()
             ]
         )
+        made |= _left_out(streams)
     made |= {name: str(note) for name, note in result.notes.items() if not isinstance(note, dict)}
     return made
+
+
+def _left_out(streams: Mapping[str, Mapping[str, Any]]) -> Metadata:
+    """Show what the contract let a build leave out, and which fields rows were read without."""
+    discarded = [
+        {"stream": stream, "reason": reason, "rows": rows}
+        for stream, note in streams.items()
+        for reason, rows in note.get("discarded", {}).items()
+    ]
+    unread = [line for note in streams.values() for line in note.get("unread", ())]
+    made: Metadata = {"discarded": _rows(discarded)} if discarded else {}
+    return made | ({"unread": dg.MetadataValue.text("\n".join(unread))} if unread else {})
 
 
 def _distribution(tables: Tables, score: str, low: int, high: int) -> dg.MetadataValue:

@@ -43,6 +43,8 @@ def build(as_of: str | None = None) -> Exit:
             f"build      {len(made)} tables; {made.get('customers', {}).get('dagster/row_count', 0)} customers from "
             f"{made.get('accounts', {}).get('dagster/row_count', 0)} accounts; {aside} rows in quarantine"
         )
+    for lines in (str(meta["unread"]) for meta in made.values() if "unread" in meta):
+        say(lines)
     broken = _tell_checks(ran)
     return ran.exit if ran.exit is not Exit.DONE else (Exit.PARTS_MISSING if broken else Exit.DONE)
 
@@ -73,6 +75,8 @@ def delivered_exit(ran: Ran) -> Exit:
 def _tell_extract(ran: Ran, wanted: dict[str, list[str]]) -> None:
     _tell_failures(ran)
     _tell_checks(ran)
+    for key, why in ran.warnings:
+        say(f"{key.removeprefix('raw/')}: {why}")
     rows = []
     for name, streams in wanted.items():
         found = [meta for stream in streams if (meta := ran.metadata.get(raw_key(name, stream).to_user_string()))]

@@ -1,12 +1,8 @@
 """`belvedere check`: prove that connections work."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from orchestration.cli.exits import Exit
-
-if TYPE_CHECKING:
-    from connectors.kit.base import Connector
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,9 +12,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Check each connection; one line each."""
+    """Check each connection: one line each, then what to know of its fields."""
     from connectors.kit.errors import ConnectorError
     from orchestration.cli.console import fail, say
+    from orchestration.drift import glance
     from orchestration.project import Project
 
     project = Project.load()
@@ -27,27 +24,16 @@ def run(args: argparse.Namespace) -> Exit:
         try:
             connector = project.open(name)
             found = connector.check()
+            shapes = glance(project, connector, found.now)
             say(f"{name}: works; account {found.account}, its clock says {found.now:%Y-%m-%d %H:%M:%S} UTC")
-            for note in found.notes:
+            for note in (*found.notes, *(note for shape in shapes for note in shape.notes)):
                 say(f"  {note}")
-            if args.fields:
-                for stream, new in new_fields(connector).items():
-                    say(f"  {stream}: {len(new)} new fields: {', '.join(new)}")
+            for shape in shapes:
+                if shape.drift:
+                    say(f"  {shape.stream.name}: {shape.drift} (belvedere fields accept {name} {shape.stream.name})")
+                if args.fields and (unused := shape.unused):
+                    say(f"  {shape.stream.name}: {len(unused)} fields are not mapped: {', '.join(unused)}")
         except ConnectorError as error:
             failed += 1
             fail(error)
     return Exit.FAILED if failed else Exit.DONE
-
-
-def new_fields(connector: "Connector") -> dict[str, list[str]]:
-    """List by stream what a source offers that is neither mapped nor ignored on purpose."""
-    from schemas.mapping import paths
-
-    offered = connector.discover()
-    found = {}
-    for stream in connector.streams:
-        known = {*paths(stream.fields), *stream.ignores, stream.primary_key, stream.cursor}
-        new = sorted(field.path for field in offered.get(stream.name, ()) if field.path not in known)
-        if new:
-            found[stream.name] = new
-    return found

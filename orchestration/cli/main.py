@@ -18,6 +18,7 @@ COMMANDS = {
     "reconcile": "compare what is held with a fresh reading of everything",
     "customer": "show one customer: the record, its accounts, its scores and why",
     "quarantine": "list, show or replay the rows that broke their table's rules",
+    "fields": "list the fields that sources show, what is new, gone or retyped of them, and accept it",
     "state": "show or reset what has been read, built and delivered",
     "init": "write the folders of a new project by asking",
     "sandbox": "run stand-ins of HubSpot, Odoo and Zendesk on this machine",

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from orchestration.assets.fields import FIELDS
 from orchestration.cli.exits import Exit
 from orchestration.definitions import defs
 from orchestration.jobs import BY_HAND
@@ -20,7 +21,10 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class Ran:
-    """Say how a run ended: its id, its failures in words, the metadata of what it materialised."""
+    """Say how a run ended: its id, its failures in words, the metadata of what it materialised.
+
+    `warnings` are checks of fields that only warn: nothing is missing, but somebody should look.
+    """
 
     run_id: str
     success: bool
@@ -28,6 +32,7 @@ class Ran:
     held: bool = False
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     checks: list[tuple[str, str, bool, str | None]] = field(default_factory=list)
+    warnings: list[tuple[str, str | None]] = field(default_factory=list)
 
     @property
     def exit(self) -> Exit:
@@ -99,5 +104,9 @@ def _ran(result: Any) -> Ran:
             ran.metadata[key] = {name: value.value for name, value in materialization.metadata.items()}
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            ran.checks.append((check.asset_key.to_user_string(), check.check_name, check.passed, check.description))
+            key = check.asset_key.to_user_string()
+            if check.check_name == FIELDS and not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
+                ran.warnings.append((key, check.description))
+            else:
+                ran.checks.append((key, check.check_name, check.passed, check.description))
     return ran

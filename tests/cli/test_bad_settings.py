@@ -82,8 +82,8 @@ def test_an_unknown_field_of_ours_is_named_with_the_nearest(defs: Path, capsys: 
 def test_an_unknown_field_of_theirs_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
     fields = "role: crm\n  fields: {accounts: {tax_id: properties.vat_nummer}}"
     message = said(defs, capsys, ("role: crm", fields))
-    assert "companies have no property 'vat_nummer'" in message
-    assert "did you mean vat_number" in message
+    assert "accounts have no field 'properties.vat_nummer', which fields.accounts maps" in message
+    assert "did you mean properties.vat_number?" in message
 
 
 def test_an_unknown_stream_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):

@@ -11,6 +11,7 @@ import pytest
 from schemas.find import model
 from schemas.mapping import Constant, Field
 from transforms.conform import conform, deleted, latest
+from transforms.terms import Absence, Terms
 
 STAMP = pa.timestamp("us", "UTC")
 RAW = pa.schema(
@@ -268,3 +269,71 @@ def test_ratings_are_csat_and_owners_active_unless_the_source_says_otherwise(raw
 def test_a_misspelt_column_is_refused_with_the_right_choices(raw):
     with pytest.raises(ValueError, match="accounts has no column 'contry' to map; choices: country"):
         conform(raw({"id": 1}), connection="crm", stream="s", table="accounts", fields={"contry": "c"})
+
+
+class TestTerms:
+    SINCE = Absence("vat", at(5))
+    FIELDS = {"tax_id": "vat", "employees": "size", "name": "name"}
+
+    def test_an_object_or_a_list_is_no_text_but_a_text_may_begin_with_a_bracket(self, raw):
+        fields = {"name": "name", "city": ("town", "place"), "merged_ids": "merged"}
+        table = raw(
+            {"id": 1, "name": "[sic] Ltd", "town": "{x}", "merged": [3, 4]},
+            {"id": 2, "name": {"first": "A"}, "town": None, "place": ["Ulm"]},
+            {"id": 3, "name": "A", "town": "Ulm", "place": ["Ulm"]},
+            {"id": 4, "name": '{"a": 1}', "town": " [1]"},
+            paths=("place",),
+        )
+        found = read(table, "accounts", fields)
+        assert [row["_unreadable"] for row in found] == [None, "name: not a text; city: not a text", None, None]
+        assert [row["merged_ids"] for row in found] == ["3;4", None, None, None]
+
+    def test_a_row_read_while_a_field_was_gone_is_set_aside(self, raw):
+        table = raw(
+            {"id": 1, "_extracted_at": at(4)},  # read before: the field was there, and it had none
+            {"id": 2, "_extracted_at": at(5)},
+            {"id": 3, "_extracted_at": at(6), "vat": None},  # it is there, and empty
+            {"id": 4, "_extracted_at": at(6), "vat": "DE1"},
+            {"id": 5, "_extracted_at": at(8)},
+        )
+        found = read(table, "accounts", self.FIELDS, terms=Terms(gone={"vat": Absence("vat", at(5), at(8))}))
+        assert [row["_record_id"] for row in found if row["_unreadable"]] == ["2"]
+        assert found[1]["_unreadable"] == "tax_id: vat is gone at the source"
+        still = read(table, "accounts", self.FIELDS, terms=Terms(gone={"vat": self.SINCE}))
+        assert [row["_record_id"] for row in still if row["_unreadable"]] == ["2", "5"]
+
+    def test_another_field_of_the_column_stands_in_but_a_constant_does_not(self, raw):
+        fields = {"tax_id": ("vat", "other", Constant("none"))}
+        table = raw({"id": 1, "other": "DE2"}, {"id": 2})
+        found = read(table, "accounts", fields, terms=Terms(gone={"vat": self.SINCE}))
+        assert [row["_unreadable"] for row in found] == [None, "tax_id: vat is gone at the source"]
+
+    def test_a_part_of_a_field_is_gone_with_it(self, raw):
+        table = raw({"id": 1, "owner": [7, "A"]}, {"id": 2})
+        terms = Terms(gone={"owner.0": Absence("owner", at(5))})
+        found = read(table, "accounts", {"owner_id": "owner.0"}, terms=terms)
+        assert [row["_unreadable"] for row in found] == [None, "owner_id: owner.0 is gone at the source"]
+
+    def test_values_against_the_contract_are_left_out_and_named(self, raw):
+        table = raw(
+            {"id": 1, "name": "A", "vat": ["x"], "size": "many", "_extracted_at": at(4)},
+            {"id": 2, "name": "A\0", "vat": "DE1", "size": 5},
+            {"id": 3, "name": "B", "size": 6},
+        )
+        found = read(table, "accounts", self.FIELDS, terms=Terms(True, gone={"vat": self.SINCE}))
+        assert [(row["tax_id"], row["employees"], row["_discarded"], row["_unreadable"]) for row in found] == [
+            (None, None, "tax_id: not a text; employees: not a whole number", None),
+            ("DE1", 5, None, "name: NUL character"),  # a name is required: nothing can stand in for it
+            (None, 6, "tax_id: vat is gone at the source", None),
+        ]
+
+    def test_a_new_field_that_is_refused_takes_its_row_along_where_it_has_a_value(self, raw):
+        table = raw(
+            {"id": 1, "new": {"x": "y"}},
+            {"id": 2, "new": {"x": None}},
+            {"id": 3, "new": {"x": False}},
+            {"id": 4, "new": {"x": []}},
+            {"id": 5},
+        )
+        found = read(table, "accounts", {"account_id": "id"}, nulls=("false",), terms=Terms(refused=("new.x",)))
+        assert [row["_unreadable"] for row in found] == ["new.x: a new field", None, None, None, None]

@@ -1,0 +1,84 @@
+"""Which fields there are, by the records alone."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from orchestration.recorded import Look, looked_at
+from orchestration.storage import duck
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def look(*records: Any, mapped: tuple[str, ...] = (), deleted: bool = False) -> Look:
+    con = duck.connect(threads=1)
+    texts = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    rows = pa.table({"_payload": pa.array(texts, pa.string()), "_deleted": [deleted] * len(texts)})
+    con.register("rows", rows)
+    return looked_at(con, "rows", mapped, NOON)
+
+
+def kinds(seen: Look) -> dict[str, str]:
+    return {path: field.type for path, field in seen.fields.items()}
+
+
+def test_names_every_field_with_its_kind_three_levels_deep():
+    record = {
+        "id": 1,
+        "name": "A",
+        "ok": True,
+        "nothing": None,
+        "tags": [],
+        "a": {"b": {"c": 1.5, "d": {"e": 1}}},
+    }
+    assert kinds(look(record)) == {
+        "id": "number",
+        "name": "text",
+        "ok": "yes or no",
+        "nothing": "",
+        "tags": "list",
+        "a.b.c": "number",
+        "a.b.d": "object",
+    }
+
+
+def test_counts_in_how_many_records_a_field_is_there_empty_or_not():
+    seen = look({"id": 1, "x": None}, {"id": 2}, {"id": 3, "x": "y"}, mapped=("x", "never"))
+    assert (seen.rows, seen.counts["id"], seen.counts["x"]) == (3, 3, 2)
+    assert set(seen.fields) == {"id", "x"}
+
+
+def test_numbers_are_of_one_kind_and_what_differs_is_mixed():
+    assert kinds(look({"n": 1, "m": 1}, {"n": 1.5, "m": "x"})) == {"n": "number", "m": "mixed"}
+
+
+def test_what_is_mapped_is_found_however_deep_it_lies():
+    deep = {"a": {"b": {"c": {"d": 1}}}}
+    seen = look(deep, mapped=("a.b.c.d", "a.b.x", "a"))
+    assert seen.counts == {"a.b.c": 1, "a.b.c.d": 1, "a.b.x": 0, "a": 1}
+    assert kinds(seen) == {"a.b.c": "object", "a.b.c.d": "", "a": "object"}
+
+
+def test_an_object_with_very_many_keys_is_no_list_of_fields():
+    assert kinds(look({"by_day": {f"d{n}": n for n in range(300)}})) == {"by_day": "object"}
+
+
+@pytest.mark.parametrize("odd", ["5", '"x"', "null", "[]", "{}", '{"id":"\\ud800"}', "no json"])
+def test_what_is_no_record_is_passed_over(odd: str):
+    assert kinds(look(odd, {"id": 1})) == {"id": "number"}
+    assert kinds(look(odd)) == {}
+
+
+def test_keys_that_no_path_can_name_and_the_connectors_own_are_left_out():
+    assert kinds(look({"_row": "1", "a.b": 1, "7": 2, 'say "x"': 3, "it's": 4, "x": {"_y": 1}})) == {
+        'say "x"': "number",
+        "it's": "number",
+        "x._y": "number",
+    }
+
+
+def test_tombstones_tell_nothing_of_fields():
+    assert look({"id": 1}, deleted=True).rows == 0
