@@ -42,7 +42,7 @@ lint: install
 	$(BIN)/dg check defs
 
 bench: install
-	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
+	@for script in benchmarks/*.py; do echo; echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
 	rm -rf $(BELVEDERE_HOME)

@@ -27,10 +27,15 @@ class _Paging(msgspec.Struct):
 
 
 class Listed(msgspec.Struct):
-    """A page of a list or a search: where it goes on, and how many there are."""
+    """A page of a list or a search: its records unparsed, where it goes on, and how many there are."""
 
+    results: list[msgspec.Raw]
     paging: _Paging | None = None
     total: int | None = None
+
+    @property
+    def rows(self) -> list[bytes]:
+        return [bytes(record) for record in self.results]
 
     @property
     def after(self) -> str | None:

@@ -34,7 +34,10 @@ class Rpc:
 
     def version(self) -> str:
         """Ask for the server's version, for which nobody needs to log in."""
-        return str(self._call("version", "common", "version", [])["server_version"])
+        told = self._call("version", "common", "version", [])
+        if not isinstance(told, dict):
+            raise ReplyError(f"{self.connection}: the answer to version is not as documented")
+        return str(told.get("server_version", "of a version that it does not tell"))
 
     def user(self, *, again: bool = False) -> int:
         """Log in once, or again; raises AccessError."""
@@ -44,7 +47,9 @@ class Rpc:
             if not uid:
                 said = f"{self.connection}: login {self.login!r} or its key was refused"
                 raise AccessError(f"{said}; check settings.login and settings.api_key")
-            self._uid = int(uid)
+            if not isinstance(uid, int):
+                raise ReplyError(f"{self.connection}: the answer to login is not as documented")
+            self._uid = uid
         return self._uid
 
     def execute(

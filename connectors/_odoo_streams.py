@@ -26,6 +26,14 @@ DOMAINS: dict[str, list[list[object] | str]] = {
     "account.payment": [["partner_type", "=", "customer"]],
     "res.users": [["share", "=", False]],  # portal users are customers, who own nothing
 }
+DERIVED = (  # looked up in another record, or worked out from others: this record's own stamp need not move
+    "_account_id",
+    "_country_code",
+    "_ship_to_country",
+    "amount_residual",
+    "commercial_partner_id.0",
+    "reconciled_invoice_ids.0",
+)
 ACCOUNTS: FieldMap = {
     "account_id": "id",
     "name": "name",
@@ -155,6 +163,7 @@ def _stream(
         cursor="write_date",
         deletes=deletes,
         lookback=timedelta(minutes=10),
+        derived=DERIVED,
         nulls=NULLS,
         ignores=ignores,
         described=True,

@@ -25,17 +25,16 @@ from connectors._hubspot_wire import (
 )
 from connectors.kit.auth import Bearer
 from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField
-from connectors.kit.budget import Budget, Limit
+from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError
 from connectors.kit.http import Http
 from connectors.kit.page import Page
-from connectors.kit.records import cut
 from connectors.kit.reply import Reply
 from connectors.kit.stream import Checkpoint, Slice, Stream
-from schemas.mapping import paths
 
 LIST_PAGE, SEARCH_PAGE = 100, 200
+TEN_SECONDS, DAY = 10, 86_400
 ROOM = 15_000  # characters of names in an address: beyond some 16,300 it is refused
 PREFIX = "properties."
 ENVELOPE = ("id", "createdAt", "updatedAt", "archived", "archivedAt", "url")
@@ -62,24 +61,33 @@ class HubSpot(HttpConnector):
         api_version: str | None = Field(None, pattern=r"^20\d\d-\d\d$")
         upsert_property: str | None = None
         requests_per_10_seconds: int = Field(100, gt=0)  # 100, 190 or 250, by the account's plan
+        requests_per_day: int = Field(250_000, gt=0)  # 250,000, 625,000 or 1,000,000; a tenth is kept for write-back
         searches_per_second: float = Field(4, gt=0)
 
     settings: Settings
     streams = STREAMS
     max_batch = BATCH
+    rate_headers = (
+        RateHeader("X-HubSpot-RateLimit-Remaining", TEN_SECONDS, "X-HubSpot-RateLimit-Max"),
+        RateHeader("X-HubSpot-RateLimit-Daily-Remaining", DAY, "X-HubSpot-RateLimit-Daily"),
+    )
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings, http)
         self.upsert_key = self.settings.upsert_property
         self._described: dict[str, dict[str, SourceField]] = {}
         self._batch = Batch(name, self.http, self._path, self.upsert_key)
-        self._searches = Budget((Limit(1, 1 / self.settings.searches_per_second),))
 
     def auth(self) -> AuthBase:
         return Bearer(self.settings.token)
 
     def limits(self) -> Sequence[Limit]:
-        return (Limit(self.settings.requests_per_10_seconds, 10),)
+        held = self.settings
+        return (
+            Limit(held.requests_per_10_seconds, TEN_SECONDS),
+            Limit(held.requests_per_day, DAY, reserve=0.1),
+            Limit(1, 1 / held.searches_per_second, "search"),
+        )
 
     def check(self) -> Check:
         """Find the portal, and the properties of every object that is read; custom ones come with it from now on."""
@@ -114,7 +122,7 @@ class HubSpot(HttpConnector):
         """Ask search for its total; it counts live records only, lags by seconds, and knows no owners."""
         if stream.cursor is None:
             return None
-        total = self._found(stream, self._search(stream, slice_, "0", 1)).total
+        total = self._search(stream, slice_, "0", 1).total
         if total is None:
             raise ReplyError(f"{self.name} {stream.name}: the search tells no total")
         return total
@@ -160,19 +168,18 @@ class HubSpot(HttpConnector):
         if names := self._properties(stream):
             asked["properties"] = ",".join(names)
         while after is not None:
-            reply = self.http.get(path, asked | ({"after": after} if after else {}))
-            last, after = after, self._found(stream, reply).after
+            found = self._found(stream, self.http.get(path, asked | ({"after": after} if after else {})))
+            last, after = after, found.after
             if after == last:
                 raise ReplyError(f"{self.name} {stream.name}: the list makes no progress after {after}")
-            yield cut(reply.body, "results"), after
+            yield found.rows, after
 
     def _searched(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
         """Go on behind the last id, never by HubSpot's own paging, which ends at 10,000 results."""
         last: str | None = checkpoint.get("last_id", "0")
         while last is not None:
-            reply = self._search(stream, slice_, last, SEARCH_PAGE)
-            found, rows = self._found(stream, reply), cut(reply.body, "results")
-            total = found.total if last == "0" else None
+            found = self._search(stream, slice_, last, SEARCH_PAGE)
+            rows, total = found.rows, found.total if last == "0" else None
             more = found.after is not None or len(rows) == SEARCH_PAGE
             last = self._last(stream, rows, last) if more else None
             yield self._page(stream, rows, {"last_id": last} if last else None, total)
@@ -184,7 +191,7 @@ class HubSpot(HttpConnector):
             raise ReplyError(f"{self.name} {stream.name}: the search makes no progress by id after {last}")
         return str(ids[-1])
 
-    def _search(self, stream: Stream, slice_: Slice, last: str, limit: int) -> Reply:
+    def _search(self, stream: Stream, slice_: Slice, last: str, limit: int) -> Listed:
         """Search; all five members are required, every value is a text (OpenAPI file)."""
         stamp = (stream.cursor or "").removeprefix(PREFIX)
         filters = [{"propertyName": "hs_object_id", "operator": "GT", "value": last}]
@@ -197,8 +204,8 @@ class HubSpot(HttpConnector):
             "limit": limit,
             "after": "0",
         }
-        self._searches.spend()
-        return self.http.post(self._path("objects", f"{stream.object}/search"), json=body)
+        path = self._path("objects", f"{stream.object}/search")
+        return self._found(stream, self.http.post(path, json=body, scope="search"))
 
     def _owners(self, stream: Stream, checkpoint: Checkpoint) -> Iterator[Page]:
         """List those who are there, then those who left: old deals still name them."""
@@ -212,17 +219,17 @@ class HubSpot(HttpConnector):
 
     def _page(self, stream: Stream, rows: Sequence[bytes], checkpoint: Checkpoint | None, total: int | None) -> Page:
         """Make a page, each record with the ids of the company and the contact that it belongs to."""
+        kinds, titled = ASSOCIATED.get(stream.object, {}), TITLE in stream.paths
+        if not kinds and not titled:
+            return self.page(stream, rows, checkpoint, total)
         ids = [id_of(row) for row in rows]
         known = [number for number in ids if number]
-        links = {
-            f"_{kind}_id": self._batch.associated(stream.object, plural, known)
-            for plural, kind in ASSOCIATED.get(stream.object, {}).items()
-        }
+        links = {f"_{kind}_id": self._batch.associated(stream.object, plural, known) for plural, kind in kinds.items()}
         members: dict[str, Mapping[str, str | None]] = {**links}
-        if TITLE in paths(stream.fields):
+        if titled:
             members[TITLE] = self._batch.titles(links.get("_contact_id", {}))
         full = [
-            spliced(row, {name: found.get(number) for name, found in members.items()}) if number and members else row
+            spliced(row, {name: found.get(number) for name, found in members.items()}) if number else row
             for number, row in zip(ids, rows, strict=True)
         ]
         return self.page(stream, full, checkpoint, total)

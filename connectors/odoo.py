@@ -63,7 +63,7 @@ class Odoo(HttpConnector):
         held = self.settings
         self._rpc = Rpc(name, self.http, held.database, held.login, held.api_key)
         self._described: dict[str, dict[str, Any]] = {}
-        self._countries: dict[int, str] = {}
+        self._countries: dict[int, str | None] = {}
 
     def limits(self) -> Sequence[Limit]:
         return (Limit(self.settings.requests_per_second, 1),)
@@ -89,7 +89,7 @@ class Odoo(HttpConnector):
             domain = [*self._window(stream, slice_), ["id", ">", last]]
             rows = self._asked(stream, "search_read", domain, fields=self._columns(stream), limit=size, order="id")
             more = len(rows) >= size
-            last = self._moved(stream, last, [row["id"] for row in rows])
+            last = self._moved(stream, last, [row["id"] for row in rows if _is_record(row)], more)
             yield self.page(stream, self._records(stream, rows), {"last_id": last} if more else None, total)
             total = None
             if not more:
@@ -105,9 +105,10 @@ class Odoo(HttpConnector):
         while True:
             domain = [*DOMAINS.get(stream.object, []), ["id", ">", last]]
             ids = self._asked(stream, "search", domain, limit=KEYS, order="id")
-            last = self._moved(stream, last, ids)
+            more = len(ids) >= KEYS
+            last = self._moved(stream, last, ids, more)
             yield [str(number) for number in ids]
-            if len(ids) < KEYS:
+            if not more:
                 return
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
@@ -161,10 +162,11 @@ class Odoo(HttpConnector):
             raise ReplyError(f"{self.name} {stream.name}: {method} does not answer as documented")
         return found
 
-    def _moved(self, stream: Stream, last: int, ids: Sequence[int]) -> int:
-        if ids and ids[-1] <= last:
+    def _moved(self, stream: Stream, last: int, ids: Sequence[Any], more: bool) -> int:
+        """Tell the last id of a page; raises ReplyError where going on behind it would skip or repeat records."""
+        if not all(isinstance(number, int) for number in ids) or (ids[-1] <= last if ids else more):
             raise ReplyError(f"{self.name} {stream.name}: paging makes no progress after id {last}")
-        return ids[-1] if ids else last
+        return int(ids[-1]) if ids else last
 
     def _offered(self, stream: Stream) -> Iterator[SourceField]:
         """Name each field as the map reads it: of a relation, which is [id, name], one of its parts."""
@@ -189,15 +191,15 @@ class Odoo(HttpConnector):
         wanted = dict.fromkeys([*_mapped(stream), LOOKED_UP.get(stream.object, "id"), "write_date", *sorted(custom)])
         return [name for name in wanted if name in known and name != "id"]
 
-    def _records(self, stream: Stream, rows: list[dict[str, Any]]) -> list[bytes]:
+    def _records(self, stream: Stream, rows: list[Any]) -> list[bytes]:
         """Add what a record only names: the country's code, the account behind a contact, the place delivered to."""
-        named = LOOKED_UP.get(stream.object)
+        named, records = LOOKED_UP.get(stream.object), [row for row in rows if isinstance(row, dict)]
         if stream.object == "res.partner":
-            for row in rows:
+            for row in records:
                 row["_country_code"] = self._country(row.get("country_id"))
         elif named:
-            partners = self._partners({_id(row.get(named)) for row in rows})
-            for row in rows:
+            partners = self._partners({_id(row.get(named)) for row in records})
+            for row in records:
                 partner = partners.get(_id(row.get(named)), {})
                 if stream.object == "account.move":
                     row["_ship_to_country"] = self._country(partner.get("country_id"))
@@ -209,16 +211,21 @@ class Odoo(HttpConnector):
         wanted = sorted(number for number in ids if number)
         options = {"fields": ["commercial_partner_id", "country_id"], "context": self._context()}
         domain = [["id", "in", wanted]]
-        rows = self._rpc.execute("res.partner", "search_read", [domain], options) if wanted else []
+        rows = self._looked_up("res.partner", "search_read", [domain], options) if wanted else []
         return {row["id"]: row for row in rows}
 
     def _country(self, country: Any) -> str | None:
-        if not country:
-            return None
-        if not self._countries:
-            rows = self._rpc.execute("res.country", "search_read", [[]], {"fields": ["code"]})
-            self._countries = {row["id"]: row["code"] for row in rows}
-        return self._countries.get(country[0])
+        number = _id(country)
+        if number and not self._countries:
+            rows = self._looked_up("res.country", "search_read", [[]], {"fields": ["code"]})
+            self._countries = {row["id"]: row.get("code") for row in rows}
+        return self._countries.get(number or 0)
+
+    def _looked_up(self, model: str, method: str, args: list[Any], options: dict[str, Any]) -> list[dict[str, Any]]:
+        rows = self._rpc.execute(model, method, args, options)
+        if not isinstance(rows, list) or not all(map(_is_record, rows)):
+            raise ReplyError(f"{self.name}: {method} of {model} does not answer as documented")
+        return rows
 
     def _context(self) -> dict[str, Any]:
         companies = self.settings.company_ids
@@ -232,16 +239,17 @@ class Odoo(HttpConnector):
             except RpcError as error:
                 streams = ", ".join(stream.name for stream in self.streams if stream.object == model)
                 raise SettingsError(f"{error}; install its module, or leave {streams} out of `streams`") from None
-            if not isinstance(found, dict):
+            if not isinstance(found, dict) or not all(map(_is_described, found.values())):
                 raise ReplyError(f"{self.name}: fields_get of {model} does not answer as documented")
             self._described[model] = found
         return self._described[model]
 
     def _check_companies(self) -> None:
         if asked := self.settings.company_ids:
-            user = self._rpc.execute("res.users", "read", [[self._rpc.user()], ["company_ids"]], {})[0]
-            if strange := sorted({*asked} - {*user["company_ids"]}):
-                known = ", ".join(map(str, user["company_ids"]))
+            users = self._looked_up("res.users", "read", [[self._rpc.user()], ["company_ids"]], {})
+            theirs = [number for user in users for number in user.get("company_ids") or ()]
+            if strange := sorted({*asked} - {*theirs}):
+                known = ", ".join(map(str, theirs))
                 raise SettingsError(f"{self.name}: company_ids {strange} are not the login's; choices: {known}")
 
 
@@ -266,6 +274,14 @@ def _mapped(stream: Stream) -> list[str]:
     return [*dict.fromkeys(path.split(".")[0] for path in paths(stream.fields) if not path.startswith("_"))]
 
 
+def _is_record(row: Any) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("id"), int)
+
+
+def _is_described(held: Any) -> bool:
+    return isinstance(held, dict) and isinstance(held.get("type"), str) and {"string", "readonly"} <= held.keys()
+
+
 def _is_read(name: str, described: Mapping[str, Any]) -> bool:
     """Take custom fields along that are stored values: files are large, and the server works the others out."""
     return name.startswith(CUSTOM) and described["type"] != "binary" and bool(described.get("store", True))
@@ -273,7 +289,8 @@ def _is_read(name: str, described: Mapping[str, Any]) -> bool:
 
 def _id(value: Any) -> int | None:
     """Take the id of a relation, which is read as [id, name], as a bare id, or as false."""
-    return (value[0] if isinstance(value, list) else value) or None
+    found = value[0] if isinstance(value, list) and value else value
+    return found if isinstance(found, int) and found else None
 
 
 def _value(value: Any) -> Any:

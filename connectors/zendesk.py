@@ -17,12 +17,12 @@ from requests.auth import AuthBase
 
 from connectors._zendesk_streams import STANDARD, STREAMS
 from connectors.kit.auth import Basic, Bearer
-from connectors.kit.base import Check, ConnectorSettings, Held, SourceField
-from connectors.kit.budget import Budget, Limit
+from connectors.kit.base import Check, Held, SourceField
+from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError, SettingsError
-from connectors.kit.http import Http
 from connectors.kit.page import Page
+from connectors.kit.paging import at
 from connectors.kit.records import cut
 from connectors.kit.reply import Reply
 from connectors.kit.stream import Checkpoint, Slice, Stream
@@ -38,12 +38,26 @@ class _Meta(msgspec.Struct):
 
 
 class _Head(msgspec.Struct):
+    """One page of an export or a list: its records unparsed, under the list's own name, and where it goes on."""
+
+    tickets: list[msgspec.Raw] | None = None
+    organizations: list[msgspec.Raw] | None = None
+    users: list[msgspec.Raw] | None = None
+    satisfaction_ratings: list[msgspec.Raw] | None = None
+    organization_fields: list[msgspec.Raw] | None = None
     end_of_stream: bool = False
     after_cursor: str | None = None
     end_time: float | None = None
     next_page: str | None = None
     metric_sets: list[dict[str, Any]] | None = None
     meta: _Meta | None = None
+
+    def rows(self, name: str) -> list[bytes]:
+        """Give the records; raises ReplyError where there is no such list, which is no end."""
+        found = getattr(self, name)
+        if found is None:
+            raise ReplyError(f"an answer has no list at {name!r}")
+        return [bytes(record) for record in found]
 
 
 _HEAD = msgspec.json.Decoder(_Head)
@@ -73,10 +87,7 @@ class Zendesk(HttpConnector):
 
     settings: Settings
     streams = STREAMS
-
-    def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
-        super().__init__(name, settings, http)
-        self._exports = Budget((Limit(self.settings.exports_per_minute, 60),))
+    rate_headers = (RateHeader("X-Rate-Limit-Remaining", 60, "X-Rate-Limit"),)
 
     def auth(self) -> AuthBase:
         held = self.settings
@@ -85,12 +96,13 @@ class Zendesk(HttpConnector):
         return Basic(f"{held.email}/token", held.api_token or SecretStr(""))
 
     def limits(self) -> Sequence[Limit]:
-        return (Limit(self.settings.requests_per_minute, 60),)
+        held = self.settings
+        return (Limit(held.requests_per_minute, 60), Limit(held.exports_per_minute, 60, "export"))
 
     def check(self) -> Check:
         """Find who the secret belongs to: nobody is an answer too."""
-        user = self.http.get("api/v2/users/me.json").json().get("user") or {}
-        if not user.get("id"):
+        user = at(self.http.get("api/v2/users/me.json").json(), "user")
+        if not isinstance(user, dict) or not user.get("id"):
             raise AccessError(f"{self.name}: the secret opens no user; check settings.email and settings.api_token")
         notes = []
         if user.get("role") not in ("admin", "agent"):
@@ -137,28 +149,27 @@ class Zendesk(HttpConnector):
         cursor, done = checkpoint.get("cursor"), False
         while not done:
             asked = {"cursor": cursor} if cursor else {"start_time": start}
-            reply, head = self._exported("tickets/cursor", asked | {"include": "metric_sets"})
+            head = self._exported("tickets/cursor", asked | {"include": "metric_sets"})
             if not head.end_of_stream and head.after_cursor in (None, cursor):
                 raise ReplyError(f"{self.name} tickets: the export makes no progress after cursor {cursor}")
             cursor, done = head.after_cursor, head.end_of_stream
-            rows = _with_metrics(cut(reply.body, "tickets"), head.metric_sets or ())
+            rows = _with_metrics(head.rows("tickets"), head.metric_sets or ())
             yield self.page(stream, rows, None if done else {"cursor": cursor})
 
     def _organizations(self, stream: Stream, start: int, checkpoint: Checkpoint) -> Iterator[Page]:
         start, done = int(checkpoint.get("start_time", start)), False
         while not done:
-            reply, head = self._exported("organizations", {"start_time": start})
+            head = self._exported("organizations", {"start_time": start})
             following = _following(head, start)
             if not head.end_of_stream and following <= start:
                 raise ReplyError(f"{self.name} organizations: the export makes no progress after {start}")
             start, done = following, head.end_of_stream
-            rows = [_with_deleted(row) for row in cut(reply.body, "organizations")]
+            rows = [_with_deleted(row) for row in head.rows("organizations")]
             yield self.page(stream, rows, None if done else {"start_time": start})
 
-    def _exported(self, what: str, asked: dict[str, Any]) -> tuple[Reply, _Head]:
-        self._exports.spend()
-        reply = self.http.get(f"api/v2/incremental/{what}.json", asked | {"per_page": self.settings.page_size})
-        return reply, self._head(reply)
+    def _exported(self, what: str, asked: dict[str, Any]) -> _Head:
+        params = asked | {"per_page": self.settings.page_size}
+        return self._head(self.http.get(f"api/v2/incremental/{what}.json", params, scope="export"))
 
     def _pages(self, stream: Stream, asked: list[tuple[str, Any]], checkpoint: Checkpoint) -> Iterator[Page]:
         for records, after in self._listed(stream.object, asked, checkpoint.get("after")):
@@ -171,15 +182,14 @@ class Zendesk(HttpConnector):
         more = True
         while more:
             params = [*asked, ("page[size]", 100), *([("page[after]", after)] if after else [])]
-            reply = self.http.get(f"api/v2/{name}.json", params)
-            head = self._head(reply)
+            head = self._head(self.http.get(f"api/v2/{name}.json", params))
             if head.meta is None and head.next_page:
                 raise ReplyError(f"{self.name} {name}: the answer tells no cursor to go on from")
             meta = head.meta or _Meta()
             if meta.has_more and meta.after_cursor in (None, after):
                 raise ReplyError(f"{self.name} {name}: paging makes no progress after {after}")
             after, more = meta.after_cursor, meta.has_more
-            yield cut(reply.body, name), after if more else None
+            yield head.rows(name), after if more else None
 
     def _head(self, reply: Reply) -> _Head:
         try:
@@ -193,6 +203,8 @@ class Zendesk(HttpConnector):
         found = {}
         for records, _ in self._listed(CUSTOM, []):
             for row in map(msgspec.json.decode, records):
+                if not at(row, "key"):
+                    raise ReplyError(f"{self.name}: {CUSTOM} are not listed as documented")
                 path = f"{CUSTOM}.{row['key']}"
                 found[path] = SourceField(path, row.get("type", ""), row.get("title", ""), is_custom=True)
         return found

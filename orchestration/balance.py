@@ -25,11 +25,10 @@ def balance(
     files = [*project.ledger.files_since(asset, read.mark), *project.ledger.pending(asset)]
     count = _distinct(project.lake.proven(files), read.slice_, skipped_keys)
     count += max(0, read.skipped - sum(table.num_rows for table in skipped_keys))  # skipped by a run that was killed
-    counted, now = read.source_count or 0, read.source_count or 0
-    if count < counted:
-        now = counted_now(connector, stream, read.slice_) or 0
-    missing = max(0, min(now, counted) - count)
-    moved = max(0, counted - count - missing)
+    counted, missing, moved = read.source_count, 0, 0
+    if counted is not None and count < counted:
+        missing = max(0, min(counted_now(connector, stream, read.slice_) or 0, counted) - count)
+        moved = counted - count - missing
     return Balance(connector.name, stream.name, read.slice_, connector.now(), counted, count, moved, missing)
 
 

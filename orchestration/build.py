@@ -3,7 +3,7 @@
 All tables of a build become current at once, by one snapshot id, or none does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from time import monotonic
@@ -17,23 +17,24 @@ import pyarrow as pa
 from connectors.kit.errors import SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
-from orchestration import drift
+from orchestration.conformed import conformed, sparse
 from orchestration.fitted import priors_for, retention_for, revenue_for
+from orchestration.flows import WHOLE, Flow, landed
 from orchestration.left_out import left_out
 from orchestration.project import Project
 from orchestration.storage import engine
 from orchestration.storage.lease import lease
+from orchestration.storage.state import refresh_of
 from schemas.find import model
-from schemas.mapping import paths
 from transforms.check import check, check_result
-from transforms.conform import conform, latest
+from transforms.conform import latest
 from transforms.criteria import CriterionError, configured
 from transforms.customer_360 import customer_360
 from transforms.customers import customers
 from transforms.identity import crosswalk, match_suggestions
 from transforms.key_accounts import key_account_criteria, key_accounts, review_due
 from transforms.measured import measured
-from transforms.merged import without_merged
+from transforms.merged import redirects, without_redirected
 from transforms.quotes import quotes
 from transforms.rates import convert, fx_rates
 from transforms.retention import retention, retention_statistics
@@ -54,9 +55,11 @@ CONFORMED = (
 RESULTS = (
     "fx_rates",
     "quarantine",
+    "redirects",
     "crosswalk",
     "match_suggestions",
     "customers",
+    "reconciliation",
     "retention",
     "satisfaction",
     "key_account_criteria",
@@ -114,6 +117,9 @@ class _Build:
         self.snapshot = f"{as_of:%Y%m%d}-{uuid4().hex[:12]}"
         self.con = engine.connect()
         self.tables: dict[str, ir.Table] = {}
+        self.flows: dict[tuple[str, str], Flow] = {}
+        self.stamped: dict[tuple[str, str], ir.Table] = {}
+        self.merged: list[ir.Table] = []
 
     def conformed(self) -> Iterator[TableResult]:
         """Make the tables that unite the streams of all connections, and the quarantine."""
@@ -128,12 +134,13 @@ class _Build:
                 parts.append(good)
                 aside.append(bad)
                 notes[f"{connection}/{stream.name}"] = note
-            united = ibis.union(*parts) if len(parts) > 1 else parts[0] if parts else self._empty(table)
-            yield self.keep(table, without_merged(united) if table == "accounts" else united, notes=notes)
-        yield self.keep(
-            "quarantine",
-            ibis.union(*aside) if len(aside) > 1 else aside[0] if aside else self._empty("quarantine"),
-        )
+            united = self._united(table, parts)
+            yield self.keep(table, united, notes=notes)
+        yield self.keep("quarantine", self._united("quarantine", aside))
+        for connection, stream in self._feeding(None):
+            flow = self._flow(connection, stream)
+            flow.count("landed", landed(self._raw(connection, stream)))
+        yield self.keep("redirects", self._united("redirects", self.merged))
 
     def results(self) -> Iterator[TableResult]:
         """Make customers and their scores."""
@@ -172,6 +179,7 @@ class _Build:
             roles=self.project.roles(),
         )
         yield self.keep("customers", united)
+        yield self._reconciliation()
         yield from self._scores()
 
     def _scores(self) -> Iterator[TableResult]:
@@ -285,7 +293,7 @@ class _Build:
         rows = check_result(self.tables[table], model(table)).group_by("reasons").agg(rows=ibis._.count())
         return {row["reasons"]: row["rows"] for row in rows.to_pyarrow().to_pylist()}
 
-    def _feeding(self, table: str) -> Iterator[tuple[str, Stream]]:
+    def _feeding(self, table: str | None) -> Iterator[tuple[str, Stream]]:
         for connection in self.project.connections:
             for stream in self.project.streams(connection):
                 if stream.table == table:
@@ -293,35 +301,87 @@ class _Build:
 
     def _checked(self, table: str, connection: str, stream: Stream) -> tuple[ir.Table, ir.Table, dict[str, Any]]:
         """Split a stream's rows; too many broken ones, and the stream keeps the rows of the last build."""
-        asset = f"raw/{connection}/{stream.name}"
-        raw = self.project.lake.read(self.con, asset, schema=raw_schema(stream))
-        newest, sparse = latest(raw), set(paths(stream.fields)) - self.project.lake.columns(asset)
-        typed = conform(
-            newest,
-            connection=connection,
-            stream=stream.name,
-            table=table,
-            fields=stream.fields,
-            nulls=stream.nulls,
-            sparse=sparse,
-            terms=drift.terms(self.project, connection, stream),
-        )
+        raw = self._raw(connection, stream)
+        flow, here, newest = self._flow(connection, stream), landed(raw), latest(raw)
+        if stream.merges in raw.columns:
+            newest, here = self._redirected(connection, stream, flow, newest, here)
+        flow.count("landed", here)
+        typed = conformed(self.project, connection, stream, newest)
         if table in MONEY:
             typed = self._converted(table, typed)
         typed = self._cached(typed)
         split = check(typed, model(table))
         good, bad = self._cached(split.accepted), self._cached(split.quarantine)
-        accepted, broken = _count(good), _count(bad)
+        accepted, broken = flow.count("accepted", good), flow.count("quarantined", bad)
+        if "account_id" in good.columns:
+            self.stamped[connection, stream.name] = good.select("connection", "account_id", "_cursor")
+        good, bad = good.drop("_cursor"), bad.drop("_cursor")
         share = broken / (accepted + broken) if broken else 0.0
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
-        contract = self.project.connection(connection).contract
-        note |= left_out(connection, stream, newest, typed, sparse, contract)
+        paths, contract = sparse(self.project, connection, stream), self.project.connection(connection).contract
+        note |= left_out(connection, stream, newest, typed, paths, contract)
         if share > self.project.connection(connection).max_quarantine_share:
             last = self._previous(table)
             kept = last.filter(last.connection == connection, last.stream == stream.name)
             note |= {"share": round(share, 4), "kept_last": _count(kept)}
-            good = kept if note["kept_last"] else good  # on the first night there is nothing to fall back upon
+            if note["kept_last"]:  # on the first night there is nothing to fall back upon
+                flow.note("kept", note["kept_last"])
+                good = kept
         return good, bad, note
+
+    def _redirected(
+        self, connection: str, stream: Stream, flow: Flow, newest: ir.Table, here: ir.Table
+    ) -> tuple[ir.Table, ir.Table]:
+        """Leave out what its source has merged into other records, and remember where it went."""
+        away = self._cached(redirects(newest, str(stream.merges), connection=connection, stream=stream.name))
+        self.merged.append(away)
+        flow.note("redirected", _count(here.semi_join(away, here._key == away.record_id)))
+        return without_redirected(newest, away), without_redirected(here, away)
+
+    def _reconciliation(self) -> TableResult:
+        """Count what became of each stream, and keep what earlier builds counted of earlier windows."""
+        for table in CONFORMED:
+            self._count_joined(table)
+        rows = [row for flow in self.flows.values() for row in flow.rows()]
+        fresh = engine.table(self.con, pa.Table.from_pylist(rows, _arrow("reconciliation")))
+        earlier = self._previous("reconciliation")
+        earlier = earlier.filter(earlier.slice != WHOLE).anti_join(fresh, ["connection", "stream", "slice"])
+        gaps = [f"{row['connection']} {row['stream']} ({row['slice']}): {row['gap']}" for row in rows if row["gap"]]
+        return self.keep("reconciliation", ibis.union(fresh, earlier), notes={"gaps": gaps})
+
+    def _count_joined(self, table: str) -> None:
+        """Count a written table's rows by stream, and those whose account belongs to a customer."""
+        rows, known = self.tables[table], self._cached(self.tables["crosswalk"].select("connection", "account_id"))
+        conformed = _by_stream(rows)
+        joined = _by_stream(rows.semi_join(known, known.columns)) if "account_id" in rows.columns else None
+        for name, flow in self.flows.items():
+            if flow.stream.table != table:
+                continue
+            flow.note("conformed", conformed.get(name, 0))
+            if joined is not None:
+                stamped = self.stamped[name]
+                flow.count("joined", stamped.semi_join(known, known.columns))
+                flow.count("unjoined", stamped.anti_join(known, known.columns))
+                flow.note("joined", joined.get(name, 0))
+                flow.note("unjoined", conformed.get(name, 0) - joined.get(name, 0))
+
+    def _flow(self, connection: str, stream: Stream) -> Flow:
+        ledger = self.project.ledger
+        last = ledger.last_run(f"extract:{connection}")
+        unread = (last["summary"]["streams"] if last else {}).get(stream.name)
+        refreshed = ledger.intervals(connection, refresh_of(stream.name)) if stream.derived else []
+        read_at = refreshed[-1].end if refreshed else None
+        balances = ledger.last_balances(connection, stream.name)
+        flow = self.flows[connection, stream.name] = Flow(connection, stream, balances, unread, read_at)
+        return flow
+
+    def _raw(self, connection: str, stream: Stream) -> ir.Table:
+        return self.project.lake.read(self.con, f"raw/{connection}/{stream.name}", schema=raw_schema(stream))
+
+    def _united(self, table: str, parts: Sequence[ir.Table]) -> ir.Table:
+        if not parts:
+            return self._empty(table)
+        return ibis.union(*parts) if len(parts) > 1 else parts[0]
 
     def _converted(self, table: str, typed: ir.Table) -> ir.Table:
         day, amounts = MONEY[table]
@@ -350,6 +410,11 @@ class _Build:
 
     def _empty(self, table: str) -> ir.Table:
         return engine.table(self.con, _arrow(table).empty_table())
+
+
+def _by_stream(rows: ir.Table) -> dict[tuple[str, str], int]:
+    counted = rows.group_by("connection", "stream").agg(n=ibis._.count()).to_pyarrow().to_pylist()
+    return {(row["connection"], row["stream"]): row["n"] for row in counted}
 
 
 def _count(table: ir.Table) -> int:

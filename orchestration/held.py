@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to rea
 
 APART, NOTHING = "\x1f", "\x1e"
 MEMORY = "128MB"  # what does not fit goes to the disk
-FILES = 24  # more of them make one
+FILES, TOGETHER = 24, 4 << 20  # so many files make one, as long as they are not larger together
 
 
 def newest(rows: "ir.Table") -> "ir.Table":
@@ -47,7 +47,15 @@ class Held:
     @cached_property
     def count(self) -> int:
         """Count the records that are alive and no other record has absorbed."""
-        return self._one(f"SELECT count(*) FROM {self._alive}")
+        return 0 if not self.before else self._one(f"SELECT count(*) FROM {self._alive}")
+
+    def newest_stamp(self, before: datetime) -> datetime | None:
+        """Tell the newest stamp that is held, of those before some moment; in whole seconds, as sources are asked."""
+        if not self.before:
+            return None
+        newest = f"SELECT date_trunc('second', max(_cursor)) FROM {self._files(self.before)} WHERE _cursor < $before"
+        (row,) = self._con.execute(newest, {"before": before}).fetchall()
+        return row[0]
 
     def unseen(self, rows: pa.Table, since: datetime | None = None) -> pa.Table:
         """Keep the rows that are not held; those without a key are told by what they hold.
@@ -67,6 +75,8 @@ class Held:
 
     def unseen_tombstones(self, rows: pa.Table) -> pa.Table:
         """Keep the tombstones of records that are alive here, or that nobody here ever heard of."""
+        if not self.before or not rows.num_rows:
+            return rows
         with self._given(rows.select(["_key"])) as given:
             dead = self._con.execute(f"SELECT _key FROM {given} SEMI JOIN {self._dead} USING (_key)").fetchall()
         known = {key for (key,) in dead}
@@ -74,6 +84,8 @@ class Held:
 
     def alive(self, keys: pa.ChunkedArray) -> set[str]:
         """Tell which of some keys belong to records that are alive."""
+        if not self.before or not len(keys):
+            return set()
         with self._given(pa.table({"_key": keys})) as given:
             rows = self._con.execute(f"SELECT DISTINCT _key FROM {given} SEMI JOIN {self._alive} USING (_key)")
             return {key for (key,) in rows.fetchall()}
@@ -132,11 +144,17 @@ class Held:
         return row["new"] or 0, row["changed"] or 0, row["unchanged"] or 0, row["deleted"] or 0
 
     def compact(self) -> None:
-        """Let one file stand for many, now and then."""
-        if len(self.project.ledger.files(self.asset)) > FILES:
-            self.project.lake.compact(self._ibis, self.asset, self._compacted, FILES)
+        """Let one file stand for many small ones, now and then; large ones wait for the build."""
+        files, size = [], 0
+        for file in sorted(self.project.ledger.files(self.asset), key=lambda one: one.bytes):
+            size += file.bytes
+            if size > TOGETHER:
+                break
+            files.append(file)
+        if len(files) > FILES:
+            self.project.lake.compact(self._ibis, self.asset, files, lambda rows: self._compacted(rows, files))
 
-    def _compacted(self, rows: "ir.Table") -> "ir.Table":
+    def _compacted(self, rows: "ir.Table", files: Sequence[Written]) -> "ir.Table":
         """Keep the newest versions, with the columns that every file has.
 
         A column that only some have would look whole ever after. What is mapped now is filled from the payload; not
@@ -144,7 +162,7 @@ class Held:
         """
         from transforms.payload import lacks, text_at
 
-        whole, kept = self.project.lake.columns(self.asset), newest(rows)
+        whole, kept = self.project.lake.shared_columns(files), newest(rows)
         late = [path for path in self.stream.paths if path not in whole]
         if self.stream.described and late:
             alive = kept.filter(~kept._deleted)
@@ -184,7 +202,7 @@ class Held:
     @property
     def _absorbed(self) -> str:
         """Select the keys of records that their source has merged into others."""
-        path = self.stream.absorbed
+        path = self.stream.merges
         if not path or not self.before:
             return "(SELECT NULL WHERE false)"
         column = quoted(path)

@@ -58,10 +58,7 @@ class Landing:
         """Take a page; land what has gathered when it is enough, or when the slice ends."""
         counted = page.total if self.progress.source_count is None else self.progress.source_count
         is_end, self.is_empty = page.checkpoint is None, self.is_empty and not page.rows
-        is_doubtful = counted is not None or self.is_empty
-        self.progress = replace(
-            self.progress, checkpoint=page.checkpoint, source_count=counted, is_read=is_end and is_doubtful
-        )
+        self.progress = replace(self.progress, checkpoint=page.checkpoint, source_count=counted, is_read=is_end)
         self._pages.append(page)
         self._rows += len(page.rows)
         self._bytes += sum(map(len, page.rows))

@@ -83,11 +83,17 @@ class Project:
         """Open the lake: BELVEDERE_LAKE_URL, else a folder in the home folder."""
         return Lake(os.environ.get("BELVEDERE_LAKE_URL") or str(self.home / "lake"), self.ledger)
 
+    @cached_property
+    def budgets(self) -> Path:
+        """Name the folder in which all runs of this machine count how often accounts were asked."""
+        return self.home / "budgets"
+
     def open(self, name: str) -> Connector:
         """Open one connection's connector, its settings checked, its field maps as the user wants them."""
         config = self.connection(name)
         kind = find(config.connector)
         connector = kind(name, load(kind, name, config.settings))
+        connector.share(self.budgets)
         connector.streams = self._chosen(name, connector.streams)
         return connector
 

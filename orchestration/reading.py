@@ -1,13 +1,14 @@
 """Read one stream in one run: slice after slice, then what was deleted, then the count of the whole."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from time import monotonic
 
 import pyarrow as pa
 
-from connectors.kit.base import Connector, ListsKeys, ReportsDeletes
+from connectors.kit.base import Connector, CountsSlices, ListsKeys, ReportsDeletes
 from connectors.kit.errors import ConnectorError, RecordError, ReplyError, SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Slice, Stream
@@ -71,11 +72,14 @@ class Reading:
         open_ = ledger.open_slices(self.name, stream.name)
         spans = ledger.intervals(self.name, stream.name)
         covered = spans + [Interval(one.slice_.start, one.slice_.end) for one in open_]
-        left = slices.left(covered, first, self.until, stream.lookback, stream.window)
+        anchor = None if open_ else self._anchor  # what is half read is read on, not back
+        left = slices.left(covered, first, self.until, stream.lookback, stream.window, anchor)
         plan = [*open_, *(OpenSlice(slice_, None, self.run_id) for slice_ in left)]
         self.result.since, self.result.until = (plan[0].slice_.start if plan else None), self.until
         self._each(stream.name, plan, spans[-1].end if spans else None)
-        if self.result.status == "done" and plan and plan[0].slice_.start == first:
+        if not self.held.before and not self.result.read:
+            ledger.reset(self.name, stream.name)  # an empty first reading may be an outage: the next one asks for all
+        elif self.result.status == "done" and plan and plan[0].slice_.start == first:
             ledger.close(self.name, refresh_of(stream.name), Slice(first, self.until))
         self._refresh(first)
         if self.result.status == "done":
@@ -114,15 +118,13 @@ class Reading:
             raise broken
 
     def _slice(self, state: str, one: OpenSlice, known: datetime | None = None) -> list[pa.ChunkedArray]:
-        """Read a slice, and prove it where the source tells a count; answers the keys that were seen."""
+        """Read a slice and prove it; answers the keys that were seen."""
         landing = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, known=known)
         if not one.is_read:
             self._pages(landing, one)
         if landing.is_empty and self._is_outage(one.slice_):
             self.project.ledger.give_up(self.name, state, one.slice_)
-        elif landing.progress.is_read and landing.progress.source_count is None:
-            self.project.ledger.close(self.name, state, one.slice_)
-        elif landing.progress.is_read:
+        else:
             self._prove(state, one, landing)
         return landing.seen
 
@@ -145,10 +147,22 @@ class Reading:
 
     def _is_outage(self, slice_: Slice) -> bool:
         """Look behind an empty answer: a stream that held records does not lose all of them at once."""
-        if slice_.start == self._first():
+        if slice_.start == self._first() or self._must_show(slice_):
             return self.breaker.is_outage(0)
         counted = self._total
         return counted is not None and self.breaker.is_outage(counted.source_count or 0)
+
+    def _must_show(self, slice_: Slice) -> bool:
+        """Tell whether a slice holds our newest record: where deletions are flags, it cannot be gone."""
+        anchor = self._anchor
+        return bool(anchor and slice_.start and slice_.end and slice_.start <= anchor < slice_.end)
+
+    @cached_property
+    def _anchor(self) -> datetime | None:
+        """Find the newest stamp that is held, where the source tells no count but flags what it deletes."""
+        if isinstance(self.connector, CountsSlices) or self.stream.deletes != "flag":
+            return None
+        return self.held.newest_stamp(self.until)
 
     def _prove(self, state: str, one: OpenSlice, landing: Landing) -> None:
         """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""
@@ -157,8 +171,9 @@ class Reading:
             second = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, before=landing)
             self._pages(second, OpenSlice(one.slice_, None, self.run_id))
             found = self._balanced(state, one.slice_, second)
-        self.project.ledger.note_balance(found, self.run_id)
-        self.result.total = (self.result.total or 0) + (found.source_count or 0)
+        self.project.ledger.note_balance(replace(found, run_id=self.run_id))
+        if found.source_count is not None:
+            self.result.total = (self.result.total or 0) + found.source_count
         self.result.missing += found.missing
         if found.missing:
             self.project.ledger.give_up(self.name, state, one.slice_)
@@ -205,7 +220,7 @@ class Reading:
         if pending and self.breaker.allows(self.held.deleted_by(result.files, pending)):
             result.files += ledger.release(asset, self.run_id)
         if result.status == "done" and self._total:
-            ledger.note_balance(self._total, self.run_id)
+            ledger.note_balance(replace(self._total, run_id=self.run_id))
         result.new, result.changed, result.unchanged, result.deleted = self.held.compare(result.files)
         if result.status == "done":
             self.held.compact()

@@ -15,13 +15,23 @@ def left(
     until: datetime,
     lookback: timedelta = timedelta(0),
     window: Window = None,
+    anchor: datetime | None = None,
 ) -> Iterator[Slice]:
-    """Yield what lies between the intervals read so far, and what came since; the last bit is read again."""
-    for gap in _gaps(spans, first, until, lookback):
+    """Yield what lies between the intervals read so far, and what came since; the last bit is read again.
+
+    With an `anchor`, a stamp that is held, the last bit reaches back to it: an answer without it is none.
+    """
+    for gap in _gaps(spans, first, until, lookback, anchor):
         yield from _windows(gap, window)
 
 
-def _gaps(spans: Sequence[Interval], first: datetime | None, until: datetime, lookback: timedelta) -> Iterator[Slice]:
+def _gaps(
+    spans: Sequence[Interval],
+    first: datetime | None,
+    until: datetime,
+    lookback: timedelta,
+    anchor: datetime | None,
+) -> Iterator[Slice]:
     at = first
     for start, end in ((span.start, span.end) for span in union(spans)):
         if end is None:
@@ -30,6 +40,7 @@ def _gaps(spans: Sequence[Interval], first: datetime | None, until: datetime, lo
             yield Slice(at, start)
         at = end if at is None or at < end else at
     since = at - lookback if at is not None and at != first else at
+    since = min(since, anchor) if since is not None and anchor else since
     if since is None or since < until:
         yield Slice(since, until)
 

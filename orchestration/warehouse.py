@@ -33,7 +33,7 @@ def publish(project: Project, name: str, run_id: str) -> Published:
     current = project.ledger.current()
     if current is None:
         raise SettingsError("nothing was built yet: run `belvedere sync` first")
-    listed = [_from_lake(project, table) for table in _chosen(name, config)]
+    listed = sorted((_from_lake(project, table) for table in _chosen(name, config)), key=_last)
     listed.append(_load_info(listed, current.id, current.as_of.isoformat(), run_id))
     place = _place(project, config)
     if place.startswith("duckdb:///"):
@@ -51,6 +51,11 @@ def _chosen(name: str, config: WarehouseConfig) -> list[str]:
         if table not in known:
             raise SettingsError(f"warehouse {name!r}: no table {table!r}; {choices(table, known)}")
     return list(config.tables or known)
+
+
+def _last(table: TableToPublish) -> bool:
+    """Let the count of what is published come after what it counts."""
+    return table.name == "reconciliation"
 
 
 def _place(project: Project, config: WarehouseConfig) -> str:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import duckdb
 
 from orchestration.published import TableToPublish
+from orchestration.published_counts import count_published
 
 
 def publish(path: Path, listed: Sequence[TableToPublish]) -> None:
@@ -35,6 +36,7 @@ def _write(path: Path, listed: Sequence[TableToPublish]) -> None:
             con.execute(f"COMMENT ON TABLE {_name(table.name)} IS {_text(table.comment)}")
             for column, comment in table.comments.items():
                 con.execute(f"COMMENT ON COLUMN {_name(table.name)}.{_name(column)} IS {_text(comment)}")
+        count_published(listed, lambda sql: con.execute(sql).fetchall(), _name, _name)
         con.execute("CHECKPOINT")
 
 

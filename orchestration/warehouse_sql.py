@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateSchema
 
 from connectors.kit.errors import BusyError, SettingsError
 from orchestration.published import TableToPublish
+from orchestration.published_counts import count_published
 
 WAIT_FOR_READERS = "30s"
 
@@ -30,12 +31,23 @@ def publish(url: str, schema: str, listed: Sequence[TableToPublish]) -> str:
                 connection.execute(CreateSchema(schema, if_not_exists=True))
             for table in listed:
                 _replace(connection, table, schema if has_schemas else None)
+            _count(connection, listed, schema if has_schemas else None)
     except SQLAlchemyError as error:
         said = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
         raise BusyError(f"the warehouse at {place} was left as it was: {said}") from None
     finally:
         engine.dispose()
     return f"{place} schema {schema}" if has_schemas else place
+
+
+def _count(connection: sa.Connection, listed: Sequence[TableToPublish], schema: str | None) -> None:
+    quote = connection.dialect.identifier_preparer.quote
+
+    def run(sql: str) -> Sequence[Any]:
+        result = connection.execute(sa.text(sql))
+        return result.fetchall() if result.returns_rows else ()
+
+    count_published(listed, run, lambda table: f"{quote(schema)}.{quote(table)}" if schema else quote(table), quote)
 
 
 def _engine(url: str) -> sa.Engine:

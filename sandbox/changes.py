@@ -30,7 +30,8 @@ def change(world: World, hubspot: HubSpot, odoo: Odoo, zendesk: Zendesk) -> Told
     hubspot.edit("companies", called["id"], {"phone": "+49 30 5550100"})
     tell("hubspot", "companies", called["id"], "phone number corrected")
     _won(hubspot, bought["id"], tell)
-    _merge(hubspot, merged["id"], loser["id"], tell)
+    hubspot.merge("companies", merged["id"], loser["id"])
+    tell("hubspot", "companies", loser["id"], f"merged into {merged['id']}")
     with suppress(StopIteration):  # a small world may hold nothing that fits: it is left out
         _repaired(world, hubspot, tell)
     for step, system in ((_lost, hubspot), (_billed, odoo), (_paid, odoo), (_solved, zendesk)):
@@ -45,7 +46,7 @@ def _lost(hubspot: HubSpot, tell: Any) -> None:
         for row in hubspot.objects["deals"].values()
         if not row["archived"] and row["properties"]["dealstage"] == "closedlost"
     )
-    hubspot.portal.archive("deals", deal["id"], hubspot.clock.now())
+    hubspot.delete("deals", deal["id"])
     tell("hubspot", "deals", deal["id"], "archived")
 
 
@@ -70,20 +71,6 @@ def _won(hubspot: HubSpot, company: str, tell: Any) -> None:
     hubspot.touched["deals", deal["id"]] = now
     hubspot.portal.link(("deals", deal["id"]), ("companies", company), 5, "Primary")
     tell("hubspot", "deals", deal["id"], "won, 48,000 EUR")
-
-
-def _merge(hubspot: HubSpot, winner: str, loser: str, tell: Any) -> None:
-    record = hubspot.objects["companies"][winner]
-    known = record["properties"].get("hs_merged_object_ids")
-    hubspot.edit("companies", winner, {"hs_merged_object_ids": f"{known};{loser}" if known else loser})
-    del hubspot.objects["companies"][loser]
-    for (left, right), links in list(hubspot.portal.links.items()):
-        if left == "companies" and loser in links:
-            links.setdefault(winner, []).extend(links.pop(loser))
-        if right == "companies":
-            for number, targets in links.items():
-                links[number] = [(winner if other == loser else other, kind, label) for other, kind, label in targets]
-    tell("hubspot", "companies", loser, f"merged into {winner}")
 
 
 def _repaired(world: World, hubspot: HubSpot, tell: Any) -> None:

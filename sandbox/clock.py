@@ -10,16 +10,22 @@ class Clock:
     def __init__(self, today: date) -> None:
         self._start = datetime.combine(today, time(5), UTC)
         self._since = monotonic()
+        self._stopped: float | None = None
         self._pushed = timedelta()
 
     def now(self) -> datetime:
         """Tell the time, aware, in UTC."""
-        return self._start + self._pushed + timedelta(seconds=monotonic() - self._since)
+        until = monotonic() if self._stopped is None else self._stopped
+        return self._start + self._pushed + timedelta(seconds=until - self._since)
 
     def advance(self, seconds: float) -> datetime:
         """Push the clock on."""
         self._pushed += timedelta(seconds=seconds)
         return self.now()
+
+    def stop(self) -> None:
+        """Let time stand at the clock's start, to be pushed on only: the same history gives the same stamps."""
+        self._stopped = self._since
 
 
 def iso(moment: datetime) -> str:

@@ -1,9 +1,12 @@
 """The control plane: what a test or a person may ask of the sandbox itself, below `/_sandbox`."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sandbox.answer import Answer, Request
 from sandbox.clock import iso
+from sandbox.odoo_people import OdooError
+from sandbox.people import DEEDS
 
 if TYPE_CHECKING:
     from sandbox.server import Sandbox
@@ -17,13 +20,20 @@ class Control:
 
     def handle(self, request: Request) -> Answer:
         """Answer one request."""
-        handler = getattr(self, f"_{request.method.lower()}_{request.path.strip('/')}", None)
+        name = request.path.strip("/")
+        handler = getattr(self, f"_{request.method.lower()}_{name}", None)
+        if handler is None and request.method == "POST" and name in DEEDS:
+            handler = self._deed(name)
         if handler is None:
             return Answer(404, {"error": "no such control"})
         try:
             return Answer(payload=handler(request.body or {}))
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, OdooError, TypeError, ValueError) as error:
             return Answer(400, {"error": f"{type(error).__name__}: {error}"})
+
+    def _deed(self, name: str) -> Callable[[Any], Any]:
+        """Do what people do; `id` answers which record was created."""
+        return lambda body: {"id": getattr(self.sandbox, name)(**body)}
 
     def _get_clock(self, _: Any) -> Any:
         return {"now": iso(self.sandbox.clock.now())}

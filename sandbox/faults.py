@@ -15,15 +15,22 @@ KINDS = (
     "expired_token",
     "lost_answer",
     "delayed_write",
+    "empty",
+    "drip",
+    "foreign_link",
+    "foreign_redirect",
+    "duplicate_page",
+    "bad_json",
 )
+NOWHERE = "http://127.0.0.1:9"  # the port of the discard service: nobody listens
 
 
 @dataclass
 class Fault:
-    """Spoil the requests whose path begins with `match`.
+    """Spoil the requests whose path begins with `match`; Odoo's go to `/odoo/jsonrpc/<model>/<method>`.
 
     Which of them: all, or the first `times`, a `share` of them (seeded), `every` n-th, those `after` so many.
-    `ms`, `retry_after`, `status` and `delay` (seconds) say more where a kind wants it.
+    `ms`, `retry_after`, `status`, `delay` (seconds) and `to` (an origin) say more where a kind wants it.
     """
 
     match: str
@@ -37,6 +44,7 @@ class Fault:
     retry_after: int | None = None
     status: int = 500
     delay: float = 1.0
+    to: str = NOWHERE
     seen: int = 0
     hits: int = 0
     random: Random = field(default_factory=lambda: Random(1), repr=False)
@@ -76,6 +84,10 @@ class Faults:
         """Switch all off."""
         with self._lock:
             self.active.clear()
+
+    def has(self, kind: str) -> bool:
+        """Tell whether a kind of fault is switched on."""
+        return any(fault.kind == kind for fault in self.active)
 
     def of(self, method: str, path: str) -> list[Fault]:
         """List the faults that strike a request."""

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.answer import Answer, Request
 from sandbox.clock import Clock, iso
-from sandbox.hubspot_properties import DEFAULTS, Properties
+from sandbox.hubspot_people import HubSpotPeople
+from sandbox.hubspot_properties import DEFAULTS
+from sandbox.hubspot_search import comparable, found
 from sandbox.world.hubspot import KINDS, STAGES, Portal
 from sandbox.writelog import WriteLog
 
@@ -19,15 +20,12 @@ SEARCH_BODY = {"filterGroups", "sorts", "properties", "limit", "after"}
 Record = dict[str, Any]
 
 
-class HubSpot:
+class HubSpot(HubSpotPeople):
     """Answer for one portal."""
 
     def __init__(self, portal: Portal, clock: Clock, log: WriteLog) -> None:
-        self.portal, self.clock, self.log = portal, clock, log
-        self.objects = portal.objects
-        self.properties = Properties(portal)
-        self.search_lag = SEARCH_LAG
-        self.touched: dict[tuple[str, str], datetime] = {}
+        super().__init__(portal, clock)
+        self.log, self.search_lag = log, SEARCH_LAG
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
             ("GET", re.compile(r"/account-info/v3/details"), self._account),
             ("GET", re.compile(r"/crm/v3/owners/?"), self._owners),
@@ -66,31 +64,12 @@ class HubSpot:
                 answer = handler(request, *match.groups())
                 if not request.path.endswith("/search"):
                     answer.headers |= {
-                        "X-HubSpot-RateLimit-Max": "100",
-                        "X-HubSpot-RateLimit-Remaining": "99",
+                        "X-HubSpot-RateLimit-Max": "1000000",
+                        "X-HubSpot-RateLimit-Remaining": "999999",
                         "X-HubSpot-RateLimit-Interval-Milliseconds": "10000",
                     }
                 return answer
         return _error(404, "OBJECT_NOT_FOUND", "Resource not found")
-
-    def edit(self, kind: str, number: str, values: dict[str, Any]) -> bool:
-        """Change a record's properties as anybody may; equal values change nothing, not even the stamp."""
-        record = self.objects[kind][number]
-        changed = {
-            name: value or None
-            for name, value in values.items()
-            if (record["properties"].get(name) or None) != (value or None)
-        }
-        if changed:
-            self._stamp(kind, record)
-            record["properties"].update(changed)
-        return bool(changed)
-
-    def _stamp(self, kind: str, record: Record) -> None:
-        now = self.clock.now()
-        record["updatedAt"] = iso(now)
-        record["properties"]["lastmodifieddate" if kind == "contacts" else "hs_lastmodifieddate"] = iso(now)
-        self.touched[kind, record["id"]] = now
 
     def _account(self, request: Request) -> Answer:
         return Answer(
@@ -106,7 +85,7 @@ class HubSpot:
     def _owners(self, request: Request) -> Answer:
         archived = request.one("archived").lower() == "true"
         rows = [owner for owner in self.portal.owners if owner["archived"] == archived]
-        return _page(rows, int(request.one("limit", "100")), request.one("after"))
+        return _page(request, rows, int(request.one("limit", "100")))
 
     def _pipelines(self, request: Request, kind: str) -> Answer:
         stages = [
@@ -148,7 +127,7 @@ class HubSpot:
             return _error(400, "VALIDATION_ERROR", f"Archived objects of type {kind} cannot be listed")
         wanted = [name for chunk in request.query.get("properties", []) for name in chunk.split(",")]
         rows = [row for row in self._sorted(kind) if row["archived"] == archived]
-        return _page(rows, limit, request.one("after"), lambda row: self._shown(kind, row, wanted))
+        return _page(request, rows, limit, lambda row: self._shown(kind, row, wanted))
 
     def _get(self, request: Request, kind: str, number: str) -> Answer:
         record = self.objects[kind].get(number)
@@ -168,20 +147,20 @@ class HubSpot:
             return _error(400, "VALIDATION_ERROR", f"paging past {CAP} is not possible")
         visible = [row for row in self._sorted(kind) if not row["archived"] and self._is_indexed(kind, row)]
         groups = body["filterGroups"]
-        found = [row for row in visible if not groups or any(_fits(row, group["filters"]) for group in groups)]
+        hits = [row for row in visible if found(row, groups)]
         sort = (body["sorts"] or ["hs_object_id"])[0]
         name, reverse = (
             (sort.lstrip("-"), sort.startswith("-"))
             if isinstance(sort, str)
             else (sort["propertyName"], sort.get("direction") == "DESCENDING")
         )
-        found.sort(key=lambda row: _comparable(row["properties"].get(name)), reverse=reverse)
-        page = found[after : after + limit]
+        hits.sort(key=lambda row: comparable(row["properties"].get(name)), reverse=reverse)
+        page = hits[after : after + limit]
         payload: Record = {
-            "total": len(found),
+            "total": len(hits),
             "results": [self._shown(kind, row, body["properties"]) for row in page],
         }
-        if after + limit < len(found):
+        if after + limit < len(hits):
             payload["paging"] = {"next": {"after": str(after + limit)}}
         return Answer(payload=payload)
 
@@ -272,18 +251,18 @@ class HubSpot:
         return self._shown(kind, record, list(one["properties"])), None
 
     def _upsert_one(self, kind: str, one: Record) -> tuple[Record | None, Record | None]:
-        found = self._by(kind, one["idProperty"], one["id"])
-        if found:
+        held = self._by(kind, one["idProperty"], one["id"])
+        if held:
             done, problem = self._update_one(kind, one)
         else:
             done, problem = self._create_one(
                 kind, one | {"properties": one["properties"] | {one["idProperty"]: one["id"]}}
             )
-        return (done and done | {"new": not found}), problem
+        return (done and done | {"new": not held}), problem
 
     def _archive_one(self, kind: str, one: Record) -> tuple[Record | None, Record | None]:
         if one["id"] in self.objects[kind]:
-            self.portal.archive(kind, one["id"], self.clock.now())
+            self.delete(kind, one["id"])
             self.log.add("hubspot", kind, one["id"], "archive", {"archived": False}, {"archived": True})
         return None, None
 
@@ -349,49 +328,6 @@ class HubSpot:
         return {**{key: value for key, value in record.items() if key != "properties"}, "properties": shown}
 
 
-def _fits(record: Record, filters: list[Record]) -> bool:
-    return all(_fits_one(record["properties"].get(one["propertyName"]), one) for one in filters)
-
-
-def _fits_one(held: Any, asked: Record) -> bool:
-    operator = asked["operator"]
-    if operator in ("HAS_PROPERTY", "NOT_HAS_PROPERTY"):
-        return (held not in (None, "")) == (operator == "HAS_PROPERTY")
-    if operator in ("IN", "NOT_IN"):
-        return (held in asked["values"]) == (operator == "IN")
-    if held in (None, ""):
-        return operator == "NEQ"
-    left, right = _comparable(held), _comparable(asked.get("value"))
-    if operator == "BETWEEN":
-        return right <= left <= _comparable(asked["highValue"])
-    tests = {
-        "EQ": left == right,
-        "NEQ": left != right,
-        "LT": left < right,
-        "LTE": left <= right,
-        "GT": left > right,
-        "GTE": left >= right,
-    }
-    if operator == "CONTAINS_TOKEN":
-        return str(asked["value"]).strip("*").lower() in str(held).lower()
-    return tests.get(operator, False)
-
-
-def _comparable(value: Any) -> tuple[int, float, str]:
-    """Compare numbers as numbers and instants as the epoch milliseconds that filters use."""
-    if value is None:
-        return (0, 0.0, "")
-    text = str(value)
-    try:
-        return (1, float(text), "")
-    except ValueError:
-        pass
-    if text[4:5] == "-" and text.endswith("Z"):
-        moment = datetime.fromisoformat(text)
-        return (1, round(moment.astimezone(UTC).timestamp() * 1000), "")
-    return (2, 0.0, text)
-
-
 def _link(other: str, type_id: int, label: str | None) -> Record:
     return {
         "toObjectId": int(other),
@@ -399,11 +335,14 @@ def _link(other: str, type_id: int, label: str | None) -> Record:
     }
 
 
-def _page(rows: list[Record], limit: int, after: str, show: Callable[[Record], Record] = dict) -> Answer:
+def _page(request: Request, rows: list[Record], limit: int, show: Callable[[Record], Record] = dict) -> Answer:
+    after = request.one("after")
     rest = [row for row in rows if not after or int(row["id"]) >= int(after)]
     payload: Record = {"results": [show(row) for row in rest[:limit]]}
     if len(rest) > limit:
-        payload["paging"] = {"next": {"after": rest[limit]["id"], "link": f"?after={rest[limit]['id']}"}}
+        following = rest[limit]["id"]
+        link = f"{request.base}{request.path}?limit={limit}&after={following}"
+        payload["paging"] = {"next": {"after": following, "link": link}}
     return Answer(payload=payload)
 
 

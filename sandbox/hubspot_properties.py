@@ -20,9 +20,9 @@ DEFAULTS = {
 }
 STANDARD = {
     "companies": "name domain website phone address city state zip country industry numberofemployees annualrevenue hubspot_owner_id lifecyclestage type createdate hs_lastmodifieddate hs_object_id hs_merged_object_ids hs_parent_company_id notes_last_contacted",
-    "contacts": "firstname lastname email jobtitle phone createdate lastmodifieddate hs_object_id hubspot_owner_id",
-    "deals": "dealname amount deal_currency_code dealstage pipeline closedate createdate hs_lastmodifieddate hs_object_id hubspot_owner_id hs_is_closed hs_is_closed_won hs_deal_stage_probability dealtype hs_analytics_source",
-    "tickets": "subject content hs_pipeline hs_pipeline_stage hs_ticket_priority createdate closed_date hs_lastmodifieddate hs_object_id hubspot_owner_id time_to_close time_to_first_agent_reply first_agent_reply_date hs_ticket_category",
+    "contacts": "firstname lastname email jobtitle phone createdate lastmodifieddate hs_object_id hubspot_owner_id hs_merged_object_ids",
+    "deals": "dealname amount deal_currency_code dealstage pipeline closedate createdate hs_lastmodifieddate hs_object_id hubspot_owner_id hs_is_closed hs_is_closed_won hs_deal_stage_probability dealtype hs_analytics_source hs_merged_object_ids",
+    "tickets": "subject content hs_pipeline hs_pipeline_stage hs_ticket_priority createdate closed_date hs_lastmodifieddate hs_object_id hubspot_owner_id time_to_close time_to_first_agent_reply first_agent_reply_date hs_ticket_category hs_merged_object_ids",
     "calls": "hs_timestamp hs_createdate hs_lastmodifieddate hs_object_id hubspot_owner_id hs_call_title hs_call_direction hs_call_status",
     "emails": "hs_timestamp hs_createdate hs_lastmodifieddate hs_object_id hubspot_owner_id hs_email_subject hs_email_direction",
     "meetings": "hs_timestamp hs_createdate hs_lastmodifieddate hs_object_id hubspot_owner_id hs_meeting_title hs_meeting_outcome",

@@ -6,7 +6,8 @@ from typing import Any
 from sandbox.answer import Answer, Request
 from sandbox.clock import Clock, seconds
 from sandbox.odoo_domain import UnknownField, matches
-from sandbox.odoo_fields import FIELDS, LABELS, READ_ONLY
+from sandbox.odoo_fields import LABELS, READ_ONLY
+from sandbox.odoo_people import OdooError, OdooPeople
 from sandbox.world.odoo import Tables
 from sandbox.writelog import WriteLog
 
@@ -17,19 +18,12 @@ READS = ("search", "search_read", "search_count", "read", "fields_get", "check_a
 Row = dict[str, Any]
 
 
-class OdooError(Exception):
-    """Be an error as the server names it."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self.name = name
-
-
-class Odoo:
+class Odoo(OdooPeople):
     """Answer for one database."""
 
     def __init__(self, tables: Tables, clock: Clock, log: WriteLog) -> None:
-        self.data, self.tables, self.clock, self.log = tables, tables.rows, clock, log
+        super().__init__(tables, clock)
+        self.log = log
 
     def handle(self, request: Request) -> Answer:
         """Answer one call; errors come with HTTP 200, as they do from the real one."""
@@ -45,17 +39,13 @@ class Odoo:
         except UnknownField as error:
             return Answer(payload=answer | {"error": _error("builtins.ValueError", str(error))})
 
-    def edit(self, model: str, number: int, values: Row) -> None:
-        """Change a row as anybody may; the stamp moves even when nothing else does."""
-        self.tables[model][number].update(values, write_date=self.clock.now())
-
     def _call(self, service: str, method: str, args: list[Any]) -> Any:
         if service == "common":
             return self._common(method, args)
         database, uid, key, model, name, positional, *rest = args
         if database != DATABASE or uid != UID or key != KEY:
             raise OdooError("odoo.exceptions.AccessDenied", "Access Denied")
-        if model not in self.tables or model not in FIELDS:
+        if model not in self.tables or model not in self.fields:
             raise OdooError("builtins.KeyError", f"Object {model} doesn't exist")
         handler = getattr(self, f"_{name}", None)
         if name not in (*READS, "create", "write", "unlink") or handler is None:
@@ -71,7 +61,7 @@ class Odoo:
     def _found(self, model: str, domain: list[Any], context: Row | None, order: str | None = None) -> list[Row]:
         rows = list(self.tables[model].values())
         hides = (context or {}).get("active_test", True) and not _mentions(domain, "active")
-        if hides and "active" in FIELDS[model]:
+        if hides and "active" in self.fields[model]:
             rows = [row for row in rows if row.get("active", True)]
         rows = [row for row in rows if matches(self, model, row, domain)]
         for part in reversed([part.split() for part in (order or "id").split(",")]):
@@ -122,7 +112,7 @@ class Odoo:
         context: Row | None = None,
     ) -> Row:
         described = {}
-        for name, (kind, relation) in FIELDS[model].items():
+        for name, (kind, relation) in self.fields[model].items():
             made = {"type": kind, "string": LABELS.get(name, name.replace("_", " ").title()), "store": True}
             made |= {"readonly": name in READ_ONLY, "required": name == "name"} | (
                 {"relation": relation} if relation else {}
@@ -142,13 +132,9 @@ class Odoo:
             self._writable(model, one)
         made = []
         for one in many:
-            now = self.clock.now()
-            empty = dict.fromkeys(FIELDS[model], False)
-            empty |= {"active": True} if "active" in empty else {}
-            row = self.data.add(model, empty | one, now, now)
-            row |= {"create_date": now, "write_date": now}
-            self.log.add("odoo", model, row["id"], "create", {}, one)
-            made.append(row["id"])
+            number = self.create(model, one)
+            self.log.add("odoo", model, number, "create", {}, one)
+            made.append(number)
         return made if isinstance(values, list) else made[0]
 
     def _write(self, model: str, ids: list[int] | int, values: Row, context: Row | None = None) -> bool:
@@ -162,18 +148,11 @@ class Odoo:
         return True
 
     def _unlink(self, model: str, ids: list[int], context: Row | None = None) -> bool:
-        used = (
-            {row.get("partner_id") for row in self.tables["account.move"].values()} if model == "res.partner" else set()
-        )
         for number in ids:
             self._row(model, number)
-            if number in used:
-                raise OdooError(
-                    "odoo.exceptions.UserError",
-                    "The operation cannot be completed: the partner is used in accounting.",
-                )
+            self._unused(model, number)
         for number in ids:
-            del self.tables[model][number]
+            self.delete(model, number)
             self.log.add("odoo", model, number, "unlink", {}, {"deleted": True})
         return True
 
@@ -187,23 +166,23 @@ class Odoo:
 
     def _known(self, model: str, names: list[str]) -> None:
         for name in names:
-            if name not in FIELDS[model]:
+            if name not in self.fields[model]:
                 raise OdooError("builtins.ValueError", f"Invalid field '{name}' on model '{model}'")
 
     def _writable(self, model: str, values: Row) -> None:
         self._known(model, list(values))
         for name, value in values.items():
-            kind = FIELDS[model][name][0]
+            kind = self.fields[model][name][0]
             if kind in ("float", "monetary", "integer") and value is not False and not isinstance(value, int | float):
                 raise OdooError("builtins.ValueError", f"could not convert string to float: '{value}'")
             if name == "name" and not value:
                 raise OdooError("odoo.exceptions.ValidationError", "The field 'Name' is required.")
 
     def _shown(self, model: str, row: Row, fields: list[str] | None) -> Row:
-        return {"id": row["id"], **{name: self._value(model, row, name) for name in fields or FIELDS[model]}}
+        return {"id": row["id"], **{name: self._value(model, row, name) for name in fields or self.fields[model]}}
 
     def _value(self, model: str, row: Row, name: str) -> Any:
-        kind, relation = FIELDS[model][name]
+        kind, relation = self.fields[model][name]
         value = row.get(name, False)
         if value is None or value is False:
             return [] if kind in ("one2many", "many2many") else 0.0 if kind in ("float", "monetary") else False

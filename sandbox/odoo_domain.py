@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.clock import seconds
-from sandbox.odoo_fields import FIELDS
 
 
 class UnknownField(Exception):
@@ -27,9 +26,9 @@ def matches(server: Any, model: str, row: dict[str, Any], domain: list[Any]) -> 
 
 def _term(server: Any, model: str, row: dict[str, Any], name: str, operator: str, value: Any) -> bool:
     first, _, rest = name.partition(".")
-    if first not in FIELDS[model]:
+    if first not in server.fields[model]:
         raise UnknownField(f"Invalid field {model}.{first} in leaf ({name!r}, {operator!r}, {value!r})")
-    kind, relation = FIELDS[model][first]
+    kind, relation = server.fields[model][first]
     held = row.get(first, False)
     if rest:
         other = server.tables[relation].get(held)

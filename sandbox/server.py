@@ -4,7 +4,8 @@ import gzip
 import json
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,28 +16,34 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from sandbox.answer import Answer, Request
+from sandbox.asked import place
 from sandbox.changes import change
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.faults import Fault, Faults
+from sandbox.hooks import Hook, Hooks
 from sandbox.hubspot import HubSpot
 from sandbox.odoo import Odoo
+from sandbox.people import People
+from sandbox.spoiling import Spoiling
 from sandbox.world.build import build
 from sandbox.writelog import WriteLog
 from sandbox.zendesk import Zendesk
 
 HOST = "127.0.0.1"
+BROKEN = object()  # a body that is no JSON
+DROPS = 20
 LOGIN_PAGE = b"<!doctype html><html><body><form>Please log in</form></body></html>"
 
 
-class Sandbox:
+class Sandbox(People):
     """Run the three systems; as a context manager for as long as a block runs."""
 
     def __init__(self, customers: int = 300, seed: int = 7, today: date | None = None, port: int = 0) -> None:
         self.world = build(customers, seed, today or datetime.now(UTC).date())
         self.clock = Clock(today or datetime.now(UTC).date())
         self.log = WriteLog(self.clock)
-        self.faults = Faults()
+        self.faults, self.hooks = Faults(), Hooks()
         self.requests: Counter[tuple[str, str]] = Counter()
         self.hubspot = HubSpot(self.world.portal, self.clock, self.log)
         self.odoo = Odoo(self.world.tables, self.clock, self.log)
@@ -52,6 +59,7 @@ class Sandbox:
         self.server = _Server((HOST, port), handler)
         self.port = self.server.server_address[1]
         self.url = f"http://{HOST}:{self.port}"
+        self.spoiling = Spoiling(self.url)
 
     def __enter__(self) -> "Sandbox":
         Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -62,6 +70,8 @@ class Sandbox:
     ) -> None:
         self.server.shutdown()
         self.server.server_close()
+        if self.hooks.errors and error is None:
+            raise self.hooks.errors[0]
 
     @property
     def writes(self) -> list[dict[str, Any]]:
@@ -83,10 +93,9 @@ class Sandbox:
         with self.lock:
             return change(self.world, self.hubspot, self.odoo, self.zendesk)
 
-    def edit(self, system: str, kind: str, number: Any, values: dict[str, Any]) -> None:
-        """Change a record as a person would."""
-        with self.lock:
-            getattr(self, system).edit(kind, number, values)
+    def when(self, match: str, *, after: int, do: Callable[[], object], method: str | None = None) -> Hook:
+        """Do something when so many requests to places that begin with `match` have been answered: edits while paging."""
+        return self.hooks.add(match, after, do, method)
 
 
 class _Server(ThreadingHTTPServer):
@@ -120,26 +129,26 @@ class _Handler(BaseHTTPRequestHandler):
             self.sandbox.requests[self.command, url.path] += 1
         if prefix not in self.sandbox.systems:
             return self._send(Answer(404, {"error": f"choices: {', '.join(self.sandbox.systems)}"}))
-        faults = [] if prefix == "_sandbox" else self.sandbox.faults.of(self.command, url.path)
+        body = _parsed(raw)
+        here = place(url.path, body)
+        faults = [] if prefix == "_sandbox" else self.sandbox.faults.of(self.command, here)
         if any(self._spoilt_before(fault, prefix) for fault in faults):
             return None
-        query = parse_qs(url.query, keep_blank_values=True)
-        base = f"{self.sandbox.url}/{prefix}"
-        try:
-            body = json.loads(raw) if raw else None
-        except ValueError:
+        if body is BROKEN:
             return self._send(
                 Answer(400, {"status": "error", "message": "Invalid input JSON", "category": "VALIDATION_ERROR"})
             )
-        request = Request(self.command, f"/{rest}", query, self.headers, body, base)
+        query = parse_qs(url.query, keep_blank_values=True)
+        request = Request(self.command, f"/{rest}", query, self.headers, body, f"{self.sandbox.url}/{prefix}")
         for fault in faults:
             if fault.kind == "delayed_write":
                 Timer(fault.delay, self._answer, (prefix, request)).start()
                 return self._send(Answer(504, {"message": "gateway timeout"}))
-        answer = self._answer(prefix, request)
+        answer = self._spoilt(faults, prefix, request, self._answer(prefix, request))
+        self.sandbox.hooks.answered(self.command, here)
         if any(fault.kind == "lost_answer" for fault in faults):
             return self._hang_up()
-        return self._send(answer, truncated=any(fault.kind == "truncated" for fault in faults))
+        return self._send(answer, faults)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
@@ -149,6 +158,14 @@ class _Handler(BaseHTTPRequestHandler):
                 return self.sandbox.systems[prefix](request)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             return Answer(500, {"message": f"the sandbox cannot read this request: {error!r}"})
+
+    def _spoilt(self, faults: list[Fault], prefix: str, request: Request, answer: Answer) -> Answer:
+        given = self.sandbox.spoiling.of(faults, prefix, request, answer)
+        if self.sandbox.faults.has("duplicate_page"):
+            self.sandbox.spoiling.remember(request, given)
+        else:
+            self.sandbox.spoiling.forget()
+        return given
 
     def _spoilt_before(self, fault: Fault, prefix: str) -> bool:
         """Spoil a request that its system never sees; tells whether it is over."""
@@ -169,17 +186,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Answer(fault.status, {"message": "internal error"}))
         elif fault.kind == "expired_token":
             self._send(Answer(401, {"status": "error", "message": "expired", "category": "EXPIRED_AUTHENTICATION"}))
+        elif fault.kind == "foreign_redirect":
+            self._send(Answer(302, None, {"Location": fault.to + self.path}))
         elif fault.kind == "html":
             self._write(200, "text/html; charset=utf-8", LOGIN_PAGE, {})
         else:
             return False
         return fault.kind != "latency"
 
-    def _send(self, answer: Answer, *, truncated: bool = False) -> None:
+    def _send(self, answer: Answer, faults: Sequence[Fault] = ()) -> None:
         body = b"" if answer.payload is None else json.dumps(answer.payload, separators=(",", ":")).encode()
-        self._write(answer.status, "application/json;charset=utf-8", body, answer.headers, truncated=truncated)
+        if any(fault.kind == "bad_json" for fault in faults):
+            body = body[: len(body) * 2 // 3]
+        self._write(answer.status, "application/json;charset=utf-8", body, answer.headers, faults)
 
-    def _write(self, status: int, kind: str, body: bytes, headers: dict[str, str], *, truncated: bool = False) -> None:
+    def _write(
+        self, status: int, kind: str, body: bytes, headers: dict[str, str], faults: Sequence[Fault] = ()
+    ) -> None:
         if len(body) > 1024 and "gzip" in self.headers.get("Accept-Encoding", ""):
             body, headers = gzip.compress(body, 1), {**headers, "Content-Encoding": "gzip"}
         self.send_response(status)
@@ -189,9 +212,20 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if truncated else body)
+        truncated = any(fault.kind == "truncated" for fault in faults)
+        pause = sum(fault.ms for fault in faults if fault.kind == "drip")
+        self._pour(body[: len(body) // 2] if truncated else body, pause)
         if truncated:
             self._hang_up()
+
+    def _pour(self, body: bytes, pause: int) -> None:
+        """Send a body at once, or in a number of drops, so many milliseconds apart."""
+        size = max(1, -(-len(body) // DROPS)) if pause else len(body) or 1
+        with suppress(ConnectionError):  # a client need not wait for the last drop
+            for start in range(0, len(body), size):
+                sleep(pause / 1000)
+                self.wfile.write(body[start : start + size])
+                self.wfile.flush()
 
     def _hang_up(self, *, reset: bool = False) -> None:
         self.wfile.flush()
@@ -200,6 +234,13 @@ class _Handler(BaseHTTPRequestHandler):
             linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.shutdown(socket.SHUT_RDWR) if not reset else self.connection.close()
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return BROKEN
 
 
 def serve(port: int = 8765, customers: int = 300, seed: int = 7, today: date | None = None, days: int = 0) -> None:

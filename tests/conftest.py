@@ -56,7 +56,7 @@ def opened(home: Path) -> Project:
         "searches_per_second": 10_000,
     }
     project.connections["odoo"].settings |= {"requests_per_second": 10_000, "max_transaction_minutes": 1}
-    project.connections["zendesk"].settings |= {"requests_per_minute": 100_000}
+    project.connections["zendesk"].settings |= {"requests_per_minute": 100_000, "exports_per_minute": 10_000}
     return project
 
 

@@ -33,6 +33,8 @@ WITHOUT_DAGSTER = (
     "warehouse",
     "tables",
     "fieldmaps",
+    "flows",
+    "published",
     "drift",
     "sightings",
     "recorded",

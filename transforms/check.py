@@ -19,7 +19,10 @@ class ShapeError(ValueError):
 
 @dataclass(frozen=True)
 class Checked:
-    """Hold the good rows, with exactly the schema's columns, and the broken ones as `quarantine` rows."""
+    """Hold the good rows, with exactly the schema's columns, and the broken ones as `quarantine` rows.
+
+    Both keep `_cursor`, where there is one, for whoever counts them.
+    """
 
     accepted: ir.Table
     quarantine: ir.Table
@@ -37,6 +40,7 @@ def check(conformed: ir.Table, model: type[Table]) -> Checked:
     faults = _faults(marked, schema)
     is_broken = ibis.or_(marked._unreadable.notnull(), *(rule.broken for rule in faults))
     broken = marked.filter(is_broken)
+    stamp = [name for name in marked.columns if name == "_cursor"]
     quarantine = broken.select(
         table=ibis.literal(table_name(model)),
         connection=broken.connection,
@@ -44,8 +48,9 @@ def check(conformed: ir.Table, model: type[Table]) -> Checked:
         record_id=broken._record_id,
         reasons=_all_reasons(broken, schema),
         payload=broken._payload,
+        **{name: broken[name] for name in stamp},
     )
-    return Checked(marked.filter(~is_broken).select(*schema.columns), quarantine)
+    return Checked(marked.filter(~is_broken).select(*schema.columns, *stamp), quarantine)
 
 
 def check_result(table: ir.Table, model: type[Table]) -> ir.Table:

@@ -49,7 +49,7 @@ def conform(
 ) -> ir.Table:
     """Read every column of `table` from the rows of `latest(raw)`, as the field map says.
 
-    Adds `_record_id`, `_payload` and `_unreadable`: each text that could not be read as its column's
+    Adds `_record_id`, `_cursor`, `_payload` and `_unreadable`: each text that could not be read as its column's
     type ("amount: not a decimal"), each text that holds a NUL, and what is against the `terms`; null where
     all is well. Where the terms discard values, `_discarded` names in the same words what was left out. Text is
     trimmed, empty text is null, and so are the words in `nulls` unless the field map translates them
@@ -74,6 +74,7 @@ def conform(
         **{name: _without(_first(read_from, types[name]), name, spared) for name, read_from in texts.items()},
         _payload=raw._payload,
         _record_id=raw._key,
+        _cursor=raw._cursor,
         _unreadable=reasons([*((one.broken, one.words) for one in faults if one not in spared), *refusals]),
         **({"_discarded": reasons([(one.broken, one.words) for one in spared])} if terms.discards_values else {}),
     )

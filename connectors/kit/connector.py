@@ -1,12 +1,16 @@
 """The base of every connector that speaks HTTP."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
+from pydantic import BaseModel, Field, SecretStr
 from requests.auth import AuthBase
 
 from connectors.kit.base import Connector, ConnectorSettings
-from connectors.kit.budget import Limit
+from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.errors import ReplyError
 from connectors.kit.http import Http
 from connectors.kit.page import Page
@@ -14,19 +18,31 @@ from connectors.kit.stream import Checkpoint, Stream
 
 
 class HttpSettings(ConnectorSettings):
-    """Hold what every HTTP connection may set."""
+    """Hold what every HTTP connection may set; `concurrency` is how many requests may be under way at once."""
 
     base_url: str
+    concurrency: int | None = Field(None, ge=1)
 
 
 class HttpConnector(Connector):
-    """Own one session; tell the source's clock by its Date header."""
+    """Own one session; tell the source's clock by its Date header.
+
+    `rate_headers` name the headers by which the vendor tells what is left of a limit.
+    """
 
     settings: HttpSettings
+    rate_headers: tuple[RateHeader, ...] = ()
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings)
-        self.http = http or Http(name, self.settings.base_url, auth=self.auth(), limits=self.limits())
+        self.http = http or Http(
+            name,
+            self.settings.base_url,
+            auth=self.auth(),
+            limits=self.limits(),
+            rates=self.rate_headers,
+            places=self.settings.concurrency,
+        )
 
     def auth(self) -> AuthBase | None:
         """Say how this connection proves who it is."""
@@ -56,5 +72,24 @@ class HttpConnector(Connector):
         """Make a page of unparsed records, stamped with the source's clock."""
         return Page(stream, records, self.now(), checkpoint, total, deleted)
 
+    def share(self, folder: Path) -> None:
+        """Keep the account's budget in a folder; connections with the same secrets are one account."""
+        place = (type(self).__name__, self.settings.base_url.rstrip("/"), *sorted(_identity(self.settings)))
+        self.http.share(folder, sha256("\0".join(place).encode()).hexdigest()[:32])
+
     def close(self) -> None:
         self.http.close()
+
+
+def _identity(value: Any, name: str = "") -> Iterator[str]:
+    """Give what tells one account from another: secrets, and the database."""
+    if isinstance(value, SecretStr):
+        yield f"{name}={value.get_secret_value()}"
+    elif isinstance(value, BaseModel):
+        for field in type(value).model_fields:
+            yield from _identity(getattr(value, field), field)
+    elif isinstance(value, Mapping):
+        for field, inner in value.items():
+            yield from _identity(inner, str(field))
+    elif name == "database":
+        yield f"{name}={value}"

@@ -3,41 +3,45 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from time import monotonic, sleep
+from functools import lru_cache
+from pathlib import Path
+from time import sleep
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from pydantic import SecretStr
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import HTTPError
 
-from connectors.kit.auth import Refreshed
-from connectors.kit.budget import Budget, Limit
-from connectors.kit.errors import AccessError, BusyError, ReplyError, SettingsError, UnknownOutcome
+from connectors.kit.account import ticks
+from connectors.kit.auth import Refreshed, token_answer
+from connectors.kit.body import TooLarge, whole
+from connectors.kit.budget import LONGEST_WAIT, Budget, Limit, RateHeader
+from connectors.kit.call import Call, Query, Requests
+from connectors.kit.depth import refuse_deep
+from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOutcome
+from connectors.kit.fault import never_sent, retry_after, why
 from connectors.kit.reply import Refused, Reply
 
-CHUNK = 1 << 18
-LONGEST_WAIT = 120.0
 REFUSED_ATTEMPTS = 3  # nobody listens: a typing error far more often than a passing fault
-Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
+_PAUSE = wait_random_exponential(multiplier=0.5, max=30)
 
 
 class _Again(Exception):
-    """The request failed in a way that a repetition may mend."""
+    """The request failed in a way that a repetition may mend; `holds` says that the whole account has to wait."""
 
-    def __init__(self, final: Exception, after: float | None = None, attempts: int | None = None) -> None:
+    def __init__(
+        self, final: Exception, after: float | None = None, attempts: int | None = None, *, holds: bool = False
+    ) -> None:
         super().__init__(str(final))
-        self.final, self.after, self.attempts = final, after, attempts
-
-
-class _TooLarge(ReplyError):
-    """The answer is larger than what may be held."""
+        self.final, self.after, self.attempts, self.holds = final, after, attempts, holds
 
 
 class Http:
-    """Send requests of one connection to one origin, within its budget, again where that is safe."""
+    """Send requests of one connection to one origin, within its account's budget, again where that is safe."""
 
     def __init__(
         self,
@@ -46,6 +50,8 @@ class Http:
         *,
         auth: AuthBase | None = None,
         limits: Sequence[Limit] = (),
+        rates: Sequence[RateHeader] = (),
+        places: int | None = None,
         headers: Mapping[str, str] | None = None,
         session: requests.Session | None = None,
         timeout: tuple[float, float] = (10, 60),
@@ -53,20 +59,28 @@ class Http:
         max_body: int = 64 << 20,
         attempts: int = 6,
         sleep: Callable[[float], None] = sleep,
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float] = ticks,
     ) -> None:
-        self.connection, self.base_url = connection, base_url.rstrip("/") + "/"
+        """Take the session's adapters, proxies, certificate and own authorities; its cookies and hooks are not used."""
+        self.connection = connection
         self.date: datetime | None = None
         self.answered = False
         self._auth, self._timeout, self._total, self._max_body = auth, timeout, total_timeout, max_body
-        self._attempts, self._sleep, self._clock = attempts, sleep, clock
-        self._budget = Budget(limits, clock, sleep)
+        self._clock, self._attempts = clock, attempts
+        self.budget = Budget(limits, clock, sleep, rates=rates, places=places, name=connection)
         self._session = session or requests.Session()
         self._session.trust_env = False  # else ~/.netrc would replace our Authorization header
-        self._session.headers.update({"Accept": "application/json", "User-Agent": "belvedere", **(headers or {})})
-        self._origin = _origin(self.base_url)
-        if not self._origin.startswith(("http://", "https://")) or not urlsplit(self.base_url).hostname:
-            raise SettingsError(f"{connection}: settings.base_url must be a whole address such as https://host/path")
+        common = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "belvedere"}
+        self._session.headers.update({**common, **(headers or {})})
+        self._requests = Requests(connection, base_url, self._session, auth)
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(_Again), stop=self._enough, wait=self._pause, sleep=sleep, reraise=True
+        )
+
+    @property
+    def base_url(self) -> str:
+        """Tell the address that paths are relative to."""
+        return self._requests.base_url
 
     def get(
         self,
@@ -74,177 +88,185 @@ class Http:
         params: Query = None,
         headers: Mapping[str, str] | None = None,
         *,
+        scope: str | None = None,
         expect: str | None = "json",
     ) -> Reply:
         """Read; `path` is relative to the base URL, or an absolute URL of the same origin."""
-        return self._send("GET", path, params=params, headers=headers, expect=expect)
+        return self._send(Call("GET", path, params, headers, scope=scope, expect=expect))
 
     def post(self, path: str, **options: Any) -> Reply:
-        """Send a body: `json` or `form`; `writes=True` says that it changes something at the source."""
-        return self._send("POST", path, **options)
+        """Send a body: `json` or `form`; see `Call` for what else may be said."""
+        return self._send(Call("POST", path, **options))
 
     def put(self, path: str, **options: Any) -> Reply:
         """Replace; see `post`."""
-        return self._send("PUT", path, **options)
+        return self._send(Call("PUT", path, **options))
 
     def patch(self, path: str, **options: Any) -> Reply:
         """Change; see `post`."""
-        return self._send("PATCH", path, **options)
+        return self._send(Call("PATCH", path, **options))
 
     def delete(self, path: str, **options: Any) -> Reply:
         """Delete; see `post`."""
-        return self._send("DELETE", path, **options)
+        return self._send(Call("DELETE", path, **options))
+
+    def token(self, url: str, form: Mapping[str, str]) -> tuple[SecretStr, float]:
+        """Ask for an OAuth token, with its life in seconds, at an address that no answer named; charged like any."""
+        reply = self._send(Call("POST", url, form=form, bare=True))
+        body = reply.json()
+        if not isinstance(body, dict) or "access_token" not in body:
+            raise AccessError(f"{self.connection}: {_path(reply.url)} gave no token; check the secret in settings")
+        return token_answer(body)
+
+    def share(self, folder: Path, account: str) -> None:
+        """Keep the account's budget in a folder, for all processes of the machine."""
+        self.budget.share(folder, account)
 
     def close(self) -> None:
         """Close the session's sockets."""
         self._session.close()
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Query = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        form: Mapping[str, str] | None = None,
-        writes: bool = False,
-        expect: str | None = "json",
-    ) -> Reply:
-        url = self._on_origin(path)
-        request = requests.Request(method, url, params=params, headers=dict(headers or {}), json=json, data=form)
-        retrying = Retrying(
-            retry=retry_if_exception_type(_Again),
-            stop=self._enough,
-            wait=self._pause,
-            sleep=self._sleep,
-            reraise=True,
-        )
+    def _send(self, call: Call) -> Reply:
+        """Send, again where that may help; the happy path does without tenacity, which is not free."""
         try:
-            return retrying(self._once, request, writes, expect)
+            return self._once(call)
+        except _Again as error:
+            failed = iter([error])
+
+        def once() -> Reply:
+            for error in failed:
+                raise error
+            return self._once(call)
+
+        try:
+            return self._retrying(once)
         except _Again as error:
             raise error.final from None
 
-    def _once(self, request: requests.Request, writes: bool, expect: str | None) -> Reply:
-        reply = self._exchange(request, writes)
-        self._note_clock(reply)
-        self._judge(reply, writes)
+    def _once(self, call: Call) -> Reply:
+        reply = self._exchange(call)
+        self._judge(reply, call)
         if reply.status in (301, 302, 303, 307, 308):
-            return self._followed(reply, request, writes, expect)
-        self._look_at_kind(reply, writes, expect)
+            return self._followed(reply, call)
+        self._look_at_kind(reply, call)
         return reply
 
-    def _look_at_kind(self, reply: Reply, writes: bool, expect: str | None) -> None:
-        if expect and reply.body and expect not in reply.headers.get("Content-Type", expect).lower():
-            kind = reply.headers.get("Content-Type", "nothing")
-            raise self._doubtful(writes, f"answered {kind} where {expect} was due, a login page perhaps", ReplyError)
+    def _look_at_kind(self, reply: Reply, call: Call) -> None:
+        expect = call.expect
+        if not expect or not reply.body:
+            return
+        kind = reply.headers.get("Content-Type", expect)
+        if expect not in kind.lower():
+            raise self._doubtful(call, f"answered {kind} where {expect} was due, a login page perhaps", ReplyError)
+        if expect == "json":
+            self._refuse_deep(reply, call)
 
-    def _exchange(self, request: requests.Request, writes: bool) -> Reply:
-        prepared = self._prepared(request)
-        self._budget.spend()
+    def _refuse_deep(self, reply: Reply, call: Call) -> None:
         try:
-            response = self._session.send(prepared, stream=True, timeout=self._timeout, allow_redirects=False)
-            with response:
-                return Reply(response.status_code, response.headers, self._body(response), prepared.url or "")
-        except requests.RequestException as error:
-            if _never_sent(error):
-                final = BusyError(
-                    f"{self.connection}: cannot reach {self._origin} ({_why(error)}); check settings.base_url"
-                )
-                raise _Again(final, attempts=REFUSED_ATTEMPTS) from None
-            raise self._doubtful(writes, f"no whole answer ({_why(error)})") from None
-        except HTTPError as error:
-            raise self._doubtful(writes, f"no whole answer ({type(error).__name__})") from None
-        except _TooLarge as error:
-            raise UnknownOutcome(f"{error}; the write may have been applied") if writes else error from None
-        except ValueError:  # the text of this error shows the header, and so the secret
-            raise AccessError(
-                f"{self.connection}: the secret cannot be sent in a header; a line break in it?"
-            ) from None
+            refuse_deep(reply.body)
+        except ReplyError as error:
+            raise self._unread(call, error) from None
 
-    def _prepared(self, request: requests.Request) -> requests.PreparedRequest:
-        """Make the request; it is this address that is sent to, so its origin is looked at once more."""
-        request.auth = self._auth
-        try:
-            prepared = self._session.prepare_request(request)
-        except requests.RequestException as error:
-            why = type(error).__name__
-            raise ReplyError(f"{self.connection}: a request to {_path(request.url)} cannot be made ({why})") from None
-        self._on_origin(prepared.url or "")
-        return prepared
+    def _exchange(self, call: Call) -> Reply:
+        """Send once, and charge it."""
+        request = self._requests.made(call)
+        with self.budget.spent(call.scope, writes=call.writes):
+            try:
+                reply = self._sent(request)
+            except (requests.RequestException, HTTPError) as error:
+                raise self._failed(call, error) from None
+            except TooLarge as error:
+                raise self._unread(call, error) from None
+            except ValueError:  # the text of this error shows the header, and so the secret
+                said = "the secret cannot be sent in a header; a line break in it?"
+                raise AccessError(f"{self.connection}: {said}") from None
+        self._note_clock(reply)
+        self.budget.told(reply.headers)
+        return reply
 
-    def _body(self, response: requests.Response) -> bytes:
-        """Read with an eye on size and clock; read1 gives what is there, so that a slow drip is noticed."""
-        parts, size, end = [], 0, self._clock() + self._total
-        while part := response.raw.read1(CHUNK, decode_content=True):
-            size += len(part)
-            if size > self._max_body:
-                raise _TooLarge(
-                    f"{self.connection}: an answer is larger than {self._max_body >> 20} MiB; ask for smaller pages"
-                )
-            if self._clock() > end:
-                raise requests.ReadTimeout
-            parts.append(part)
-        return b"".join(parts)
+    def _sent(self, request: requests.PreparedRequest) -> Reply:
+        """Send by the adapter: a session's own `send` would look for cookies and the surroundings' proxies."""
+        url, held, end = request.url or "", self._session, self._clock() + self._total
+        response = held.get_adapter(url).send(
+            request,
+            stream=True,
+            timeout=self._timeout,
+            verify=held.verify or True,
+            cert=held.cert,
+            proxies=held.proxies,
+        )
+        with response:
+            body = whole(response.raw, self._max_body, lambda: self._clock() <= end)
+        return Reply(response.status_code, response.headers, body, url)
 
-    def _judge(self, reply: Reply, writes: bool) -> None:
+    def _failed(self, call: Call, error: Exception) -> Exception:
+        if not never_sent(error):
+            return self._doubtful(call, f"no whole answer ({why(error)})")
+        where = self._requests.origin
+        final = BusyError(f"{self.connection}: cannot reach {where} ({why(error)}); check settings.base_url")
+        return _Again(final, attempts=REFUSED_ATTEMPTS)
+
+    def _judge(self, reply: Reply, call: Call) -> None:
         status = reply.status
-        if status == 401 and isinstance(self._auth, Refreshed):
-            self._auth.forget()
-            raise _Again(AccessError(f"{self.connection}: the token was refused (401)"), after=0, attempts=2)
+        if status < 400:
+            return
         if status in (401, 403):
-            word = "the secret was refused" if status == 401 else "the secret lacks a right for this"
-            raise AccessError(
-                f"{self.connection}: {word} ({status} at {_path(reply.url)}); check the secret in settings"
-            )
-        if status == 429:
-            after = _retry_after(reply)
-            final = BusyError(f"{self.connection}: too many requests (429)")
-            if after is not None and after > LONGEST_WAIT:
-                raise BusyError(f"{self.connection}: too many requests; the source asks to wait {after:.0f} s")
-            if after is not None:
-                self._budget.hold(after)
-            raise _Again(final, after=after)
-        if status >= 500:
-            raise self._doubtful(writes, f"answered {status} at {_path(reply.url)}", after=_retry_after(reply))
-        if status >= 400:
-            raise Refused(f"{self.connection}: refused {_path(reply.url)} ({status})", status, reply.body)
+            raise self._no_access(reply, call)
+        if status == 429 or status >= 500:
+            raise self._busy(reply, call)
+        raise Refused(f"{self.connection}: refused {_path(reply.url)} ({status})", status, reply.body)
 
-    def _followed(self, reply: Reply, request: requests.Request, writes: bool, expect: str | None) -> Reply:
-        if writes:
-            raise self._doubtful(writes, f"answered with a redirect of {_path(reply.url)}")
-        target = self._on_origin(urljoin(reply.url, reply.headers.get("Location", "")))
-        if request.method != "GET" or target == reply.url:
+    def _no_access(self, reply: Reply, call: Call) -> Exception:
+        if reply.status == 401 and isinstance(self._auth, Refreshed) and not call.bare:
+            self._auth.forget()
+            return _Again(AccessError(f"{self.connection}: the token was refused (401)"), after=0, attempts=2)
+        word = "the secret was refused" if reply.status == 401 else "the secret lacks a right for this"
+        where = f"{reply.status} at {_path(reply.url)}"
+        return AccessError(f"{self.connection}: {word} ({where}); check the secret in settings")
+
+    def _busy(self, reply: Reply, call: Call) -> Exception:
+        """Hold the account for as long as the source asks; what is beyond reason is left to a later run."""
+        limited, after = reply.status == 429, retry_after(reply.headers)
+        what = "too many requests (429)" if limited else f"answered {reply.status} at {_path(reply.url)}"
+        said = f"{what}; the source asks to wait {after:.0f} s" if after else what
+        if after:
+            self.budget.hold(after, said)
+        if call.writes and not limited:
+            return self._doubtful(call, what)
+        if after and after > LONGEST_WAIT:
+            return BusyError(f"{self.connection}: {said}; {self.budget.goes_on(after)}")
+        return _Again(BusyError(f"{self.connection}: {what}"), after=after, holds=limited and after is None)
+
+    def _followed(self, reply: Reply, call: Call) -> Reply:
+        if call.writes:
+            raise self._doubtful(call, f"answered with a redirect of {_path(reply.url)}")
+        target = self._requests.on_origin(urljoin(reply.url, reply.headers.get("Location", "")))
+        if call.method != "GET" or target == reply.url:
             raise ReplyError(f"{self.connection}: unexpected redirect of {_path(reply.url)}; check settings.base_url")
-        answer = self._exchange(requests.Request("GET", target, headers=request.headers), writes=False)
-        self._judge(answer, writes=False)
+        further = Call("GET", target, headers=call.headers, scope=call.scope, expect=call.expect)
+        answer = self._exchange(further)
+        self._judge(answer, further)
         if answer.status >= 300:
-            raise ReplyError(
-                f"{self.connection}: more than one redirect of {_path(reply.url)}; check settings.base_url"
-            )
-        self._look_at_kind(answer, False, expect)
+            where = _path(reply.url)
+            raise ReplyError(f"{self.connection}: more than one redirect of {where}; check settings.base_url")
+        self._look_at_kind(answer, further)
         return answer
 
-    def _doubtful(
-        self, writes: bool, what: str, kind: type[Exception] = BusyError, after: float | None = None
-    ) -> Exception:
-        if writes:
+    def _doubtful(self, call: Call, what: str, kind: type[Exception] = BusyError) -> Exception:
+        if call.writes:
             return UnknownOutcome(f"{self.connection}: {what}; the write may or may not have been applied")
-        return _Again(kind(f"{self.connection}: {what}"), after=after)
+        return _Again(kind(f"{self.connection}: {what}"))
 
-    def _on_origin(self, path: str) -> str:
-        url = path if "://" in path else urljoin(self.base_url, path.lstrip("/"))
-        if _origin(url) != self._origin:
-            raise ReplyError(f"{self.connection}: refused to follow a link to another origin, {_origin(url)}")
-        return url
+    def _unread(self, call: Call, error: ReplyError) -> Exception:
+        """Say that an answer came which is not to be read: asking again would not mend it."""
+        if call.writes:
+            return UnknownOutcome(f"{self.connection}: {error}; the write may have been applied")
+        return ReplyError(f"{self.connection}: {error}")
 
     def _note_clock(self, reply: Reply) -> None:
         self.answered, stamp = True, reply.headers.get("Date")
         if stamp:
-            try:
-                self.date = parsedate_to_datetime(stamp).astimezone(UTC)
-            except ValueError:
-                return
+            self.date = _instant(stamp) or self.date
 
     def _enough(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
@@ -254,59 +276,20 @@ class Http:
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, _Again) and error.after is not None:
-            return min(error.after, LONGEST_WAIT)
-        return wait_random_exponential(multiplier=0.5, max=30)(state)
+            return error.after
+        pause = _PAUSE(state)
+        if isinstance(error, _Again) and error.holds:
+            self.budget.hold(pause, "too many requests (429)")
+        return pause
 
 
-def _origin(url: str) -> str:
+@lru_cache(maxsize=8)  # many answers a second carry one text
+def _instant(stamp: str) -> datetime | None:
     try:
-        parts = urlsplit(url)
-        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+        return parsedate_to_datetime(stamp).astimezone(UTC)
     except ValueError:
-        return "an address that cannot be read"
-    return f"{parts.scheme}://{parts.hostname}:{port}"
+        return None
 
 
 def _path(url: str) -> str:
     return urlsplit(url).path
-
-
-def _retry_after(reply: Reply) -> float | None:
-    """Read Retry-After: seconds, or an HTTP date (RFC 9110, section 10.2.3)."""
-    given = reply.headers.get("Retry-After")
-    if not given:
-        return None
-    try:
-        return max(0.0, float(given))
-    except ValueError:
-        pass
-    try:
-        base = parsedate_to_datetime(reply.headers["Date"]) if "Date" in reply.headers else datetime.now(UTC)
-        return max(0.0, (parsedate_to_datetime(given) - base).total_seconds())
-    except (TypeError, ValueError):  # unreadable, or of no zone
-        return None
-
-
-def _never_sent(error: Exception) -> bool:
-    return isinstance(error, requests.ConnectTimeout) or isinstance(
-        _reason(error), NewConnectionError | ConnectTimeoutError | NameResolutionError
-    )
-
-
-def _reason(error: Exception) -> object:
-    inner = error.args[0] if error.args else None
-    return getattr(inner, "reason", inner)
-
-
-def _why(error: Exception) -> str:
-    """Name the fault without the exception's text, which may hold an URL with a secret."""
-    reason = _reason(error)
-    if isinstance(reason, NameResolutionError):
-        return "unknown host"
-    if isinstance(reason, NewConnectionError):
-        return "connection refused"
-    if isinstance(error, requests.Timeout) or isinstance(reason, ConnectTimeoutError):
-        return "timeout"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the TLS certificate is not trusted"
-    return "connection broken"

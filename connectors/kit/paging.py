@@ -1,12 +1,13 @@
-"""How systems hand out pages: five shapes, each saying how to ask for the next page and when there is none."""
+"""How systems hand out pages: six shapes beside the single page, each saying how to ask for the next and when to end."""
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin
 
-from pydantic import BaseModel, ConfigDict, Field
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.kit.errors import ReplyError
 from connectors.kit.reply import Reply
@@ -18,15 +19,19 @@ class Paging(BaseModel, ABC):
     """Ask for a page by its place, and tell the place of the next one; None is the end."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    size: int = 100
+    size: int = Field(default=100, ge=1)
 
     @abstractmethod
     def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
         """Give parameters, headers and, where the next page is a link, the whole address."""
 
     @abstractmethod
-    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
-        """Tell the place of the next page."""
+    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+        """Tell the place of the next page, by the unparsed records of this one."""
+
+    def fresh(self, place: Place, rows: Sequence[bytes]) -> Sequence[bytes]:
+        """Leave out the records that were asked for only to compare them with the page before."""
+        return rows
 
     def total(self, reply: Reply) -> int | None:
         """Tell the source's own count, where this shape has one."""
@@ -41,7 +46,7 @@ class NoPaging(Paging):
     def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
         return [], {}, None
 
-    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
         return None
 
 
@@ -57,7 +62,7 @@ class CursorInBody(Paging):
         params = [(self.size_param, str(self.size))] if self.size_param else []
         return params + ([(self.param, str(place["cursor"]))] if "cursor" in place else []), {}, None
 
-    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
         token = at(reply.json(), self.path)
         if token in (None, "", False):
             return None
@@ -76,7 +81,7 @@ class NextLink(Paging):
             return [], {}, str(place["link"])
         return ([(self.size_param, str(self.size))] if self.size_param else []), {}, None
 
-    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
+    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
         link = at(reply.json(), self.path) if self.path else _link_header(reply.headers.get("Link", ""))
         return _moved(place, {"link": urljoin(reply.url, str(link))}) if link else None
 
@@ -93,22 +98,63 @@ class PageNumber(Paging):
         params = [(self.param, str(place.get("page", self.first)))]
         return params + ([(self.size_param, str(self.size))] if self.size_param else []), {}, None
 
-    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
-        return {"page": place.get("page", self.first) + 1} if rows >= self.size else None
+    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+        return {"page": place.get("page", self.first) + 1} if len(rows) >= self.size else None
 
 
 class Offset(Paging):
-    """Count rows; a page that is not full is the last. Rows may be skipped when they move while being read."""
+    """Count rows; a page that is not full is the last. Rows may be skipped when they move while being read.
+
+    `overlap` asks for the last record of the page before once more: another one there means that rows moved.
+    """
 
     kind: Literal["offset"]
     param: str = "offset"
     size_param: str = "limit"
+    overlap: bool = False
+    key: str = Field("id", description="Path to a record's key, by which `overlap` compares")
+
+    @model_validator(mode="after")
+    def _moves_on(self) -> "Offset":
+        if self.overlap and self.size < 2:
+            raise ValueError("overlap needs a size of 2 at least")
+        return self
 
     def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
         return [(self.param, str(place.get("offset", 0))), (self.size_param, str(self.size))], {}, None
 
-    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
-        return {"offset": place.get("offset", 0) + rows} if rows >= self.size else None
+    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+        if len(rows) < self.size:
+            return None
+        end = place.get("offset", 0) + len(rows)
+        return {"offset": end - 1, "last": _key(rows[-1], self.key)} if self.overlap else {"offset": end}
+
+    def fresh(self, place: Place, rows: Sequence[bytes]) -> Sequence[bytes]:
+        if "last" not in place:
+            return rows
+        if not rows or _key(rows[0], self.key) != place["last"]:
+            said = f"rows moved while they were read: another record than before stands at {place['offset']}"
+            raise ReplyError(f"{said}; use paging of kind keyset, which no change disturbs")
+        return rows[1:]
+
+
+class KeySet(Paging):
+    """Ask for what comes behind the last record's key; a page that is not full is the last.
+
+    The source must sort by that key. Nothing is skipped or repeated, whatever changes meanwhile.
+    """
+
+    kind: Literal["keyset"]
+    param: str = Field(description="Parameter that takes the last key: starting_after, id_gt")
+    key: str = Field("id", description="Path to the key in a record")
+    size_param: str | None = "limit"
+
+    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        params = [(self.size_param, str(self.size))] if self.size_param else []
+        return params + ([(self.param, str(place["last"]))] if "last" in place else []), {}, None
+
+    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+        return _moved(place, {"last": _key(rows[-1], self.key)}) if len(rows) >= self.size else None
 
 
 class Range(Paging):
@@ -121,18 +167,20 @@ class Range(Paging):
         start = place.get("offset", 0)
         return [], {"Range": f"{self.unit}={start}-{start + self.size - 1}"}, None
 
-    def following(self, place: Place, reply: Reply, rows: int) -> Place | None:
-        end, total = place.get("offset", 0) + rows, self.total(reply)
+    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+        end, total = place.get("offset", 0) + len(rows), self.total(reply)
         if total is not None:  # to ask behind the end is refused (416)
             return {"offset": end} if rows and end < total else None
-        return {"offset": end} if rows >= self.size else None
+        return {"offset": end} if len(rows) >= self.size else None
 
     def total(self, reply: Reply) -> int | None:
         count = reply.headers.get("Content-Range", "").rpartition("/")[2]
         return int(count) if count.isdigit() else None
 
 
-AnyPaging = Annotated[NoPaging | CursorInBody | NextLink | PageNumber | Offset | Range, Field(discriminator="kind")]
+AnyPaging = Annotated[
+    NoPaging | CursorInBody | NextLink | PageNumber | Offset | Range | KeySet, Field(discriminator="kind")
+]
 
 
 def at(value: Any, path: str) -> Any:
@@ -145,6 +193,17 @@ def at(value: Any, path: str) -> Any:
         else:
             return None
     return value
+
+
+def _key(row: bytes, path: str) -> str | int:
+    """Tell a record's key, without which there is no going on."""
+    try:
+        found = at(msgspec.json.decode(row), path)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = None
+    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        raise ReplyError(f"a record has no key at {path!r}, so that paging cannot go on behind it")
+    return found
 
 
 def _moved(place: Place, following: Place) -> Place:

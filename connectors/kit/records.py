@@ -5,9 +5,11 @@ Python object on the way.
 """
 
 import json
+from array import array
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
+from itertools import accumulate
 from threading import Lock
 from typing import Any
 
@@ -33,6 +35,7 @@ _CURSORS = {
     "epoch_s": "to_timestamp(try_cast({} AS DOUBLE))",
     "epoch_ms": "to_timestamp(try_cast({} AS DOUBLE) / 1000)",
 }
+FEW = 32  # records that are read one by one where the engine cannot hold one of them
 _engine_lock = Lock()
 
 
@@ -58,49 +61,79 @@ def cut(body: bytes, path: str) -> list[bytes]:
 
 def raw_table(records: Sequence[bytes], stream: Stream, extracted_at: datetime, *, deleted: bool = False) -> pa.Table:
     """Make raw rows of unparsed records; what is not even an object lands with no key, so that it can be named."""
-    wanted = (stream.primary_key, stream.cursor or stream.primary_key, *stream.paths)
-    payloads = pa.array([record.decode("utf-8", "replace") for record in records], pa.string())
+    payloads = _payloads(records)
+    typed = _typed(
+        payloads, stream, f"{deleted} AS _deleted, TIMESTAMPTZ '{extracted_at.isoformat()}' AS _extracted_at"
+    )
+    place = COMMON.get_field_index("_payload")
+    columns = [*typed.columns[:place], payloads, *typed.columns[place:]]
+    return pa.Table.from_arrays(columns, schema=raw_schema(stream))
+
+
+def _payloads(records: Sequence[bytes]) -> pa.Array:
+    """Take the records' bytes as they are; only where some are no UTF-8 are they made such, one by one.
+
+    No array is made of Python objects: for that pyarrow imports pandas, a quarter of a second.
+    """
     try:
-        texts = _extracted(payloads, wanted, stream)
-    except duckdb.Error:  # a text that the engine cannot hold, such as a lone surrogate: read it one by one
-        texts = _one_by_one(payloads, wanted, stream)
-    count = len(records)
-    columns = {
-        "_key": texts.column(0),
-        "_cursor": texts.column(1).cast(INSTANT) if stream.cursor else pa.nulls(count, INSTANT),
-        "_deleted": pa.repeat(pa.scalar(deleted), count),
-        "_extracted_at": pa.repeat(pa.scalar(extracted_at, INSTANT), count),
-        "_payload": payloads,
-    }
-    columns |= dict(zip(stream.paths, texts.columns[2:], strict=True))
-    return pa.table(columns, schema=raw_schema(stream))
+        payloads = _array(records)
+        payloads.validate(full=True)
+    except pa.ArrowInvalid:
+        payloads = _array([record.decode("utf-8", "replace").encode() for record in records])
+    return payloads
 
 
-def _extracted(payloads: pa.Array, wanted: Sequence[str], stream: Stream) -> pa.Table:
+def _array(texts: Sequence[bytes]) -> pa.Array:
+    places = array("i", accumulate(map(len, texts), initial=0))
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(places), pa.py_buffer(b"".join(texts))])
+
+
+def _typed(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
+    """Type records in bulk; what the engine cannot hold, such as a lone surrogate, is narrowed down to a few."""
+    try:
+        return _in_bulk(payloads, stream, constants)
+    except duckdb.Error:
+        if len(payloads) <= FEW:
+            return _one_by_one(payloads, stream, constants)
+    middle = len(payloads) // 2
+    return pa.concat_tables(_typed(half, stream, constants) for half in (payloads[:middle], payloads[middle:]))
+
+
+def _in_bulk(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
+    wanted = _wanted(stream)
     listed = ", ".join(_quoted(json_path(path)) for path in wanted)
-    cursor = _CURSORS[stream.cursor_unit].format("x[2]")
-    fields = "".join(f", x[{index}] AS c{index}" for index in range(3, len(wanted) + 1))
-    sql = f"SELECT x[1] AS k, {cursor} AS at{fields} FROM (SELECT json_extract_string(p, [{listed}]) AS x FROM page)"  # noqa: S608
-    with _engine_lock:
-        here = _engine().cursor()
-    with here:
-        here.register("page", pa.table({"p": payloads}))
-        return here.sql(sql).to_arrow_table()
+    values = f"SELECT json_extract_string(p, [{listed}]) AS x FROM page"  # noqa: S608 - quoted
+    return _asked(
+        [f"x[{place}]" for place in range(1, len(wanted) + 1)], values, pa.table({"p": payloads}), stream, constants
+    )
 
 
-def _one_by_one(payloads: pa.Array, wanted: Sequence[str], stream: Stream) -> pa.Table:
-    rows = []
+def _one_by_one(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
+    wanted, rows = _wanted(stream), []
     for payload in payloads.to_pylist():
         record = _loaded(payload)
         rows.append([_text(_at(record, path)) for path in wanted])
-    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-    texts = pa.table(columns, names=[f"c{index}" for index in range(1, len(wanted) + 1)])
-    cursor = _CURSORS[stream.cursor_unit].format("c2")
+    names = [f"c{place}" for place in range(len(wanted))]
+    texts = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], names=names)
+    return _asked(names, "FROM page", texts, stream, constants)
+
+
+def _wanted(stream: Stream) -> tuple[str, ...]:
+    """List the paths of the key, the cursor, and every mapped field."""
+    return (stream.primary_key, stream.cursor or stream.primary_key, *stream.paths)
+
+
+def _asked(texts: Sequence[str], values: str, page: pa.Table, stream: Stream, constants: str) -> pa.Table:
+    """Let the engine make all columns but the payload of a page's texts: the key's, the cursor's, the fields'."""
+    key, cursor, *fields = texts
+    at = _CURSORS[stream.cursor_unit].format(cursor) if stream.cursor else "NULL::TIMESTAMPTZ"
+    listed = "".join(f", {text} AS f{place}" for place, text in enumerate(fields))
     with _engine_lock:
         here = _engine().cursor()
     with here:
-        here.register("page", texts)
-        return here.sql(f"SELECT c1, {cursor} AS at, * EXCLUDE (c1, c2) FROM page").to_arrow_table()  # noqa: S608
+        here.register("page", page)
+        sql = f"SELECT {key} AS _key, {at} AS _cursor, {constants}{listed} FROM ({values})"  # noqa: S608 - our own
+        return here.sql(sql).to_arrow_table()
 
 
 def _loaded(payload: str) -> Any:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from schemas.mapping import FieldMap, paths
+from schemas.mapping import Field, FieldMap, entries, paths
 
 Checkpoint: TypeAlias = dict[str, Any]
 Deletes: TypeAlias = Literal["feed", "flag", "list", "sweep", "none"]
@@ -47,10 +48,16 @@ class Stream:
     ignores: tuple[str, ...] = ()
     described: bool = False
 
-    @property
+    @cached_property
     def paths(self) -> tuple[str, ...]:
         """List every path that is read from a record: what feeds our fields, then what tells of merges."""
         return tuple(dict.fromkeys([*paths(self.fields), *([self.absorbed] if self.absorbed else [])]))
+
+    @cached_property
+    def merges(self) -> str | None:
+        """Name the path to the ids merged into a record: the connector's, else what feeds `merged_ids`."""
+        mapped = (entry.path for entry in entries(self.fields.get("merged_ids", ())) if isinstance(entry, Field))
+        return self.absorbed or next(mapped, None)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from orchestration.storage.lease import LeaseHeld
 from schemas.find import model
 
 GROUPS = {
-    "conform": (*CONFORMED, "fx_rates", "quarantine"),
+    "conform": (*CONFORMED, "fx_rates", "quarantine", "redirects", "reconciliation"),
     "customers": ("crosswalk", "match_suggestions", "customers"),
     "scores": ("retention", "satisfaction", "key_account_criteria", "key_accounts", "score_history"),
     "views": ("customer_360",),
@@ -24,6 +24,8 @@ GROUPS = {
 BUILD_OP = "build_tables"
 READS = {
     "quarantine": CONFORMED,
+    "redirects": CONFORMED,
+    "reconciliation": (*CONFORMED, "crosswalk", "quarantine", "redirects"),
     "crosswalk": ("accounts",),
     "match_suggestions": ("accounts", "crosswalk"),
     "customers": ("accounts", "crosswalk", "owners", "deals", "orders", "invoices", "tickets", "activities"),
@@ -55,6 +57,7 @@ def build_assets() -> dg.Definitions:
     project = Project.load()
     specs = [_spec(project, table) for table in (*CONFORMED, *RESULTS)]
     checks = [dg.AssetCheckSpec("rules", asset=table) for table in (*CONFORMED, *RESULTS)]
+    checks.append(dg.AssetCheckSpec("balance", asset="reconciliation", description="No record is lost on the way."))
 
     @dg.multi_asset(name=BUILD_OP, specs=specs, check_specs=checks, pool="build")
     def everything(
@@ -77,6 +80,8 @@ def build_assets() -> dg.Definitions:
             stale_note = {"stale": dg.MetadataValue.text(", ".join(old))} if old else {}
             yield dg.MaterializeResult(asset_key=result.table, metadata=described[result.table] | stale_note)
             yield _rules(result)
+            if result.table == "reconciliation":
+                yield _balance(result)
 
     return dg.Definitions(assets=[everything])
 
@@ -104,6 +109,18 @@ def _spec(project: Project, table: str) -> dg.AssetSpec:
         description=model(table).__doc__,
         kinds={"duckdb", "parquet"},
         metadata={"dagster/column_schema": dg.TableSchema(columns)},
+    )
+
+
+def _balance(result: TableResult) -> dg.AssetCheckResult:
+    """Report what does not add up between the sources' own counts and the tables."""
+    gaps = result.notes["gaps"]
+    return dg.AssetCheckResult(
+        passed=not gaps,
+        check_name="balance",
+        asset_key=result.table,
+        description="; ".join(gaps) or None,
+        metadata={"open": len(gaps)},
     )
 
 

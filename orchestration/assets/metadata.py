@@ -21,6 +21,7 @@ def table_metadata(project: Project, results: Sequence[TableResult]) -> dict[str
     for score, (low, high) in SCORES.items():
         described[score]["distribution"] = _distribution(tables, score, low, high)
     described["quarantine"]["reasons"] = _reasons(tables)
+    described["reconciliation"]["streams"] = _balances(tables)
     described["key_accounts"]["key_accounts"] = _front_row(tables)
     described["crosswalk"]["rules"] = _rows(
         tables.query("SELECT rule, count(*) AS accounts FROM crosswalk GROUP BY rule ORDER BY 2 DESC, 1")
@@ -75,6 +76,15 @@ def _reasons(tables: Tables) -> dg.MetadataValue:
         tables.query(
             "SELECT connection, stream, reason, count(*) AS rows FROM (SELECT connection, stream, "
             "unnest(string_split(reasons, '; ')) AS reason FROM quarantine) GROUP BY ALL ORDER BY rows DESC, 1, 2, 3 LIMIT 30"
+        )
+    )
+
+
+def _balances(tables: Tables) -> dg.MetadataValue:
+    return _rows(
+        tables.query(
+            "SELECT connection, stream, source_count, landed, accepted, quarantined, conformed, joined, unjoined, gap "
+            "FROM reconciliation WHERE slice = 'all' ORDER BY is_closed, connection, stream"
         )
     )
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "apply": "write a planned difference to its target",
     "publish": "put all tables into the warehouses",
     "check": "prove that connections work: reachable, authorised, the right account, all fields there",
+    "reconcile": "compare what is held with a fresh reading of everything",
     "customer": "show one customer: the record, its accounts, its scores and why",
     "quarantine": "list, show or replay the rows that broke their table's rules",
     "fields": "list the fields that sources show, what is new, gone or retyped of them, and accept it",

@@ -19,7 +19,7 @@ class Balance:
     `read` are the distinct records of the slice that were read, `moved` those that left it while it was being read
     (they were edited or deleted, and come with a later slice), `missing` those that the source counts and did not
     send. Of a total, `source_new` are the records that changed since the reading began, and `read` is left 0: the
-    build knows what is held. `at` is the source's clock.
+    build knows what is held. `at` is the source's clock. `source_count` is None where the source tells none.
     """
 
     connection: str
@@ -32,12 +32,13 @@ class Balance:
     missing: int = 0
     source_new: int = 0
     is_total: bool = False
+    run_id: str = ""
 
 
 class Balances(Transactions):
     """Keep balances."""
 
-    def note_balance(self, balance: Balance, run_id: str) -> None:
+    def note_balance(self, balance: Balance) -> None:
         """Write a balance down; an earlier one of the same slice, and the oldest ones, go."""
         at, row = t.balances.c, {name: value for name, value in vars(balance).items() if name != "slice_"}
         stream = (at.connection == balance.connection, at.stream == balance.stream, at.is_total == balance.is_total)
@@ -49,7 +50,7 @@ class Balances(Transactions):
                 opened.execute(delete(t.balances).where(*stream, *same))
                 old = select(at.id).where(*stream).order_by(at.id.desc()).offset(KEPT).limit(KEPT)
                 opened.execute(delete(t.balances).where(at.id.in_(list(opened.scalars(old)))))
-            row |= {"start": balance.slice_.start, "end": balance.slice_.end, "run_id": run_id}
+            row |= {"start": balance.slice_.start, "end": balance.slice_.end}
             opened.execute(insert(t.balances).values(row))
 
     def balances(self, connection: str, stream: str) -> list[Balance]:
@@ -69,6 +70,13 @@ class Balances(Transactions):
                     row.missing,
                     row.source_new,
                     row.is_total,
+                    row.run_id,
                 )
                 for row in rows
             ]
+
+    def last_balances(self, connection: str, stream: str) -> list[Balance]:
+        """List the balances of the run that read a stream last."""
+        found = self.balances(connection, stream)
+        last = next((one.run_id for one in reversed(found) if not one.is_total), None)
+        return [one for one in found if one.is_total or one.run_id == last]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to rea
     from orchestration.storage.engine import Backend
 
 TEMPORARY = ".tmp-"
+UNIQUE = ("_key", "_payload")  # a dictionary of values that never come twice costs and saves nothing
+SOUGHT = ["_key", "_cursor"]  # what is read by range
 OWNER = ".generation"  # names the ledger whose lake this is
 SETTLED = 3600.0  # seconds: a file is written minutes before it is counted, at the most
 
@@ -84,7 +86,11 @@ class Lake:
 
     def columns(self, asset: str) -> set[str]:
         """Name the columns that every file of an asset has; none when there is no file."""
-        found = [set(pq.read_schema(self.full(file.path)).names) for file in self.ledger.files(asset)]
+        return self.shared_columns(self.ledger.files(asset))
+
+    def shared_columns(self, files: Sequence[Written]) -> set[str]:
+        """Name the columns that each of some files has."""
+        found = [set(pq.read_schema(self.full(file.path)).names) for file in files]
         return set.intersection(*found) if found else set()
 
     def full(self, path: str) -> str:
@@ -98,14 +104,10 @@ class Lake:
         return str(here)
 
     def compact(
-        self, con: "Backend", asset: str, newest: "Callable[[ir.Table], ir.Table]" = lambda rows: rows, most: int = 24
-    ) -> bool:
-        """Let one file stand for many, where an asset has more than `most`; `newest` tells which rows it needs."""
-        files = self.ledger.files(asset)
-        if len(files) <= most:
-            return False
+        self, con: "Backend", asset: str, files: Sequence[Written], newest: "Callable[[ir.Table], ir.Table]"
+    ) -> None:
+        """Let one file stand for many; `newest` tells which rows it needs."""
         self.ledger.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), COMPACTION)
-        return True
 
     def sweep(self) -> int:
         """Remove what no manifest row names and no writer can still be at: leftovers of runs that died."""
@@ -191,7 +193,8 @@ def _safe(asset: str) -> str:
 def _write(table: "pa.Table | ir.Table", path: Path, con: "Backend | None") -> int:
     path.touch(mode=0o600)
     if isinstance(table, pa.Table):
-        pq.write_table(table, path, compression="zstd")
+        words = [name for name in table.column_names if name not in UNIQUE]
+        pq.write_table(table, path, compression="zstd", use_dictionary=words, write_statistics=SOUGHT)
         return int(table.num_rows)
     if con is None:
         raise TypeError("a table expression is written by its engine: pass con")

@@ -45,7 +45,7 @@ class OpenSlice:
 
 @dataclass(frozen=True)
 class Progress:
-    """Say how far a slice has been read. `checkpoint` None is its end, which needs no proof unless `is_read` says so."""
+    """Say how far a slice has been read. `checkpoint` None is its end; `is_read` says that it waits for its proof."""
 
     slice_: Slice
     checkpoint: Checkpoint | None

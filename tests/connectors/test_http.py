@@ -1,17 +1,23 @@
 """The way out: what is sent again, what never, and what is refused."""
 
 import base64
+import gzip
 import socket
+import tracemalloc
+import zlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
+from threading import Event, Thread
+from time import monotonic
 
 import pytest
 import requests
 from pydantic import SecretStr
 
 from connectors.kit.auth import Basic, Bearer, HeaderToken, Refreshed
-from connectors.kit.budget import Limit
+from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError, SettingsError, UnknownOutcome
 from connectors.kit.reply import Refused
 
@@ -217,8 +223,6 @@ def test_an_answer_beyond_the_limit_is_not_held(little, opened):
 
 
 def test_a_small_answer_that_unpacks_to_a_large_one_is_not_held(little, opened):
-    import gzip
-
     little.say(200, gzip.compress(b" " * (3 << 20)), Content_Encoding="gzip")
     with pytest.raises(ReplyError, match="larger than 1 MiB"):
         opened(little.url, max_body=1 << 20).get("a")
@@ -309,7 +313,7 @@ def test_a_refusal_carries_what_was_said(little, opened):
 
 
 def test_a_body_that_is_no_json_is_told_as_such(little, opened):
-    for body in (b"{", b"\xff\xfe", b"[" * 100_000):
+    for body in (b"{", b"\xff\xfe", b"[" * 100):
         little.answers.clear()
         little.say(200, body)
         with pytest.raises(ReplyError, match=f"an answer of {len(body)} bytes is not JSON"):
@@ -357,3 +361,207 @@ def test_a_session_can_be_given(little, opened):
     session = requests.Session()
     opened(little.url, session=session).get("a")
     assert session.trust_env is False
+
+
+GZIP = {"Content_Encoding": "gzip"}
+
+
+def bomb() -> bytes:
+    """Pack a gigabyte of blanks into a megabyte: one packed piece, again and again."""
+    packer, blanks = zlib.compressobj(9, zlib.DEFLATED, 31), b" " * (1 << 24)
+    head, piece = (packer.compress(blanks) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return head + piece * 63 + packer.flush()
+
+
+def test_a_megabyte_that_unpacks_to_a_gigabyte_is_refused_without_holding_it(little, opened):
+    little.say(200, bomb(), **GZIP)
+    http = opened(little.url, max_body=4 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReplyError, match="crm: an answer is larger than 4 MiB; ask for smaller pages"):
+            http.get("a")
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "packed", [gzip.compress(b"[1,2]"), gzip.compress(b"[1,") + gzip.compress(b"2]")], ids=["one", "two"]
+)
+def test_a_packed_answer_is_unpacked(little, opened, packed):
+    little.say(200, packed, **GZIP)
+    assert opened(little.url).get("a").json() == [1, 2]
+    assert little.asked[0].headers["Accept-Encoding"] == "gzip"
+
+
+def test_an_empty_answer_may_call_itself_packed(little, opened):
+    little.say(200, b"", **GZIP)
+    assert opened(little.url).get("a").body == b""
+
+
+PACKED = gzip.compress(b'{"results":[' + b"1," * 5000 + b"1]}")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (PACKED[:-20], GZIP),  # cut, and its length agrees
+        (PACKED[:-1], GZIP),
+        (PACKED[:-20], GZIP | {"Content_Length": str(len(PACKED)), "Connection": "close"}),
+        (b"[1", {"Content_Length": "3", "Connection": "close"}),
+        (b"no gzip at all", GZIP),
+    ],
+    ids=["packed", "packed by one byte", "packed, length", "length", "not packed"],
+)
+def test_half_an_answer_is_asked_for_again(little, opened, body, headers):
+    little.say(200, body, **headers)
+    little.say(200, b"[1]")
+    assert opened(little.url).get("a").json() == [1]
+    assert len(little.asked) == 2
+
+
+def test_a_write_whose_answer_is_cut_is_unknown(little, opened):
+    little.say(200, PACKED[:-20], **GZIP)
+    with pytest.raises(UnknownOutcome):
+        opened(little.url).post("a", json={}, writes=True)
+    assert len(little.asked) == 1
+
+
+def test_an_answer_nested_beyond_reason_is_refused(little, opened):
+    little.say(200, b"[" * 200_000)
+    with pytest.raises(ReplyError, match="crm: an answer of 200000 bytes is nested deeper than 100 levels"):
+        opened(little.url).get("a")
+    with pytest.raises(UnknownOutcome, match="nested deeper than 100 levels; the write may have been applied"):
+        opened(little.url).post("a", json={}, writes=True)
+    assert len(little.asked) == 2
+
+
+@pytest.fixture
+def drip():
+    """Answer with a header, then a byte every so often, for ever."""
+    pace, done = [0.005], Event()
+
+    def serve(listening: socket.socket) -> None:
+        while not done.is_set():
+            try:
+                client = listening.accept()[0]
+            except OSError:
+                return
+            with client, suppress(OSError):
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n[")
+                while not done.wait(pace[0]):
+                    client.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=serve, args=(listening,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", pace
+        done.set()
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def test_a_slow_drip_is_ended_by_the_whole_time_allowed(drip, opened):
+    http = opened(drip[0], total_timeout=0.1, attempts=1, clock=monotonic)
+    start = monotonic()
+    with pytest.raises(BusyError, match=r"no whole answer \(timeout\)"):
+        http.get("a")
+    assert 0.1 <= monotonic() - start < 5
+
+
+def test_an_answer_that_stands_still_is_ended_by_the_idle_time_allowed(drip, opened):
+    drip[1][0] = 60
+    with pytest.raises(BusyError, match=r"no whole answer \(timeout\)"):
+        opened(drip[0], timeout=(5, 0.05), attempts=1).get("a")
+
+
+def test_a_redirect_is_charged_as_a_request(little, opened, time):
+    little.say(301, Location="/b")
+    little.say(200)
+    opened(little.url, limits=(Limit(1, 10),)).get("a")
+    assert time.waits == [10.0]
+
+
+def test_a_token_is_fetched_within_the_budget_and_without_a_token(little, opened, time):
+    little.say(200, b'{"access_token":"fresh","expires_in":60}')
+    little.say(200)
+    auth = Refreshed(lambda: http.token("oauth/token", {"grant_type": "client_credentials"}))
+    http = opened(little.url, auth=auth, limits=(Limit(1, 10),))
+    http.get("a")
+    assert time.waits == [10.0]
+    assert [asked.path for asked in little.asked] == ["/oauth/token", "/a"]
+    assert "Authorization" not in little.asked[0].headers
+    assert little.asked[0].body == b"grant_type=client_credentials"
+    assert little.asked[1].headers["Authorization"] == "Bearer fresh"
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'"x"'])
+def test_an_answer_without_a_token_is_no_access(little, opened, body):
+    little.say(200, body)
+    with pytest.raises(AccessError, match="crm: /oauth/token gave no token"):
+        opened(little.url).token("oauth/token", {})
+
+
+def test_what_the_vendor_says_slows_us_down(little, opened, time):
+    little.say(200, X_Left="1", X_Most="100")
+    http = opened(little.url, limits=(Limit(100, 10),), rates=(RateHeader("X-Left", 10, "X-Most"),))
+    http.get("a")
+    http.get("a")
+    assert time.waits == []
+    http.get("a")
+    assert time.waits == [10.0]
+
+
+@pytest.mark.parametrize(("status", "headers"), [(429, {}), (503, {"Retry-After": "7"}), (429, {"Retry-After": "7"})])
+def test_a_refusal_holds_all_that_use_the_account(little, opened, time, tmp_path, status, headers):
+    little.answers += [(status, headers, b""), (200, {}, b"")]
+    first, second = opened(little.url), opened(little.url)
+    paused = []
+    for http in (first, second):
+        http.share(tmp_path, "account")
+    first._retrying.sleep = lambda seconds: (paused.append(seconds), second.get("b"))
+    first.get("a")
+    assert [asked.path for asked in little.asked] == ["/a", "/b", "/a"]
+    assert time.waits == [round(paused[0], 3)]
+    assert not headers or paused == [7.0]
+
+
+def test_nothing_is_sent_before_the_end_of_a_long_wait_by_a_later_run_either(little, opened, time, tmp_path):
+    little.say(429, Retry_After="3600")
+    little.say()
+    for wait, sent in ((0, 1), (1000, 1), (2500, 2)):
+        time.at += wait
+        http = opened(little.url)
+        http.share(tmp_path, "account")
+        with suppress(BusyError):
+            http.get("a")
+        assert len(little.asked) == sent
+    assert time.waits == [100.0]
+
+
+def test_a_write_that_met_a_fault_with_a_long_wait_is_unknown_and_holds(little, opened):
+    little.say(503, Retry_After="3600")
+    http = opened(little.url)
+    with pytest.raises(UnknownOutcome):
+        http.post("a", json={}, writes=True)
+    with pytest.raises(BusyError, match="answered 503 at /a; the source asks to wait 3600 s; goes on at"):
+        http.get("b")
+    assert len(little.asked) == 1
+
+
+def test_cookies_are_neither_kept_nor_sent(little, opened):
+    little.say(200, Set_Cookie="session=1")
+    http = opened(little.url)
+    http.get("a")
+    http.get("a")
+    assert "Cookie" not in little.asked[1].headers
+
+
+def test_connections_are_used_again(little, opened):
+    little.say(200, gzip.compress(b"[1]"), **GZIP)
+    http = opened(little.url)
+    for _ in range(3):
+        http.get("a")
+    (pool,) = http._session.get_adapter(little.url).poolmanager.pools._container.values()
+    assert (pool.num_connections, pool.num_requests) == (1, 3)

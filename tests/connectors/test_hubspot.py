@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,7 @@ from orchestration.fieldmaps import with_overrides
 from orchestration.storage.engine import connect
 from sandbox.server import Sandbox
 from schemas.mapping import paths
+from tests.connectors.conftest import Time
 from transforms.conform import conform
 
 ELSEWHERE = "https://hubspot.example"
@@ -82,7 +84,7 @@ def answered() -> Iterator[Callable[..., HubSpot]]:
 def stream(name: str, **overrides: Any) -> Stream:
     found = next(one for one in HubSpot.streams if one.name == name)
     fields = with_overrides("hubspot", found, overrides)
-    return Stream(**(vars(found) | {"fields": fields}))
+    return replace(found, fields=fields)
 
 
 def keys(pages: list[Page]) -> list[str]:
@@ -827,13 +829,15 @@ class TestChecking:
         }
 
 
-def test_the_search_budget_is_shared_by_all_streams(answered: Callable[..., HubSpot], monkeypatch: pytest.MonkeyPatch):
-    hubspot = answered(lambda _: found([]))
-    spent: list[int] = []
-    monkeypatch.setattr(hubspot._searches, "spend", lambda: spent.append(1))
+def test_every_search_is_charged_whatever_its_stream_its_repetitions_too(
+    sandbox: Sandbox, opened: Callable[..., Http], time: Time
+):
+    plain = connected(f"{sandbox.url}/hubspot", searches_per_second=0.1)
+    hubspot = HubSpot("hubspot", plain.settings, opened(plain.http.base_url, auth=plain.auth(), limits=plain.limits()))
+    sandbox.faults.add("/hubspot/crm/v3/objects/deals/search", "rate_limit", retry_after=1, times=2)
     hubspot.count(stream("deals"), Slice())
-    list(hubspot.read(stream("calls"), SINCE_EVER))
-    assert len(spent) == 2
+    hubspot.count(stream("calls"), Slice())
+    assert time.waits == [1.0, 9.0, 1.0, 9.0, 10.0]
 
 
 def test_no_map_asks_for_a_longer_address_than_hubspot_takes():

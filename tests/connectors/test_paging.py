@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.kit.errors import ReplyError
-from connectors.kit.paging import CursorInBody, NextLink, NoPaging, Offset, PageNumber, Range, at
+from connectors.kit.paging import CursorInBody, KeySet, NextLink, NoPaging, Offset, PageNumber, Range, at
 from connectors.kit.reply import Reply
 
 URL = "https://erp.example.com/api/customers?page=1"
@@ -13,26 +13,30 @@ def reply(body: bytes = b"{}", **headers: str) -> Reply:
     return Reply(200, {name.replace("_", "-"): value for name, value in headers.items()}, body, URL)
 
 
+def rows(count: int, first: int = 1) -> list[bytes]:
+    return [b'{"id":%d}' % number for number in range(first, first + count)]
+
+
 def test_everything_at_once_has_no_second_page():
-    assert NoPaging().following({}, reply(), 1000) is None
+    assert NoPaging().following({}, reply(), rows(1000)) is None
 
 
 def test_a_token_in_the_answer_is_sent_back():
     paging = CursorInBody(kind="cursor", path="paging.next.after", param="after", size_param="limit", size=5)
     assert paging.ask({}) == ([("limit", "5")], {}, None)
-    place = paging.following({}, reply(b'{"paging":{"next":{"after":17}}}'), 5)
+    place = paging.following({}, reply(b'{"paging":{"next":{"after":17}}}'), rows(5))
     assert paging.ask(place) == ([("limit", "5"), ("after", "17")], {}, None)
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"next":null}', b'{"next":""}', b'{"next":false}', b"[]"])
 def test_no_token_is_the_end(body):
-    assert CursorInBody(kind="cursor", path="next", param="after").following({}, reply(body), 5) is None
+    assert CursorInBody(kind="cursor", path="next", param="after").following({}, reply(body), rows(5)) is None
 
 
 def test_the_same_token_again_is_no_progress():
     paging = CursorInBody(kind="cursor", path="next", param="after")
     with pytest.raises(ReplyError, match="paging makes no progress"):
-        paging.following({"cursor": "x"}, reply(b'{"next":"x"}'), 5)
+        paging.following({"cursor": "x"}, reply(b'{"next":"x"}'), rows(5))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,7 @@ def test_the_same_token_again_is_no_progress():
     ],
 )
 def test_a_link_is_followed_from_where_it_stands(link, expected):
-    place = NextLink(kind="link", path="next").following({}, reply(f'{{"next":"{link}"}}'.encode()), 5)
+    place = NextLink(kind="link", path="next").following({}, reply(f'{{"next":"{link}"}}'.encode()), rows(5))
     assert NextLink(kind="link").ask(place) == ([], {}, expected)
 
 
@@ -61,29 +65,75 @@ def test_a_link_is_followed_from_where_it_stands(link, expected):
     ],
 )
 def test_a_link_in_the_header_is_read(header, expected):
-    place = NextLink(kind="link").following({}, reply(Link=header), 5)
+    place = NextLink(kind="link").following({}, reply(Link=header), rows(5))
     assert (place or {}).get("link") == expected
 
 
 def test_the_same_link_again_is_no_progress():
     with pytest.raises(ReplyError, match="no progress"):
-        NextLink(kind="link", path="next").following({"link": URL}, reply(f'{{"next":"{URL}"}}'.encode()), 5)
+        NextLink(kind="link", path="next").following({"link": URL}, reply(f'{{"next":"{URL}"}}'.encode()), rows(5))
 
 
 def test_pages_are_counted_until_one_is_not_full():
     paging = PageNumber(kind="page", size=2)
     assert paging.ask({}) == ([("page", "1"), ("per_page", "2")], {}, None)
-    assert paging.following({}, reply(), 2) == {"page": 2}
-    assert paging.following({"page": 2}, reply(), 2) == {"page": 3}
-    assert paging.following({"page": 3}, reply(), 1) is None
+    assert paging.following({}, reply(), rows(2)) == {"page": 2}
+    assert paging.following({"page": 2}, reply(), rows(2)) == {"page": 3}
+    assert paging.following({"page": 3}, reply(), rows(1)) is None
     assert PageNumber(kind="page", first=0, size_param=None).ask({}) == ([("page", "0")], {}, None)
 
 
 def test_rows_are_counted_until_a_page_is_not_full():
     paging = Offset(kind="offset", size=2)
     assert paging.ask({}) == ([("offset", "0"), ("limit", "2")], {}, None)
-    assert paging.following({"offset": 2}, reply(), 2) == {"offset": 4}
-    assert paging.following({"offset": 4}, reply(), 0) is None
+    assert paging.following({"offset": 2}, reply(), rows(2)) == {"offset": 4}
+    assert paging.following({"offset": 4}, reply(), rows(0)) is None
+
+
+def test_an_overlap_asks_for_the_last_row_once_more_and_leaves_it_out():
+    paging = Offset(kind="offset", size=3, overlap=True)
+    place = paging.following({}, reply(), rows(3))
+    assert place == {"offset": 2, "last": 3}
+    assert paging.ask(place) == ([("offset", "2"), ("limit", "3")], {}, None)
+    assert paging.fresh({}, rows(3)) == rows(3)
+    assert paging.fresh(place, rows(3, first=3)) == rows(2, first=4)
+    assert paging.following(place, reply(), rows(3, first=3)) == {"offset": 4, "last": 5}
+    assert paging.following(place, reply(), rows(2, first=3)) is None
+
+
+@pytest.mark.parametrize("page", [rows(3, first=4), rows(3, first=2), []])
+def test_rows_that_moved_while_they_were_read_are_noticed(page):
+    paging = Offset(kind="offset", size=3, overlap=True)
+    with pytest.raises(ReplyError, match="rows moved while they were read: .* at 2; use paging of kind keyset"):
+        paging.fresh({"offset": 2, "last": 3}, page)
+
+
+def test_an_overlap_needs_room_for_more_than_itself():
+    with pytest.raises(ValueError, match="overlap needs a size of 2 at least"):
+        Offset(kind="offset", size=1, overlap=True)
+
+
+def test_a_key_set_asks_for_what_is_behind_the_last_key():
+    paging = KeySet(kind="keyset", param="starting_after", size=2)
+    assert paging.ask({}) == ([("limit", "2")], {}, None)
+    place = paging.following({}, reply(), rows(2))
+    assert paging.ask(place) == ([("limit", "2"), ("starting_after", "2")], {}, None)
+    assert paging.following(place, reply(), rows(1, first=3)) is None
+    assert paging.following(place, reply(), []) is None
+    nested = KeySet(kind="keyset", param="id_gt", key="data.uuid", size_param=None, size=1)
+    assert nested.ask({}) == ([], {}, None)
+    assert nested.following({}, reply(), [b'{"data":{"uuid":"x"}}']) == {"last": "x"}
+
+
+def test_a_key_that_did_not_move_is_no_progress():
+    with pytest.raises(ReplyError, match="paging makes no progress"):
+        KeySet(kind="keyset", param="id_gt", size=2).following({"last": 2}, reply(), rows(2))
+
+
+@pytest.mark.parametrize("row", [b"{}", b'{"id":null}', b'{"id":""}', b'{"id":true}', b'{"id":[]}', b"5", b"{"])
+def test_a_record_without_a_key_is_no_end(row):
+    with pytest.raises(ReplyError, match="a record has no key at 'id'"):
+        KeySet(kind="keyset", param="id_gt", size=1).following({}, reply(), [row])
 
 
 def test_a_range_is_asked_for_by_header():
@@ -97,11 +147,11 @@ def test_a_range_is_asked_for_by_header():
 
 def test_a_range_ends_with_the_count_and_does_not_ask_behind_it():
     paging = Range(kind="range", size=2)
-    assert paging.following({}, reply(Content_Range="records 0-1/4"), 2) == {"offset": 2}
-    assert paging.following({"offset": 2}, reply(Content_Range="records 2-3/4"), 2) is None
-    assert paging.following({}, reply(Content_Range="records 0-1/*"), 2) == {"offset": 2}
-    assert paging.following({}, reply(), 1) is None
-    assert paging.following({}, reply(Content_Range="records */4"), 0) is None
+    assert paging.following({}, reply(Content_Range="records 0-1/4"), rows(2)) == {"offset": 2}
+    assert paging.following({"offset": 2}, reply(Content_Range="records 2-3/4"), rows(2)) is None
+    assert paging.following({}, reply(Content_Range="records 0-1/*"), rows(2)) == {"offset": 2}
+    assert paging.following({}, reply(), rows(1)) is None
+    assert paging.following({}, reply(Content_Range="records */4"), rows(0)) is None
 
 
 def test_a_path_leads_through_lists():

@@ -1,6 +1,8 @@
 """From a page's bytes to raw rows."""
 
-from datetime import UTC, datetime
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
@@ -109,6 +111,19 @@ def test_one_that_cannot_be_read_one_by_one_lands_without_a_key():
     assert found[2]["value"] == "1.5"
 
 
+def test_a_lone_surrogate_changes_no_text_of_records_far_from_it():
+    plain = [b'{"id":%d,"value":1e22}' % number for number in range(200)]
+    spoilt = [*plain[:-1], b'{"id":199,"value":"\\ud800"}']
+    without, with_it = (raw_table(records, stream(), NOW).column("value").to_pylist() for records in (plain, spoilt))
+    assert with_it[:100] == without[:100]
+    assert with_it[-1] != without[-1]
+
+
+def test_the_order_of_records_is_kept_where_some_are_read_one_by_one():
+    records = [b'{"id":%d,"value":"%s"}' % (number, b"\\ud800" if number % 40 == 7 else b"x") for number in range(150)]
+    assert raw_table(records, stream(), NOW).column("_key").to_pylist() == [str(number) for number in range(150)]
+
+
 def test_a_nul_inside_a_text_is_kept_or_lost_but_breaks_nothing():
     found = row('{"id":1,"value":"a\\u0000b"}')
     assert found["_key"] == "1"
@@ -117,6 +132,11 @@ def test_a_nul_inside_a_text_is_kept_or_lost_but_breaks_nothing():
 
 def test_bytes_that_are_no_text_break_nothing():
     assert row(b'{"id":1,"value":"\xff"}')["_key"] == "1"
+
+
+def test_bytes_that_are_no_text_spoil_no_other_row():
+    good, bad = raw_table(['{"id":1,"value":"é"}'.encode(), b'{"id":2,"value":"\xff"}'], stream(), NOW).to_pylist()
+    assert (good["value"], good["_payload"], bad["_key"]) == ("é", '{"id":1,"value":"é"}', "2")
 
 
 def test_a_deep_record_breaks_nothing():
@@ -148,6 +168,23 @@ def test_an_empty_page_has_the_schema_of_a_full_one():
     assert empty.schema == raw_schema(stream()) == raw_table([b"{}"], stream(), NOW).schema
     assert empty.num_rows == 0
     assert empty.schema.names[: len(COMMON)] == COMMON.names
+
+
+def test_typing_records_does_not_import_pandas():
+    """A nightly run in which little has changed is start-up above all, and this were a fifth of it."""
+    code = (
+        "import sys; from datetime import UTC, datetime; from connectors.kit.records import raw_table; "
+        "from connectors.kit.stream import Stream; "
+        "raw_table([b'{}'], Stream('s', 'id', {'a': 'b'}, cursor='at'), datetime.now(UTC)); "
+        "sys.exit('pandas' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-9, minutes=-30))])
+def test_the_time_of_reading_is_the_instant_that_was_given(zone):
+    given = NOW.replace(microsecond=123456)
+    assert raw_table([b"{}"], stream(), given.astimezone(zone)).to_pylist()[0]["_extracted_at"] == given
 
 
 def test_a_tombstone_says_so():

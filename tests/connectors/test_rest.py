@@ -2,13 +2,15 @@
 
 import json
 from base64 import urlsafe_b64decode
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from connectors.kit.base import Change, ReadsByKey, Writes
+from connectors.kit.budget import RateHeader
 from connectors.kit.errors import ReplyError, SettingsError
+from connectors.kit.records import raw_schema
 from connectors.kit.settings import load
 from connectors.kit.stream import Slice
 from connectors.rest import Rest, RestStream, mapped, untagged
@@ -69,6 +71,8 @@ SHAPES = {
     "page": (3, {"kind": "page", "size": 3}, None),
     "full last page": (7, {"kind": "page", "size": 7}, None),
     "offset": (3, {"kind": "offset", "size": 3}, None),
+    "offset with overlap": (3, {"kind": "offset", "size": 3, "overlap": True}, None),
+    "keyset": (3, {"kind": "keyset", "param": "after", "size": 3}, None),
     "range": (3, {"kind": "range", "size": 3}, None),
     "range full": (7, {"kind": "range", "size": 7}, None),
     "cursor": (3, {"kind": "cursor", "path": "next", "param": "after", "size": 3}, with_next),
@@ -323,3 +327,74 @@ def test_a_stream_declares_how_it_deletes_and_how_late_it_is():
     assert declared.lag.total_seconds() == 120
     assert RestStream.model_validate({"path": "p"}).declared("s").deletes == "sweep"
     assert RestStream.model_validate(given).declared("s").deletes == "none"
+
+
+def test_rows_deleted_while_they_are_paged_by_offset_stop_the_stream(rest, little):
+    gone = []
+
+    def answer(request):
+        start = int(asked(request)["offset"][0])
+        body = json.dumps([row for row in ROWS if row["id"] not in gone][start : start + 3]).encode()
+        gone.append(len(gone) + 1)
+        return 200, {"Content-Type": "application/json", "Date": "Tue, 20 Oct 2026 05:00:00 GMT"}, body
+
+    little.answers.append(answer)
+    connector = rest(paging={"kind": "offset", "size": 3, "overlap": True})
+    pages = connector.read(connector.streams[0], Slice())
+    assert keys([next(pages)]) == ["1", "2", "3"]
+    with pytest.raises(ReplyError, match="rows moved while they were read"):
+        next(pages)
+
+
+def test_the_vendors_rate_headers_are_declared_in_yaml(rest, little):
+    given = [{"remaining": "X-Left", "limit": "X-Most", "seconds": 60}]
+    assert rest({"rate_headers": given}).rate_headers == (RateHeader("X-Left", 60, "X-Most"),)
+
+
+def test_a_slice_is_bounded_from_above_where_the_api_can(rest, little):
+    table(little, 10)
+    connector = rest(cursor={"path": "at", "param": "from", "until_param": "to", "window_days": 30})
+    (stream,) = connector.streams
+    assert stream.window == timedelta(days=30)
+    list(connector.read(stream, Slice(SINCE, SINCE + timedelta(days=30))))
+    assert (asked(little.asked[-1])["from"], asked(little.asked[-1])["to"]) == (
+        ["2026-10-05T06:07:08.250000Z"],
+        ["2026-11-04T06:07:08.250000Z"],
+    )
+
+
+def test_a_window_without_an_upper_bound_is_refused(rest):
+    with pytest.raises(SettingsError, match="window_days needs until_param"):
+        rest(cursor={"path": "at", "param": "from", "window_days": 30})
+
+
+@pytest.mark.parametrize(("param", "kind"), [("since", "feed"), (None, "list")])
+def test_deletions_are_read_where_the_api_tells_them(rest, little, param, kind):
+    deletions = {"path": "deleted", "record_path": "gone", "primary_key": "was", "deleted_at": "at"}
+    connector = rest(cursor={"path": "at", "param": "from"}, deletions=deletions | ({"param": param} if param else {}))
+    (stream,) = connector.streams
+    assert stream.deletes == kind
+    little.say(200, b'{"gone": [{"was": 7, "at": "2026-10-06T00:00:00Z"}]}', Date="Tue, 20 Oct 2026 05:00:00 GMT")
+    (page,) = connector.deletes(stream, Slice(SINCE))
+    assert keys([page]) == ["7"]
+    assert page.records.column("_deleted").to_pylist() == [True]
+    assert page.records.column("_cursor").to_pylist() == [datetime(2026, 10, 6, tzinfo=UTC)]
+    assert page.records.schema == raw_schema(stream)
+    assert asked(little.asked[-1]) == ({"since": ["2026-10-05T06:07:08.250000Z"]} if param else {})
+
+
+@pytest.mark.parametrize(
+    ("stream", "is_named"),
+    [
+        ({"paging": {"kind": "page"}}, True),
+        ({"paging": {"kind": "offset"}}, True),
+        ({"paging": {"kind": "offset", "overlap": True, "key": "id"}}, False),
+        ({"paging": {"kind": "page"}, "total_path": "total"}, False),
+        ({"paging": {"kind": "keyset", "param": "after", "key": "id"}}, False),
+    ],
+)
+def test_a_check_names_streams_of_which_rows_could_be_left_out_unnoticed(rest, little, stream, is_named):
+    table(little, 10)
+    notes = rest(**stream).check().notes
+    assert bool(notes) == is_named
+    assert not notes or "can hide another; set total_path" in notes[0]

@@ -14,7 +14,6 @@ from requests import PreparedRequest
 
 from connectors._zendesk_streams import STREAMS
 from connectors.kit.base import ReadsByKey, Writes
-from connectors.kit.budget import Budget, Limit
 from connectors.kit.errors import AccessError, ConnectorError, ReplyError, SettingsError
 from connectors.kit.http import Http
 from connectors.kit.page import Page
@@ -275,9 +274,10 @@ class TestReading:
         with pytest.raises(ReplyError):
             list(answered(body).read(one, ALL))
 
-    def test_exports_keep_to_their_own_limit(self, open_: Callable[..., Zendesk], time: Time):
-        zendesk = open_(page_size=60)
-        zendesk._exports = Budget((Limit(2, 60),), clock=time.now, wait=time.wait)
+    def test_exports_keep_to_their_own_limit(self, sandbox: Sandbox, opened: Callable[..., Http], time: Time):
+        plain = connected(f"{sandbox.url}/zendesk", page_size=60, exports_per_minute=2)
+        http = opened(f"{sandbox.url}/zendesk", auth=plain.auth(), limits=plain.limits())
+        zendesk = Zendesk("zendesk", plain.settings, http)
         pages = list(zendesk.read(stream("tickets"), ALL))
         assert len(pages) == 3
         assert time.waits == [60]

@@ -1,5 +1,7 @@
 """The nights after the first: only what changed is read and written, and nothing when nothing did."""
 
+import duckdb
+
 from tests.nights.conftest import Night
 
 
@@ -66,3 +68,31 @@ def test_people_see_the_plan_before_it_is_applied(second: Night):
     assert rows
     assert {"record_id", "field", "before", "after", "reason"} <= set(rows[0])
     assert all(row["before"] != row["after"] for row in rows)
+
+
+def test_every_record_is_accounted_for_from_the_source_to_the_warehouse(third: tuple[Night, int]):
+    done, _ = third
+    with duckdb.connect(done.published.place, read_only=True) as warehouse:
+        rows = warehouse.execute("SELECT * FROM reconciliation").to_arrow_table().to_pylist()
+    assert [(row["connection"], row["stream"], row["slice"], row["gap"]) for row in rows if not row["is_closed"]] == []
+    whole = {(row["connection"], row["stream"]): row for row in rows if row["slice"] == "all"}
+    assert len(whole) == sum(len(done.project.streams(name)) for name in done.project.connections)
+    deals = whole["hubspot", "deals"]
+    alive = [row for row in done.sandbox.hubspot.objects["deals"].values() if not row["archived"]]
+    assert deals["source_count"] == deals["landed"] == deals["accepted"] + deals["quarantined"] == len(alive)
+    assert deals["accepted"] == deals["conformed"] == deals["published"] == deals["joined"] + deals["unjoined"]
+    slices = [
+        row for row in rows if row["slice"] != "all" and row["stream"] == "deals" and row["connection"] == "hubspot"
+    ]
+    assert [(row["source_count"], row["read"]) for row in sorted(slices, key=lambda row: row["slice_until"])][1:] == [
+        (2, 2),
+        (0, 0),
+    ]
+
+
+def test_a_merge_at_the_source_is_a_redirect(second: Night):
+    (row,) = second.tables.query(
+        "SELECT * FROM redirects WHERE record_id NOT LIKE '8%' ORDER BY record_id DESC LIMIT 1"
+    )
+    assert row["redirected_to"] in second.sandbox.hubspot.objects["companies"]
+    assert second.read["hubspot/accounts"].deleted == 0

@@ -181,7 +181,8 @@ class TestBalance:
         here = house(Toy)
         here.world.counts = False
         here.world.fill(35)
-        assert (here.read().status, here.project.ledger.balances("crm", "accounts")) == ("done", [])
+        assert here.read().total is None
+        assert [(one.source_count, one.read) for one in here.project.ledger.balances("crm", "accounts")] == [(None, 35)]
 
     def test_rows_that_the_lake_held_count_as_read(self, house):
         here = house()
@@ -335,8 +336,31 @@ class TestOutages:
         assert here.read().status == "done"
         assert here.held() == here.truth()
 
-    def test_a_first_reading_may_be_empty(self, house):
-        assert house().read().status == "done"
+    def test_a_first_reading_may_be_empty_but_is_not_believed_for_ever(self, house):
+        here = house(Toy)
+        here.world.counts = False
+        here.world.fill(50)
+        here.world.absent = True
+        assert here.read().status == "done"
+        here.world.absent, here.world.now = False, NOON + DAY
+        assert here.read().new == 50
+
+    def test_where_deletions_are_flags_the_newest_record_must_show(self, house):
+        here = house(Toy, stream=TestDeletes.FLAGGED)
+        here.world.counts = False
+        here.world.fill(50)
+        here.read()
+        here.world.now += DAY
+        here.read()
+        here.world.now += DAY
+        assert (here.read().status, here.world.asked[-1][0].start) == ("done", NOON - 2 * MINUTE)
+        here.world.put(1, "edited before the outage")
+        here.world.now += 20 * MINUTE
+        here.world.absent = True
+        assert here.read().status == "blocked"
+        here.world.absent = False
+        assert here.read().status == "done"
+        assert here.held() == here.truth()
 
 
 class TestFull:

@@ -1,11 +1,13 @@
 """Faults by route, and the control plane."""
 
+from datetime import date
 from time import monotonic
 
 import pytest
 import requests
 
 from sandbox.faults import KINDS, Fault
+from sandbox.server import Sandbox
 
 OWNERS = "/hubspot/crm/v3/owners"
 CREATE = "/hubspot/crm/v3/objects/companies/batch/create"
@@ -136,7 +138,103 @@ def test_every_kind_of_fault_is_tested():
         "expired_token",
         "lost_answer",
         "delayed_write",
+        "empty",
+        "drip",
+        "foreign_link",
+        "foreign_redirect",
+        "duplicate_page",
+        "bad_json",
     }
+
+
+DEALS = "/hubspot/crm/v3/objects/deals"
+PARTNERS = "/odoo/jsonrpc/res.partner"
+TICKETS = "/zendesk/api/v2/incremental/tickets/cursor.json?start_time=0&per_page=10"
+ORGANIZATIONS = "/zendesk/api/v2/incremental/organizations.json?start_time=0&per_page=5"
+SEARCH = {"filterGroups": [], "sorts": [], "properties": [], "limit": 5, "after": "0"}
+
+
+def test_an_outage_looks_like_success_in_each_systems_own_shape(sandbox, ask, odoo):
+    sandbox.faults.add("/", "empty")
+    assert ask("GET", f"{DEALS}?limit=5").json() == {"results": []}
+    assert ask("POST", f"{DEALS}/search", json=SEARCH).json() == {"total": 0, "results": []}
+    tickets = ask("GET", TICKETS).json()
+    assert (tickets["tickets"], tickets["end_of_stream"]) == ([], True)
+    listed = ask("GET", "/zendesk/api/v2/satisfaction_ratings.json?page[size]=2").json()
+    assert listed["meta"] == {"has_more": False, "after_cursor": None}
+    assert listed["links"]["next"] is None
+    assert odoo("res.partner", "search_read", []) == []
+    assert odoo("res.partner", "search_count", []) == 0
+    assert "name" in odoo("res.partner", "fields_get")
+
+
+def test_a_call_of_odoo_is_told_by_model_and_method(sandbox, odoo):
+    sandbox.faults.add(f"{PARTNERS}/search_read", "empty")
+    assert odoo("res.partner", "search_read", []) == []
+    assert odoo("res.partner", "search_count", []) > 0
+    assert odoo("account.move", "search_read", [], limit=1) != []
+
+
+def test_a_drip_is_slow_and_whole(sandbox, ask):
+    sandbox.faults.add(OWNERS, "drip", ms=3)
+    began = monotonic()
+    assert len(ask("GET", OWNERS).json()["results"]) > 5
+    assert monotonic() - began >= 0.05
+
+
+@pytest.mark.parametrize("path", [f"{DEALS}?limit=5", TICKETS, ORGANIZATIONS])
+def test_links_can_lead_elsewhere(sandbox, ask, path):
+    assert "127.0.0.1:9/" not in ask("GET", path).text
+    sandbox.faults.add("/", "foreign_link")
+    answer = ask("GET", path)
+    assert "http://127.0.0.1:9/" in answer.text
+    assert sandbox.url not in answer.text
+
+
+def test_a_redirect_can_lead_elsewhere(sandbox, ask):
+    sandbox.faults.add(OWNERS, "foreign_redirect", to="http://127.0.0.1:1")
+    answer = ask("GET", f"{OWNERS}?limit=5", allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (302, f"http://127.0.0.1:1{OWNERS}?limit=5")
+
+
+def test_a_page_can_come_twice(sandbox, ask, odoo):
+    sandbox.faults.add("/", "duplicate_page", every=2)
+    first = ask("GET", f"{DEALS}?limit=5").json()
+    after = first["paging"]["next"]["after"]
+    assert ask("GET", f"{DEALS}?limit=5&after={after}").json() == first
+    assert ask("GET", f"{DEALS}?limit=5&after={after}").json() != first
+    assert ask("GET", f"{DEALS}?limit=5&archived=true").json() != first  # another question has no previous answer
+
+
+def test_a_page_of_odoo_can_come_twice(sandbox, odoo):
+    sandbox.faults.add(PARTNERS, "duplicate_page", every=2)
+    first = odoo("res.partner", "search", [["id", ">", 0]], limit=3, order="id")
+    assert odoo("res.partner", "search", [["id", ">", first[-1]]], limit=3, order="id") == first
+
+
+def test_broken_json_comes_as_a_whole_answer(sandbox, ask):
+    sandbox.faults.add(OWNERS, "bad_json")
+    answer = ask("GET", OWNERS)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json;charset=utf-8")
+    with pytest.raises(requests.exceptions.JSONDecodeError):
+        answer.json()
+
+
+def test_something_happens_between_two_pages(sandbox, ask):
+    number = max(sandbox.hubspot.objects["deals"], key=int)
+    hook = sandbox.when(DEALS, after=2, do=lambda: sandbox.edit("hubspot", "deals", number, {"dealname": "Moved"}))
+    names = []
+    for _ in range(3):
+        answer = ask("GET", f"{DEALS}?limit=1&after={number}").json()["results"][0]
+        names.append(answer["properties"]["dealname"] == "Moved")
+    assert names == [False, False, True]
+    assert hook.done
+
+
+def test_what_goes_wrong_between_two_pages_is_not_hidden():
+    with pytest.raises(KeyError, match="no such deal"), Sandbox(5, 3, date(2026, 10, 20)) as sandbox:
+        sandbox.when("/hubspot", after=1, do=lambda: sandbox.edit("hubspot", "deals", "no such deal", {}))
+        requests.get(f"{sandbox.url}/hubspot/crm/v3/owners", timeout=5)
 
 
 def test_faults_can_be_set_and_cleared_from_outside(ask):
@@ -158,6 +256,10 @@ def test_faults_can_be_set_and_cleared_from_outside(ask):
         ("POST", "clock", {"advance_seconds": "soon"}, 400),
         ("GET", "nothing", None, 404),
         ("PUT", "clock", {}, 404),
+        ("GET", "edit", None, 404),
+        ("POST", "edit", {"system": "sap", "kind": "deals", "number": "1", "values": {}}, 400),
+        ("POST", "merge", {"system": "odoo", "kind": "res.partner", "winner": 1, "loser": 2}, 400),
+        ("POST", "schema", {"system": "odoo", "change": "burn", "kind": "res.partner", "name": "vat"}, 400),
     ],
 )
 def test_a_wrong_control_is_refused_with_a_reason(ask, method, path, body, status):
@@ -190,6 +292,20 @@ def test_truth_writes_and_changes_are_told(sandbox, ask):
     assert len(ask("GET", "/_sandbox/truth").json()["customers"]) == 30
     assert ask("GET", "/_sandbox/writes").json() == []
     assert {row["system"] for row in ask("POST", "/_sandbox/changes").json()} == {"hubspot", "odoo", "zendesk"}
+
+
+def test_deeds_can_be_done_from_outside(sandbox, ask):
+    made = ask("POST", "/_sandbox/create", json={"system": "hubspot", "kind": "companies", "values": {"name": "New"}})
+    number = made.json()["id"]
+    given = {"system": "hubspot", "kind": "companies", "number": number}
+    ask("POST", "/_sandbox/edit", json=given | {"values": {"name": "Newer"}})
+    assert sandbox.hubspot.objects["companies"][number]["properties"]["name"] == "Newer"
+    ask("POST", "/_sandbox/delete", json=given | {"forever": True})
+    assert number not in sandbox.hubspot.objects["companies"]
+    used = next(row["partner_id"] for row in sandbox.odoo.tables["account.move"].values() if row["partner_id"])
+    answer = ask("POST", "/_sandbox/delete", json={"system": "odoo", "kind": "res.partner", "number": used})
+    assert (answer.status_code, "used in accounting" in answer.json()["error"]) == (400, True)
+    assert sandbox.writes == []
 
 
 def test_an_unknown_system_names_the_choices(ask):

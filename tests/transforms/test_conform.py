@@ -144,10 +144,10 @@ def test_reads_every_type_from_text(raw):
     assert second["_unreadable"] is None
 
 
-def test_has_exactly_the_columns_of_the_schema_and_its_own_three(raw):
+def test_has_exactly_the_columns_of_the_schema_and_its_own_four(raw):
     made = conform(raw({"id": 1}), connection="crm", stream="s", table="tickets", fields={"subject": "t"})
     columns = model("tickets").to_schema().columns
-    assert made.columns == (*columns, "_payload", "_record_id", "_unreadable")
+    assert made.columns == (*columns, "_payload", "_record_id", "_cursor", "_unreadable")
     assert [made[name].type() for name in columns] == [column.dtype.type for column in columns.values()]
     assert made.to_pyarrow()["ticket_id"].to_pylist() == ["1"]
 

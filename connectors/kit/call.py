@@ -1,0 +1,137 @@
+"""A call and the request that it becomes: prepared once for each path, then copied; never to another origin."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urldefrag, urlencode, urljoin, urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from connectors.kit.errors import ReplyError, SettingsError
+
+MOST_TEMPLATES = 256
+Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Hold what a connector asks for; `url` is a path beneath the base URL, or an address of the same origin.
+
+    `writes` says that it changes something at the source, `scope` which limit counts it too, `expect` a word of the
+    answer's type, `bare` that the secret stays here.
+    """
+
+    method: str
+    url: str
+    params: Query = None
+    headers: Mapping[str, str] | None = None
+    json: Any = None
+    form: Mapping[str, str] | None = None
+    writes: bool = False
+    scope: str | None = None
+    expect: str | None = "json"
+    bare: bool = False
+
+
+class Requests:
+    """Make the requests of one connection, all to one origin."""
+
+    def __init__(self, connection: str, base_url: str, session: requests.Session, auth: AuthBase | None) -> None:
+        self.connection, self.base_url, self._session, self._auth = (
+            connection,
+            base_url.rstrip("/") + "/",
+            session,
+            auth,
+        )
+        self.origin = origin(self.base_url)
+        if not self.origin.startswith(("http://", "https://")) or not urlsplit(self.base_url).hostname:
+            raise SettingsError(f"{connection}: settings.base_url must be a whole address such as https://host/path")
+        self._templates: dict[Any, requests.PreparedRequest] = {}
+
+    def made(self, call: Call) -> requests.PreparedRequest:
+        """Make a request; it is the address that is sent to whose origin counts."""
+        template = self._template(call)
+        request = requests.PreparedRequest()  # its own copy() would copy a jar of cookies as well
+        request.method, request.hooks, request.body = template.method, template.hooks, template.body
+        request.headers = template.headers.copy()
+        request.url = self._with_query(template.url or "", call.params)
+        if call.json is not None or call.form is not None:
+            self._add_body(request, call)
+        if self._auth is not None and not call.bare:
+            self._auth(request)
+        return request
+
+    def on_origin(self, url: str) -> str:
+        """Give the whole address; raises ReplyError for one of another origin."""
+        url = url if "://" in url else urljoin(self.base_url, url.lstrip("/"))
+        if (found := origin(url)) != self.origin:
+            raise ReplyError(f"{self.connection}: refused to follow a link to another origin, {found}")
+        return url
+
+    def _template(self, call: Call) -> requests.PreparedRequest:
+        key = (call.method, call.url, tuple(call.headers.items()) if call.headers else None)
+        template = self._templates.get(key)
+        if template is None:
+            template = self._prepared(call)
+            if len(self._templates) >= MOST_TEMPLATES:
+                self._templates.clear()
+            self._templates[key] = template
+        return template
+
+    def _prepared(self, call: Call) -> requests.PreparedRequest:
+        """Let requests make it, with all that it looks at."""
+        url = urljoin(self.base_url, call.url) if call.bare else self.on_origin(call.url)
+        try:
+            request = requests.Request(call.method, url, headers=dict(call.headers or {}))
+            prepared = self._session.prepare_request(request)
+        except requests.RequestException as error:
+            raise self._unmade(call, error) from None
+        prepared.url = urldefrag(prepared.url or "").url
+        if not call.bare:
+            self.on_origin(prepared.url)
+        return prepared
+
+    def _with_query(self, url: str, params: Query) -> str:
+        """Add parameters as requests would: lists repeat their name, None is left out."""
+        if not params:
+            return url
+        query = urlencode(list(_pairs(params)))
+        return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+    def _add_body(self, request: requests.PreparedRequest, call: Call) -> None:
+        try:
+            body, kind = _packed(call)
+        except (TypeError, ValueError) as error:
+            raise self._unmade(call, error) from None
+        request.body = body
+        request.headers["Content-Length"] = str(len(body))
+        request.headers.setdefault("Content-Type", kind)
+
+    def _unmade(self, call: Call, error: Exception) -> ReplyError:
+        path = urlsplit(self.base_url + call.url if "://" not in call.url else call.url).path
+        return ReplyError(f"{self.connection}: a request to {path} cannot be made ({type(error).__name__})")
+
+
+def origin(url: str) -> str:
+    """Tell an address's scheme, host and port."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return "an address that cannot be read"
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+def _pairs(params: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    for name, given in params.items() if isinstance(params, Mapping) else params:
+        for value in given if isinstance(given, list | tuple) else (given,):
+            if value is not None:
+                yield name, value
+
+
+def _packed(call: Call) -> tuple[bytes, str]:
+    if call.form is not None:
+        return urlencode(call.form).encode(), "application/x-www-form-urlencoded"
+    return json.dumps(call.json, allow_nan=False, separators=(",", ":")).encode(), "application/json"

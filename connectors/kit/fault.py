@@ -1,0 +1,50 @@
+"""What went wrong on the way, told without the exception's own text, which may hold an URL with a secret."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import requests
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After in seconds: it holds seconds, or an HTTP date (RFC 9110, section 10.2.3)."""
+    given = headers.get("Retry-After")
+    if not given:
+        return None
+    try:
+        return max(0.0, float(given))
+    except ValueError:
+        pass
+    try:
+        base = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
+        return max(0.0, (parsedate_to_datetime(given) - base).total_seconds())
+    except (TypeError, ValueError):  # unreadable, or of no zone
+        return None
+
+
+def never_sent(error: Exception) -> bool:
+    """Tell whether nobody was reached, so that nothing can have been done."""
+    return isinstance(error, requests.ConnectTimeout) or isinstance(
+        _reason(error), NewConnectionError | ConnectTimeoutError | NameResolutionError
+    )
+
+
+def why(error: Exception) -> str:
+    """Name the fault in a word or two."""
+    reason = _reason(error)
+    if isinstance(reason, NameResolutionError):
+        return "unknown host"
+    if isinstance(reason, NewConnectionError):
+        return "connection refused"
+    if isinstance(error, requests.Timeout | ReadTimeoutError) or isinstance(reason, ConnectTimeoutError):
+        return "timeout"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the TLS certificate is not trusted"
+    return "connection broken"
+
+
+def _reason(error: Exception) -> object:
+    inner = error.args[0] if error.args else None
+    return getattr(inner, "reason", inner)

@@ -1,0 +1,368 @@
+"""A made-up system, an honest connector to it, and connectors that each break the contract in one way."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import msgspec
+import requests
+from pydantic import ConfigDict, SecretStr
+
+from connectors.kit.auth import Bearer, Refreshed
+from connectors.kit.base import Check, SourceField
+from connectors.kit.connector import HttpConnector, HttpSettings
+from connectors.kit.contract import Asked, Contract, Told
+from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError
+from connectors.kit.http import Http
+from connectors.kit.paging import at
+from connectors.kit.records import cut
+from connectors.kit.reply import Reply
+from connectors.kit.stream import Stream
+
+FIELDS = {"account_id": "id", "name": "name", "is_active": "active", "updated_at": "at"}
+ACCOUNTS = Stream("accounts", "id", FIELDS, table="accounts", cursor="at", deletes="sweep")
+CONTACTS = Stream("contacts", "id", {"email": "email"}, deletes="list")
+ROWS = [
+    {"id": number, "name": f"n{number}", "active": True, "at": f"2026-10-0{number}T00:00:00Z"} for number in range(1, 8)
+]
+GONE = [{"id": 8}, {"id": 9}]
+
+
+class Honest(HttpConnector):
+    """Keep the contract: page by the links of the source."""
+
+    class Settings(HttpSettings):
+        token: SecretStr
+
+    settings: Settings
+    streams = (ACCOUNTS, CONTACTS)
+
+    def auth(self):
+        return Bearer(SecretStr(self.secret()))
+
+    def secret(self):
+        return self.settings.token.get_secret_value()
+
+    def check(self):
+        return Check(str(at(self.asked("me").json(), "name") or ""), self.now())
+
+    def discover(self):
+        return {stream.name: [SourceField("id", "number")] for stream in self.streams}
+
+    def read(self, stream, slice_, checkpoint=None):
+        return self.pages(stream, stream.name, checkpoint or {})
+
+    def deletes(self, stream, slice_):
+        return self.pages(stream, f"{stream.name}/gone", {}, deleted=True)
+
+    def keys(self, stream):
+        for page in self.pages(stream, stream.name, {}):
+            yield [key for key in page.records.column("_key").to_pylist() if key]
+
+    def count(self, stream, slice_):
+        told = at(self.asked(f"{stream.name}/count").json(), "count")
+        if not isinstance(told, int):
+            raise ReplyError("no count")
+        return told
+
+    def pages(self, stream, path, place, *, deleted=False):
+        while place is not None:
+            reply = self.asked(place.get("link", path), place.get("asked"))
+            rows = self.rows(reply)
+            place = self.following(place, reply, rows)
+            yield self.page(stream, rows, place, deleted=deleted)
+
+    def asked(self, path, params=None) -> Reply:
+        return self.http.get(path, params)
+
+    def rows(self, reply):
+        return cut(reply.body, "rows")
+
+    def following(self, place, reply, rows):
+        link = at(reply.json(), "link")
+        if not isinstance(link, str | None) or (link and link == place.get("link")):
+            raise ReplyError(f"{self.name}: paging makes no progress after {link}")
+        return {"link": link} if link else None
+
+
+class Shelf(Contract):
+    """Stand in for the system: pages of two, by id, by offset or by time."""
+
+    connector = Honest
+    settings = {"token": "shelf-s3cret"}
+    records = {"accounts": ROWS, "contacts": [{"id": 1, "email": "a@example.com"}, {"id": 2, "email": "b@example.com"}]}
+
+    def answers(self, asked: Asked) -> Told:
+        if asked.path == "/me":
+            return Told({"name": "The shelf"})
+        name, _, part = asked.path.strip("/").partition("/")
+        rows = GONE if part == "gone" else self.held.get(name, [])
+        if part == "count":
+            return Told({"count": len(rows)})
+        found = _found(rows, asked.query)
+        link = f"{{base_url}}{asked.path}?after={found[1]['id']}" if found[2:] else None
+        return Told({"rows": found[:2], "link": link, "count": len(rows)})
+
+    def is_page(self, stream, asked, told):
+        return asked.path == f"/{stream.name}"
+
+
+def _found(rows, query):
+    if "offset" in query:
+        return rows[int(query["offset"]) :]
+    if "later" in query:
+        return sorted((row for row in rows if row["at"] > query["later"]), key=lambda row: row["at"])
+    return sorted((row for row in rows if row["id"] > int(query.get("after", 0))), key=lambda row: row["id"])
+
+
+class Refreshing(Honest):
+    """Trade the secret for tokens, which expire."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.door = Http(self.name, self.settings.base_url)
+
+    def auth(self):
+        return Refreshed(self.token)
+
+    def token(self):
+        answer = self.door.post("token", form={"secret": self.secret()}).json()
+        if not isinstance(at(answer, "access_token"), str):
+            raise ReplyError(f"{self.name}: no token in the answer")
+        return SecretStr(answer["access_token"]), 3600
+
+    def close(self):
+        super().close()
+        self.door.close()
+
+
+class TakesAnySetting(Honest):
+    class Settings(HttpSettings):
+        model_config = ConfigDict(extra="ignore")
+        token: SecretStr
+
+
+class KeepsASecretAsText(Honest):
+    class Settings(HttpSettings):
+        token: str
+
+    def secret(self):
+        return self.settings.token
+
+
+class HoldsASecretOpenly(Honest):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.token = self.secret()
+
+
+class ChecksWithoutAsking(Honest):
+    def check(self):
+        return Check("me", datetime.now(UTC))
+
+
+class ShowsTheSecret(Honest):
+    def check(self):
+        try:
+            return super().check()
+        except AccessError as error:
+            raise AccessError(f"{self.secret()} was refused") from error
+
+
+class SweepsWithoutKeys(HttpConnector):
+    streams = (ACCOUNTS,)
+
+
+class LooksBackWithoutCursor(Honest):
+    streams = (Stream("accounts", "id", FIELDS, table="accounts", lookback=timedelta(1)),)
+
+
+class FeedsUnknownColumns(Honest):
+    streams = (Stream("accounts", "id", {**FIELDS, "colour": "colour"}, table="accounts"),)
+
+
+class FeedsNoName(Honest):
+    streams = (Stream("accounts", "id", {"account_id": "id", "is_active": "active"}, table="accounts"),)
+
+
+class TellsItsOwnTime(Honest):
+    def now(self):
+        return datetime.now(UTC)
+
+
+class DiscoversTooMuch(Honest):
+    def discover(self):
+        return {"invoices": [SourceField("id", "number")]}
+
+
+class DropsRows(Honest):
+    def rows(self, reply):
+        return super().rows(reply)[:1]
+
+
+class NeverEnds(Honest):
+    def pages(self, stream, path, place, *, deleted=False):
+        for page in super().pages(stream, path, place, deleted=deleted):
+            yield self.page(stream, page.rows, page.checkpoint or {"link": path}, deleted=deleted)
+
+
+class KeepsAPlaceThatIsNoJson(Honest):
+    def pages(self, stream, path, place, *, deleted=False):
+        for page in super().pages(stream, path, place, deleted=deleted):
+            yield self.page(stream, page.rows, page.checkpoint and {"link": (page.checkpoint["link"],)})
+
+
+class StartsAnew(Honest):
+    def read(self, stream, slice_, checkpoint=None):
+        return super().read(stream, slice_)
+
+
+class RunsAhead(Honest):
+    """Tell of each page the place of the page after the next, as one does that reads ahead."""
+
+    def pages(self, stream, path, place, *, deleted=False):
+        pages = list(super().pages(stream, path, place, deleted=deleted))
+        for page, following in zip(pages, [*pages[1:], None], strict=True):
+            after = following.checkpoint if following and following.checkpoint else page.checkpoint
+            yield self.page(stream, page.rows, after, deleted=deleted)
+
+
+class SavesBeforeItHolds(Honest):
+    """Yield an empty page with the next place before the rows, so that a crash between loses them."""
+
+    def pages(self, stream, path, place, *, deleted=False):
+        held = []
+        for page in super().pages(stream, path, place, deleted=deleted):
+            held += page.rows
+            if page.checkpoint:
+                yield self.page(stream, [], page.checkpoint, deleted=deleted)
+        yield self.page(stream, held, None, deleted=deleted)
+
+
+class SweepsOnePage(Honest):
+    def keys(self, stream):
+        yield next(super().keys(stream))
+
+
+class MissCounts(Honest):
+    def count(self, stream, slice_):
+        return super().count(stream, slice_) + 1
+
+
+class ForgetsThatTheyAreDeleted(Honest):
+    def pages(self, stream, path, place, *, deleted=False):
+        return super().pages(stream, path, place)
+
+
+class DropsWhatHasNoId(Honest):
+    def rows(self, reply):
+        return [row for row in super().rows(reply) if b'"id"' in row]
+
+
+class YieldsNoEmptyPage(Honest):
+    def pages(self, stream, path, place, *, deleted=False):
+        return (page for page in super().pages(stream, path, place, deleted=deleted) if page.rows)
+
+
+class PagesByTime(Honest):
+    """Ask for what is later than the last stamp: what shares it is skipped."""
+
+    def following(self, place, reply, rows):
+        stamps = [at(row, "at") for row in at(reply.json(), "rows") or ()]
+        return {"asked": {"later": max(stamps)}} if at(reply.json(), "link") else None
+
+
+class PagesByOffset(Honest):
+    def pages(self, stream, path, place, *, deleted=False):
+        return super().pages(stream, path, place or {"asked": {"offset": 0}}, deleted=deleted)
+
+    def following(self, place, reply, rows):
+        return {"asked": {"offset": place["asked"]["offset"] + 2}} if len(rows) == 2 else None
+
+
+class StopsAtTheCount(PagesByOffset):
+    """End when as many rows came as the source counts, whether or not they are others."""
+
+    def following(self, place, reply, rows):
+        read = place["asked"]["offset"] + len(rows)
+        return {"asked": {"offset": read}} if read < at(reply.json(), "count") else None
+
+
+class PagesWithoutLooking(Honest):
+    def following(self, place, reply, rows):
+        link = at(reply.json(), "link")
+        return {"link": link} if link else None
+
+
+class MarksWhatItRead(Honest):
+    def read(self, stream, slice_, checkpoint=None):
+        self.http.post("me", json={"read": stream.name}, writes=True)
+        return super().read(stream, slice_, checkpoint)
+
+
+class CleansUp(Honest):
+    def read(self, stream, slice_, checkpoint=None):
+        self.http.delete("me")
+        return super().read(stream, slice_, checkpoint)
+
+
+class SwallowsErrors(Honest):
+    """Take an error for the end."""
+
+    def pages(self, stream, path, place, *, deleted=False):
+        pages = super().pages(stream, path, place, deleted=deleted)
+        try:
+            last = next(pages)
+            for page in pages:
+                yield last
+                last = page
+        except ConnectorError:
+            return
+        yield last
+
+
+class TakesAllForBusy(Honest):
+    def asked(self, path, params=None):
+        try:
+            return super().asked(path, params)
+        except AccessError as error:
+            raise BusyError("try again later") from error
+
+
+class TakesNoListForEmpty(Honest):
+    def rows(self, reply):
+        try:
+            return super().rows(reply)
+        except ReplyError:
+            return []
+
+    def following(self, place, reply, rows):
+        return super().following(place, reply, rows) if rows else None
+
+
+class TrustsTheAnswer(Honest):
+    def check(self):
+        return Check(self.asked("me").json()["name"].strip(), self.now())
+
+    def rows(self, reply):
+        return [msgspec.json.encode(row) for row in reply.json()["rows"]]
+
+
+class GoesItsOwnWay(Honest):
+    """Ask with a client of its own, which waits for nothing, follows everything and holds any body."""
+
+    retries = 3
+
+    def asked(self, path, params=None):
+        url = path if "://" in path else f"{self.settings.base_url}/{path}"
+        with requests.Session() as session:
+            session.trust_env = False
+            for _ in range(self.retries):
+                reply = session.get(url, params=params, headers={"Authorization": f"Bearer {self.secret()}"}, timeout=5)
+                if reply.status_code < 400:
+                    break
+        self.http.answered, self.http.date = True, parsedate_to_datetime(reply.headers["Date"])
+        return Reply(reply.status_code, reply.headers, reply.content, reply.url)
+
+
+class TriesOnce(GoesItsOwnWay):
+    retries = 1

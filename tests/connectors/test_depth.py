@@ -1,0 +1,41 @@
+"""How deep a JSON text is nested."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.kit.depth import depth, refuse_deep
+from connectors.kit.errors import ReplyError
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(alphabet='"\\[]{}:,ab\n', max_size=40)
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(alphabet='"\\[]{}a'), inner))
+
+
+def counted(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(counted, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(counted, value), default=0)
+    return 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(VALUES, st.booleans())
+def test_tells_the_depth_whatever_the_texts_hold(value, is_ascii):
+    assert depth(json.dumps(value, ensure_ascii=is_ascii).encode()) == counted(value)
+
+
+@pytest.mark.parametrize("body", [b"[" * 101, b"[" * 100_000, b'{"a":' * 101, b'["]",' * 101, b'{"]}\\"]":[' * 51])
+def test_what_is_nested_beyond_reason_is_refused(body):
+    with pytest.raises(ReplyError, match=f"an answer of {len(body)} bytes is nested deeper than 100 levels"):
+        refuse_deep(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"5", b"[" * 100 + b"]" * 100, b"[" + b"[]," * 5000 + b"[]]", json.dumps(["[{" * 500, '"[' * 500]).encode()],
+)
+def test_what_is_flat_passes_however_many_brackets_it_has(body):
+    refuse_deep(body)
