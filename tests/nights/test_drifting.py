@@ -14,7 +14,6 @@ from orchestration.extract import extract
 from orchestration.project import Project
 from orchestration.stream_result import StreamResult
 from orchestration.tables import Tables
-from sandbox.odoo_fields import FIELDS
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, opened
 from transforms.quotes import quotes
@@ -43,44 +42,35 @@ class House:
 
     def add(self, name: str, kind: str = "char", values: Any = "given") -> None:
         """Define a custom field, and give it a value in every record, whose stamps do not move."""
-        if self.system == HUBSPOT:
-            type_ = {"char": "string", "float": "number"}[kind]
-            self.sandbox.hubspot.properties.add("companies", {"name": name, "type": type_})
-        else:
-            self.patch.setitem(FIELDS["res.partner"], f"x_{name}", (kind, ""))
-        for row in self.rows():
-            row[self.key(name)] = values
+        held = dict.fromkeys(self.table, values) if values is not None else {}
+        type_ = {"char": "string", "float": "number"}[kind] if self.system == HUBSPOT else kind
+        self.source.add_field(self.kind, self.key(name), type_, held)
 
     def remove(self, name: str) -> None:
-        """Take a field away, with its values."""
-        if self.system == HUBSPOT:
-            del self.sandbox.hubspot.properties.defined["companies"][name]
-        else:
-            self.patch.delitem(FIELDS["res.partner"], f"x_{name}")
-        for row in self.rows():
-            row.pop(self.key(name), None)
+        """Take a field away."""
+        self.source.remove_field(self.kind, self.key(name))
+
+    @property
+    def source(self) -> Any:
+        return getattr(self.sandbox, self.system)
+
+    @property
+    def kind(self) -> str:
+        return {HUBSPOT: "companies", ODOO: "res.partner"}[self.system]
+
+    @property
+    def table(self) -> dict[Any, dict[str, Any]]:
+        return self.source.objects[self.kind] if self.system == HUBSPOT else self.source.tables[self.kind]
 
     def key(self, name: str) -> str:
         return name if self.system == HUBSPOT else f"x_{name}"
 
-    def rows(self) -> list[dict[str, Any]]:
-        """List the records, as bags of values."""
-        if self.system == HUBSPOT:
-            return [row["properties"] for row in self.sandbox.hubspot.objects["companies"].values()]
-        return list(self.sandbox.odoo.tables["res.partner"].values())
-
     def touch(self, count: int, **values: Any) -> list[str]:
         """Change so many of the records that are in good order, as a person would."""
-        if self.system == HUBSPOT:
-            kind, rows = "companies", self.sandbox.hubspot.objects["companies"]
-            ids: list[Any] = [number for number, row in rows.items() if not row["archived"]]
-        else:
-            kind, rows = "res.partner", self.sandbox.odoo.tables["res.partner"]
-            ids = [number for number, row in rows.items() if row.get("is_company")]
         good = self.column("name")
-        chosen = [number for number in ids if str(number) in good][:count]
+        chosen = [number for number in self.table if str(number) in good][:count]
         for place, number in enumerate(chosen):
-            self.sandbox.edit(self.system, kind, number, {"city": f"Town {self.runs} {place}"} | values)
+            self.sandbox.edit(self.system, self.kind, number, {"city": f"Town {self.runs} {place}"} | values)
         return [str(number) for number in chosen]
 
     def map(self, **fields: Any) -> None:
