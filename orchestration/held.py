@@ -224,15 +224,28 @@ class Held:
         from orchestration.storage import engine
 
         slim = self._read(self.before).select(*COMMON.names)
-        kept = engine.keep(self._ibis, newest(slim.mutate(_payload=slim._payload.hexdigest("md5"))))
-        return f"SELECT _key, _deleted, _payload AS print FROM {kept.get_name()}"
+        printed = engine.keep(self._ibis, slim.mutate(_payload=slim._payload.hexdigest("md5")))
+        kept = engine.keep(self._ibis, newest(printed))
+        tied = (
+            f"SELECT _key FROM {printed.get_name()} WHERE _key IS NOT NULL "
+            "GROUP BY _key, coalesce(_cursor, _extracted_at), _extracted_at HAVING count(DISTINCT _payload) > 1"
+        )
+        return (  # which of two versions of one instant the build takes, only the payloads tell: such a record lands again
+            f"SELECT _key, _deleted, _payload AS print FROM {kept.get_name()} "
+            f"WHERE _key IS NULL OR _key NOT IN ({tied})"
+        )
 
     def _recent_prints(self) -> str:
-        """Print what lies in the part that is read again; a record that was ever deleted may have come back."""
+        """Print the newest versions of what is read again; a record that was ever deleted may have come back."""
         rows = self._files(self.before)
-        return (
+        recent = (
             f"SELECT _key, _deleted, md5(_payload) AS print FROM {rows} WHERE _cursor >= $since AND (_deleted "
-            f"OR _key NOT IN (SELECT _key FROM {rows} WHERE _deleted AND _key IS NOT NULL))"
+            f"OR _key NOT IN (SELECT _key FROM {rows} WHERE _deleted AND _key IS NOT NULL)) "
+            "QUALIFY rank() OVER (PARTITION BY _key ORDER BY _cursor DESC, _extracted_at DESC) = 1"
+        )
+        return (
+            f"SELECT _key, any_value(_deleted) AS _deleted, any_value(print) AS print FROM ({recent}) "
+            "GROUP BY _key HAVING count(DISTINCT print) = 1"
         )
 
     def _slim(self, files: Sequence[Written]) -> "ir.Table":

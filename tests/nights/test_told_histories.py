@@ -108,9 +108,6 @@ def test_a_new_association_comes_by_itself_when_derived_fields_are_due(own, tmp_
     assert one.apart() == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="of two versions read in one second, the build and the reader hold another one to be newer"
-)
 def test_two_readings_within_a_second_do_not_hide_what_is_newer(own, tmp_path):
     one = One(own, "hubspot", tmp_path)
     one.read("first")

@@ -214,6 +214,15 @@ class TestLookback:
         assert (result.new, result.late, result.landed) == (1, 1, 1)
         assert here.held() == here.truth()
 
+    def test_a_value_that_went_and_came_back_without_a_stamp_is_seen_both_times(self, house):
+        here = house()
+        here.world.fill(35)
+        for name in ("A", "B", "A"):
+            here.world.records[35]["name"] = name
+            here.world.now += MINUTE
+            here.read()
+            assert here.held()["35"] == name
+
     def test_nothing_is_read_beyond_the_runs_beginning(self, house):
         here = house()
         here.world.fill(5)
