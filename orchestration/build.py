@@ -22,6 +22,7 @@ from orchestration.fitted import priors_for, retention_for, revenue_for
 from orchestration.flows import WHOLE, Flow, landed
 from orchestration.left_out import left_out
 from orchestration.project import Project
+from orchestration.rewrite import rewrite
 from orchestration.storage import engine
 from orchestration.storage.lease import lease
 from orchestration.storage.state import refresh_of
@@ -106,6 +107,8 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
         project.ledger.note_run(run_id, "build", {"snapshot": making.snapshot, "as_of": as_of.isoformat()})
     project.lake.prune(project.model.keep_builds)
     project.lake.sweep()
+    for (connection, _), flow in making.flows.items():
+        rewrite(project, connection, flow.stream, flow.counts["landed"][0], run_id)
 
 
 class _Build:

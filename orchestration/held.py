@@ -39,8 +39,8 @@ def newest(rows: "ir.Table") -> "ir.Table":
 class Held:
     """Look at a stream's rows as they were when the run began."""
 
-    def __init__(self, project: Project, asset: str, stream: Stream) -> None:
-        self.project, self.asset, self.stream = project, asset, stream
+    def __init__(self, project: Project, asset: str, stream: Stream, memory: str | None = MEMORY) -> None:
+        self.project, self.asset, self.stream, self.memory = project, asset, stream, memory
         self.before = project.ledger.files(asset)
         self._prints: dict[datetime | None, str] = {}
 
@@ -153,6 +153,10 @@ class Held:
             files.append(file)
         if len(files) > FILES:
             self.project.lake.compact(self._ibis, self.asset, files, lambda rows: self._compacted(rows, files))
+
+    def rewrite(self) -> None:
+        """Let one file stand for all: what newer versions superseded goes."""
+        self.project.lake.compact(self._ibis, self.asset, self.before, lambda rows: self._compacted(rows, self.before))
 
     def _compacted(self, rows: "ir.Table", files: Sequence[Written]) -> "ir.Table":
         """Keep the newest versions, with the columns that every file has.
@@ -287,7 +291,7 @@ class Held:
 
     @cached_property
     def _con(self) -> duckdb.DuckDBPyConnection:
-        return duck.connect(threads=1, memory_limit=MEMORY)
+        return duck.connect(threads=1, memory_limit=self.memory)
 
     @cached_property
     def _ibis(self) -> "Backend":

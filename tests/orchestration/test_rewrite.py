@@ -1,0 +1,52 @@
+"""Files of the lake that mostly hold superseded rows are rewritten; nobody who reads them notices."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.kit.stream import Slice
+from orchestration.rewrite import rewrite
+from orchestration.storage.lease import lease
+from orchestration.storage.state import Progress
+from tests.orchestration.toy import House
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    monkeypatch.setattr("orchestration.rewrite.ROWS", 10)
+    made = House(tmp_path, monkeypatch)
+    made.world.fill(20)
+    for night in range(3):
+        made.read()
+        made.world.now += timedelta(days=1)
+        for number in range(1, 21):
+            made.world.put(number, f"night {night}")
+        made.world.now += timedelta(hours=1)
+    made.read()
+    return made
+
+
+def rows(here: House) -> int:
+    return sum(file.rows for file in here.project.ledger.files("raw/crm/accounts"))
+
+
+def test_only_the_newest_versions_stay(here: House):
+    before = here.held()
+    assert rows(here) == 80
+    assert rewrite(here.project, "crm", here.stream, 20, "build")
+    assert (rows(here), here.held()) == (20, before)
+    here.world.now += timedelta(days=1)
+    assert here.read().landed == 0
+
+
+@pytest.mark.parametrize("records", [40, 80])
+def test_few_superseded_rows_are_left_where_they_are(here: House, records: int):
+    assert not rewrite(here.project, "crm", here.stream, records, "build")
+
+
+def test_nothing_is_rewritten_under_the_hands_of_a_reader(here: House):
+    with lease(here.project.ledger, "connection:crm", "reader"):
+        assert not rewrite(here.project, "crm", here.stream, 20, "build")
+    here.project.ledger.land("crm", "accounts", [], Progress(Slice(), {"last": 3}), "broke off")
+    assert not rewrite(here.project, "crm", here.stream, 20, "build")
