@@ -22,6 +22,10 @@ def table_metadata(project: Project, results: Sequence[TableResult]) -> dict[str
         described[score]["distribution"] = _distribution(tables, score, low, high)
     described["quarantine"]["reasons"] = _reasons(tables)
     described["reconciliation"]["streams"] = _balances(tables)
+    (closed,) = tables.query(
+        "SELECT count(*) FILTER (is_closed) AS n, count(*) AS of FROM reconciliation WHERE slice = 'all'"
+    )
+    described["reconciliation"]["closed"] = f"{closed['n']} of {closed['of']}"
     described["key_accounts"]["key_accounts"] = _front_row(tables)
     described["crosswalk"]["rules"] = _rows(
         tables.query("SELECT rule, count(*) AS accounts FROM crosswalk GROUP BY rule ORDER BY 2 DESC, 1")
@@ -41,7 +45,7 @@ def _counts(result: TableResult) -> Metadata:
             ]
         )
         made |= _left_out(streams)
-    made |= {name: str(note) for name, note in result.notes.items() if not isinstance(note, dict)}
+    made |= {name: str(note) for name, note in result.notes.items() if note and not isinstance(note, dict)}
     return made
 
 

@@ -41,7 +41,8 @@ def build(as_of: str | None = None) -> Exit:
         aside = made.get("quarantine", {}).get("dagster/row_count", 0)
         say(
             f"build      {len(made)} tables; {made.get('customers', {}).get('dagster/row_count', 0)} customers from "
-            f"{made.get('accounts', {}).get('dagster/row_count', 0)} accounts; {aside} rows in quarantine"
+            f"{made.get('accounts', {}).get('dagster/row_count', 0)} accounts; {aside} rows in quarantine; "
+            f"{made.get('reconciliation', {}).get('closed', 'no')} streams add up with their sources"
         )
     for lines in (str(meta["unread"]) for meta in made.values() if "unread" in meta):
         say(lines)
@@ -85,7 +86,7 @@ def _tell_extract(ran: Ran, wanted: dict[str, list[str]]) -> None:
     table(("connection", "streams", "read", *COUNTS), rows, right=("streams", "read", *COUNTS))
 
 
-COUNTS = ("new", "changed", "unchanged", "deleted")
+COUNTS = ("held", "new", "changed", "unchanged", "deleted")
 
 
 def _tell_checks(ran: Ran) -> list[str]:
