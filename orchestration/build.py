@@ -19,13 +19,12 @@ from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
 from orchestration.conformed import conformed, sparse
 from orchestration.fitted import priors_for, retention_for, revenue_for
-from orchestration.flows import WHOLE, Flow, landed
+from orchestration.flows import WHOLE, Flow, Flows, landed
 from orchestration.left_out import left_out
 from orchestration.project import Project
 from orchestration.rewrite import rewrite
 from orchestration.storage import engine
 from orchestration.storage.lease import lease
-from orchestration.storage.state import refresh_of
 from schemas.find import model
 from transforms.check import check, check_result
 from transforms.conform import latest
@@ -107,8 +106,8 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
         project.ledger.note_run(run_id, "build", {"snapshot": making.snapshot, "as_of": as_of.isoformat()})
     project.lake.prune(project.model.keep_builds)
     project.lake.sweep()
-    for (connection, _), flow in making.flows.items():
-        rewrite(project, connection, flow.stream, flow.counts["landed"][0], run_id)
+    for flow in making.flows:
+        rewrite(project, flow.connection, flow.stream, flow.counts["landed"][0], run_id)
 
 
 class _Build:
@@ -120,8 +119,7 @@ class _Build:
         self.snapshot = f"{as_of:%Y%m%d}-{uuid4().hex[:12]}"
         self.con = engine.connect()
         self.tables: dict[str, ir.Table] = {}
-        self.flows: dict[tuple[str, str], Flow] = {}
-        self.stamped: dict[tuple[str, str], ir.Table] = {}
+        self.flows = Flows(project)
         self.merged: list[ir.Table] = []
 
     def conformed(self) -> Iterator[TableResult]:
@@ -141,7 +139,7 @@ class _Build:
             yield self.keep(table, united, notes=notes)
         yield self.keep("quarantine", self._united("quarantine", aside))
         for connection, stream in self._feeding(None):
-            flow = self._flow(connection, stream)
+            flow = self.flows.of(connection, stream)
             flow.count("landed", landed(self._raw(connection, stream)))
         yield self.keep("redirects", self._united("redirects", self.merged))
 
@@ -305,7 +303,7 @@ class _Build:
     def _checked(self, table: str, connection: str, stream: Stream) -> tuple[ir.Table, ir.Table, dict[str, Any]]:
         """Split a stream's rows; too many broken ones, and the stream keeps the rows of the last build."""
         raw = self._raw(connection, stream)
-        flow, here, newest = self._flow(connection, stream), landed(raw), latest(raw)
+        flow, here, newest = self.flows.of(connection, stream), landed(raw), latest(raw)
         if stream.merges in raw.columns:
             newest, here = self._redirected(connection, stream, flow, newest, here)
         flow.count("landed", here)
@@ -317,7 +315,7 @@ class _Build:
         good, bad = self._cached(split.accepted), self._cached(split.quarantine)
         accepted, broken = flow.count("accepted", good), flow.count("quarantined", bad)
         if "account_id" in good.columns:
-            self.stamped[connection, stream.name] = good.select("connection", "account_id", "_cursor")
+            flow.stamped = good.select("connection", "account_id", "_cursor")
         good, bad = good.drop("_cursor"), bad.drop("_cursor")
         share = broken / (accepted + broken) if broken else 0.0
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
@@ -342,41 +340,16 @@ class _Build:
         return without_redirected(newest, away), without_redirected(here, away)
 
     def _reconciliation(self) -> TableResult:
-        """Count what became of each stream, and keep what earlier builds counted of earlier windows."""
+        """Count what became of each stream, and keep what earlier builds counted of earlier slices."""
+        known = self._cached(self.tables["crosswalk"].select("connection", "account_id"))
         for table in CONFORMED:
-            self._count_joined(table)
-        rows = [row for flow in self.flows.values() for row in flow.rows()]
+            self.flows.count_joined(table, self.tables[table], known)
+        rows = self.flows.rows()
         fresh = engine.table(self.con, pa.Table.from_pylist(rows, _arrow("reconciliation")))
         earlier = self._previous("reconciliation")
         earlier = earlier.filter(earlier.slice != WHOLE).anti_join(fresh, ["connection", "stream", "slice"])
         gaps = [f"{row['connection']} {row['stream']} ({row['slice']}): {row['gap']}" for row in rows if row["gap"]]
         return self.keep("reconciliation", ibis.union(fresh, earlier), notes={"gaps": gaps})
-
-    def _count_joined(self, table: str) -> None:
-        """Count a written table's rows by stream, and those whose account belongs to a customer."""
-        rows, known = self.tables[table], self._cached(self.tables["crosswalk"].select("connection", "account_id"))
-        conformed = _by_stream(rows)
-        joined = _by_stream(rows.semi_join(known, known.columns)) if "account_id" in rows.columns else None
-        for name, flow in self.flows.items():
-            if flow.stream.table != table:
-                continue
-            flow.note("conformed", conformed.get(name, 0))
-            if joined is not None:
-                stamped = self.stamped[name]
-                flow.count("joined", stamped.semi_join(known, known.columns))
-                flow.count("unjoined", stamped.anti_join(known, known.columns))
-                flow.note("joined", joined.get(name, 0))
-                flow.note("unjoined", conformed.get(name, 0) - joined.get(name, 0))
-
-    def _flow(self, connection: str, stream: Stream) -> Flow:
-        ledger = self.project.ledger
-        last = ledger.last_run(f"extract:{connection}")
-        unread = (last["summary"]["streams"] if last else {}).get(stream.name)
-        refreshed = ledger.intervals(connection, refresh_of(stream.name)) if stream.derived else []
-        read_at = refreshed[-1].end if refreshed else None
-        balances = ledger.last_balances(connection, stream.name)
-        flow = self.flows[connection, stream.name] = Flow(connection, stream, balances, unread, read_at)
-        return flow
 
     def _raw(self, connection: str, stream: Stream) -> ir.Table:
         return self.project.lake.read(self.con, f"raw/{connection}/{stream.name}", schema=raw_schema(stream))
@@ -413,11 +386,6 @@ class _Build:
 
     def _empty(self, table: str) -> ir.Table:
         return engine.table(self.con, _arrow(table).empty_table())
-
-
-def _by_stream(rows: ir.Table) -> dict[tuple[str, str], int]:
-    counted = rows.group_by("connection", "stream").agg(n=ibis._.count()).to_pyarrow().to_pylist()
-    return {(row["connection"], row["stream"]): row["n"] for row in counted}
 
 
 def _count(table: ir.Table) -> int:

@@ -1,6 +1,6 @@
 """From the source to the warehouse: every record counted at every stage."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,9 @@ import ibis
 import ibis.expr.types as ir
 
 from connectors.kit.stream import Stream
+from orchestration.project import Project
 from orchestration.storage.balances import Balance
+from orchestration.storage.state import refresh_of
 from transforms.conform import latest
 
 WINDOWS = 50  # windows of one run that are counted at every stage; of the others, what the source said
@@ -19,13 +21,17 @@ Counts = list[int]
 
 @dataclass
 class Flow:
-    """Follow one stream: `counts` holds for each stage the whole and then each window of the last reading."""
+    """Follow one stream: `counts` holds for each stage the whole and then each window of the last reading.
+
+    `stamped` are the accepted rows by account and cursor, of a stream whose rows belong to accounts.
+    """
 
     connection: str
     stream: Stream
     balances: Sequence[Balance]
     unread: str | None = None
     derived_read_at: datetime | None = None
+    stamped: ir.Table | None = None
     counts: dict[str, Counts] = field(default_factory=dict)
 
     @property
@@ -70,6 +76,46 @@ class Flow:
             if self.stream.deletes == "none" and row["surplus"]:
                 row["tolerated"] = True  # nobody tells of this stream's deletions: only the count does
         return row
+
+
+class Flows:
+    """Follow every stream of a build."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._flows: dict[tuple[str, str], Flow] = {}
+
+    def __iter__(self) -> Iterator[Flow]:
+        return iter(self._flows.values())
+
+    def of(self, connection: str, stream: Stream) -> Flow:
+        """Begin to follow a stream, with what its last reading said of it."""
+        ledger = self.project.ledger
+        last = ledger.last_run(f"extract:{connection}")
+        unread = (last["summary"]["streams"] if last else {}).get(stream.name)
+        refreshed = ledger.intervals(connection, refresh_of(stream.name)) if stream.derived else []
+        read_at = refreshed[-1].end if refreshed else None
+        balances = ledger.last_balances(connection, stream.name)
+        flow = self._flows[connection, stream.name] = Flow(connection, stream, balances, unread, read_at)
+        return flow
+
+    def count_joined(self, table: str, rows: ir.Table, known: ir.Table) -> None:
+        """Count a written table's rows by stream, and those whose account is among the known ones."""
+        conformed = _by_stream(rows)
+        joined = _by_stream(rows.semi_join(known, known.columns)) if "account_id" in rows.columns else {}
+        for name, flow in self._flows.items():
+            if flow.stream.table != table:
+                continue
+            flow.note("conformed", conformed.get(name, 0))
+            if flow.stamped is not None:
+                flow.count("joined", flow.stamped.semi_join(known, known.columns))
+                flow.count("unjoined", flow.stamped.anti_join(known, known.columns))
+                flow.note("joined", joined.get(name, 0))
+                flow.note("unjoined", conformed.get(name, 0) - joined.get(name, 0))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give the rows of `reconciliation`."""
+        return [row for flow in self for row in flow.rows()]
 
 
 def landed(raw: ir.Table) -> ir.Table:
@@ -118,3 +164,8 @@ def _lost(row: Mapping[str, Any], stage: str, parts: Sequence[str]) -> str | Non
 
 def _text(moment: datetime | None, otherwise: str) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else otherwise
+
+
+def _by_stream(rows: ir.Table) -> dict[tuple[str, str], int]:
+    counted = rows.group_by("connection", "stream").agg(n=ibis._.count()).to_pyarrow().to_pylist()
+    return {(row["connection"], row["stream"]): row["n"] for row in counted}

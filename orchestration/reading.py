@@ -103,7 +103,7 @@ class Reading:
         is_due = read_at is None or self.until - read_at >= timedelta(days=self.config.refresh_days)
         if self.result.status == "done" and (open_ or is_due):
             self._each(state, open_ or [OpenSlice(Slice(first, self.until), None, self.run_id)], None)
-            read_at = self.until
+            read_at = self.until if self.result.status == "done" else read_at
         self.result.derived_read_at = read_at
 
     def _each(self, state: str, plan: Iterable[OpenSlice], known: datetime | None) -> None:

@@ -1,0 +1,220 @@
+"""What YAML says of a REST API: how to get in, which streams there are, how they page, change and are written."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from requests.auth import AuthBase
+
+from connectors.kit.auth import Basic, Bearer, HeaderToken
+from connectors.kit.budget import RateHeader
+from connectors.kit.fieldmap import mapped
+from connectors.kit.paging import AnyPaging, NoPaging, Offset, PageNumber, Range
+from connectors.kit.stream import Deletes, Stream
+
+
+class Strict(BaseModel):
+    """Refuse settings that are not known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoAuth(Strict):
+    """Send no secret."""
+
+    kind: Literal["none"] = "none"
+
+    def opened(self) -> AuthBase | None:
+        return None
+
+
+class BearerAuth(Strict):
+    """Send a bearer token."""
+
+    kind: Literal["bearer"]
+    token: SecretStr
+
+    def opened(self) -> AuthBase:
+        return Bearer(self.token)
+
+
+class BasicAuth(Strict):
+    """Send a user and a password."""
+
+    kind: Literal["basic"]
+    user: str
+    password: SecretStr
+
+    def opened(self) -> AuthBase:
+        return Basic(self.user, self.password)
+
+
+class HeaderAuth(Strict):
+    """Send a secret in a header of its own."""
+
+    kind: Literal["header"]
+    header: str
+    secret: SecretStr
+
+    def opened(self) -> AuthBase:
+        return HeaderToken(self.header, self.secret)
+
+
+class Rate(Strict):
+    """Name the headers by which the vendor tells what is left in a window of so many seconds, and its limit there."""
+
+    remaining: str
+    seconds: float = Field(gt=0)
+    limit: str | None = None
+
+    def declared(self) -> RateHeader:
+        """Declare it as every connector does."""
+        return RateHeader(self.remaining, self.seconds, self.limit)
+
+
+class Cursor(Strict):
+    """Say which stamp moves when a record changes, and how to ask for what is newer.
+
+    `until_param` takes the end of a slice as `param` takes its start; with `window_days` a long gap is read by pieces,
+    each of which counts by itself. `template` is the value to send, with `{since}` in it; `encode: base64url_json` packs
+    it as Tryton wants its domains.
+    """
+
+    path: str
+    param: str
+    format: Literal["iso", "date", "epoch_s", "epoch_ms"] = "iso"
+    template: Any = "{since}"
+    encode: Literal["none", "json", "base64url_json"] = "none"
+    lag_minutes: float = 1
+    lookback_minutes: float = 10
+    until_param: str | None = Field(None, description="Parameter that bounds a slice from above, where there is one")
+    window_days: float | None = Field(None, gt=0, description="How long a slice may be; needs until_param")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "Cursor":
+        if self.window_days and not self.until_param:
+            raise ValueError("window_days needs until_param: only a slice with two ends can be cut")
+        return self
+
+    def value(self, since: datetime) -> str:
+        """Write the value to send."""
+        written = _formatted(self.template, _since(since, self.format))
+        if self.encode == "none":
+            return str(written)
+        text = json.dumps(written, separators=(",", ":"))
+        return text if self.encode == "json" else urlsafe_b64encode(text.encode()).decode()
+
+
+class Deletions(Strict):
+    """Say where the API tells what was deleted; with `param`, since when (a feed), else all of it (a list)."""
+
+    path: str
+    record_path: str = ""
+    primary_key: str = "id"
+    deleted_at: str | None = Field(None, description="Path to the time of a deletion")
+    param: str | None = None
+    paging: AnyPaging = NoPaging()
+
+    def told(self, stream: Stream) -> Stream:
+        """Describe its records, which name those of the stream."""
+        return replace(stream, primary_key=self.primary_key, cursor=self.deleted_at, deleted_values={})
+
+
+class Write(Strict):
+    """Say how one record is changed, and read again: `{id}` stands for its key."""
+
+    path: str
+    method: Literal["PATCH", "PUT", "POST"] = "PATCH"
+    wrap: str | None = Field(
+        None, description="Member of the body that holds the values; the body itself when not given"
+    )
+    record_path: str | None = Field(None, description="Where the record lies in the answer to reading it")
+
+    def of(self, number: str) -> str:
+        """Spell a record's path; a key may hold a slash."""
+        return self.path.replace("{id}", quote(number, safe=""))
+
+
+class RestStream(Strict):
+    """Describe one stream."""
+
+    path: str
+    params: dict[str, str | list[str]] = Field(default_factory=dict)
+    record_path: str = ""
+    primary_key: str = "id"
+    table: str | None = None
+    paging: AnyPaging = NoPaging()
+    cursor: Cursor | None = None
+    fields: dict[str, Any] = Field(default_factory=dict)
+    nulls: list[str] = [""]
+    total_path: str | None = None
+    deleted: dict[str, list[str]] = Field(default_factory=dict, description="Path -> texts that mark a deleted record")
+    derived: list[str] = Field(default_factory=list, description="Paths whose values change without a new stamp")
+    deletions: Deletions | None = None
+    ignores: list[str] = Field(default_factory=list)
+    write: Write | None = None
+
+    @property
+    def deletes(self) -> Deletes:
+        """Tell in which way deletions are known."""
+        if self.deletions:
+            return "feed" if self.deletions.param else "list"
+        if self.deleted:
+            return "flag"
+        return "none" if self.cursor else "sweep"
+
+    @property
+    def may_hide_rows(self) -> bool:
+        """Tell whether rows that move while they are read could be left out unnoticed."""
+        is_counted = bool(self.total_path) or isinstance(self.paging, Range) or getattr(self.paging, "overlap", False)
+        return isinstance(self.paging, PageNumber | Offset) and not is_counted
+
+    def declared(self, name: str) -> Stream:
+        """Declare it as every connector does."""
+        cursor = self.cursor
+        unit: Any = {"epoch_s": "epoch_s", "epoch_ms": "epoch_ms"}.get(cursor.format, "text") if cursor else "text"
+        return Stream(
+            name,
+            primary_key=self.primary_key,
+            fields={field: mapped(given) for field, given in self.fields.items()},
+            table=self.table,
+            object=self.path,
+            cursor=cursor.path if cursor else None,
+            cursor_unit=unit,
+            deletes=self.deletes,
+            deleted_values={path: tuple(words) for path, words in self.deleted.items()},
+            lag=timedelta(minutes=cursor.lag_minutes if cursor else 0),
+            lookback=timedelta(minutes=cursor.lookback_minutes if cursor else 0),
+            window=timedelta(days=cursor.window_days) if cursor and cursor.window_days else None,
+            derived=tuple(self.derived),
+            nulls=tuple(self.nulls),
+            ignores=tuple(self.ignores),
+        )
+
+
+def _since(moment: datetime, kind: str) -> Any:
+    seconds = moment.astimezone(UTC).timestamp()
+    return {
+        "iso": moment.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "date": f"{moment:%Y-%m-%d}",
+        "epoch_s": int(seconds),
+        "epoch_ms": int(seconds * 1000),
+    }[kind]
+
+
+def _formatted(template: Any, since: Any) -> Any:
+    """Put the stamp into a template, which may be a list or a mapping; `{year}` and the like serve Tryton's datetimes."""
+    if template == "{since}":
+        return since
+    if isinstance(template, str):
+        return template.replace("{since}", str(since))
+    if isinstance(template, list):
+        return [_formatted(one, since) for one in template]
+    if isinstance(template, Mapping):
+        return {key: _formatted(one, since) for key, one in template.items()}
+    return template
