@@ -56,11 +56,13 @@ def _distinct(paths: Sequence[str], slice_: Slice, skipped: Sequence[pa.Table]) 
     bounds = ["_cursor >= $start"] if slice_.start else []  # what has no stamp belongs to the first slice
     bounds += ["coalesce(_cursor < $end, true)"] if slice_.end else []
     values = {name: at for name, at in (("start", slice_.start), ("end", slice_.end)) if at}
-    parts = ["SELECT _key, _cursor FROM skipped"]
-    parts += [f"SELECT _key, _cursor FROM read_parquet({listed(paths)}, union_by_name = true)"] if paths else []
-    empty = pa.schema([("_key", pa.string()), ("_cursor", pa.timestamp("us", tz="UTC"))]).empty_table()
+    parts = [f"SELECT _key, _cursor FROM read_parquet({listed(paths)}, union_by_name = true)"] if paths else []
+    parts += ["SELECT _key, _cursor FROM skipped"] if skipped else []
+    if not parts:
+        return 0
     with duck.connect(threads=1, memory_limit="128MB") as con:
-        con.register("skipped", pa.concat_tables([empty, *skipped]))
+        if skipped:
+            con.register("skipped", pa.concat_tables(skipped))
         sql = f"FROM ({' UNION ALL '.join(parts)}) WHERE _key IS NULL OR ({' AND '.join(bounds) or 'true'})"
         (row,) = con.execute(f"SELECT count(DISTINCT _key), count(*) - count(_key) {sql}", values or None).fetchall()
     return int(row[0]) + int(row[1])

@@ -198,7 +198,7 @@ class Reading:
         spans = ledger.intervals(self.name, state)
         slice_ = Slice(spans[-1].end if spans else self._first(), self.until)
         pages = [self.held.unseen_tombstones(page.records) for page in connector.deletes(self.stream, slice_)]
-        gone = pa.concat_tables([raw_schema(self.stream).empty_table(), *pages])
+        gone = pa.concat_tables([pa.Table.from_batches([], raw_schema(self.stream)), *pages])
         if self.breaker.allows(len(self.held.alive(gone.column("_key")))):
             landing = Landing(
                 self.project, self.held, state, OpenSlice(slice_, None, self.run_id), self.result, self.run_id

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 
 from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
-from orchestration.storage.manifest import COMPACTION, Written
+from orchestration.storage.manifest import COMPACTION, Written, written
 
 Change: TypeAlias = Literal["new", "gone", "retyped"]
 
@@ -82,7 +82,7 @@ class Fields(Transactions):
             mark = opened.scalar(select(looks.mark).where(*here)) or 0
             query = select(t.manifest).where(files.asset == f"raw/{connection}/{stream}", files.is_live)
             query = query.where(files.id > mark, files.run_id != COMPACTION).order_by(files.id)
-            return [Written(row.asset, row.path, row.rows, row.bytes, row.sha256) for row in opened.execute(query)]
+            return [written(row) for row in opened.execute(query)]
 
 
 def _sightings(opened: Connection, connection: str | None, stream: str | None) -> list[Sighting]:

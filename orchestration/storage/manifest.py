@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from connectors.kit.write import chunks
 from orchestration.storage import tables as t
@@ -34,6 +35,11 @@ class Snapshot:
     as_of: date
     run_id: str
     created_at: datetime
+
+
+def written(row: Row[Any]) -> Written:
+    """Read a row of the manifest, or of what is pending."""
+    return Written(row.asset, row.path, row.rows, row.bytes, row.sha256)
 
 
 def add_files(opened: Connection, files: Sequence[Written], run_id: str, *, live: bool = True) -> None:
@@ -70,7 +76,7 @@ class Manifest(Transactions):
             )
             is_part = t.manifest.c.is_live if "/" in asset else t.manifest.c.path.in_(of_snapshot)
             rows = opened.execute(query.where(is_part).order_by(t.manifest.c.id))
-            return [Written(row.asset, row.path, row.rows, row.bytes, row.sha256) for row in rows]
+            return [written(row) for row in rows]
 
     def add(self, files: Sequence[Written], run_id: str) -> None:
         """Count files in that carry no state: plans and outcomes."""
@@ -81,7 +87,7 @@ class Manifest(Transactions):
         """List the files of an asset that wait to be released."""
         with self.transaction() as opened:
             rows = opened.execute(select(t.pending).where(t.pending.c.asset == asset).order_by(t.pending.c.id))
-            return [Written(row.asset, row.path, row.rows, row.bytes, row.sha256) for row in rows]
+            return [written(row) for row in rows]
 
     def release(self, asset: str, run_id: str) -> list[Written]:
         """Count the pending files of an asset in, and list them."""
@@ -97,7 +103,7 @@ class Manifest(Transactions):
         with self.transaction() as opened:
             query = select(t.manifest).where(t.manifest.c.asset == asset, t.manifest.c.id > mark)
             rows = opened.execute(query.order_by(t.manifest.c.id))
-            return [Written(row.asset, row.path, row.rows, row.bytes, row.sha256) for row in rows]
+            return [written(row) for row in rows]
 
     def replace(self, old: Sequence[Written], new: Written, run_id: str) -> None:
         """Let one file stand for several: a compaction."""

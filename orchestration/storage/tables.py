@@ -112,32 +112,23 @@ balances = Table(
     Column("at", Instant, nullable=False),
 )
 
-manifest = Table(
-    "manifest",
-    ledger,
-    Column("id", Integer, primary_key=True),
-    Column("asset", String(400), nullable=False, index=True),
-    Column("path", String(600), nullable=False, unique=True),
-    Column("rows", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    _name("run_id"),
-    Column("created_at", Instant, nullable=False),
-    Column("is_live", Boolean, nullable=False),
-)
 
-pending = Table(
-    "pending",
-    ledger,
-    Column("id", Integer, primary_key=True),
-    Column("asset", String(400), nullable=False, index=True),
-    Column("path", String(600), nullable=False, unique=True),
-    Column("rows", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    _name("run_id"),
-    Column("created_at", Instant, nullable=False),
-)
+def _file() -> list[Column[Any]]:
+    """Describe a file of the lake."""
+    return [
+        Column("id", Integer, primary_key=True),
+        Column("asset", String(400), nullable=False, index=True),
+        Column("path", String(600), nullable=False, unique=True),
+        Column("rows", Integer, nullable=False),
+        Column("bytes", Integer, nullable=False),
+        Column("sha256", String(64), nullable=False),
+        _name("run_id"),
+        Column("created_at", Instant, nullable=False),
+    ]
+
+
+manifest = Table("manifest", ledger, *_file(), Column("is_live", Boolean, nullable=False))
+pending = Table("pending", ledger, *_file())
 
 source_fields = Table(
     "source_fields",
