@@ -10,9 +10,7 @@ discard_value  a value that cannot be read, or is gone, is left out and counted
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from functools import cached_property
 
-import duckdb
 import pyarrow as pa
 
 from connectors.kit.base import Connector, SourceField
@@ -21,15 +19,12 @@ from connectors.kit.page import Page
 from connectors.kit.stream import Stream
 from orchestration.field_use import Use, covering
 from orchestration.project import Project
-from orchestration.recorded import Look, looked_at
+from orchestration.recorded import Look, looked_at, payloads
 from orchestration.sightings import Drift, drift, renewed
-from orchestration.storage import duck
 from orchestration.storage.fields import Sighting
 from orchestration.stream_result import StreamResult
 from schemas.mapping import paths, stem
 from transforms.terms import Absence, Terms
-
-MEMORY = "128MB"
 
 
 def look(project: Project, connector: Connector, streams: Collection[str], at: datetime) -> dict[str, "Shape"]:
@@ -98,8 +93,9 @@ class Shape:
 
     def watched(self, pages: Iterable[Page]) -> Iterator[Page]:
         """Look at each page before it lands, where only the records can tell and the contract is freeze."""
+        is_watched = self.config.contract == "freeze" and not self.stream.described and self.seen
         for page in pages:
-            if self.config.contract == "freeze" and not self.stream.described and self.seen and page.rows:
+            if is_watched and page.rows and not page.deleted:
                 self._look_at(page)
             yield page
 
@@ -125,10 +121,8 @@ class Shape:
         self.seen = renewed(self.seen, kept, self.name, self.stream.name, self.use)
 
     def _look_at(self, page: Page) -> None:
-        rows = pa.table({"_payload": [row.decode("utf-8", "replace") for row in page.rows]})
-        self._con.register("page", rows.append_column("_deleted", pa.repeat(page.deleted, rows.num_rows)))
-        seen, before = looked_at(self._con, "page", self._asked, self.at), self.seen
-        self._con.unregister("page")
+        texts = pa.array([row.decode("utf-8", "replace") for row in page.rows], pa.string())
+        seen, before = looked_at([texts], self._asked, self.at), self.seen
         self._renew(seen)
         try:
             self.hold()
@@ -142,17 +136,11 @@ class Shape:
         ledger, name, stream = self.project.ledger, self.name, self.stream.name
         files = self.project.lake.proven(ledger.not_looked_at(name, stream))
         if files:
-            self._renew(
-                looked_at(self._con, f"read_parquet({duck.listed(files)}, union_by_name = true)", self._asked, self.at)
-            )
+            self._renew(looked_at(payloads(files), self._asked, self.at))
         if self._refused:
             self._renew(self._refused)
         if files or self._refused:
             ledger.keep_sightings(name, stream, self.seen, self.at)
-
-    @cached_property
-    def _con(self) -> duckdb.DuckDBPyConnection:
-        return duck.connect(threads=1, memory_limit=MEMORY)
 
 
 def never_seen(

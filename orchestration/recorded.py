@@ -1,20 +1,28 @@
 """Which fields there are, by the records alone: for systems that do not describe themselves.
 
-The engine works out the shape of all records at once. Measured on records of 600 bytes with 30 fields: 5 microseconds
-a record, on one thread.
+The engine works out the shape of many records at once. Measured on 400,000 records of 565 bytes with 30 fields, on one
+thread: 9 microseconds of CPU a record, 115 MiB.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from connectors.kit.base import SourceField
 from connectors.kit.records import json_path
+from orchestration.storage import duck
 
+PIECE = 2 << 20  # bytes of records that are looked at at once
 DEPTH = 3
 MOST = 200  # an object with more keys than this is a mapping, whose keys are values
 LONGEST = 300  # characters of a path that the ledger holds
@@ -34,32 +42,69 @@ class Look:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def looked_at(con: duckdb.DuckDBPyConnection, relation: str, known: Sequence[str], at: datetime) -> Look:
-    """Look at the `_payload` of all rows of a relation, for what is there and for what is known.
+def looked_at(payloads: Iterable[pa.Array], known: Sequence[str], at: datetime) -> Look:
+    """Look at records, given as texts, for what is there and for what is known.
 
-    What is no object, or cannot be held, is passed over.
+    What is no object, or cannot be held, is passed over. The engine keeps ten times the size of what it looks at until
+    it is done with it, so it is given little at a time.
     """
-    records = (
-        f"(SELECT record FROM (SELECT try_cast(_payload AS JSON) AS record FROM {relation} WHERE NOT _deleted) "  # noqa: S608
-        "WHERE json_type(record) = 'OBJECT')"
+    rows, counts, kinds = 0, Counter[str](), dict[str, str]()
+    with duck.connect(threads=1) as con:
+        for texts in (piece for given in payloads for piece in _pieces(given)):
+            asked = [*dict.fromkeys([*known, *kinds])]
+            found, count, some = _looked_at(con, texts, asked)
+            rows, counts = rows + count, counts + Counter(some)
+            kinds |= {path: _merged(kinds.get(path, ""), kind) for path, kind in found.items() if some[path]}
+    return Look(at, {path: SourceField(path, kind) for path, kind in kinds.items()}, rows, counts)
+
+
+def payloads(paths: Sequence[str]) -> Iterator[pa.Array]:
+    """Read the records of raw files, a few at a time; tombstones tell nothing of fields."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(1024, columns=["_payload", "_deleted"]):
+                yield batch.filter(pc.invert(batch.column("_deleted"))).column("_payload")
+
+
+def _pieces(payloads: pa.Array) -> Iterator[pa.Array]:
+    """Cut records into pieces of about PIECE bytes."""
+    if len(payloads):
+        ends = np.cumsum(pc.fill_null(pc.binary_length(payloads), 0).to_numpy(zero_copy_only=False))
+        starts = np.unique(ends // PIECE, return_index=True)[1].tolist()
+        for start, end in pairwise([*starts, len(payloads)]):
+            yield payloads.slice(start, end - start)
+
+
+def _looked_at(
+    con: duckdb.DuckDBPyConnection, texts: pa.Array, known: Sequence[str]
+) -> tuple[dict[str, str], int, dict[str, int]]:
+    con.register("given", pa.table({"text": texts}))
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE records AS SELECT record FROM "
+        "(SELECT try_cast(text AS JSON) AS record FROM given) WHERE json_type(record) = 'OBJECT'"
     )
-    shape, rows = con.execute(f"SELECT json_group_structure(record), count(*) FROM {records}").fetchall()[0]  # noqa: S608
+    shape, rows = con.execute("SELECT json_group_structure(record), count(*) FROM records").fetchall()[0]
     found = json.loads(shape) if rows else {}
     kinds = dict(_leaves(found)) if isinstance(found, dict) else {}
     paths = [*dict.fromkeys([*kinds, *known])]
-    counts = _counted(con, records, paths) if rows and paths else {}
-    kinds = {path: "object" for path in known if any(leaf.startswith(f"{path}.") for leaf in kinds)} | kinds
-    fields = {path: SourceField(path, kinds.get(path, "")) for path in paths if counts.get(path)}
-    return Look(at, fields, rows, counts)
+    counts = _counted(con, paths) if rows and paths else dict.fromkeys(paths, 0)
+    above = {path: "object" for path in known if any(leaf.startswith(f"{path}.") for leaf in kinds)}
+    return dict.fromkeys(paths, "") | above | kinds, rows, counts
 
 
-def _counted(con: duckdb.DuckDBPyConnection, records: str, paths: Sequence[str]) -> dict[str, int]:
+def _counted(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, int]:
     asked = ", ".join("'" + json_path(path).replace("'", "''") + "'" for path in paths)
     rows = con.execute(
         f"SELECT n, count(kind) FROM (SELECT unnest(json_type(record, [{asked}])) AS kind, "  # noqa: S608
-        f"unnest(range({len(paths)})) AS n FROM {records}) GROUP BY n"
+        f"unnest(range({len(paths)})) AS n FROM records) GROUP BY n"
     ).fetchall()
     return {paths[number]: count for number, count in rows}
+
+
+def _merged(one: str, other: str) -> str:
+    if not one or not other:
+        return one or other
+    return one if one == other else "mixed"
 
 
 def _leaves(shape: Any, prefix: str = "", depth: int = 1) -> Iterator[tuple[str, str]]:
