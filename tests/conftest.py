@@ -77,4 +77,5 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the files that take longest begin, so that no worker waits for them in the end."""
-    items.sort(key=lambda item: item.path.parent.name not in ("real", "nights"))
+    long = ("real", "nights", "test_dagster.py")
+    items.sort(key=lambda item: not {item.path.parent.name, item.path.name} & {*long})
