@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.kit.base import Outcome
-from orchestration.storage.deliveries import Operation, PlanRow
+from orchestration.storage.operations import Operation
+from orchestration.storage.plans import PlanRow
 from orchestration.storage.ledger import Ledger
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
