@@ -165,7 +165,9 @@ class DeliveryConfig(Config):
     target: Target
     match: Literal["update_only", "upsert", "create_only"] = "update_only"
     key: Key | None = Field(None, description="What makes a record that is created the only one")
-    create_where: str | None = Field(None, description="SQL condition on the table: what may be created; all by default")
+    create_where: str | None = Field(
+        None, description="SQL condition on the table: what may be created; all by default"
+    )
     fields: dict[str, FieldDelivery]
     gone: dict[str, Any] = Field(
         default_factory=dict, description="What a record created here gets when its row is no more, such as done: true"

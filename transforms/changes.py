@@ -74,8 +74,6 @@ class Decided:
         return is_same(self.wanted, wanted) and (plain(self.held) is None or is_same(self.held, held))
 
 
-
-
 @dataclass(frozen=True)
 class Past:
     """Hold what is known of earlier nights, by record and field."""

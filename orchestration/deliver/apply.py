@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import ibis
 import pyarrow as pa
 
-from connectors.kit.errors import SettingsError
+from connectors.kit.errors import ConnectorError, SettingsError
 from orchestration.deliver.delivered import delivered_rows
 from orchestration.deliver.guards import violations
 from orchestration.deliver.intents import counted, operations, resolved, waves
@@ -118,16 +118,17 @@ class _Applying:
         When the target cannot be used any more, what is settled stays settled and the plan stays open.
         """
         sending = Sending(self.target, self.ledger, self._must_look(), self.key)
-        for _ in range(ROUNDS):
-            waiting = self._waiting()
-            for wave in waves(waiting):
-                born = self.ledger.born(self.target.connector.name, self.target.stream.name)
-                sending.send([resolved(one, born) for one in wave])
-            if sending.error or not waiting:
-                break
-            self.settle_what_is_open()
-        if sending.error:
-            self.result.error = str(sending.error)
+        try:
+            for _ in range(ROUNDS):
+                waiting = self._waiting()
+                for wave in waves(waiting):
+                    born = self.ledger.born(self.target.connector.name, self.target.stream.name)
+                    sending.send([resolved(one, born) for one in wave])
+                if not waiting:
+                    break
+                self.settle_what_is_open()
+        except ConnectorError as error:
+            self.result.error = str(error)
         else:
             self.ledger.set_plan_status(self.plan.digest, "applied")
 
@@ -141,7 +142,9 @@ class _Applying:
             return not self.plan.head.summary.get("is_live")
         head = self.plan.head
         is_ours = all(row["policy"] == "overwrite" for row in self.plan.rows("update"))
-        just_now = datetime.now(UTC) - datetime.fromisoformat(head.summary.get("looked_at", "0001-01-01T00:00:00+00:00"))
+        just_now = datetime.now(UTC) - datetime.fromisoformat(
+            head.summary.get("looked_at", "0001-01-01T00:00:00+00:00")
+        )
         is_read = head.run_id == self.run_id and head.summary.get("is_live") and just_now < JUST_NOW
         return not (is_ours and is_read and not self.plan.rows("delete"))
 

@@ -8,10 +8,10 @@ import duckdb
 
 from connectors.kit.errors import SettingsError
 from orchestration.config import DeliveryConfig, FieldDelivery
+from orchestration.deliver.rows import rows_sql
 from orchestration.deliver.settings import owners
 from orchestration.deliver.target import Target
 from orchestration.project import Project
-from orchestration.storage.duck import quoted
 from orchestration.tables import Tables
 from transforms.changes import Wanted
 from transforms.sameness import plain
@@ -122,49 +122,12 @@ class _Desiring:
     def _rows(self) -> Iterator[dict[str, Any]]:
         self.tables = Tables(self.project)
         try:
-            yield from self.tables.query(self._sql())
+            yield from self.tables.query(rows_sql(self.config, self.target.connector.name, self.owned))
         except duckdb.Error as error:
             if self.config.where or self.config.create_where:
                 said = str(error).splitlines()[0]
                 raise SettingsError(f"delivery {self.name!r}: `where` or `create_where`: {said}") from None
             raise
-
-    def _sql(self) -> str:
-        """Put beside each row its record, the main account of each owner, and where a reference leads."""
-        config = self.config
-        key = f"t.{quoted(config.key.source)}::VARCHAR" if config.key else "NULL"
-        columns = ["t.customer_id AS _customer", "coalesce(o.is_oversized, false) AS _oversized", f"{key} AS _key"]
-        columns += ["t._may", "x.account_id AS _record"]
-        joins = [self._joined_records()]
-        places = {owner: f"m{number}" for number, owner in enumerate(self._owners())}
-        for owner, place in places.items():
-            joins.append(f"LEFT JOIN ({_main(self.owned[owner])}) {place} ON {place}.customer_id = t.customer_id")
-        for number, given in enumerate(config.fields.values()):
-            if given.source is None:
-                continue
-            place = places[given.owner] if given.owner else "t"
-            value = f"{place}.{quoted(given.source)}"
-            if given.source == "account_id" and given.owner:
-                value = f"CASE WHEN {place}._many = 1 THEN {value} END"
-            if given.refers:
-                mine = f"r{number}.connection = {place}.connection AND r{number}.account_id = {value}"
-                joins.append(f"LEFT JOIN crosswalk r{number} ON {mine}")
-                value = f"r{number}.customer_id"
-            columns.append(f"{value} AS v{number}")
-            columns += [f"{place}._at AS at{number}"] if given.owner else []
-        may = f"coalesce(({config.create_where}), false)" if config.create_where else "true"
-        rows = f"SELECT *, {may} AS _may FROM {quoted(config.table)}" + (f" WHERE {config.where}" if config.where else "")
-        return f"SELECT {', '.join(columns)} FROM ({rows}) t {' '.join(joins)} ORDER BY x.account_id, _key"  # noqa: S608
-
-    def _joined_records(self) -> str:
-        oversized = "SELECT customer_id, bool_or(is_oversized) AS is_oversized FROM crosswalk GROUP BY customer_id"
-        joined = f"LEFT JOIN ({oversized}) o ON o.customer_id = t.customer_id"
-        if self.config.match == "create_only":
-            return f"{joined} LEFT JOIN (SELECT NULL AS account_id) x ON true"
-        here = "'" + self.target.connector.name.replace("'", "''") + "'"
-        alive = f"SELECT customer_id, account_id FROM crosswalk c SEMI JOIN accounts a USING (connection, account_id) WHERE c.connection = {here}"
-        kind = "JOIN" if self.config.match == "update_only" else "LEFT JOIN"
-        return f"{joined} {kind} ({alive}) x ON x.customer_id = t.customer_id"
 
 
 def _within(values: Mapping[str, Any], created: set[str]) -> dict[str, Any]:
@@ -173,15 +136,3 @@ def _within(values: Mapping[str, Any], created: set[str]) -> dict[str, Any]:
         name: None if isinstance(value, dict) and value[RECORD_OF] not in created else value
         for name, value in values.items()
     }
-
-
-def _main(connections: list[str]) -> str:
-    """Choose the account that speaks for a customer in some connections: one in use, the oldest."""
-    named = ", ".join("'" + name.replace("'", "''") + "'" for name in connections)
-    return (
-        "SELECT c.customer_id, a.*, coalesce(a.updated_at, a.created_at) AS _at, "
-        "count(*) OVER (PARTITION BY c.customer_id) AS _many FROM accounts a "
-        f"JOIN crosswalk c USING (connection, account_id) WHERE a.connection IN ({named}) "
-        "QUALIFY row_number() OVER (PARTITION BY c.customer_id "
-        "ORDER BY a.is_active DESC, a.created_at NULLS LAST, a.connection, a.account_id) = 1"
-    )

@@ -31,7 +31,7 @@ class Sending:
     _tries: dict[str, int] = field(default_factory=dict)
 
     def send(self, operations: Sequence[Operation]) -> None:
-        """Send all; what an error left unsent stays as it is, and `error` tells why."""
+        """Send all; raises the first ConnectorError once what is under way is settled: the rest stays unsent."""
         sent = [one for one in operations if one.after or one.action == "delete"]
         waiting = [list(some) for some in chunks(sent, self.target.writing.batch)]
         self.allowed = self.allowed or self.target.writing.parallel
@@ -44,6 +44,8 @@ class Sending:
                     running[pool.submit(self._written, batch)] = batch
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
                     waiting += self._settled(done, running.pop(done))
+        if self.error:
+            raise self.error
 
     def _settled(self, done: Future[list[Outcome]], batch: list[Operation]) -> list[list[Operation]]:
         """Write down what came of a batch; answers what to send again because it was locked."""

@@ -23,7 +23,7 @@ class Target:
     @cached_property
     def writes(self) -> Writes:
         """Give the connector as one that writes."""
-        return cast(Writes, self.connector)
+        return cast("Writes", self.connector)
 
     @property
     def writing(self) -> Writing:
@@ -33,7 +33,7 @@ class Target:
     @cached_property
     def reads(self) -> ReadsByKey:
         """Give the connector as one that reads by key."""
-        return cast(ReadsByKey, self.connector)
+        return cast("ReadsByKey", self.connector)
 
     @cached_property
     def finds(self) -> FindsByField | None:

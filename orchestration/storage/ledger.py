@@ -13,14 +13,14 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 
 from connectors.kit.errors import BusyError, SettingsError
 from orchestration.storage import tables as t
-from orchestration.storage.balances import Balances
 from orchestration.storage.agreements import Agreements
-from orchestration.storage.operations import Operations
-from orchestration.storage.plans import Plans
+from orchestration.storage.balances import Balances
 from orchestration.storage.fields import Fields
 from orchestration.storage.manifest import Manifest
 from orchestration.storage.migrations import migrate
 from orchestration.storage.models import Models
+from orchestration.storage.operations import Operations
+from orchestration.storage.plans import Plans
 from orchestration.storage.state import State
 
 MIGRATION = 7_216_413  # any number, the same for all

@@ -74,7 +74,7 @@ class Operations(Transactions):
             }
             for one in outcomes
         ]
-        told = {
+        told: dict[str, Any] = {
             "record_id": func.coalesce(bindparam("b_record"), o.c.record_id),
             "version": func.coalesce(bindparam("b_version"), o.c.version),
         }
@@ -173,7 +173,9 @@ class Operations(Transactions):
         made = (o.c.action == "create", o.c.outcome.in_(DONE), o.c.record_id.is_not(None))
         query = select(o.c.key, o.c.record_id, o.c.customer_id).where(*where, *made)
         with self.transaction() as opened:
-            return [(row.key, row.record_id, row.customer_id) for row in opened.execute(query.order_by(o.c.intended_at))]
+            return [
+                (row.key, row.record_id, row.customer_id) for row in opened.execute(query.order_by(o.c.intended_at))
+            ]
 
     def _instant(self, value: Any, *where: ColumnElement[bool]) -> datetime | None:
         with self.transaction() as opened:

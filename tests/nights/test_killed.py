@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from orchestration.deliver.apply import apply
 from orchestration.build import build
-from orchestration.extract import extract
+from orchestration.deliver.apply import apply
 from orchestration.deliver.plan import plan
+from orchestration.extract import extract
 from orchestration.project import ROOT, Project
 from orchestration.storage import engine
 from sandbox.server import Sandbox
