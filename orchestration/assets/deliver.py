@@ -49,8 +49,8 @@ def delivered_op(name: str) -> str:
 def delivery_assets(name: str) -> dg.Definitions:
     """Make the assets `plan/<name>` and `delivered/<name>` with their checks, and a job to approve it by a click."""
     config = Project.load().delivery(name)
-    jobs = [_approval(name)] if config.approve == "manual" else []
-    return dg.Definitions(assets=[_planned(name, config), _delivered(name, config)], jobs=jobs)
+    assets = dg.Definitions(assets=[_planned(name, config), _delivered(name, config)])
+    return dg.Definitions.merge(assets, _approval(name)) if config.approve == "manual" else assets
 
 
 def _planned(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
@@ -172,15 +172,16 @@ def approval_job(name: str) -> str:
     return f"approve__{name}"
 
 
-def _approval(name: str) -> dg.UnresolvedAssetJobDefinition:
+def _approval(name: str) -> dg.Definitions:
     """Offer a person's yes to the newest plan as a job that is launched by a click."""
-    return dg.define_asset_job(
+    job = dg.define_asset_job(
         approval_job(name),
         selection=[delivered_key(name)],
         config={"ops": {delivered_op(name): {"config": {"approved": True}}}},
         executor_def=dg.in_process_executor,
         description=f"Approve the newest plan of {name} and apply it.",
     )
+    return dg.Definitions(jobs=[job])
 
 
 def _audited(context: dg.AssetExecutionContext, project: Project) -> None:
