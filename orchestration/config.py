@@ -1,6 +1,6 @@
 """What a user configures, as data: one model per kind of component in `defs/<name>/defs.yaml`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -87,6 +87,31 @@ class KeyAccountsConfig(Config):
     overrides: list[dict[str, Any]] = Field(default_factory=list)
 
 
+Kind = Literal[
+    "contact", "quarterly_review", "retention_fell", "satisfaction_low", "invoice_overdue", "renewal", "handover"
+]
+Tier = Literal["A", "B", "C"]
+Days = Annotated[int, Field(ge=1)]
+
+
+class RemindersConfig(Config):
+    """Set what account managers are reminded of."""
+
+    kinds: list[Kind] = Field(default_factory=lambda: list(get_args(Kind)), description="Kinds that are on")
+    cadence_days: dict[Tier, Days] = Field(
+        default_factory=lambda: {"A": 14, "B": 30, "C": 90},
+        description="Days between two talks by tier; a tier that is not named has no cadence",
+    )
+    review_days: dict[Tier, Days] = Field(
+        default_factory=lambda: {"A": 91}, description="Days between two meetings by tier"
+    )
+    risk_tiers: list[Tier] = Field(
+        default_factory=lambda: ["A", "B"], description="Tiers whose falling scores raise a reminder"
+    )
+    invoice_days: int = Field(15, ge=0, description="Days an invoice may be overdue")
+    renewal_days: int = Field(60, ge=0, description="Days before an open deal of existing business is to close")
+
+
 class CustomerModelConfig(Config):
     """Configure how accounts become customers and how they are scored."""
 
@@ -101,6 +126,8 @@ class CustomerModelConfig(Config):
     retention: RetentionConfig = Field(default_factory=RetentionConfig)
     satisfaction: SatisfactionConfig = Field(default_factory=SatisfactionConfig)
     key_accounts: KeyAccountsConfig = Field(default_factory=KeyAccountsConfig)
+    handover_days: int = Field(14, ge=1, description="Days in which a won customer is handed over")
+    reminders: RemindersConfig = Field(default_factory=RemindersConfig)
     keep_builds: int = Field(7, ge=1, description="How many builds are kept")
 
 
