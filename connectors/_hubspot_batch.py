@@ -5,6 +5,7 @@ read since 2025-02), its guide to errors (207, 423, 477).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from connectors._hubspot_wire import Associated, Read, Record, Written, as_text, only_missing, parsed
@@ -22,8 +23,8 @@ Input = dict[str, Any]
 class Batch:
     """Send batches for one connection; `path` spells the path of an area."""
 
-    def __init__(self, name: str, http: Http, path: Callable[..., str], upsert_key: str | None) -> None:
-        self.name, self.http, self.path, self.upsert_key = name, http, path, upsert_key
+    def __init__(self, name: str, http: Http, path: Callable[..., str]) -> None:
+        self.name, self.http, self.path = name, http, path
 
     def read(self, kind: str, ids: Iterable[str], names: Sequence[str]) -> list[Record]:
         """Read by id; who is not there is an error in a 207. All three lists are required."""
@@ -65,23 +66,22 @@ class Batch:
                 inputs[change.op_id] = self._input(change)
             except RecordError as error:
                 outcomes += _all([change], "rejected", str(error))
-        for action in ("update", "upsert", "create"):
-            mine = [change for change in changes if change.op_id in inputs and change.action == action]
-            for some in chunks(mine, 1 if action == "create" else BATCH):
-                outcomes += self._sent(self.path("objects", f"{kind}/batch/{action}"), some, inputs)
+        sent = sorted((change for change in changes if change.op_id in inputs), key=_way)
+        for (verb, _), mine in groupby(sent, key=_way):
+            for some in chunks(list(mine), 1 if verb == "create" else BATCH):
+                outcomes += self._sent(self.path("objects", f"{kind}/batch/{verb}"), some, inputs)
         return outcomes
 
     def _input(self, change: Change) -> Input:
         values = {name: as_text(value) for name, value in change.after.items()}
         row: Input = {"properties": values, "objectWriteTraceId": change.op_id}
-        if change.action == "create":
-            return row
         if change.action == "update":
             return row | {"id": change.record_id}
-        key = values.get(self.upsert_key or "")
-        if not key:
-            raise RecordError("an upsert needs settings.upsert_property, and a value for it")
-        return row | {"id": key, "idProperty": self.upsert_key}
+        if change.key is None:
+            return row
+        if not values.get(change.key):
+            raise RecordError(f"there is no value for the key {change.key}")
+        return row | {"id": values[change.key], "idProperty": change.key}
 
     def _sent(self, path: str, changes: Sequence[Change], inputs: Mapping[str, Input]) -> list[Outcome]:
         """Send a batch; one that is refused as a whole is halved until the bad record stands alone."""
@@ -101,15 +101,23 @@ class Batch:
 
     def _matched(self, changes: Sequence[Change], inputs: Mapping[str, Input], answer: Written) -> list[Outcome]:
         """Match an answer to its changes: by id, by unique value, by trace id, or because there was but one."""
-        op_of = {inputs[change.op_id]["id"]: change.op_id for change in changes if change.action != "create"}
+        verb, key = _way(changes[0])
+        op_of = {inputs[change.op_id]["id"]: change.op_id for change in changes if verb != "create"}
         done = {}
         for row in answer.results:
-            name = (row.properties or {}).get(self.upsert_key or "") if changes[0].action == "upsert" else row.id
-            op_id = changes[0].op_id if changes[0].action == "create" else op_of.get(name)
+            name = (row.properties or {}).get(key) if verb == "upsert" else row.id
+            op_id = changes[0].op_id if verb == "create" else op_of.get(name)
             if op_id:
                 done[op_id] = Outcome(op_id, "applied", row.id, row.updatedAt)
         problems = {op_of.get(name, name): wrong.text for wrong in answer.errors for name in wrong.names if name}
         return by_id(changes, done, problems)
+
+
+def _way(change: Change) -> tuple[str, str]:
+    """Name the verb of the address that a change goes to, and the property that it goes by."""
+    if change.action == "create":
+        return ("upsert", change.key) if change.key else ("create", "")
+    return change.action, ""
 
 
 def _all(changes: Sequence[Change], status: Status, message: str) -> list[Outcome]:

@@ -129,6 +129,7 @@ class Property(msgspec.Struct):
     label: str | None = None
     hubspotDefined: bool | None = None
     calculated: bool | None = None
+    hasUniqueValue: bool | None = None
     modificationMetadata: _Rights | None = None
 
     @property

@@ -24,7 +24,7 @@ from connectors._hubspot_wire import (
     with_team,
 )
 from connectors.kit.auth import Bearer
-from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField
+from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Writing
 from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError
@@ -52,21 +52,19 @@ class HubSpot(HttpConnector):
         """Set how to reach a portal; `portal_id` pins it, so that another one is refused.
 
         `api_version` is a dated version of the API ("2026-03"); v3, with associations v4, when not given.
-        `upsert_property` has values that are unique in the portal; without it there are no upserts.
         """
 
         base_url: str = "https://api.hubapi.com"
         token: SecretStr
         portal_id: int | None = None
         api_version: str | None = Field(None, pattern=r"^20\d\d-\d\d$")
-        upsert_property: str | None = None
         requests_per_10_seconds: int = Field(100, gt=0)  # 100, 190 or 250, by the account's plan
         requests_per_day: int = Field(250_000, gt=0)  # 250,000, 625,000 or 1,000,000; a tenth is kept for write-back
         searches_per_second: float = Field(4, gt=0)
 
     settings: Settings
     streams = STREAMS
-    max_batch = BATCH
+    writing = Writing(batch=BATCH, parallel=4)
     rate_headers = (
         RateHeader("X-HubSpot-RateLimit-Remaining", TEN_SECONDS, "X-HubSpot-RateLimit-Max"),
         RateHeader("X-HubSpot-RateLimit-Daily-Remaining", DAY, "X-HubSpot-RateLimit-Daily"),
@@ -74,9 +72,8 @@ class HubSpot(HttpConnector):
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings, http)
-        self.upsert_key = self.settings.upsert_property
         self._described: dict[str, dict[str, SourceField]] = {}
-        self._batch = Batch(name, self.http, self._path, self.upsert_key)
+        self._batch = Batch(name, self.http, self._path)
 
     def auth(self) -> AuthBase:
         return Bearer(self.settings.token)
@@ -254,6 +251,7 @@ class HubSpot(HttpConnector):
                 row.label or "",
                 is_custom=not row.hubspotDefined,
                 is_writable=row.is_writable,
+                is_unique=bool(row.hasUniqueValue),
             )
             for row in answer.results
         }

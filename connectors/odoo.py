@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr
 
 from connectors._odoo_rpc import Rpc, RpcError
 from connectors._odoo_streams import DOMAINS, LOOKED_UP, STREAMS
-from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Status
+from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Status, Writing
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import BusyError, ReplyError, SettingsError, UnknownOutcome
@@ -52,9 +52,7 @@ class Odoo(HttpConnector):
 
     settings: Settings
     streams: tuple[Stream, ...] = STREAMS
-    max_batch = 100
-    upsert_key = None
-    zero_is_empty = True  # a number that was never set reads 0 here: the two cannot be told apart
+    writing = Writing(batch=100, parallel=2, zero_is_empty=True)
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings, http)

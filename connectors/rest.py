@@ -32,7 +32,7 @@ from pydantic import Field
 from requests.auth import AuthBase
 
 from connectors._rest_streams import BasicAuth, BearerAuth, HeaderAuth, NoAuth, Rate, RestStream, Write
-from connectors.kit.base import Change, Check, Held, Outcome, SourceField
+from connectors.kit.base import Change, Check, Held, Outcome, SourceField, Writing
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import ReplyError, SettingsError, UnknownOutcome
@@ -60,8 +60,7 @@ class Rest(HttpConnector):
         streams: dict[str, RestStream] = Field(min_length=1)
 
     settings: Settings
-    max_batch = 1
-    upsert_key = None
+    writing = Writing()
 
     @classmethod
     def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:

@@ -680,7 +680,7 @@ class TestWriting:
 
     def test_sends_no_more_than_a_hundred_at_once(self, sandbox: Sandbox, hubspot: HubSpot):
         numbers = alive(sandbox, "deals")[:130]
-        assert len(numbers) > hubspot.max_batch == 100
+        assert len(numbers) > hubspot.writing.batch == 100
         outcomes = hubspot.write(stream("deals"), [change(number, lead_source="X") for number in numbers])
         assert {one.status for one in outcomes} == {"applied"}
         assert sandbox.requests["POST", "/hubspot/crm/v3/objects/deals/batch/update"] == 2
@@ -694,13 +694,12 @@ class TestWriting:
         assert [held[str(one.record_id)].values["name"] for one in outcomes] == ["Twin", "Twin", "Other"]
         assert len(held) == 3
 
-    def test_an_upsert_goes_by_the_unique_property_and_tells_the_records_id(self, sandbox: Sandbox):
-        hubspot = connected(f"{sandbox.url}/hubspot", upsert_property="erp_id")
+    def test_a_create_with_a_unique_key_comes_to_the_record_that_has_it(self, sandbox: Sandbox, hubspot: HubSpot):
         known = alive(sandbox, "companies")[0]
         sandbox.hubspot.edit("companies", known, {"erp_id": "17"})
         changes = [
-            Change("op1", None, {"erp_id": "17", "name": "Known"}, action="upsert"),
-            Change("op2", None, {"erp_id": known, "name": "New"}, action="upsert"),
+            Change("op1", None, {"erp_id": "17", "name": "Known"}, action="create", key="erp_id"),
+            Change("op2", None, {"erp_id": known, "name": "New"}, action="create", key="erp_id"),
         ]
         outcomes = hubspot.write(stream("accounts"), changes)
         assert [(one.op_id, one.status) for one in outcomes] == [("op1", "applied"), ("op2", "applied")]
@@ -710,21 +709,15 @@ class TestWriting:
             {"name": "Known", "erp_id": "17"},
             {"name": "New", "erp_id": known},
         ]
-        hubspot.close()
 
-    @pytest.mark.parametrize(
-        ("key", "after"), [(None, {"erp_id": "1"}), ("erp_id", {"name": "A"}), ("erp_id", {"erp_id": None})]
-    )
-    def test_an_upsert_without_a_unique_value_is_not_sent(
-        self, sandbox: Sandbox, key: str | None, after: dict[str, Any]
+    @pytest.mark.parametrize("after", [{"name": "A"}, {"erp_id": None}])
+    def test_a_create_without_a_value_for_its_key_is_not_sent(
+        self, sandbox: Sandbox, hubspot: HubSpot, after: dict[str, Any]
     ):
-        hubspot = connected(f"{sandbox.url}/hubspot", upsert_property=key)
-        assert hubspot.upsert_key == key
-        outcome = hubspot.write(stream("accounts"), [Change("op1", None, after, action="upsert")])[0]
+        outcome = hubspot.write(stream("accounts"), [Change("op1", None, after, action="create", key="erp_id")])[0]
         assert outcome.status == "rejected"
-        assert "upsert_property" in outcome.message
+        assert "erp_id" in outcome.message
         assert not sandbox.writes
-        hubspot.close()
 
     def test_updates_and_creates_of_one_batch_go_their_own_ways(self, sandbox: Sandbox, hubspot: HubSpot):
         number = alive(sandbox, "companies")[0]

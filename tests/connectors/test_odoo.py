@@ -636,7 +636,7 @@ class TestWriting:
         assert statuses(outcomes) == {"a": "rejected", "op8": "applied"}
         assert [call[2][0] for call in odoo.calls] == [[8]]  # type: ignore[attr-defined]
 
-    @pytest.mark.parametrize("action", ["create", "upsert"])
+    @pytest.mark.parametrize("action", ["create"])
     def test_creates_are_refused_because_nothing_tells_a_second_one_from_the_first(
         self, answered: Callable[..., Odoo], action: Any
     ):
