@@ -21,6 +21,8 @@ Paging, best first: `keyset` (asks for what is behind the last record's key), `c
 `overlap: true`. `{kind: keyset, param: starting_after, key: id, size: 100}` is Stripe's. `rate_headers:
 [{remaining: X-RateLimit-Remaining, limit: X-RateLimit-Limit, seconds: 60}]` slows down when the API says that little is
 left.
+
+Writing is declared by a stream's `write`: `docs/rest.md` shows all of it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,10 +1,14 @@
 """A REST API described in YAML is written to: against the sandbox's plain system, and against a server of few words."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import yaml
+from pydantic import SecretStr
 
 from connectors.kit.auth import HeaderToken
 from connectors.kit.base import Change, FindsByField, ReadsByKey, ReadsPayload, Writes
@@ -13,6 +17,7 @@ from connectors.kit.settings import load
 from connectors.kit.stream import Slice
 from connectors.rest import Rest
 
+GUIDE = Path(__file__).parents[2] / "docs" / "rest.md"
 BATCH = {
     "path": "customers/batch",
     "items": "items",
@@ -92,6 +97,18 @@ def states(outcomes) -> dict:
 
 def creating(op: str = "op1", key: str | None = "external_ref", **values) -> Change:
     return Change(op, None, CREATE | values, action="create", key=key)
+
+
+def test_what_the_guide_shows_can_be_done(sandbox, opened):
+    shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)[0])["settings"]
+    settings = load(Rest, "crm", shown | {"base_url": f"{sandbox.url}/plain"})
+    key = HeaderToken("X-Api-Key", SecretStr("sandbox-plain-key"))
+    connector = Rest("crm", settings, opened(f"{sandbox.url}/plain", auth=key))
+    (number,) = first(sandbox)
+    changes = [creating("a"), Change("b", number, {"payment_state": "paid"}, version="1")]
+    assert states(write(connector, *changes)) == {"a": "applied", "b": "applied"}
+    assert "payment_state" in connector.writable(connector.streams[0])
+    assert list(connector.find(connector.streams[0], "external_ref", ["E1"], [])) == ["E1"]
 
 
 class TestWhatIsDeclared:
