@@ -78,8 +78,11 @@ class Bench:
         """Let the server know which requests the connector calls writes."""
 
         def noted(http: Http, call: Call) -> Reply:
-            self.server.is_written = call.writes
-            return _EXCHANGE(http, call)
+            before, self.server.is_written = self.server.is_written, call.writes
+            try:
+                return _EXCHANGE(http, call)
+            finally:  # a token may have been fetched on the way
+                self.server.is_written = before
 
         return noted
 
