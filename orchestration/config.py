@@ -155,6 +155,7 @@ class FieldDelivery(Config):
     along: str | None = Field(None, description="... unless this other field of the target is")
     refers: bool = Field(False, description="The value is an account of the owner: write the target's of that customer")
     required: bool = Field(False, description="Without a value nothing is created")
+    only_new: bool = Field(False, description="Given to records that are created here, and never touched after")
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     @model_validator(mode="after")

@@ -18,7 +18,8 @@ class Rule:
     `policy`: overwrite, it is ours; fill_empty, only what is empty; owner, it belongs to `owner`, whose value is
     written wherever nobody has changed the target since both were the same. `on_conflict` says what happens where the
     policy does not decide: keep_target, keep_ours, newest, ask. A number nearer than `tolerance` is not rewritten,
-    unless the field `along` is. Without `clears` an empty value says nothing, and what is held stays.
+    unless the field `along` is. Without `clears` an empty value says nothing, and what is held stays. `only_new` fields
+    are given to records that are created, and never touched after.
     """
 
     field: str
@@ -28,6 +29,7 @@ class Rule:
     along: str | None = None
     clears: bool = False
     owner: str | None = None
+    only_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _changed(want: Wanted, holding: Holding, rules: Sequence[Rule], past: Past) 
 def _judged(want: Wanted, holding: Holding, rule: Rule, past: Past) -> Row | None:
     old, new = plain(holding.values.get(rule.field)), plain(want.values.get(rule.field))
     place = (str(want.record_id), rule.field)
-    if (new is None and not rule.clears) or is_same(old, new, rule.tolerance):
+    if rule.only_new or (new is None and not rule.clears) or is_same(old, new, rule.tolerance):
         return None
     agreed = past.agreed.get(place)
     if agreed and is_same(agreed.ours, new, rule.tolerance) and is_same(agreed.held, old):

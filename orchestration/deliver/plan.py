@@ -97,6 +97,7 @@ def rules(config: DeliveryConfig) -> list[Rule]:
             given.along,
             given.when_empty == "clear",
             given.owner,
+            given.only_new,
         )
         for name, given in config.fields.items()
     ]

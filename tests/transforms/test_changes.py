@@ -116,6 +116,10 @@ def test_the_newest_decision_counts():
     assert differences("a", "b", past, policy="owner") == [("update", '"a"', '"b"')]
 
 
+def test_what_is_given_to_new_records_is_never_touched_after():
+    assert differences("theirs", "ours", only_new=True) == []
+
+
 def test_absent_says_nothing_and_emptying_is_explicit():
     assert differences("x", None) == []
     assert differences("x", None, clears=True) == [("update", '"x"', None)]
