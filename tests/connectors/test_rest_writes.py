@@ -542,3 +542,31 @@ class TestBatch:
         batch = {"path": "b", "op_id": "ref", "actions": {"create": "c"}, "outcome": {"op_id": "ref"}}
         connector = small(create={"path": "customers"}, batch=batch)
         assert states(write(connector, Change("a", None, {"x": 1}, action="create"))) == {"a": "unknown"}
+
+
+@pytest.mark.parametrize("batch", [None, BATCH])
+@pytest.mark.parametrize("powers", [(True, None), (False, "external_ref"), (True, "external_ref"), (False, None)])
+def test_who_asks_what_became_of_it_loses_and_doubles_nothing(sandbox, plain, powers, batch):
+    idempotent, unique = powers
+    sandbox.clock.stop()
+    sandbox.plain.set(idempotent=idempotent, unique=unique)
+    connector = plain(*(() if idempotent else ("idempotency_header",)), **({"batch": batch} if batch else {}))
+    for kind, share, more in (
+        ("lost_answer", 0.35, {}),
+        ("error", 0.3, {"status": 503}),
+        ("delayed_write", 0.1, {"delay": 60}),
+    ):
+        sandbox.faults.add("/plain/customers", kind, share=share, seed=7, writes=True, **more)
+    waiting = {str(one): creating(str(one), external_ref=str(one)) for one in range(40)}
+    for _ in range(60):
+        if not waiting:
+            break
+        done = write(connector, *waiting.values())
+        sandbox.clock.advance(61)
+        found = connector.find(connector.streams[0], "external_ref", list(waiting), [])
+        settled = {one.op_id for one in done if one.status == "applied"} | set(found)
+        waiting = {op: change for op, change in waiting.items() if op not in settled}
+    made = [row["external_ref"] for row in sandbox.plain.rows["customers"].values() if row["external_ref"]]
+    assert sorted(made, key=int) == [str(one) for one in range(40)]
+    assert all(fault.hits for fault in sandbox.faults.active)
+    assert sandbox.log.doubled("external_ref") == {}
