@@ -1,8 +1,8 @@
-"""Odoo's writes: equal values in one call, new records once by external id, and the bad one found among many.
+"""Odoo's writes: a hundred records in one call, new ones once by external id, and the bad one found among many.
 
 Source: Odoo's external API documentation (write, create, unlink) and of imports (`load`): every call is a transaction
-of its own, all or nothing. `load` makes what has a new external id, changes what has a known one, and names the rows
-that it refuses.
+of its own, all or nothing. `write` gives several records the same values. `load` gives each row its own; it makes what
+has a new external id, changes what has a known id, and names the rows that it refuses.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,12 +14,15 @@ import msgspec
 from connectors._odoo_names import MODULE, Names, name_of
 from connectors._odoo_rpc import LockedError, Rpc, RpcError, is_lock
 from connectors._odoo_values import as_cell, as_sent, column
-from connectors._odoo_virtual import ACTIVITY, EXTERNAL_ID, IS_DONE, Virtual
+from connectors._odoo_virtual import ACTIVITY, EXTERNAL_ID, IS_DONE, Virtual, virtual_fields
 from connectors.kit.base import Change, Outcome, SourceField
 from connectors.kit.errors import ConnectorError, RecordError, UnknownOutcome
 from connectors.kit.write import all_of, by_id, chunks, halves, in_turn, outcome
 
 BATCH = 100
+LOADABLE = {  # types of which a text says all; the others are written one value at a time
+    *("char", "text", "html", "integer", "float", "monetary", "boolean", "date", "datetime", "selection", "many2one"),
+}
 Fields = Mapping[str, SourceField]
 
 
@@ -57,16 +60,18 @@ class _Sending:
     def parts(self) -> Iterator[Sequence[Change]]:
         """Cut what was taken into calls."""
         for _, mine in groupby(sorted(self._changes, key=self._way), key=self._way):
-            some = list(mine)
+            some = sorted(mine, key=self._spelt)  # equal values come to lie together
             is_new = some[0].action == "create" and some[0].op_id not in self._names
             yield from chunks(some, 1 if is_new else BATCH)
 
     def sent(self, changes: Sequence[Change]) -> list[Outcome]:
         """Make one call; one that is refused is halved."""
         verb, _ = self._way(changes[0])
-        send = {"write": self._write, "delete": self._delete, "create": self._create, "load": self._load}[verb]
+        sends = {"write": self._write, "delete": self._delete, "create": self._create, "load": self._load}
+        if verb == "rows":
+            verb = "load" if len({self._spelt(change) for change in changes}) > 1 else "write"
         try:
-            return send(changes)
+            return sends[verb](changes)
         except UnknownOutcome as error:
             return all_of(changes, "unknown", error)
         except LockedError as error:
@@ -88,9 +93,7 @@ class _Sending:
         values = self.writer.virtual.real(self.model, change)
         if name:
             self._name(change, name_of(self.model, str(name)))
-        if self._is_loaded(change):
-            return values
-        return {field: as_sent(value, self._kind(field)) for field, value in values.items()}
+        return values
 
     def _is_loaded(self, change: Change) -> bool:
         """Tell whether `load` makes a record: one that has a name, or refers to others by theirs."""
@@ -102,22 +105,33 @@ class _Sending:
         self._names[change.op_id] = name
 
     def _way(self, change: Change) -> tuple[str, bytes]:
-        """Name the method that a change is sent by, and what all changes of one call have in common."""
+        """Name the way that a change is sent, and what all changes of one call have in common."""
         values = self._values[change.op_id]
         if self._is_loaded(change):
             return "load", msgspec.json.encode(self._header(change))
-        return ("write" if change.action == "update" else change.action), msgspec.json.encode(values, order="sorted")
+        if change.action == "update" and all(self._is_loadable(field) for field in values):
+            return "rows", msgspec.json.encode(self._header(change))
+        return ("write" if change.action == "update" else change.action), self._spelt(change)
+
+    def _spelt(self, change: Change) -> bytes:
+        return msgspec.json.encode(self._values[change.op_id], order="sorted", enc_hook=str)
+
+    def _is_loadable(self, field: str) -> bool:
+        return self._kind(field) in LOADABLE and field not in virtual_fields(self.model)
 
     def _kind(self, field: str) -> str:
         return self.fields[field].type if field in self.fields else ""
 
-    def _called(self, method: str, *args: Any) -> Any:
-        options = {"context": self.writer.context()}
+    def _sent_values(self, change: Change) -> dict[str, Any]:
+        return {field: as_sent(value, self._kind(field)) for field, value in self._values[change.op_id].items()}
+
+    def _called(self, method: str, *args: Any, **context: Any) -> Any:
+        options = {"context": self.writer.context() | context}
         return self.writer.rpc.execute(self.model, method, list(args), options, writes=True)
 
     def _write(self, changes: Sequence[Change]) -> list[Outcome]:
         ids = [int(change.record_id or 0) for change in changes]
-        values = dict(self._values[changes[0].op_id])
+        values = self._sent_values(changes[0])
         is_done = values.pop(IS_DONE, False) if self.model == ACTIVITY else False
         if values and self._called("write", ids, values) is not True:
             return all_of(changes, "unknown", "the answer does not say that it was written")
@@ -136,7 +150,7 @@ class _Sending:
 
     def _create(self, changes: Sequence[Change]) -> list[Outcome]:
         (change,) = changes
-        return [self._made(change, self._called("create", self._values[change.op_id]))]
+        return [self._made(change, self._called("create", self._sent_values(change)))]
 
     def _made(self, change: Change, told: Any) -> Outcome:
         number = told[0] if isinstance(told, list) and len(told) == 1 else told
@@ -145,26 +159,32 @@ class _Sending:
         return Outcome(change.op_id, "applied", str(number))
 
     def _load(self, changes: Sequence[Change]) -> list[Outcome]:
-        """Load rows, and look up by name which record each became: the order of the answer proves nothing."""
+        """Load rows: known ones by their ids, new ones by names, by which they are looked up again afterwards."""
         if changes[0].op_id in self._names:
             self.writer.names.prove()
-        told = self._called("load", self._header(changes[0]), [self._row(change) for change in changes])
+        rows = [self._row(change) for change in changes]
+        told = self._called("load", self._header(changes[0]), rows, tz="UTC")  # in which it reads instants
         if not isinstance(told, dict) or "ids" not in told:
             return all_of(changes, "unknown", "the answer to load is not as documented")
         if not told["ids"]:
             return self._refused(changes, _errors(told))
         if changes[0].op_id in self._names:
             return self._looked_up(changes)
-        return [self._made(changes[0], told["ids"])]
+        if changes[0].action == "create":
+            return [self._made(changes[0], told["ids"])]
+        done = {str(number) for number in told["ids"]} if isinstance(told["ids"], list) else set()
+        return by_id(changes, {one.op_id: outcome(one, "applied") for one in changes if one.record_id in done})
 
     def _header(self, change: Change) -> list[str]:
         values = self._values[change.op_id]
-        named = ["id"] if change.op_id in self._names else []
+        named = [".id"] if change.action == "update" else ["id"] if change.op_id in self._names else []
         return named + [column(field, self._kind(field), values[field]) for field in sorted(values)]
 
     def _row(self, change: Change) -> list[str]:
         values, name = self._values[change.op_id], self._names.get(change.op_id)
         cells = [as_cell(values[field], self._kind(field)) for field in sorted(values)]
+        if change.action == "update":
+            return [str(change.record_id), *cells]
         return [f"{MODULE}.{name}", *cells] if name else cells
 
     def _looked_up(self, changes: Sequence[Change]) -> list[Outcome]:

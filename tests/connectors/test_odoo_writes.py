@@ -276,6 +276,56 @@ class TestCreatingOnce:
             assert [name for name, field in odoo.writable(one).items() if field.is_unique] == [EXTERNAL_ID]
 
 
+class TestManyValues:
+    """Records that are to hold different values go into one call, each by its id."""
+
+    def test_a_hundred_different_values_are_one_call(self, sandbox: Sandbox, odoo: Odoo):
+        made = odoo.write(ACCOUNTS, [create(str(number)) for number in range(100)])
+        sandbox.requests.clear()
+        changes = [
+            change(one.record_id, credit_limit=place + 1.5, name=f"No. {place}", user_id=None)
+            for place, one in enumerate(made)
+        ]
+        assert {one.status for one in odoo.write(ACCOUNTS, changes)} == {"applied"}
+        assert sum(sandbox.requests.values()) == 1
+        held = odoo.fetch(ACCOUNTS, [str(one.record_id) for one in made], ["credit_limit", "name", "user_id"])
+        assert {number: one.values for number, one in held.items()} == {
+            str(one.record_id): one.after for one in changes
+        }
+
+    def test_one_bad_value_and_one_record_that_is_gone_are_refused_alone(self, sandbox: Sandbox, odoo: Odoo):
+        first, second, third, gone = [row["id"] for row in companies(sandbox)[:4]]
+        del sandbox.odoo.tables["res.partner"][gone]
+        scores = {first: 1.5, second: "high", gone: 3.5, third: 2.5}
+        outcomes = odoo.write(ACCOUNTS, [change(number, credit_limit=score) for number, score in scores.items()])
+        refused = {one.op_id for one in outcomes if one.status == "rejected"}
+        assert refused == {f"op{second}", f"op{gone}"}
+        assert {one.op_id for one in outcomes if one.status == "applied"} == {f"op{first}", f"op{third}"}
+
+    def test_what_the_answer_does_not_name_is_unknown(self, answered: Callable[..., Odoo]):
+        odoo = answered(lambda model, method, *_: {"ids": [2, 9], "messages": []} if method == "load" else True)
+        outcomes = odoo.write(ACCOUNTS, [change(1, name="A"), change(2, name="B")])
+        assert statuses(outcomes) == {"op1": "unknown", "op2": "applied"}
+
+    def test_instants_are_sent_as_utc_and_said_to_be(self, answered: Callable[..., Odoo]):
+        odoo = answered(lambda *_: {"ids": [1, 2], "messages": []})
+        odoo._described["res.partner"]["x_at"] = {"type": "datetime", "string": "At", "readonly": False}
+        odoo.write(ACCOUNTS, [change(number, x_at=f"2026-10-2{number}T07:00:00+02:00") for number in (1, 2)])
+        ((_, method, args, options),) = odoo.calls  # type: ignore[attr-defined]
+        assert method == "load"
+        assert args == [[".id", "x_at"], [["1", "2026-10-21 05:00:00"], ["2", "2026-10-22 05:00:00"]]]
+        assert options["context"]["tz"] == "UTC"
+
+    def test_values_that_a_text_cannot_say_are_written_one_by_one(self, answered: Callable[..., Odoo]):
+        odoo = answered(lambda *_: True)
+        odoo._described["res.partner"]["x_tags"] = {"type": "many2many", "string": "Tags", "readonly": False}
+        odoo.write(ACCOUNTS, [change(1, x_tags=[5]), change(2, x_tags=[6])])
+        assert [call[1:3] for call in odoo.calls] == [  # type: ignore[attr-defined]
+            ("write", [[1], {"x_tags": [[6, 0, [5]]]}]),
+            ("write", [[2], {"x_tags": [[6, 0, [6]]]}]),
+        ]
+
+
 class TestCreatingWithoutAKey:
     def test_each_is_created_alone_and_told_by_its_id(self, sandbox: Sandbox, odoo: Odoo):
         changes = [Change(name, None, {"name": name}, action="create") for name in ("A", "B")]
@@ -448,6 +498,17 @@ class TestTasks:
         held = odoo.fetch(TASKS, [str(made.record_id)], ["summary", IS_DONE])[str(made.record_id)]
         assert held.values == {"summary": "Called", IS_DONE: True}
 
+    def test_several_are_done_at_once_whatever_else_is_written(self, sandbox: Sandbox, odoo: Odoo):
+        sandbox.odoo.keeps_done = True
+        partner = companies(sandbox)[0]["id"]
+        made = odoo.write(TASKS, [task("K", partner), task("L", partner)])
+        changes = [
+            Change(one.op_id, one.record_id, {"summary": one.op_id, IS_DONE: True}, {IS_DONE: False}) for one in made
+        ]
+        assert {one.status for one in odoo.write(TASKS, changes)} == {"applied"}
+        held = odoo.fetch(TASKS, [str(one.record_id) for one in made], ["summary", IS_DONE])
+        assert {one.values["summary"]: one.values[IS_DONE] for one in held.values()} == {"opK": True, "opL": True}
+
     def test_one_lost_answer_to_done_is_unknown(self, sandbox: Sandbox, odoo: Odoo):
         (made,) = odoo.write(TASKS, [task("K", companies(sandbox)[0]["id"])])
         sandbox.faults.add("/odoo/jsonrpc/mail.activity/action_feedback", "lost_answer", times=1)
@@ -517,7 +578,7 @@ class TestLocks:
                 raise Fault("odoo.exceptions.AccessDenied", "Access Denied")
             return True
 
-        changes = [change(1, name="A"), change(2, name="B")]
+        changes = [change(1, name="A"), change(2, vat="B")]
         assert statuses(answered(answer).write(ACCOUNTS, changes)) == {"op1": "applied", "op2": "retry"}
         with pytest.raises(AccessError):
             answered(answer).write(ACCOUNTS, changes[1:])

@@ -120,7 +120,7 @@ class Writing(Stand):
                     f"{trial}: {fault.name}: {statuses}"
                 )
                 sent = self._writes(bench)
-                waited = sent[1].at - sent[0].at if len(sent) > 1 else 0
+                waited = round(sent[1].at - sent[0].at, 3) if len(sent) > 1 else 0
                 assert waited >= WAIT or "Retry-After" not in fault.name, f"{trial}: {fault.name}: {waited:.0f} s later"
 
     def test_a_system_that_takes_nothing_has_nothing_written(self, trial: Trial) -> None:
