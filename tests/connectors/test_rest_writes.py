@@ -544,7 +544,7 @@ class TestBatch:
         assert states(write(connector, Change("a", None, {"x": 1}, action="create"))) == {"a": "unknown"}
 
 
-@pytest.mark.parametrize("batch", [None, BATCH])
+@pytest.mark.parametrize("batch", [None, BATCH | {"size": 4}])
 @pytest.mark.parametrize("powers", [(True, None), (False, "external_ref"), (True, "external_ref"), (False, None)])
 def test_who_asks_what_became_of_it_loses_and_doubles_nothing(sandbox, plain, powers, batch):
     idempotent, unique = powers
