@@ -31,12 +31,16 @@ from transforms.conform import latest
 from transforms.criteria import CriterionError, configured
 from transforms.customer_360 import customer_360
 from transforms.customers import customers
+from transforms.handovers import handovers
 from transforms.identity import crosswalk, match_suggestions
 from transforms.key_accounts import key_account_criteria, key_accounts, review_due
 from transforms.measured import measured
 from transforms.merged import redirects, without_redirected
+from transforms.ownership import ownership
+from transforms.people import holders
 from transforms.quotes import quotes
 from transforms.rates import convert, fx_rates
+from transforms.reminders import reminders
 from transforms.retention import retention, retention_statistics
 from transforms.satisfaction import satisfaction, satisfaction_observations
 from transforms.score_history import score_history
@@ -66,6 +70,9 @@ RESULTS = (
     "key_accounts",
     "customer_360",
     "score_history",
+    "ownership",
+    "handovers",
+    "reminders",
 )
 # table: the date whose rate counts, and which amounts are converted
 MONEY: Mapping[str, tuple[str | None, Mapping[str, str]]] = {
@@ -182,6 +189,7 @@ class _Build:
         yield self.keep("customers", united)
         yield self._reconciliation()
         yield from self._scores()
+        yield from self._portfolio()
 
     def _scores(self) -> Iterator[TableResult]:
         t, as_of, ledger = self.tables, self.as_of, self.project.ledger
@@ -276,6 +284,27 @@ class _Build:
                 is_review=review_due(last, as_of, wanted.review_months),
             ),
         )
+
+    def _portfolio(self) -> Iterator[TableResult]:
+        """Make the tables of those who look after customers."""
+        t, as_of, config = self.tables, self.as_of, self.config
+        members, dealt = (self._owned(t[name]) for name in ("accounts", "deals"))
+        seen = self._cached(holders(members, dealt, t["owners"], self.project.roles()))
+        yield self.keep("ownership", ownership(t["customers"], seen, self._previous("ownership"), as_of=as_of))
+        reads = ("customers", "crosswalk", "owners", "deals", "orders", "invoices", "activities", "ownership")
+        made = handovers(*(t[name] for name in reads), as_of=as_of, days=config.handover_days)
+        yield self.keep("handovers", made)
+        reads = (
+            *("customers", "crosswalk", "deals", "invoices", "activities", "retention", "satisfaction"),
+            *("key_accounts", "score_history", "ownership", "handovers"),
+        )
+        wanted = config.reminders.model_dump()
+        yield self.keep("reminders", reminders(*(t[name] for name in reads), as_of=as_of, **wanted))
+
+    def _owned(self, table: ir.Table) -> ir.Table:
+        """Give each row its customer."""
+        known = self.tables["crosswalk"].select("connection", "account_id", "customer_id")
+        return table.inner_join(known, ["connection", "account_id"])
 
     def keep(self, table: str, made: ir.Table, notes: Mapping[str, Any] | None = None) -> TableResult:
         """Write a table in the order of its key, prove it by its schema, and hand it on."""

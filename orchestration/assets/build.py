@@ -21,6 +21,7 @@ GROUPS = {
     "customers": ("crosswalk", "match_suggestions", "customers"),
     "scores": ("retention", "satisfaction", "key_account_criteria", "key_accounts", "score_history"),
     "views": ("customer_360",),
+    "portfolio": ("ownership", "handovers", "reminders"),
 }
 BUILD_OP = "build_tables"
 SHOWN = 5
@@ -45,6 +46,20 @@ READS = {
     "key_accounts": ("key_account_criteria", "customers"),
     "customer_360": ("customers", "retention", "satisfaction", "key_accounts"),
     "score_history": ("retention", "satisfaction", "key_accounts"),
+    "ownership": ("customers", "accounts", "crosswalk", "owners", "deals"),
+    "handovers": ("customers", "ownership", "owners", "deals", "orders", "invoices", "activities"),
+    "reminders": (
+        "customers",
+        "deals",
+        "invoices",
+        "activities",
+        "retention",
+        "satisfaction",
+        "key_accounts",
+        "score_history",
+        "ownership",
+        "handovers",
+    ),
 }
 
 
