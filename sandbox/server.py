@@ -1,4 +1,4 @@
-"""The sandbox: one process, three systems, on 127.0.0.1 only."""
+"""The sandbox: one process, four systems, on 127.0.0.1 only."""
 
 import gzip
 import json
@@ -28,6 +28,7 @@ from sandbox.hubspot import HubSpot
 from sandbox.locks import locked
 from sandbox.odoo import Odoo
 from sandbox.people import People
+from sandbox.plain import Plain
 from sandbox.spoiling import Spoiling
 from sandbox.world.build import build
 from sandbox.writelog import WriteLog
@@ -40,7 +41,7 @@ LOGIN_PAGE = b"<!doctype html><html><body><form>Please log in</form></body></htm
 
 
 class Sandbox(People):
-    """Run the three systems; as a context manager for as long as a block runs."""
+    """Run the systems; as a context manager for as long as a block runs."""
 
     def __init__(self, customers: int = 300, seed: int = 7, today: date | None = None, port: int = 0) -> None:
         self.world = build(customers, seed, today or datetime.now(UTC).date())
@@ -51,11 +52,13 @@ class Sandbox(People):
         self.hubspot = HubSpot(self.world.portal, self.clock, self.log)
         self.odoo = Odoo(self.world.tables, self.clock, self.log)
         self.zendesk = Zendesk(self.world.desk, self.clock, self.log)
+        self.plain = Plain(self.world.plain, self.clock, self.log)
         self.lock = RLock()
         self.systems: dict[str, Callable[[Request], Answer]] = {
             "hubspot": self.hubspot.handle,
             "odoo": self.odoo.handle,
             "zendesk": self.zendesk.handle,
+            "plain": self.plain.handle,
             "_sandbox": Control(self).handle,
         }
         handler = type("Handler", (_Handler,), {"sandbox": self})
@@ -274,7 +277,7 @@ def serve(port: int = 8765, customers: int = 300, seed: int = 7, today: date | N
         if day == 0:
             sandbox.changes()
     print(
-        f"sandbox: {customers} customers at {sandbox.url}/hubspot, /odoo and /zendesk; Ctrl-C ends it",
+        f"sandbox: {customers} customers at {sandbox.url}/hubspot, /odoo, /zendesk and /plain; Ctrl-C ends it",
         flush=True,
     )
     try:

@@ -364,7 +364,7 @@ def test_deeds_can_be_done_from_outside(sandbox, ask):
 
 
 def test_an_unknown_system_names_the_choices(ask):
-    assert ask("GET", "/salesforce/x").json() == {"error": "choices: hubspot, odoo, zendesk, _sandbox"}
+    assert ask("GET", "/salesforce/x").json() == {"error": "choices: hubspot, odoo, zendesk, plain, _sandbox"}
 
 
 def test_a_body_that_is_no_json_is_refused(ask):
