@@ -34,8 +34,8 @@ class Customers(Table):
     open_amount: Money = required("Receivables still open")
     overdue_amount: Money = required("Receivables past their due date")
     payment_state: str = optional(
-        "overdue, open or settled, by its receivables; null when it never had an invoice",
-        **one_of("overdue", "open", "settled"),
+        "overdue, open or paid, by its receivables; null when it never had an invoice",
+        **one_of("overdue", "open", "paid"),
     )
     last_invoice_on: dt.Date = optional("Last posted invoice")
     pipeline_amount: Money = required("Open deals")

@@ -109,6 +109,6 @@ def _payment_state(filled: ir.Table) -> ir.StringValue:
     return ibis.cases(
         (filled.overdue_amount > 0, "overdue"),
         (filled.open_amount > 0, "open"),
-        (filled.last_invoice_on.notnull(), "settled"),
+        (filled.last_invoice_on.notnull(), "paid"),
         else_=ibis.null("string"),
     )

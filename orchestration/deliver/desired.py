@@ -1,14 +1,16 @@
 """What a target should hold: the rows of a table, each with the record that it belongs to, or the key of a new one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import duckdb
 
 from connectors.kit.errors import SettingsError
 from orchestration.config import DeliveryConfig, FieldDelivery
-from orchestration.deliver.rows import rows_sql
+from orchestration.deliver.rows import accounts_sql, rows_sql
 from orchestration.deliver.settings import owners
 from orchestration.deliver.target import Target
 from orchestration.project import Project
@@ -40,11 +42,12 @@ class _Desiring:
         self.project, self.name, self.target = project, name, target
         self.config: DeliveryConfig = project.delivery(name)
         self.ledger = project.ledger
+        self.tables = Tables(project)
         self.created = self.ledger.created(name) if self.config.key else {}
         self.refused = self.ledger.rejections(name)
         self.owned = {owner: owners(project, owner) for owner in self._owners()}
         self.born = {
-            connection: self.ledger.born(connection, "accounts")
+            connection: self.ledger.born(connection, "accounts", since=self._built_at())
             for connection in {self.target.connector.name, *(one for some in self.owned.values() for one in some)}
         }
 
@@ -66,13 +69,15 @@ class _Desiring:
         key = None if row["_key"] is None else str(row["_key"])
         record = row["_record"] or (self.created[key][0] if key in self.created else None)
         fields = list(self.config.fields.items())
-        values = {name: self._value(row, number, given) for number, (name, given) in enumerate(fields)}
+        values = {name: self._value(row, number, name, given) for number, (name, given) in enumerate(fields)}
         if self.config.key and record is None and key is not None:
             values[self.config.key.field] = key
         changed = {name: row[f"at{number}"] for number, (name, given) in enumerate(fields) if given.owner}
         return Wanted(record, row["_customer"], values, key if record is None or not row["_record"] else None, changed)
 
-    def _value(self, row: Mapping[str, Any], number: int, given: FieldDelivery) -> Any:
+    def _value(self, row: Mapping[str, Any], number: int, name: str, given: FieldDelivery) -> Any:
+        if row["_records"] > 1 and self.target.fields[name].is_unique:
+            return None  # only one of them could have it, and nobody said which
         value = given.value if given.source is None else row[f"v{number}"]
         if given.refers:
             return self._record_of(value)
@@ -107,22 +112,23 @@ class _Desiring:
     def _owners(self) -> list[str]:
         return sorted({given.owner for given in self.config.fields.values() if given.owner})
 
-    @property
+    def _built_at(self) -> datetime | None:
+        """Tell since when records that we create are not in the tables yet."""
+        current = self.project.ledger.current()
+        return current.created_at if current else None
+
+    @cached_property
     def _accounts(self) -> dict[str, str]:
         """Tell the one account that the target holds of each customer; of several none is meant."""
-        if not hasattr(self, "_known_accounts"):
-            rows = self.tables.query(
-                "SELECT customer_id, min(account_id) AS account FROM crosswalk WHERE connection = ? "
-                "GROUP BY customer_id HAVING count(*) = 1",
-                [self.target.connector.name],
-            )
-            self._known_accounts = {row["customer_id"]: row["account"] for row in rows}
-        return self._known_accounts
+        held = accounts_sql(self.target.connector.name)
+        rows = self.tables.query(
+            f"SELECT customer_id, min(account_id) AS one FROM ({held}) GROUP BY 1 HAVING count(*) = 1"  # noqa: S608
+        )
+        return {row["customer_id"]: row["one"] for row in rows}
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        self.tables = Tables(self.project)
+    def _rows(self) -> list[dict[str, Any]]:
         try:
-            yield from self.tables.query(rows_sql(self.config, self.target.connector.name, self.owned))
+            return self.tables.query(rows_sql(self.config, self.target.connector.name, self.owned))
         except duckdb.Error as error:
             if self.config.where or self.config.create_where:
                 said = str(error).splitlines()[0]

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from orchestration.config import DeliveryConfig, FieldDelivery
 from orchestration.storage.duck import quoted
 
-ALIVE = "SELECT customer_id, account_id, connection FROM crosswalk SEMI JOIN accounts USING (connection, account_id)"
 OVERSIZED = "SELECT customer_id, bool_or(is_oversized) AS is_oversized FROM crosswalk GROUP BY customer_id"
 
 
@@ -13,13 +12,13 @@ def rows_sql(config: DeliveryConfig, connection: str, owned: Mapping[str, Sequen
     """Ask for the rows of a delivery.
 
     `owned` names the connections of each owner. A row has `_record` (null where the target has none), `_customer`,
-    `_key`, `_may` (whether it may be created), `_oversized`, and of its fields by number the value `v0` and, where it
-    has an owner, the time of the owner's last change `at0`.
+    `_records` (how many), `_key`, `_may` (whether it may be created), `_oversized`, and of its fields by number the
+    value `v0` and, where it has an owner, the time of the owner's last change `at0`.
     """
     places = {owner: f"m{number}" for number, owner in enumerate(owned)}
     key = f"t.{quoted(config.key.source)}::VARCHAR" if config.key else "NULL"
     columns = ["t.customer_id AS _customer", "coalesce(o.is_oversized, false) AS _oversized", f"{key} AS _key"]
-    columns += ["t._may", "x.account_id AS _record"]
+    columns += ["t._may", "x.account_id AS _record", "coalesce(x._records, 0) AS _records"]
     joins = [f"LEFT JOIN ({OVERSIZED}) o ON o.customer_id = t.customer_id", _records(config.match, connection)]
     joins += [
         f"LEFT JOIN ({_main(owned[owner])}) {place} ON {place}.customer_id = t.customer_id"
@@ -34,6 +33,12 @@ def rows_sql(config: DeliveryConfig, connection: str, owned: Mapping[str, Sequen
         if given.owner:
             columns.append(f"{places[given.owner]}._at AS at{number}")
     return f"SELECT {', '.join(columns)} FROM ({_given(config)}) t {' '.join(joins)} ORDER BY _record, _key"
+
+
+def accounts_sql(connection: str) -> str:
+    """Ask for the accounts that a connection holds now, each with its customer."""
+    alive = "FROM crosswalk SEMI JOIN accounts USING (connection, account_id)"
+    return f"SELECT customer_id, account_id {alive} WHERE connection = {_text(connection)}"
 
 
 def _given(config: DeliveryConfig) -> str:
@@ -57,9 +62,10 @@ def _value(given: FieldDelivery, place: str, reference: str) -> tuple[str, str |
 def _records(match: str, connection: str) -> str:
     """Join the target's own accounts; only what is updated must have one."""
     if match == "create_only":
-        return "LEFT JOIN (SELECT NULL AS account_id) x ON true"
+        return "LEFT JOIN (SELECT NULL AS account_id, 0 AS _records) x ON true"
     kind = "JOIN" if match == "update_only" else "LEFT JOIN"
-    return f"{kind} ({ALIVE} WHERE connection = {_text(connection)}) x ON x.customer_id = t.customer_id"
+    counted = f"SELECT *, count(*) OVER (PARTITION BY customer_id) AS _records FROM ({accounts_sql(connection)})"
+    return f"{kind} ({counted}) x ON x.customer_id = t.customer_id"
 
 
 def _main(connections: Sequence[str]) -> str:

@@ -121,10 +121,11 @@ class Operations(Transactions):
         rows = self._born(o.c.delivery == delivery, o.c.key.is_not(None))
         return {key: (record, customer) for key, record, customer in rows}
 
-    def born(self, connection: str, stream: str) -> dict[str, str]:
-        """Tell which record of a target was created for each customer."""
+    def born(self, connection: str, stream: str, since: datetime | None = None) -> dict[str, str]:
+        """Tell which record of a target was created for each customer, since a moment."""
         o = t.operations
-        rows = self._born(o.c.connection == connection, o.c.stream == stream)
+        later = [o.c.settled_at >= since] if since else []
+        rows = self._born(o.c.connection == connection, o.c.stream == stream, *later)
         return {customer: record for _, record, customer in rows}
 
     def updated(self, delivery: str) -> set[str]:

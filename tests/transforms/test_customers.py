@@ -127,7 +127,7 @@ def test_oversized_customers_are_marked(unite):
 
 @pytest.mark.parametrize(
     ("due", "left", "state"),
-    [(date(2026, 6, 1), "10", "overdue"), (date(2026, 8, 1), "10", "open"), (date(2026, 6, 1), "0", "settled")],
+    [(date(2026, 6, 1), "10", "overdue"), (date(2026, 8, 1), "10", "open"), (date(2026, 6, 1), "0", "paid")],
 )
 def test_receivables_tell_how_a_customer_pays(unite, due: date, left: str, state: str):
     row = invoice("1", date(2026, 5, 1), "10", due_on=due, reporting_open_amount=Decimal(left))
