@@ -49,7 +49,8 @@ class Shelf:
     `faults` are taken one a write: lost (done, nobody hears of it), failed (not done, nobody knows), later (done only
     when `arrive` is called), locked, busy (the target cannot be reached), ignored (a yes, and nothing done); None is
     none. `refuses` are records or keys that are refused, `forms` how the target spells a field. `deeds` are all writes
-    that were done, with what they met, `sends` all that was sent and what went wrong; reading fails as often as `deaf` says.
+    that were done, with what they met, `sends` all that was sent and what went wrong; after `deaf_after` more
+    calls nobody answers.
     """
 
     writing: Writing = field(default_factory=lambda: Writing(batch=3))
@@ -60,7 +61,7 @@ class Shelf:
     log: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     deeds: list[Deed] = field(default_factory=list)
     sends: list[tuple[int, str | None, Sequence[Change]]] = field(default_factory=list)
-    deaf: int = 0
+    deaf_after: int | None = None
     is_late: bool = False
     faults: list[str | None] = field(default_factory=list)
     refuses: set[str] = field(default_factory=set)
@@ -90,11 +91,12 @@ class Shelf:
         self.is_late = False
 
     def ask(self, how: str) -> None:
-        """Count a question; raises BusyError while the target is deaf."""
-        self.calls.append(how)
-        if self.deaf:
-            self.deaf -= 1
+        """Count a call; raises BusyError while nobody answers."""
+        if self.deaf_after is not None:
+            self.deaf_after -= 1
+        if self.deaf_after is not None and self.deaf_after < 0:
             raise BusyError("crm: cannot be reached")
+        self.calls.append(how)
 
     def held(self, record: str, fields: Sequence[str]) -> Held:
         """Tell what a record holds."""
@@ -194,7 +196,7 @@ class Keeping(Connector):
         shelf = self.shelf
         with shelf.lock:
             shelf.before_write()
-            shelf.calls.append("write")
+            shelf.ask("write")
             fault = shelf.faults.pop(0) if shelf.faults else None
             shelf.sends.append((len(shelf.calls), fault, changes))
             if fault == "busy":
