@@ -29,7 +29,13 @@ class Names:
     """Look names up; `search` reads fields of a model by a domain."""
 
     def __init__(self, search: Search) -> None:
-        self._search = search
+        self._search, self._may_be_read = search, False
+
+    def prove(self) -> None:
+        """See once that names may be read, before anything is named; raises AccessError."""
+        if not self._may_be_read:
+            self._search("ir.model.data", [["module", "=", MODULE], ["id", "=", 0]], ["name"])
+            self._may_be_read = True
 
     def records(self, model: str, values: Iterable[str]) -> dict[str, int]:
         """Find the records that have a value."""

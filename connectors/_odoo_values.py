@@ -17,6 +17,12 @@ _BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li)>\s*", re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
 
 
+class Ref(str):
+    """Name a record by its external id: Odoo looks it up itself, whatever the login may read."""
+
+    __slots__ = ()
+
+
 def as_sent(value: Any, kind: str) -> Any:
     """Write a value as `create` and `write` take it in a field of this type."""
     if value is None:
@@ -34,8 +40,10 @@ def as_cell(value: Any, kind: str) -> str:
     return "" if made is False else str(made)
 
 
-def column(name: str, kind: str) -> str:
-    """Name a column of `load`: a relation is given by its id in the database."""
+def column(name: str, kind: str, value: Any = None) -> str:
+    """Name a column of `load`: a relation is given by its id in the database, or by its external id."""
+    if isinstance(value, Ref):
+        return f"{name}/id"
     return f"{name}/.id" if kind == "many2one" or kind in _MANY else name
 
 

@@ -4,19 +4,20 @@ Source: Odoo's models res.partner, res.country and mail.activity. An activity na
 is done by `action_feedback`, after which it is archived, or gone, by version.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from threading import Lock
 from typing import Any
 
 from connectors._odoo_names import Search
+from connectors._odoo_values import Ref
 from connectors.kit.base import Change, SourceField
-from connectors.kit.errors import RecordError, ReplyError
+from connectors.kit.errors import RecordError
 from connectors.kit.stream import Stream
 
 PARTNER, ACTIVITY = "res.partner", "mail.activity"
 EXTERNAL_ID, COUNTRY_CODE, PARTNER_ID, IS_DONE = "external_id", "country_code", "partner_id", "is_done"
 TASKS = Stream("tasks", "id", {}, object=ACTIVITY, described=True)
-TO_DO = ("mail", "mail_activity_data_todo")
+PARTNERS, TO_DO = Ref("base.model_res_partner"), Ref("mail.mail_activity_data_todo")
 _KEY = SourceField(EXTERNAL_ID, "char", "External id, given when the record is created", is_unique=True)
 _FIELDS = {
     PARTNER: (SourceField(COUNTRY_CODE, "char", "Country by its two letters"),),
@@ -45,10 +46,9 @@ def columns(model: str, names: Iterable[str], known: Collection[str]) -> list[st
 class Virtual:
     """Give these fields their values, and write them as what they stand for."""
 
-    def __init__(self, connection: str, search: Search) -> None:
-        self._connection, self._search, self._lock = connection, search, Lock()
+    def __init__(self, search: Search) -> None:
+        self._search, self._lock = search, Lock()
         self._countries: dict[int, str | None] = {}
-        self._defaults: dict[str, int] = {}
 
     def country(self, number: int | None) -> str | None:
         """Tell a country's code."""
@@ -85,11 +85,7 @@ class Virtual:
             return values
         if not values.get("res_id") or IS_DONE in values:
             raise RecordError("an activity needs a partner_id, and is open when it is made")
-        model = {"res_model_id": self._default("ir.model", [["model", "=", PARTNER]], "id")}
-        if not values.get("activity_type_id"):
-            domain = [["module", "=", TO_DO[0]], ["name", "=", TO_DO[1]]]
-            model["activity_type_id"] = self._default("ir.model.data", domain, "res_id")
-        return values | model
+        return values | {"res_model_id": PARTNERS, "activity_type_id": values.get("activity_type_id") or TO_DO}
 
     def _number_of_country(self, code: Any) -> int | None:
         if code is None or code == "":
@@ -105,15 +101,6 @@ class Virtual:
             if not self._countries:
                 self._countries = {row["id"]: row.get("code") for row in self._search("res.country", [], ["code"])}
             return self._countries
-
-    def _default(self, model: str, domain: Sequence[Any], field: str) -> int:
-        with self._lock:
-            if model not in self._defaults:
-                rows = self._search(model, list(domain), [field])
-                if not rows:
-                    raise ReplyError(f"{self._connection}: {model} lists nothing for {domain}; is `mail` installed?")
-                self._defaults[model] = int(rows[0][field])
-            return self._defaults[model]
 
 
 def number_of(value: Any) -> int | None:

@@ -56,8 +56,10 @@ class _Sending:
 
     def parts(self) -> Iterator[Sequence[Change]]:
         """Cut what was taken into calls."""
-        for (verb, _), mine in groupby(sorted(self._changes, key=self._way), key=self._way):
-            yield from chunks(list(mine), 1 if verb == "create" else BATCH)
+        for _, mine in groupby(sorted(self._changes, key=self._way), key=self._way):
+            some = list(mine)
+            is_new = some[0].action == "create" and some[0].op_id not in self._names
+            yield from chunks(some, 1 if is_new else BATCH)
 
     def sent(self, changes: Sequence[Change]) -> list[Outcome]:
         """Make one call; one that is refused is halved."""
@@ -86,7 +88,13 @@ class _Sending:
         values = self.writer.virtual.real(self.model, change)
         if name:
             self._name(change, name_of(self.model, str(name)))
-        return {field: as_sent(value, self._kind(field)) for field, value in values.items()} if not name else values
+        if self._is_loaded(change):
+            return values
+        return {field: as_sent(value, self._kind(field)) for field, value in values.items()}
+
+    def _is_loaded(self, change: Change) -> bool:
+        """Tell whether `load` makes a record: one that has a name, or refers to others by theirs."""
+        return change.op_id in self._names or (change.action == "create" and self.model == ACTIVITY)
 
     def _name(self, change: Change, name: str) -> None:
         if name in self._names.values():
@@ -96,8 +104,8 @@ class _Sending:
     def _way(self, change: Change) -> tuple[str, bytes]:
         """Name the method that a change is sent by, and what all changes of one call have in common."""
         values = self._values[change.op_id]
-        if change.op_id in self._names:
-            return "load", msgspec.json.encode(sorted(values))
+        if self._is_loaded(change):
+            return "load", msgspec.json.encode(self._header(change))
         return ("write" if change.action == "update" else change.action), msgspec.json.encode(values, order="sorted")
 
     def _kind(self, field: str) -> str:
@@ -128,26 +136,36 @@ class _Sending:
 
     def _create(self, changes: Sequence[Change]) -> list[Outcome]:
         (change,) = changes
-        made = self._called("create", self._values[change.op_id])
-        if isinstance(made, bool) or not isinstance(made, int):
-            return all_of(changes, "unknown", "the answer does not name the new record")
-        return [Outcome(change.op_id, "applied", str(made))]
+        return [self._made(change, self._called("create", self._values[change.op_id]))]
+
+    def _made(self, change: Change, told: Any) -> Outcome:
+        number = told[0] if isinstance(told, list) and len(told) == 1 else told
+        if isinstance(number, bool) or not isinstance(number, int):
+            return outcome(change, "unknown", "the answer does not name the new record")
+        return Outcome(change.op_id, "applied", str(number))
 
     def _load(self, changes: Sequence[Change]) -> list[Outcome]:
         """Load rows, and look up by name which record each became: the order of the answer proves nothing."""
-        fields = sorted(self._values[changes[0].op_id])
-        header = ["id", *(column(field, self._kind(field)) for field in fields)]
-        told = self._called("load", header, [self._row(change, fields) for change in changes])
+        if changes[0].op_id in self._names:
+            self.writer.names.prove()
+        told = self._called("load", self._header(changes[0]), [self._row(change) for change in changes])
         if not isinstance(told, dict) or "ids" not in told:
             return all_of(changes, "unknown", "the answer to load is not as documented")
-        if told["ids"]:
+        if not told["ids"]:
+            return self._refused(changes, _errors(told))
+        if changes[0].op_id in self._names:
             return self._looked_up(changes)
-        return self._refused(changes, _errors(told))
+        return [self._made(changes[0], told["ids"])]
 
-    def _row(self, change: Change, fields: Sequence[str]) -> list[str]:
+    def _header(self, change: Change) -> list[str]:
         values = self._values[change.op_id]
-        cells = [as_cell(values[field], self._kind(field)) for field in fields]
-        return [f"{MODULE}.{self._names[change.op_id]}", *cells]
+        named = ["id"] if change.op_id in self._names else []
+        return named + [column(field, self._kind(field), values[field]) for field in sorted(values)]
+
+    def _row(self, change: Change) -> list[str]:
+        values, name = self._values[change.op_id], self._names.get(change.op_id)
+        cells = [as_cell(values[field], self._kind(field)) for field in sorted(values)]
+        return [f"{MODULE}.{name}", *cells] if name else cells
 
     def _looked_up(self, changes: Sequence[Change]) -> list[Outcome]:
         try:

@@ -70,7 +70,7 @@ class Odoo(HttpConnector):
         held = self.settings
         self._rpc = Rpc(name, self.http, held.database, held.login, held.api_key)
         self._described: dict[str, dict[str, Any]] = {}
-        self._virtual, names = Virtual(name, self._search), Names(self._search)
+        self._virtual, names = Virtual(self._search), Names(self._search)
         self._holdings = Holdings(self._search, self._search_live, self._virtual, names)
         self._writer = Writer(self._rpc, self._virtual, names, self._context)
         self.writing = replace(self.writing, settles=lag + REQUEST)

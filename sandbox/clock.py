@@ -37,7 +37,7 @@ class Clock:
         with self._lock:
             self._alarms.append((self.now() + timedelta(seconds=seconds), do))
         if self._stopped is None:
-            timer = Timer(seconds, self._ring)
+            timer = Timer(seconds + 0.001, self._ring)  # a timer may ring a microsecond early
             timer.daemon = True
             timer.start()
 

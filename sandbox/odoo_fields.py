@@ -96,7 +96,8 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
     "mail.activity": {
         **_STAMPS,
         **_ACTIVE,
-        **_chars("res_model summary note"),
+        **_chars("res_model summary"),
+        "note": ("html", ""),
         "res_model_id": ("many2one", "ir.model"),
         "res_id": ("integer", ""),
         "date_deadline": ("date", ""),

@@ -41,7 +41,8 @@ def _planned(project: Project, name: str, target: Target, mine: list[Operation],
     held = ask(target, sorted({str(one.record_id) for one in mine}), fields)
     rows = [row for one in reversed(mine) for row in _inverse(one, held.get(str(one.record_id)))]
     filled = sum(plain(value) is not None for one in held.values() for value in one.values.values())
-    return save(project, name, rows, run_id, {"held": filled, "is_live": True, "undoes": undone}, None)
+    whole = [plan.summary.get("held", 0) for plan in project.ledger.plans(name) if not plan.summary.get("undoes")]
+    return save(project, name, rows, run_id, {"held": max([filled, *whole[:1]]), "undoes": undone}, None)
 
 
 def _inverse(one: Operation, held: Held | None) -> Iterator[Row]:

@@ -459,3 +459,57 @@ class TestTasks:
         hubspot = answered([{"results": [{"id": "1", "properties": {COMPANY: "x"}}]}], {COMPANY: field(COMPANY)})
         companies: Stream = ACCOUNTS
         assert hubspot.fetch(companies, ["1"], [COMPANY])["1"].values == {COMPANY: "x"}
+
+
+class TestTasksOfThePortal:
+    """The same against the village, which has associations, required fields and unique values of its own."""
+
+    @pytest.fixture
+    def tasks(self, sandbox: Sandbox, hubspot: HubSpot) -> HubSpot:
+        sandbox.hubspot.properties.add("tasks", {"name": "belvedere_key", "type": "string", "hasUniqueValue": True})
+        return hubspot
+
+    def test_are_made_once_with_their_company_and_closed(self, sandbox: Sandbox, tasks: HubSpot):
+        company = alive(sandbox, "companies")[0]
+        before = len(alive(sandbox, "tasks"))
+        first, again = tasks.write(TASKS, [task("K1", company)]) + tasks.write(TASKS, [task("K1", company)])
+        assert (first.status, again.status, first.record_id) == ("applied", "applied", again.record_id)
+        assert len(alive(sandbox, "tasks")) == before + 1
+        names = ["belvedere_key", "hs_task_subject", "hs_timestamp", COMPANY]
+        (held,) = tasks.find(TASKS, "belvedere_key", ["K1"], names)["K1"]
+        assert held.values == first.values
+        assert held.values == {
+            "belvedere_key": "K1",
+            "hs_task_subject": "Call K1",
+            "hs_timestamp": "2026-11-01T00:00:00+00:00",
+            COMPANY: company,
+        }
+        (closed,) = tasks.write(TASKS, [Change("c", held.record_id, {"hs_task_status": "COMPLETED"})])
+        assert (closed.status, closed.values) == ("applied", {"hs_task_status": "COMPLETED"})
+
+    def test_a_lost_answer_to_the_company_is_mended_by_sending_the_same_again(self, sandbox: Sandbox, tasks: HubSpot):
+        company = alive(sandbox, "companies")[0]
+        sandbox.faults.add("/hubspot/crm/v4/associations", "lost_answer", times=1)
+        first, again = tasks.write(TASKS, [task("K1", company)]) + tasks.write(TASKS, [task("K1", company)])
+        assert (first.status, again.status, first.record_id) == ("retry", "applied", again.record_id)
+        assert sandbox.world.portal.links["tasks", "companies"][str(first.record_id)]
+
+    def test_a_company_that_is_gone_is_told(self, sandbox: Sandbox, tasks: HubSpot):
+        company, gone = alive(sandbox, "companies")[:2]
+        sandbox.world.portal.archive("companies", gone, NOW)
+        good, bad = tasks.write(TASKS, [task("K1", company), task("K2", gone)])
+        assert (good.status, bad.status) == ("applied", "rejected")
+        assert "does not exist" in bad.message
+
+    def test_a_lock_of_the_portal_is_a_lock(self, sandbox: Sandbox, tasks: HubSpot):
+        sandbox.faults.add("/hubspot/crm/v3/objects/tasks/batch/upsert", "locked", times=1)
+        (outcome,) = tasks.write(TASKS, [task("K1", alive(sandbox, "companies")[0])])
+        assert (outcome.status, outcome.is_locked) == ("retry", True)
+
+    def test_a_yes_that_did_nothing_shows_in_the_values(self, sandbox: Sandbox, hubspot: HubSpot):
+        number = alive(sandbox, "companies")[0]
+        sandbox.faults.add("/hubspot/crm/v3/objects/companies/batch/update", "silent", times=1)
+        (outcome,) = hubspot.write(ACCOUNTS, [change(number, name="Another")])
+        assert outcome.status == "applied"
+        assert outcome.values is not None
+        assert outcome.values["name"] != "Another"

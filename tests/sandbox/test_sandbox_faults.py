@@ -124,8 +124,8 @@ def test_a_delayed_write_is_applied_after_its_refusal(sandbox, ask):
 def test_a_delayed_write_needs_nobody_to_push_a_clock_that_runs(sandbox, ask):
     applied = Event()
     sandbox.faults.add(CREATE, "delayed_write", delay=0.01)
-    sandbox.clock.later(0.02, applied.set)
     assert ask("POST", CREATE, json=NEW).status_code == 504
+    sandbox.clock.later(0.02, applied.set)
     assert applied.wait(5)
     assert len(sandbox.writes) == 1
 

@@ -96,6 +96,7 @@ class TestActivities:
         assert odoo("mail.activity", "action_feedback", [number], feedback="No longer due") > 0
         assert odoo("mail.activity", "search", [["id", "=", number]], context={"active_test": False}) == []
         assert [write["action"] for write in sandbox.writes] == ["create", "write", "done"]
+        assert odoo("mail.activity", "fields_get", ["note"])["note"]["type"] == "html"
 
     def test_later_versions_keep_what_is_done(self, sandbox, odoo):
         sandbox.odoo.keeps_done = True
