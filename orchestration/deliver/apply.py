@@ -6,7 +6,7 @@ sent again only where the target knows it again, or where it was asked after it 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +14,7 @@ import ibis
 import pyarrow as pa
 
 from connectors.kit.errors import ConnectorError, SettingsError
+from orchestration.deliver.conclude import Conclusions
 from orchestration.deliver.delivered import delivered_rows
 from orchestration.deliver.guards import violations
 from orchestration.deliver.intents import counted, operations, resolved, waves
@@ -24,9 +25,8 @@ from orchestration.deliver.settle import settle
 from orchestration.deliver.target import Target, opened, pin
 from orchestration.project import Project
 from orchestration.storage.lease import lease
-from orchestration.storage.operations import DONE, Operation
+from orchestration.storage.operations import Operation
 from schemas.find import model
-from transforms.changes import Agreed, Decided
 
 ROUNDS = 3
 JUST_NOW = timedelta(seconds=10)
@@ -85,12 +85,13 @@ class _Applying:
         self.plan, self.run_id = plan, run_id
         self.config = project.delivery(plan.delivery)
         self.key = self.config.key.field if self.config.key else None
+        self.concluding = Conclusions(project, plan.delivery, target)
         self.result = Applied(plan.delivery, plan.digest)
         pin(project, target.connector)
 
     def settle_what_is_open(self) -> None:
         """Ask the target what became of operations whose outcome a crash or a lost answer hid."""
-        settle(self.ledger, self.target, self.plan.delivery, self.key)
+        settle(self.project, self.target, self.plan.delivery)
 
     def refuse_what_is_out_of_date(self, digest: str | None) -> None:
         """Raise SettingsError, and plan anew, when the build or the settings have moved on."""
@@ -117,7 +118,7 @@ class _Applying:
 
         When the target cannot be used any more, what is settled stays settled and the plan stays open.
         """
-        sending = Sending(self.target, self.ledger, self._must_look(), self.key)
+        sending = Sending(self.target, self.ledger, self.concluding, self._must_look(), self.key)
         try:
             for _ in range(ROUNDS):
                 waiting = self._waiting()
@@ -150,53 +151,18 @@ class _Applying:
 
     def _waiting(self) -> list[Operation]:
         tried = {one.op_id: one for one in self.ledger.operations(digest=self.plan.digest)}
-        made = operations(self.plan, self.run_id, tried)
+        knows = self.target.knows_operations(self.config.key)
+        resumed = self.ledger.resumable(self.plan.delivery) if knows else {}
+        made = operations(self.plan, self.run_id, tried, resumed)
         return [one for one in made if one.op_id not in tried or tried[one.op_id].outcome == "retry"]
 
     def finished(self) -> Applied:
-        """Count the outcomes, remember what was agreed, and put them into the lake as the audit log of this run."""
+        """Count the outcomes, and put them into the lake as the audit log of this run."""
         mine = [one for one in self.ledger.operations(digest=self.plan.digest) if one.run_id == self.run_id]
         self.result.operations, self.result.counts = mine, counted(mine)
-        self.ledger.agree(self.plan.delivery, self._agreed(mine))
-        self._hold_what_was_undone(mine)
-        self._join_what_was_created(mine)
         if mine:
             kinds = {name: column.dtype.type for name, column in model("delivered").to_schema().columns.items()}
             table = pa.Table.from_pylist(self.result.rows(), ibis.schema(kinds).to_pyarrow())
             file = self.project.lake.write(f"delivered/{self.plan.delivery}", table)
             self.ledger.add([file], self.run_id)
         return self.result
-
-    def _agreed(self, mine: list[Operation]) -> Iterator[tuple[str, str, Agreed]]:
-        """Keep what the next night must know: owned fields, and values that the target keeps in a form of its own."""
-        owned = {name for name, given in self.config.fields.items() if given.policy == "owner"}
-        for one in mine:
-            if one.outcome in DONE and one.record_id and not self.plan.undoes:
-                told = one.confirmed or {}
-                for name, value in one.after.items():
-                    if name in owned or name in told:
-                        yield one.record_id, name, Agreed(value, told.get(name, value))
-
-    def _hold_what_was_undone(self, mine: list[Operation]) -> None:
-        """Let the next night not do again what was taken back: until something else is wanted there."""
-        if not self.plan.undoes:
-            return
-        for one in mine:
-            for name, wanted in one.before.items() if one.outcome in DONE and one.record_id else ():
-                made = Decided(wanted, "keep_target", f"undo of run {self.plan.undoes}")
-                self.ledger.decide(self.plan.delivery, (str(one.record_id), name), made, "taken back")
-
-    def _join_what_was_created(self, mine: list[Operation]) -> None:
-        """Judge a created account to be the customer's it was created for, so that it joins it for ever."""
-        new = [one for one in mine if one.action == "create" and one.outcome in DONE and one.record_id]
-        if self.target.stream.table != "accounts" or not new:
-            return
-        from orchestration.tables import Tables
-
-        rows = Tables(self.project).query("SELECT customer_id, connection, account_id FROM crosswalk ORDER BY ALL")
-        first = {row["customer_id"]: (row["connection"], row["account_id"]) for row in reversed(rows)}
-        for one in new:
-            if one.customer_id in first:
-                right = (one.connection, str(one.record_id))
-                why = f"created from it by delivery {one.delivery}"
-                self.ledger.judge(first[one.customer_id], right, "same", "belvedere", why)

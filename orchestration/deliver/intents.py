@@ -13,16 +13,23 @@ from orchestration.deliver.saved import WRITTEN, Plan
 from orchestration.storage.operations import Operation
 
 
-def operations(plan: Plan, run_id: str, tried: Mapping[str, Operation]) -> list[Operation]:
+def operations(
+    plan: Plan, run_id: str, tried: Mapping[str, Operation], resumed: Mapping[str, Operation]
+) -> list[Operation]:
     """Gather the planned fields of each record into one operation, named by plan and record.
 
-    `tried` are the operations of this plan that an earlier round has intended.
+    `tried` are the operations of this plan that an earlier round has intended, `resumed` those of earlier plans, by
+    key, that this one sends again as they were: under the name that the target knows.
     """
     made = []
+    named = {key: one.op_id for key, one in resumed.items()}
+    named |= {one.key: one.op_id for one in tried.values() if one.key}
+    known = {one.op_id: one for one in (*resumed.values(), *tried.values())}
     rows = sorted(plan.rows(*WRITTEN), key=lambda row: (row["record_id"] or "", row["key"] or ""))
     for (record, key), group in groupby(rows, key=lambda row: (row["record_id"], row["key"])):
         fields = list(group)
-        op_id = sha256(f"{plan.digest}/{record or key}".encode()).hexdigest()[:24]
+        op_id = named.get(key) if record is None else None
+        op_id = op_id or sha256(f"{plan.digest}/{record or key}".encode()).hexdigest()[:24]
         is_delete = fields[0]["action"] == "delete"
         made.append(
             Operation(
@@ -32,12 +39,12 @@ def operations(plan: Plan, run_id: str, tried: Mapping[str, Operation]) -> list[
                 run_id=run_id,
                 connection=fields[0]["connection"],
                 stream=fields[0]["stream"],
-                record_id=record or (tried[op_id].record_id if op_id in tried else None),
+                record_id=record or (known[op_id].record_id if op_id in known else None),
                 customer_id=fields[0]["customer_id"],
                 action=fields[0]["action"],
                 before={} if is_delete else {row["field"]: _parsed(row["before"]) for row in fields},
                 after={} if is_delete else {row["field"]: _parsed(row["after"]) for row in fields},
-                attempt=(tried[op_id].attempt if op_id in tried else 0) + 1,
+                attempt=(known[op_id].attempt if op_id in known else 0) + 1,
                 version=fields[0]["version"],
                 key=key if fields[0]["action"] == "create" else None,
             )

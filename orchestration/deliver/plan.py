@@ -42,8 +42,7 @@ def planned(project: Project, name: str, target: Target, run_id: str) -> Plan:
     """Make and save a plan on a target that is open, under a lease that is held."""
     prove(project, name, project.delivery(name), target)
     pin(project, target.connector)
-    key = project.delivery(name).key
-    settle(project.ledger, target, name, key.field if key else None)
+    settle(project, target, name)
     return _Planning(project, name, target, run_id).made()
 
 
@@ -116,7 +115,7 @@ class _Planning:
         self.config = self.project.delivery(self.name)
         self.rules, self.past = rules(self.config), self.project.ledger.past(self.name)
         asked = desired(self.project, self.name, self.target)
-        wanted = [want for want in self._recognised(asked) if not self._is_settling(want, asked)]
+        wanted = [self._again(want) for want in self._recognised(asked) if not self._is_settling(want, asked)]
         seen = self._look(wanted)
         holdings = {key: Holding(one.values, one.changed_at) for key, one in seen.held.items()}
         self.project.ledger.agree(self.name, agreements(wanted, holdings, self.rules, self.past))
@@ -162,6 +161,15 @@ class _Planning:
         why = "what was sent to it has no known outcome yet; it is asked for first"
         asked.review.append((want.record_id, want.customer_id, want.key, why))
         return True
+
+    def _again(self, want: Wanted) -> Wanted:
+        """Want a create that was sent already as it was sent, where the target knows it by its operation alone."""
+        if want.record_id is not None or not self.target.knows_operations(self.config.key):
+            return want
+        if not hasattr(self, "_sent"):
+            self._sent = self.project.ledger.resumable(self.name)
+        sent = self._sent.get(want.key or "")
+        return replace(want, values=sent.after) if sent else want
 
     def _look(self, wanted: list[Wanted]) -> Look:
         ids = [want.record_id for want in wanted if want.record_id]

@@ -7,12 +7,14 @@ from typing import Any
 
 from connectors.kit.base import Held, Outcome
 from orchestration.deliver.look import ask
+from orchestration.deliver.send import SEEN
 from orchestration.deliver.target import Target, opened
 from orchestration.project import Project
 from orchestration.storage.operations import Operation
 from transforms.changes import Agreed
 from transforms.sameness import is_same
 
+GONE, LEFT = "is not there any more", "was not removed, though the target said so"
 CLOCKS_DIFFER = timedelta(seconds=5)
 
 
@@ -37,7 +39,7 @@ def read_back(project: Project, name: str) -> ReadBack:
         written = project.ledger.unread(name, before, config.read_back)
         if not written:
             return ReadBack(0)
-        newest = {str(one.record_id): one for one in reversed(written) if one.action != "delete"}
+        newest = {str(one.record_id): one for one in written}
         held = ask(target, list(newest), sorted({field for one in newest.values() for field in one.after}))
         clock = _Clock(target)
         seen = [(one, held.get(record)) for record, one in newest.items()]
@@ -64,6 +66,8 @@ class _Clock:
         self.theirs, self.ours = self.target.connector.now(), datetime.now(UTC)
 
     def touched_since(self, operation: Operation, held: Held) -> bool | None:
+        if operation.message == SEEN:
+            return True  # nobody knows what happened before it was seen
         if operation.version and operation.version == held.version:
             return False
         if held.changed_at is None or operation.settled_at is None:
@@ -86,6 +90,8 @@ def _ignored(one: Operation, held: Held | None) -> list[str]:
     """Name the fields that still hold what they held before, though something else was written."""
     if held is None or one.action == "create":
         return []
+    if one.action == "delete":
+        return ["the record"]
     return sorted(
         field
         for field, wanted in one.after.items()
@@ -94,8 +100,9 @@ def _ignored(one: Operation, held: Held | None) -> list[str]:
 
 
 def _differences(one: Operation, held: Held | None, clock: _Clock) -> Iterator[str]:
-    if held is None:
-        yield "is not there any more"
+    if held is None or one.action == "delete":
+        is_as_meant = (held is None) == (one.action == "delete")
+        yield from () if is_as_meant else [LEFT if held else GONE]
         return
     told = one.confirmed or {}
     ignored = _ignored(one, held)

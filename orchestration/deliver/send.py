@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from connectors.kit.base import Change, Held, Outcome
 from connectors.kit.errors import ConnectorError
 from connectors.kit.write import chunks
+from orchestration.deliver.conclude import Conclusions
+from orchestration.deliver.look import found
 from orchestration.deliver.target import Target
 from orchestration.storage.ledger import Ledger
 from orchestration.storage.operations import Operation
 from transforms.sameness import is_same, plain
 
+CHANGED = "somebody changed it since it was planned"
+SEEN = "seen at the target"
 LOCKED_TRIES = 4  # a record that others keep locked is left to a later run
 
 
@@ -24,6 +28,7 @@ class Sending:
 
     target: Target
     ledger: Ledger
+    concluding: Conclusions
     looks: bool
     key: str | None = None
     allowed: int = 0
@@ -54,7 +59,8 @@ class Sending:
         except ConnectorError as error:  # nobody can say what was sent of it: it is asked for
             self.error = error
             return []
-        self.ledger.settle(outcomes)
+        by_id = {one.op_id: one for one in batch}
+        self.concluding.settle((by_id[outcome.op_id], outcome) for outcome in outcomes)
         locked = {one.op_id for one in outcomes if one.is_locked and one.status == "retry"}
         if not locked:
             return []
@@ -66,8 +72,8 @@ class Sending:
 
     def _written(self, batch: Sequence[Operation]) -> list[Outcome]:
         """Write a batch; where there is nothing to send, the outcome is known without."""
-        held = self._looked_at(batch)
-        known = [outcome for one in batch if (outcome := _known(one, held))]
+        held, twins = self._looked_at(batch), self._twins(batch)
+        known = [outcome for one in batch if (outcome := _known(one, held) or _taken(one, twins))]
         answered = {outcome.op_id for outcome in known}
         changes = [self._change(one, held) for one in batch if one.op_id not in answered]
         by_id = {change.op_id: change for change in changes}
@@ -80,6 +86,14 @@ class Sending:
             return None
         fields = sorted({name for one in batch for name in one.after})
         return self.target.reads.fetch(self.target.stream, ids, fields)
+
+    def _twins(self, batch: Sequence[Operation]) -> Mapping[str, Sequence[Held]]:
+        """Find what others created meanwhile under the key of a new record."""
+        new = [one for one in batch if one.action == "create" and one.key]
+        if not (self.looks and self.key and new):
+            return {}
+        fields = sorted({name for one in new for name in one.after})
+        return found(self.target, self.key, [str(one.key) for one in new], fields)
 
     def _change(self, one: Operation, held: Mapping[str, Held] | None) -> Change:
         seen = held.get(one.record_id or "") if held else None
@@ -99,15 +113,37 @@ def _known(operation: Operation, held: Mapping[str, Held] | None) -> Outcome | N
         return None
     now = held.get(operation.record_id or "")
     if operation.action == "delete":
-        return None if now else Outcome(operation.op_id, "unchanged", operation.record_id, message="it is gone already")
+        return _removed(operation, now)
     if now is None:
         return Outcome(operation.op_id, "conflict", operation.record_id, message="the record is gone")
     if holds(now, operation.after):
         return Outcome(operation.op_id, "unchanged", operation.record_id, now.version)
     if not holds(now, operation.before):
-        why = "somebody changed it since it was planned"
-        return Outcome(operation.op_id, "conflict", operation.record_id, now.version, why)
+        return Outcome(operation.op_id, "conflict", operation.record_id, now.version, CHANGED)
     return None
+
+
+def _removed(operation: Operation, now: Held | None) -> Outcome | None:
+    if now is None:
+        return Outcome(operation.op_id, "unchanged", operation.record_id, message="it is gone already")
+    if now.version != operation.version:
+        return Outcome(operation.op_id, "conflict", operation.record_id, now.version, CHANGED)
+    return None
+
+
+def _taken(operation: Operation, twins: Mapping[str, Sequence[Held]]) -> Outcome | None:
+    """Leave alone what is there under the key of a new record: ours, where it was sent before, else somebody's."""
+    there = twins.get(operation.key or "", ())
+    if not there or operation.action != "create":
+        return None
+    if operation.attempt > 1 and len(there) == 1:
+        return seen(operation, there[0])
+    return Outcome(operation.op_id, "conflict", message="somebody created it since it was planned")
+
+
+def seen(operation: Operation, twin: Held) -> Outcome:
+    """Say that a write is there; what the record holds by now may be of others, so it proves no form of a value."""
+    return Outcome(operation.op_id, "applied", twin.record_id, twin.version, SEEN)
 
 
 def _done(outcome: Outcome, change: Change) -> Outcome:

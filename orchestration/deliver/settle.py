@@ -4,41 +4,50 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from connectors.kit.base import Held, Outcome
+from orchestration.deliver.conclude import Conclusions
 from orchestration.deliver.look import ask, found
-from orchestration.deliver.send import holds
+from orchestration.deliver.send import SEEN, holds, seen
 from orchestration.deliver.target import Target
-from orchestration.storage.ledger import Ledger
+from orchestration.project import Project
 from orchestration.storage.operations import Operation
+from transforms.sameness import is_same
 
 
-def settle(ledger: Ledger, target: Target, delivery: str, key: str | None) -> None:
+def settle(project: Project, target: Target, delivery: str) -> None:
     """Ask for every operation of a delivery that is open.
 
     What never arrived becomes `retry`: it may be sent again. A create that could be made twice is that only when the
     target has had the time that it may need; until then, or where nobody can be asked, it stays unknown.
     """
-    left = ledger.unsettled(delivery)
+    left, key = project.ledger.unsettled(delivery), project.delivery(delivery).key
+    concluding = Conclusions(project, delivery, target)
     creates = [one for one in left if one.action == "create"]
     others = [one for one in left if one.action != "create" and one.record_id]
     if others:
         fields = sorted({name for one in others for name in one.after})
         held = ask(target, sorted({str(one.record_id) for one in others}), fields)
-        ledger.settle(_of_change(one, held.get(one.record_id or "")) for one in others)
+        concluding.settle((one, _of_change(one, held.get(one.record_id or ""))) for one in others)
     if creates:
-        ledger.settle(_of_creates(target, creates, key))
+        concluding.settle(zip(creates, _of_creates(target, creates, key.field if key else None), strict=True))
 
 
 def _of_change(operation: Operation, held: Held | None) -> Outcome:
     """Tell from what the target holds whether a write arrived; one that did not may be sent again."""
     if operation.action == "delete":
         gone = "applied" if held is None else "retry"
-        return Outcome(operation.op_id, gone, operation.record_id, message="seen at the target")  # type: ignore[arg-type]
-    if held is not None and holds(held, operation.after):
-        return Outcome(operation.op_id, "applied", operation.record_id, held.version, "seen at the target")
+        return Outcome(operation.op_id, gone, operation.record_id, message=SEEN)  # type: ignore[arg-type]
+    if held is not None and _shows(held, operation):
+        return seen(operation, held)
     if held is not None and holds(held, operation.before):
         return Outcome(operation.op_id, "retry", operation.record_id, message="it never arrived")
     why = "the record is gone" if held is None else "the target holds a third value"
     return Outcome(operation.op_id, "conflict", operation.record_id, message=why)
+
+
+def _shows(held: Held, operation: Operation) -> bool:
+    """Tell whether a record shows that a write arrived: it is done as a whole, so one field proves the others."""
+    changed = [name for name, value in operation.after.items() if not is_same(operation.before.get(name), value)]
+    return any(is_same(held.values.get(name), operation.after[name]) for name in changed)
 
 
 def _of_creates(target: Target, creates: Sequence[Operation], key: str | None) -> list[Outcome]:
@@ -50,9 +59,7 @@ def _of_creates(target: Target, creates: Sequence[Operation], key: str | None) -
 
 def _of_create(target: Target, operation: Operation, twins: Sequence[Held], key: str | None) -> Outcome:
     if len(twins) == 1:
-        seen = {name: twins[0].values.get(name) for name in operation.after}
-        said = "seen at the target"
-        return Outcome(operation.op_id, "applied", twins[0].record_id, twins[0].version, said, seen)
+        return seen(operation, twins[0])
     if twins:
         return Outcome(operation.op_id, "conflict", message=f"{len(twins)} records of the target have its key")
     if target.creates_once(key):

@@ -9,7 +9,7 @@ from typing import Any, cast
 from connectors.kit.base import Connector, FindsByField, ReadsByKey, ReadsPayload, SourceField, Writes, Writing
 from connectors.kit.errors import AccessError, SettingsError, choices
 from connectors.kit.stream import Stream
-from orchestration.config import DeliveryConfig
+from orchestration.config import DeliveryConfig, Key
 from orchestration.project import Project
 
 
@@ -52,7 +52,14 @@ class Target:
 
     def creates_once(self, key: str | None) -> bool:
         """Tell whether the target itself sees to it that a record with this key is there once."""
-        return self.writing.idempotent or bool(key and key in self.fields and self.fields[key].is_unique)
+        return self.writing.idempotent or self._is_unique(key)
+
+    def knows_operations(self, key: Key | None) -> bool:
+        """Tell whether it does so by the operation alone, which must be the same one then when it is sent again."""
+        return self.writing.idempotent and not self._is_unique(key.field if key else None)
+
+    def _is_unique(self, field: str | None) -> bool:
+        return bool(field and field in self.fields and self.fields[field].is_unique)
 
     def storable(self, value: Any) -> Any:
         """Give a value as the target can hold it: to some systems 0 and nothing are the same."""

@@ -48,11 +48,21 @@ def _planned(project: Project, name: str, target: Target, mine: list[Operation],
 def _inverse(one: Operation, held: Held | None) -> Iterator[Row]:
     if held is None:
         yield _row(one, held, "*", "conflict", None, None, "the target holds no such record any more")
+    elif one.action == "create" and not _is_as_written(one, held):
+        yield _row(one, held, "*", "conflict", None, None, "somebody changed it since; it stays")
     elif one.action == "create":
         yield _row(one, held, "*", "delete", None, None, f"created by run {one.run_id}")
     else:
         for field, wrote in one.after.items():
             yield from _field(one, held, field, wrote)
+
+
+def _is_as_written(one: Operation, held: Held) -> bool:
+    told = one.confirmed or {}
+    return all(
+        is_same(held.values.get(field), value) or is_same(held.values.get(field), told.get(field, value))
+        for field, value in one.after.items()
+    )
 
 
 def _field(one: Operation, held: Held, field: str, wrote: Any) -> Iterator[Row]:

@@ -87,6 +87,12 @@ class Operations(Transactions):
         is_open = t.operations.c.outcome.is_(None) | (t.operations.c.outcome == "unknown")
         return self._operations(t.operations.c.delivery == delivery, is_open)
 
+    def resumable(self, delivery: str) -> dict[str, Operation]:
+        """List the creates that were sent, and may be sent again, by key."""
+        o = t.operations
+        where = (o.c.delivery == delivery, o.c.action == "create", o.c.outcome == "retry", o.c.key.is_not(None))
+        return {str(one.key): one for one in self._operations(*where)}
+
     def operations(
         self, delivery: str | None = None, run_id: str | None = None, digest: str | None = None
     ) -> list[Operation]:
@@ -144,10 +150,21 @@ class Operations(Transactions):
         return self._instant(func.max(o.c.intended_at), *where)
 
     def unread(self, delivery: str, before: datetime, most: int) -> list[Operation]:
-        """List some applied operations that nobody read back yet, the newest first."""
+        """List some applied operations that nobody read back yet, the newest first.
+
+        Of each record only the newest counts, and none while it is not known what became of that one.
+        """
         o = t.operations
+        may_be_done = or_(o.c.outcome.is_(None), o.c.outcome.in_((*DONE, "unknown")))
+        newest = (
+            select(o.c.record_id, func.max(o.c.intended_at).label("at"))
+            .where(o.c.delivery == delivery, o.c.record_id.is_not(None), may_be_done)
+            .group_by(o.c.record_id)
+            .subquery()
+        )
+        is_newest = (newest.c.record_id == o.c.record_id) & (newest.c.at == o.c.intended_at)
         where = (o.c.delivery == delivery, o.c.outcome == "applied", o.c.read_back_at.is_(None))
-        query = select(o).where(*where, o.c.record_id.is_not(None), o.c.settled_at <= before)
+        query = select(o).join(newest, is_newest).where(*where, o.c.settled_at <= before)
         with self.transaction() as opened:
             rows = opened.execute(query.order_by(o.c.intended_at.desc(), o.c.op_id).limit(most)).mappings()
             return [Operation(**row) for row in rows]

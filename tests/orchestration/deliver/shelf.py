@@ -9,6 +9,7 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
+from sqlalchemy import event
 
 from connectors.kit.base import Change, Check, Connector, ConnectorSettings, Held, Outcome, SourceField, Writing
 from connectors.kit.errors import BusyError
@@ -18,6 +19,7 @@ from orchestration.deliver.apply import Applied, apply
 from orchestration.deliver.plan import plan
 from orchestration.deliver.saved import Plan
 from orchestration.project import Project
+from orchestration.storage.ledger import Ledger
 from schemas.find import model
 
 ACCOUNTS = Stream("accounts", primary_key="id", table="accounts", fields={"account_id": "id", "name": "name"})
@@ -26,13 +28,29 @@ FIELDS = ("name", "city", "phone", "score", "band", "key", "owner_ref", "done", 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+@dataclass(frozen=True)
+class Deed:
+    """Say what a write did: which one it was, and what the record held just before."""
+
+    op_id: str
+    action: str
+    record: str
+    held: Mapping[str, Any]
+    after: Mapping[str, Any]
+    is_late: bool
+    call: int  # of all calls, which one did it
+
+
+
 @dataclass
 class Shelf:
     """What the target holds, what it was asked, and what goes wrong.
 
     `faults` are taken one a write: lost (done, nobody hears of it), failed (not done, nobody knows), later (done only
     when `arrive` is called), locked, busy (the target cannot be reached), ignored (a yes, and nothing done); None is
-    none. `refuses` are records or keys that are refused, `forms` how the target spells a field.
+    none. `refuses` are records or keys that are refused, `forms` how the target spells a field. `deeds` are all writes
+    that were done, with what they met, `sends` all that was sent and what went wrong; after `deaf_after` more
+    calls nobody answers.
     """
 
     writing: Writing = field(default_factory=lambda: Writing(batch=3))
@@ -41,6 +59,10 @@ class Shelf:
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     log: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list)
+    sends: list[tuple[int, str | None, Sequence[Change]]] = field(default_factory=list)
+    deaf_after: int | None = None
+    is_late: bool = False
     faults: list[str | None] = field(default_factory=list)
     refuses: set[str] = field(default_factory=set)
     forms: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
@@ -62,9 +84,19 @@ class Shelf:
 
     def arrive(self) -> None:
         """Let what was on its way arrive."""
+        self.is_late = True
         for one in self.pending:
             one()
         self.pending.clear()
+        self.is_late = False
+
+    def ask(self, how: str) -> None:
+        """Count a call; raises BusyError while nobody answers."""
+        if self.deaf_after is not None:
+            self.deaf_after -= 1
+        if self.deaf_after is not None and self.deaf_after < 0:
+            raise BusyError("crm: cannot be reached")
+        self.calls.append(how)
 
     def held(self, record: str, fields: Sequence[str]) -> Held:
         """Tell what a record holds."""
@@ -86,6 +118,7 @@ class Shelf:
             return Outcome(change.op_id, "rejected", record, message="no such record")
         if self.writing.versions and change.version not in (None, str(self.versions[record])):
             return Outcome(change.op_id, "conflict", record, message="another version")
+        self._note(change, change.action, record)
         if change.action == "delete":
             self.drop(record)
             self.log.append(("delete", record, {}))
@@ -94,14 +127,26 @@ class Shelf:
         self.log.append(("update", record, dict(change.after)))
         return self._told(change, record)
 
+    def nod(self, change: Change) -> Outcome:
+        """Say yes, and do nothing."""
+        record = str(change.record_id)
+        is_there = record in self.records and change.action == "update"
+        return self._told(change, record) if is_there else Outcome(change.op_id, "applied", record)
+
+    def _note(self, change: Change, action: str, record: str) -> None:
+        held = dict(self.records.get(record, {}))
+        self.deeds.append(Deed(change.op_id, action, record, held, dict(change.after), self.is_late, len(self.calls)))
+
     def _created(self, change: Change) -> Outcome:
         twin = [
             one for one, values in self.records.items() if self.unique and values.get("key") == change.after.get("key")
         ]
         if twin:
+            self._note(change, "upsert", twin[0])
             self._set(twin[0], change.after)
             return self._told(change, twin[0])
         record = f"n{len(self.versions) + 1}"
+        self._note(change, "create", record)
         self.put(record)
         self._set(record, change.after)
         self.log.append(("create", record, dict(change.after)))
@@ -144,15 +189,16 @@ class Keeping(Connector):
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
         with self.shelf.lock:
-            self.shelf.calls.append("fetch")
+            self.shelf.ask("fetch")
             return {one: self.shelf.held(one, fields) for one in record_ids if one in self.shelf.records}
 
     def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
         shelf = self.shelf
         with shelf.lock:
             shelf.before_write()
-            shelf.calls.append("write")
+            shelf.ask("write")
             fault = shelf.faults.pop(0) if shelf.faults else None
+            shelf.sends.append((len(shelf.calls), fault, changes))
             if fault == "busy":
                 raise BusyError("crm: cannot be reached")
             if fault == "locked":
@@ -162,7 +208,7 @@ class Keeping(Connector):
             if fault in ("later", "failed"):
                 return [Outcome(one.op_id, "unknown", one.record_id) for one in changes]
             if fault == "ignored":
-                return [shelf._told(one, str(one.record_id)) for one in changes]
+                return [shelf.do(one) if one.action == "create" else shelf.nod(one) for one in changes]
             outcomes = [shelf.do(one) for one in changes]
             return [Outcome(one.op_id, "unknown", one.record_id) for one in changes] if fault == "lost" else outcomes
 
@@ -172,7 +218,7 @@ class Finding(Keeping):
 
     def find(self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
         with self.shelf.lock:
-            self.shelf.calls.append("find")
+            self.shelf.ask("find")
             found: dict[str, list[Held]] = {}
             for record, held in self.shelf.records.items():
                 if held.get(field) in values:
@@ -191,6 +237,8 @@ class House:
         connections = {name: ConnectionConfig(connector="toy", role=role) for name, role in roles.items()}
         self.home, self.runs = home, 0
         self.project = Project(home / "defs", home, connections=connections)
+        monkeypatch.setattr("os.fsync", lambda _: None)
+        hasty(self.project.ledger)
 
     def deliver(self, name: str = "d", **config: Any) -> None:
         """Configure a delivery to the CRM."""
@@ -235,6 +283,16 @@ class House:
         self.runs += 1
         plan(self.project, name, f"run-{self.runs}")
         return apply(self.project, name, f"run-{self.runs}")
+
+
+def hasty(ledger: Ledger) -> None:
+    """Let a ledger not wait for the disk: no test cuts the power."""
+
+    @event.listens_for(ledger.engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+
+    ledger.engine.dispose()
 
 
 def _filler(kind: Any) -> Any:
