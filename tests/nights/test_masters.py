@@ -48,8 +48,9 @@ class Story:
         return {key: row["properties"] for row in rows if (key := row["properties"].get("belvedere_key"))}
 
     def linked(self) -> Iterator[tuple[str, int]]:
-        """List companies that are all a customer has in the CRM, with partners that agree on the city."""
+        """List sound companies that are all a customer has in the CRM, with partners that agree on the city."""
         only = {str(one["hubspot"][0]) for one in self.sandbox.truth.values() if len(one.get("hubspot", ())) == 1}
+        only -= {row["id"] for row in self.sandbox.dirty}
         for row in self.sandbox.hubspot.objects["companies"].values():
             partner = self.partners.get(int(row["properties"].get("erp_id") or 0))
             if (
