@@ -118,7 +118,7 @@ def test_a_run_is_taken_back_through_a_plan_and_stays_so(written: House):
 def test_what_people_changed_since_stays(written: House):
     written.shelf.put("1", name="mine")
     (plan,) = undo(written.project, run_of(written), "undo")
-    assert [(row["record_id"], row["action"]) for row in plan.rows()] == [("1", "conflict"), ("2", "update")]
+    assert {row["record_id"]: row["action"] for row in plan.rows()} == {"1": "conflict", "2": "update"}
     written.apply(digest=plan.digest)
     assert names(written) == {"1": "mine", "2": "old"}
 
