@@ -58,6 +58,8 @@ class Shelf:
     tells: bool = True
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
+    stamps: dict[str, datetime] = field(default_factory=dict)
+    ahead: timedelta = timedelta(0)
     log: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     deeds: list[Deed] = field(default_factory=list)
     sends: list[tuple[int, str | None, Sequence[Change]]] = field(default_factory=list)
@@ -77,6 +79,11 @@ class Shelf:
         """Make or edit a record, as people do."""
         self.records[record] = self.records.get(record, {}) | values
         self.versions[record] = self.versions.get(record, 0) + 1
+        self.stamps[record] = self.now()
+
+    def now(self) -> datetime:
+        """Tell the time; a test may put the clock on."""
+        return datetime.now(UTC) + self.ahead
 
     def drop(self, record: str) -> None:
         """Delete a record, as people do."""
@@ -101,8 +108,7 @@ class Shelf:
     def held(self, record: str, fields: Sequence[str]) -> Held:
         """Tell what a record holds."""
         values, version = self.records[record], self.versions[record]
-        changed = NOON + timedelta(minutes=version)
-        return Held(record, {name: values.get(name) for name in fields}, str(version), changed)
+        return Held(record, {name: values.get(name) for name in fields}, str(version), self.stamps[record])
 
     def do(self, change: Change) -> Outcome:
         """Do one change, as a target does that is not at fault."""
@@ -176,7 +182,7 @@ class Keeping(Connector):
         return Check(self.shelf.account, self.now())
 
     def now(self) -> datetime:
-        return NOON + timedelta(minutes=max(self.shelf.versions.values(), default=0))
+        return self.shelf.now()
 
     def discover(self) -> dict[str, list[SourceField]]:
         return {}
