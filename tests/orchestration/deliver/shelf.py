@@ -69,7 +69,7 @@ class Shelf:
     refuses: set[str] = field(default_factory=set)
     forms: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     pending: list[Callable[[], Any]] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    seen: dict[str, str | None] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     account: str = "portal 1"
     before_write: Callable[[], None] = lambda: None
@@ -115,10 +115,12 @@ class Shelf:
         if {change.record_id, str(change.after.get("key"))} & self.refuses:
             return Outcome(change.op_id, "rejected", change.record_id, message="refused")
         if self.writing.idempotent and change.op_id in self.seen:
-            return Outcome(change.op_id, "applied", change.record_id)
-        self.seen.add(change.op_id)
+            return Outcome(change.op_id, "applied", self.seen[change.op_id])
+        self.seen[change.op_id] = change.record_id
         if change.action == "create":
-            return self._created(change)
+            made = self._created(change)
+            self.seen[change.op_id] = made.record_id
+            return made
         record = str(change.record_id)
         if record not in self.records:
             return Outcome(change.op_id, "rejected", record, message="no such record")
