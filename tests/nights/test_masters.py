@@ -52,7 +52,12 @@ class Story:
         only = {str(one["hubspot"][0]) for one in self.sandbox.truth.values() if len(one.get("hubspot", ())) == 1}
         for row in self.sandbox.hubspot.objects["companies"].values():
             partner = self.partners.get(int(row["properties"].get("erp_id") or 0))
-            if row["id"] in only and partner and partner.get("city") and partner["city"] == row["properties"].get("city"):
+            if (
+                row["id"] in only
+                and partner
+                and partner.get("city")
+                and partner["city"] == row["properties"].get("city")
+            ):
                 yield row["id"], partner["id"]
 
 
