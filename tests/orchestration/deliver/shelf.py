@@ -2,14 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any
-
-import ibis
-import pyarrow as pa
-from sqlalchemy import event
 
 from connectors.kit.base import Change, Check, Connector, ConnectorSettings, Held, Outcome, SourceField, Writing
 from connectors.kit.errors import BusyError
@@ -19,13 +15,11 @@ from orchestration.deliver.apply import Applied, apply
 from orchestration.deliver.plan import plan
 from orchestration.deliver.saved import Plan
 from orchestration.project import Project
-from orchestration.storage.ledger import Ledger
-from schemas.find import model
+from tests.orchestration.deliver.tabled import hasty, tabled
 
 ACCOUNTS = Stream("accounts", primary_key="id", table="accounts", fields={"account_id": "id", "name": "name"})
 TASKS = Stream("tasks", primary_key="id", fields={})
 FIELDS = ("name", "city", "phone", "score", "band", "key", "owner_ref", "done", "parent")
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -255,17 +249,7 @@ class House:
     def tables(self, **tables: Sequence[Mapping[str, Any]]) -> None:
         """Make a build of these rows; what a row does not say is filled up."""
         self.runs += 1
-        snapshot = f"snapshot-{self.runs}"
-        for name in {"customers", "accounts", "crosswalk", *tables}:
-            columns = {str(key): value.dtype.type for key, value in model(name).to_schema().columns.items()}
-            nullable = {str(key) for key, value in model(name).to_schema().columns.items() if value.nullable}
-            rows = [
-                {key: row.get(key, None if key in nullable else _filler(kind)) for key, kind in columns.items()}
-                for row in tables.get(name, ())
-            ]
-            file = self.project.lake.write(name, pa.Table.from_pylist(rows, ibis.schema(columns).to_pyarrow()))
-            self.project.ledger.stage(snapshot, file, snapshot)
-        self.project.ledger.switch(snapshot, date(2026, 3, 1), snapshot)
+        tabled(self.project, f"snapshot-{self.runs}", tables)
 
     def customers(self, *names: str, **shared: Any) -> None:
         """Make a customer of each name that the CRM holds as record of the same name."""
@@ -290,23 +274,3 @@ class House:
         self.runs += 1
         plan(self.project, name, f"run-{self.runs}")
         return apply(self.project, name, f"run-{self.runs}")
-
-
-def hasty(ledger: Ledger) -> None:
-    """Let a ledger not wait for the disk: no test cuts the power."""
-
-    @event.listens_for(ledger.engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA synchronous = OFF")
-
-    ledger.engine.dispose()
-
-
-def _filler(kind: Any) -> Any:
-    if kind.is_string():
-        return "x"
-    if kind.is_boolean():
-        return False
-    if kind.is_date():
-        return date(2026, 3, 1)
-    return NOON if kind.is_timestamp() else 0
