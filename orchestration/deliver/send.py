@@ -147,7 +147,9 @@ def seen(operation: Operation, twin: Held) -> Outcome:
 
 
 def _done(outcome: Outcome, change: Change) -> Outcome:
-    """Take no yes for an answer that shows that nothing was done."""
+    """Take no yes for an answer that shows that nothing was done, or does not name what was created."""
+    if outcome.status == "applied" and change.action == "create" and not outcome.record_id:
+        return Outcome(outcome.op_id, "unknown", message="the answer does not name the new record")
     if outcome.status != "applied" or outcome.values is None or change.action != "update":
         return outcome
     told = {name: value for name, value in outcome.values.items() if name in change.after}

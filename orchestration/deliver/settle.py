@@ -12,6 +12,8 @@ from orchestration.project import Project
 from orchestration.storage.operations import Operation
 from transforms.sameness import is_same
 
+NEVER = "it never arrived"
+
 
 def settle(project: Project, target: Target, delivery: str) -> None:
     """Ask for every operation of a delivery that is open.
@@ -34,12 +36,13 @@ def settle(project: Project, target: Target, delivery: str) -> None:
 def _of_change(operation: Operation, held: Held | None) -> Outcome:
     """Tell from what the target holds whether a write arrived; one that did not may be sent again."""
     if operation.action == "delete":
-        gone = "applied" if held is None else "retry"
-        return Outcome(operation.op_id, gone, operation.record_id, message=SEEN)  # type: ignore[arg-type]
+        if held is None:
+            return Outcome(operation.op_id, "applied", operation.record_id, message=SEEN)
+        return Outcome(operation.op_id, "retry", operation.record_id, message=NEVER)
     if held is not None and _shows(held, operation):
         return seen(operation, held)
     if held is not None and holds(held, operation.before):
-        return Outcome(operation.op_id, "retry", operation.record_id, message="it never arrived")
+        return Outcome(operation.op_id, "retry", operation.record_id, message=NEVER)
     why = "the record is gone" if held is None else "the target holds a third value"
     return Outcome(operation.op_id, "conflict", operation.record_id, message=why)
 
@@ -63,9 +66,9 @@ def _of_create(target: Target, operation: Operation, twins: Sequence[Held], key:
     if twins:
         return Outcome(operation.op_id, "conflict", message=f"{len(twins)} records of the target have its key")
     if target.creates_once(key):
-        return Outcome(operation.op_id, "retry", message="it never arrived")
+        return Outcome(operation.op_id, "retry", message=NEVER)
     settled = operation.intended_at is not None and datetime.now(UTC) - operation.intended_at > target.writing.settles
     if target.finds is not None and settled:
-        return Outcome(operation.op_id, "retry", message="it never arrived")
+        return Outcome(operation.op_id, "retry", message=NEVER)
     why = "it may still arrive" if target.finds is not None else "the target cannot be asked: a person must look"
     return Outcome(operation.op_id, "unknown", message=why)

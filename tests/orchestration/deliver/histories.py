@@ -30,7 +30,7 @@ OURS, THEIRS = ("o1", "o2", "o3"), ("p1", "p2")
 TEXTS = ("name", "city", "phone")
 KEYS = ("CA", "CB", "CC", "CD")
 LINKED = {"rA": "CA", "rB": "CB"}
-HOUR = timedelta(hours=1)
+HOUR, MOMENT = timedelta(hours=1), timedelta(seconds=10)
 FAULTS = ("lost", "failed", "later", "locked", "busy", "ignored", None)
 
 
@@ -233,13 +233,18 @@ class Deliveries(RuleBasedStateMachine):
         )
 
     def _pass(self) -> None:
-        """Let an hour pass: what was on its way is there, and all that was written down is older."""
+        """Let an hour pass: what was on its way is there."""
         self.shelf.arrive()
         self.judge.passed.append(len(self.shelf.calls))
+        self._older(HOUR)
+
+    def _older(self, span: timedelta) -> None:
+        """Put the target's clock on, and make all older that was written down."""
         o = t.operations
-        with self.ledger.transaction() as opened:
+        self.shelf.ahead += span
+        with self.ledger.engine.begin() as opened:
             for row in opened.execute(o.select()).mappings().all():
-                older = {name: row[name] and row[name] - HOUR for name in ("intended_at", "settled_at")}
+                older = {name: row[name] and row[name] - span for name in ("intended_at", "settled_at")}
                 opened.execute(update(o).where(o.c.op_id == row["op_id"]).values(older))
 
     def _planned(self) -> Any:
@@ -283,5 +288,7 @@ class Deliveries(RuleBasedStateMachine):
 
     def _edit(self, place: int, field: str, value: str | None) -> None:
         if record := self._record(place):
+            self._older(MOMENT)
             self.judge.edited(record)
             self.shelf.put(record, **{field: value})
+            self._older(MOMENT)

@@ -100,9 +100,7 @@ class Judge:
     def end(self, plan: Plan, ours: Mapping[str, Rows], policies: Mapping[str, str], linked: Mapping[str, str]) -> None:
         """Judge what the target holds when all is quiet."""
         operations = self.ledger.operations("d")
-        done = {deed.op_id for deed in self.shelf.deeds}
-        made_up = [one for one in operations if one.outcome == "applied" and one.op_id not in done]
-        assert [one for one in made_up if one.key not in self.theirs] == [], "told as done, and never done"
+        assert [one for one in operations if one.outcome == "applied" and self._is_made_up(one)] == []
         asked = {row["key"] or row["record_id"] for row in plan.rows("review")}
         left = [one for one in operations if one.outcome in OPEN and one.key not in asked]
         assert left == [], "nobody was told that its outcome is not known"
@@ -128,6 +126,14 @@ class Judge:
             if policy == "owner" and held not in ("p1", "p2"):
                 is_theirs = (record, name) in listed and self._left_by_people(record)
             assert is_same(held, value) or is_kept or is_theirs, f"{record} {name}: {held!r}, wanted {value!r}"
+
+    def _is_made_up(self, one: Operation) -> bool:
+        """Tell whether nobody did what is told as done: not it, not its like that came late, and not people."""
+        done = any(
+            deed.op_id == one.op_id or (deed.record, deed.after) == (one.record_id, one.after)
+            for deed in self.shelf.deeds
+        )
+        return not done and one.key not in self.theirs and one.record_id not in {record for record, _ in self._edits}
 
     def _left_by_people(self, record: str) -> bool:
         """Tell whether people, an undo or a late arrival had a hand in what a record holds."""

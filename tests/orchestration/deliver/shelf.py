@@ -2,14 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any
-
-import ibis
-import pyarrow as pa
-from sqlalchemy import event
 
 from connectors.kit.base import Change, Check, Connector, ConnectorSettings, Held, Outcome, SourceField, Writing
 from connectors.kit.errors import BusyError
@@ -19,13 +15,11 @@ from orchestration.deliver.apply import Applied, apply
 from orchestration.deliver.plan import plan
 from orchestration.deliver.saved import Plan
 from orchestration.project import Project
-from orchestration.storage.ledger import Ledger
-from schemas.find import model
+from tests.orchestration.deliver.tabled import hasty, tabled
 
 ACCOUNTS = Stream("accounts", primary_key="id", table="accounts", fields={"account_id": "id", "name": "name"})
 TASKS = Stream("tasks", primary_key="id", fields={})
 FIELDS = ("name", "city", "phone", "score", "band", "key", "owner_ref", "done", "parent")
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -57,6 +51,8 @@ class Shelf:
     tells: bool = True
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
+    stamps: dict[str, datetime] = field(default_factory=dict)
+    ahead: timedelta = timedelta(0)
     log: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     deeds: list[Deed] = field(default_factory=list)
     sends: list[tuple[int, str | None, Sequence[Change]]] = field(default_factory=list)
@@ -66,7 +62,7 @@ class Shelf:
     refuses: set[str] = field(default_factory=set)
     forms: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     pending: list[Callable[[], Any]] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    seen: dict[str, str | None] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     account: str = "portal 1"
     before_write: Callable[[], None] = lambda: None
@@ -76,6 +72,11 @@ class Shelf:
         """Make or edit a record, as people do."""
         self.records[record] = self.records.get(record, {}) | values
         self.versions[record] = self.versions.get(record, 0) + 1
+        self.stamps[record] = self.now()
+
+    def now(self) -> datetime:
+        """Tell the time; a test may put the clock on."""
+        return datetime.now(UTC) + self.ahead
 
     def drop(self, record: str) -> None:
         """Delete a record, as people do."""
@@ -100,18 +101,19 @@ class Shelf:
     def held(self, record: str, fields: Sequence[str]) -> Held:
         """Tell what a record holds."""
         values, version = self.records[record], self.versions[record]
-        changed = NOON + timedelta(minutes=version)
-        return Held(record, {name: values.get(name) for name in fields}, str(version), changed)
+        return Held(record, {name: values.get(name) for name in fields}, str(version), self.stamps[record])
 
     def do(self, change: Change) -> Outcome:
         """Do one change, as a target does that is not at fault."""
         if {change.record_id, str(change.after.get("key"))} & self.refuses:
             return Outcome(change.op_id, "rejected", change.record_id, message="refused")
         if self.writing.idempotent and change.op_id in self.seen:
-            return Outcome(change.op_id, "applied", change.record_id)
-        self.seen.add(change.op_id)
+            return Outcome(change.op_id, "applied", self.seen[change.op_id])
+        self.seen[change.op_id] = change.record_id
         if change.action == "create":
-            return self._created(change)
+            made = self._created(change)
+            self.seen[change.op_id] = made.record_id
+            return made
         record = str(change.record_id)
         if record not in self.records:
             return Outcome(change.op_id, "rejected", record, message="no such record")
@@ -175,7 +177,7 @@ class Keeping(Connector):
         return Check(self.shelf.account, self.now())
 
     def now(self) -> datetime:
-        return NOON + timedelta(minutes=max(self.shelf.versions.values(), default=0))
+        return self.shelf.now()
 
     def discover(self) -> dict[str, list[SourceField]]:
         return {}
@@ -247,17 +249,7 @@ class House:
     def tables(self, **tables: Sequence[Mapping[str, Any]]) -> None:
         """Make a build of these rows; what a row does not say is filled up."""
         self.runs += 1
-        snapshot = f"snapshot-{self.runs}"
-        for name in {"customers", "accounts", "crosswalk", *tables}:
-            columns = {str(key): value.dtype.type for key, value in model(name).to_schema().columns.items()}
-            nullable = {str(key) for key, value in model(name).to_schema().columns.items() if value.nullable}
-            rows = [
-                {key: row.get(key, None if key in nullable else _filler(kind)) for key, kind in columns.items()}
-                for row in tables.get(name, ())
-            ]
-            file = self.project.lake.write(name, pa.Table.from_pylist(rows, ibis.schema(columns).to_pyarrow()))
-            self.project.ledger.stage(snapshot, file, snapshot)
-        self.project.ledger.switch(snapshot, date(2026, 3, 1), snapshot)
+        tabled(self.project, f"snapshot-{self.runs}", tables)
 
     def customers(self, *names: str, **shared: Any) -> None:
         """Make a customer of each name that the CRM holds as record of the same name."""
@@ -282,23 +274,3 @@ class House:
         self.runs += 1
         plan(self.project, name, f"run-{self.runs}")
         return apply(self.project, name, f"run-{self.runs}")
-
-
-def hasty(ledger: Ledger) -> None:
-    """Let a ledger not wait for the disk: no test cuts the power."""
-
-    @event.listens_for(ledger.engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA synchronous = OFF")
-
-    ledger.engine.dispose()
-
-
-def _filler(kind: Any) -> Any:
-    if kind.is_string():
-        return "x"
-    if kind.is_boolean():
-        return False
-    if kind.is_date():
-        return date(2026, 3, 1)
-    return NOON if kind.is_timestamp() else 0
