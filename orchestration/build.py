@@ -18,6 +18,7 @@ from connectors.kit.errors import SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
 from orchestration.conformed import conformed, sparse
+from orchestration.criteria_in_force import criteria_for, criteria_rows
 from orchestration.fitted import priors_for, retention_for, revenue_for
 from orchestration.flows import WHOLE, Flow, Flows, landed
 from orchestration.left_out import left_out
@@ -28,22 +29,29 @@ from orchestration.storage.lease import lease
 from schemas.find import model
 from transforms.check import check, check_result
 from transforms.conform import latest
-from transforms.criteria import CriterionError, configured
+from transforms.criteria import CriterionError
 from transforms.customer_360 import customer_360
 from transforms.customers import customers
 from transforms.handovers import handovers
 from transforms.identity import crosswalk, match_suggestions
-from transforms.key_accounts import key_account_criteria, key_accounts, review_due
+from transforms.key_accounts import key_accounts
 from transforms.measured import measured
 from transforms.merged import redirects, without_redirected
+from transforms.overrides import in_force, overridden, overrides
+from transforms.own_criteria import with_own
 from transforms.ownership import ownership
 from transforms.people import holders
 from transforms.quotes import quotes
 from transforms.rates import convert, fx_rates
 from transforms.reminders import reminders
+from transforms.retention import BANDS as RETENTION_BANDS
 from transforms.retention import retention, retention_statistics
+from transforms.satisfaction import BANDS as SATISFACTION_BANDS
 from transforms.satisfaction import satisfaction, satisfaction_observations
 from transforms.score_history import score_history
+from transforms.scored import key_account_criteria
+from transforms.sensitivity import key_account_sensitivity
+from transforms.tiers import review_due
 
 CONFORMED = (
     "accounts",
@@ -66,8 +74,11 @@ RESULTS = (
     "reconciliation",
     "retention",
     "satisfaction",
+    "criteria",
+    "overrides",
     "key_account_criteria",
     "key_accounts",
+    "key_account_sensitivity",
     "customer_360",
     "score_history",
     "ownership",
@@ -123,6 +134,7 @@ class _Build:
     def __init__(self, project: Project, as_of: date, run_id: str) -> None:
         self.project, self.as_of, self.run_id = project, as_of, run_id
         self.config = project.model
+        self.in_force = criteria_for(project.ledger, self.config, as_of)
         self.snapshot = f"{as_of:%Y%m%d}-{uuid4().hex[:12]}"
         self.con = engine.connect()
         self.tables: dict[str, ir.Table] = {}
@@ -197,17 +209,17 @@ class _Build:
             retention_statistics(t["crosswalk"], t["orders"], t["invoices"], as_of=as_of, event=self._event())
         )
         fit = retention_for(ledger, statistics, as_of, self.config.retention)
+        forced = in_force(self.in_force.overrides, as_of)
+        scored = retention(
+            t["customers"],
+            statistics,
+            engine.table(self.con, fit.lookup),
+            as_of=as_of,
+            horizon=fit.horizon,
+            version=fit.version,
+        )
         yield self.keep(
-            "retention",
-            retention(
-                t["customers"],
-                statistics,
-                engine.table(self.con, fit.lookup),
-                as_of=as_of,
-                horizon=fit.horizon,
-                version=fit.version,
-            ),
-            notes=fit.notes,
+            "retention", overridden(scored, forced, "retention", RETENTION_BANDS, "critical"), notes=fit.notes
         )
         wanted = self.config.satisfaction
         targets = {"first_reply": wanted.first_reply_minutes, "resolution": wanted.resolution_minutes}
@@ -215,9 +227,10 @@ class _Build:
             satisfaction_observations(t["crosswalk"], t["tickets"], t["ratings"], as_of=as_of, targets=targets)
         )
         priors = priors_for(ledger, seen, as_of, wanted)
+        scored = satisfaction(t["customers"], seen, as_of=as_of, priors=priors)
         yield self.keep(
             "satisfaction",
-            satisfaction(t["customers"], seen, as_of=as_of, priors=priors),
+            overridden(scored, forced, "satisfaction", SATISFACTION_BANDS, "F"),
             notes={"priors": priors.version},
         )
         yield from self._key_accounts()
@@ -232,58 +245,56 @@ class _Build:
         )
 
     def _key_accounts(self) -> Iterator[TableResult]:
-        t, as_of, wanted = self.tables, self.as_of, self.config.key_accounts
-        try:
-            criteria = configured({name: change.model_dump() for name, change in wanted.criteria.items()})
-        except CriterionError as error:
-            raise SettingsError(f"customer model: key_accounts: {error}") from None
-        values = measured(
-            *(
-                t[name]
-                for name in (
-                    "customers",
-                    "crosswalk",
-                    "accounts",
-                    "deals",
-                    "tickets",
-                    "invoices",
-                    "payments",
-                    "activities",
-                    "satisfaction",
-                )
-            ),
-            as_of=as_of,
-            median_revenue=revenue_for(self.project.ledger, t["customers"], as_of),
-            cost_per_ticket=wanted.cost_per_ticket,
-            cost_per_agent_hour=wanted.cost_per_agent_hour,
-        )
+        t, as_of, wanted, held = self.tables, self.as_of, self.config.key_accounts, self.in_force
+        rows = criteria_rows(held, self.config, as_of, _arrow("criteria"))
+        yield self.keep("criteria", engine.table(self.con, rows))
+        yield self.keep("overrides", overrides(held.overrides, as_of=as_of))
         yield self.keep(
             "key_account_criteria",
             key_account_criteria(
-                self._cached(values),
+                self._cached(self._measured()),
                 as_of=as_of,
-                criteria=criteria,
-                missing=wanted.missing,
-                overrides=wanted.overrides,
+                criteria=held.criteria,
+                missing=held.missing,
+                overrides=held.overrides,
             ),
         )
         previous = self._previous("key_accounts")
         last = previous.agg(last=previous.as_of.max()).to_pyarrow().to_pylist()[0]["last"]
-        yield self.keep(
-            "key_accounts",
-            key_accounts(
-                t["key_account_criteria"],
-                t["customers"],
-                previous,
-                as_of=as_of,
-                criteria=criteria,
-                missing=wanted.missing,
-                min_total=wanted.min_total,
-                min_coverage=wanted.min_coverage,
-                capacity=wanted.capacity,
-                is_review=review_due(last, as_of, wanted.review_months),
-            ),
+        ranking: dict[str, Any] = {
+            "as_of": as_of,
+            "criteria": held.criteria,
+            "missing": held.missing,
+            "overrides": held.overrides,
+            "min_total": wanted.min_total,
+            "min_coverage": wanted.min_coverage,
+            "capacity": wanted.capacity,
+        }
+        scored = (t["key_account_criteria"], t["customers"])
+        review = {
+            "is_review": review_due(last, as_of, wanted.review_months),
+            "review_months": wanted.review_months,
+        }
+        yield self.keep("key_accounts", key_accounts(*scored, previous, **ranking, **review))
+        yield self.keep("key_account_sensitivity", key_account_sensitivity(*scored, **ranking))
+
+    def _measured(self) -> ir.Table:
+        """Measure what the criteria ask for, ours and the user's own."""
+        t, wanted = self.tables, self.config.key_accounts
+        reads = ("customers", "crosswalk", "accounts", "deals", "tickets", "invoices", "payments", "activities")
+        values = measured(
+            *(t[name] for name in (*reads, "satisfaction")),
+            as_of=self.as_of,
+            median_revenue=revenue_for(self.project.ledger, t["customers"], self.as_of),
+            cost_per_ticket=wanted.cost_per_ticket,
+            cost_per_agent_hour=wanted.cost_per_agent_hour,
         )
+        owned = {name: self._owned(t[name]) for name in CONFORMED if "account_id" in t[name].columns}
+        about = {name: t[name] for name in ("customers", "retention", "satisfaction")}
+        try:
+            return with_own(values, owned | about, self.in_force.criteria, as_of=self.as_of)
+        except CriterionError as error:
+            raise SettingsError(f"customer model: key_accounts: {error}") from None
 
     def _portfolio(self) -> Iterator[TableResult]:
         """Make the tables of those who look after customers."""
@@ -411,7 +422,10 @@ class _Build:
         return engine.keep(self.con, table)
 
     def _previous(self, table: str) -> ir.Table:
-        return self.project.lake.read(self.con, table, schema=_arrow(table))
+        """Read a table of the current build; columns that it did not have yet are null."""
+        held = self.project.lake.read(self.con, table, schema=_arrow(table))
+        new = {name: kind for name, kind in _types(table).items() if name not in held.columns}
+        return held.mutate(**{name: ibis.null(kind) for name, kind in new.items()})
 
     def _empty(self, table: str) -> ir.Table:
         return engine.table(self.con, _arrow(table).empty_table())
@@ -421,6 +435,10 @@ def _count(table: ir.Table) -> int:
     return int(table.count().to_pyarrow().as_py())
 
 
-def _arrow(table: str) -> pa.Schema:
+def _types(table: str) -> ibis.Schema:
     columns = model(table).to_schema().columns
-    return ibis.schema({name: column.dtype.type for name, column in columns.items()}).to_pyarrow()
+    return ibis.schema({name: column.dtype.type for name, column in columns.items()})
+
+
+def _arrow(table: str) -> pa.Schema:
+    return _types(table).to_pyarrow()

@@ -32,6 +32,8 @@ WITHOUT_DAGSTER = (
     "held",
     "stream",
     "build",
+    "calibrate",
+    "criteria",
     "plan",
     "apply",
     "warehouse",
