@@ -21,8 +21,10 @@ from orchestration.conformed import conformed, sparse
 from orchestration.criteria_in_force import criteria_for, criteria_rows
 from orchestration.fitted import priors_for, retention_for, revenue_for
 from orchestration.flows import WHOLE, Flow, Flows, landed
+from orchestration.history import History, part
 from orchestration.left_out import left_out
 from orchestration.project import Project
+from orchestration.published import arrow_schema
 from orchestration.rewrite import rewrite
 from orchestration.storage import engine
 from orchestration.storage.lease import lease
@@ -35,6 +37,7 @@ from transforms.customers import customers
 from transforms.handovers import handovers
 from transforms.identity import crosswalk, match_suggestions
 from transforms.key_accounts import key_accounts
+from transforms.known import known_on
 from transforms.measured import measured
 from transforms.merged import redirects, without_redirected
 from transforms.overrides import in_force, overridden, overrides
@@ -48,7 +51,8 @@ from transforms.retention import BANDS as RETENTION_BANDS
 from transforms.retention import retention, retention_statistics
 from transforms.satisfaction import BANDS as SATISFACTION_BANDS
 from transforms.satisfaction import satisfaction, satisfaction_observations
-from transforms.score_history import score_history
+from transforms.score_changes import LABELS
+from transforms.score_history import last_tiers, score_history
 from transforms.scored import key_account_criteria
 from transforms.sensitivity import key_account_sensitivity
 from transforms.tiers import review_due
@@ -117,7 +121,7 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
     Raises SettingsError for a customer model that makes no sense, LeaseHeld when another build is at work.
     """
     with lease(project.ledger, "build", run_id):
-        making = _Build(project, as_of, run_id)
+        making = Build(project, as_of, run_id)
         yield from making.conformed()
         yield from making.results()
         project.ledger.switch(making.snapshot, as_of, run_id)
@@ -128,7 +132,7 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
         rewrite(project, flow.connection, flow.stream, flow.counts["landed"][0], run_id)
 
 
-class _Build:
+class Build:
     """Hold the tables made so far."""
 
     def __init__(self, project: Project, as_of: date, run_id: str) -> None:
@@ -138,6 +142,7 @@ class _Build:
         self.snapshot = f"{as_of:%Y%m%d}-{uuid4().hex[:12]}"
         self.con = engine.connect()
         self.tables: dict[str, ir.Table] = {}
+        self.facts: dict[str, ir.Table] = {}
         self.flows = Flows(project)
         self.merged: list[ir.Table] = []
 
@@ -179,34 +184,30 @@ class _Build:
             ),
         )
         yield self.keep("match_suggestions", match_suggestions(t["accounts"], t["crosswalk"], judgements))
+        yield from self.customers()
+        yield self._reconciliation()
+        yield from self.scores()
+        yield from self._portfolio()
+
+    def customers(self) -> Iterator[TableResult]:
+        """Make one row a customer from what was known on the day."""
+        config = self.config
+        self.facts = known_on({name: self.tables[name] for name in (*CONFORMED, "crosswalk")}, self.as_of)
+        reads = ("accounts", "crosswalk", "owners", "deals", "orders", "invoices", "tickets", "activities")
         united = customers(
-            *(
-                t[name]
-                for name in (
-                    "accounts",
-                    "crosswalk",
-                    "owners",
-                    "deals",
-                    "orders",
-                    "invoices",
-                    "tickets",
-                    "activities",
-                )
-            ),
-            as_of=as_of,
+            *(self.facts[name] for name in reads),
+            as_of=self.as_of,
             reporting_currency=config.reporting_currency,
             survivorship={name: rule.model_dump(exclude_none=True) for name, rule in config.survivorship.items()},
             roles=self.project.roles(),
         )
         yield self.keep("customers", united)
-        yield self._reconciliation()
-        yield from self._scores()
-        yield from self._portfolio()
 
-    def _scores(self) -> Iterator[TableResult]:
-        t, as_of, ledger = self.tables, self.as_of, self.project.ledger
+    def scores(self) -> Iterator[TableResult]:
+        """Score the customers, and take the scores down in the history."""
+        t, f, as_of, ledger = self.tables, self.facts, self.as_of, self.project.ledger
         statistics = self._cached(
-            retention_statistics(t["crosswalk"], t["orders"], t["invoices"], as_of=as_of, event=self._event())
+            retention_statistics(f["crosswalk"], f["orders"], f["invoices"], as_of=as_of, event=self._event())
         )
         fit = retention_for(ledger, statistics, as_of, self.config.retention)
         forced = in_force(self.in_force.overrides, as_of)
@@ -224,7 +225,7 @@ class _Build:
         wanted = self.config.satisfaction
         targets = {"first_reply": wanted.first_reply_minutes, "resolution": wanted.resolution_minutes}
         seen = self._cached(
-            satisfaction_observations(t["crosswalk"], t["tickets"], t["ratings"], as_of=as_of, targets=targets)
+            satisfaction_observations(f["crosswalk"], f["tickets"], f["ratings"], as_of=as_of, targets=targets)
         )
         priors = priors_for(ledger, seen, as_of, wanted)
         scored = satisfaction(t["customers"], seen, as_of=as_of, priors=priors)
@@ -233,20 +234,25 @@ class _Build:
             overridden(scored, forced, "satisfaction", SATISFACTION_BANDS, "F"),
             notes={"priors": priors.version},
         )
-        yield from self._key_accounts()
-        yield self.keep(
-            "customer_360",
-            customer_360(t["customers"], t["retention"], t["satisfaction"], t["key_accounts"], as_of=as_of),
+        history = History(self.project, self.con, as_of)
+        yield from self._key_accounts(history)
+        scored = (t[name] for name in ("retention", "satisfaction", "key_accounts", "key_account_criteria"))
+        made = score_history(
+            *scored,
+            history.on(history.last),
+            history.on(history.compared),
+            as_of=as_of,
+            labels=LABELS | {one.name.upper(): one.label for one in self.in_force.criteria},
+            most=max(len(LABELS), len(self.in_force.criteria)),
         )
-        history = self._previous("score_history")
+        yield self.keep("score_history", made, part=part(as_of))
         yield self.keep(
-            "score_history",
-            score_history(t["retention"], t["satisfaction"], t["key_accounts"], history, as_of=as_of),
+            "customer_360", customer_360(t["customers"], t["key_accounts"], t["score_history"], as_of=as_of)
         )
 
-    def _key_accounts(self) -> Iterator[TableResult]:
+    def _key_accounts(self, history: History) -> Iterator[TableResult]:
         t, as_of, wanted, held = self.tables, self.as_of, self.config.key_accounts, self.in_force
-        rows = criteria_rows(held, self.config, as_of, _arrow("criteria"))
+        rows = criteria_rows(held, self.config, as_of, arrow_schema("criteria"))
         yield self.keep("criteria", engine.table(self.con, rows))
         yield self.keep("overrides", overrides(held.overrides, as_of=as_of))
         yield self.keep(
@@ -259,8 +265,6 @@ class _Build:
                 overrides=held.overrides,
             ),
         )
-        previous = self._previous("key_accounts")
-        last = previous.agg(last=previous.as_of.max()).to_pyarrow().to_pylist()[0]["last"]
         ranking: dict[str, Any] = {
             "as_of": as_of,
             "criteria": held.criteria,
@@ -272,10 +276,12 @@ class _Build:
         }
         scored = (t["key_account_criteria"], t["customers"])
         review = {
-            "is_review": review_due(last, as_of, wanted.review_months),
+            "is_review": review_due(history.last, as_of, wanted.review_months),
             "review_months": wanted.review_months,
         }
-        yield self.keep("key_accounts", key_accounts(*scored, previous, **ranking, **review))
+        yield self.keep(
+            "key_accounts", key_accounts(*scored, last_tiers(history.on(history.last)), **ranking, **review)
+        )
         yield self.keep("key_account_sensitivity", key_account_sensitivity(*scored, **ranking))
 
     def _measured(self) -> ir.Table:
@@ -283,13 +289,14 @@ class _Build:
         t, wanted = self.tables, self.config.key_accounts
         reads = ("customers", "crosswalk", "accounts", "deals", "tickets", "invoices", "payments", "activities")
         values = measured(
-            *(t[name] for name in (*reads, "satisfaction")),
+            *(self.facts.get(name, t.get(name)) for name in (*reads, "satisfaction")),
             as_of=self.as_of,
             median_revenue=revenue_for(self.project.ledger, t["customers"], self.as_of),
             cost_per_ticket=wanted.cost_per_ticket,
             cost_per_agent_hour=wanted.cost_per_agent_hour,
         )
-        owned = {name: self._owned(t[name]) for name in CONFORMED if "account_id" in t[name].columns}
+        owned = {name: self._owned(t) for name, t in self.facts.items() if "account_id" in t.columns}
+        owned.pop("crosswalk")
         about = {name: t[name] for name in ("customers", "retention", "satisfaction")}
         try:
             return with_own(values, owned | about, self.in_force.criteria, as_of=self.as_of)
@@ -306,7 +313,7 @@ class _Build:
         made = handovers(*(t[name] for name in reads), as_of=as_of, days=config.handover_days)
         yield self.keep("handovers", made)
         reads = (
-            *("customers", "crosswalk", "deals", "invoices", "activities", "retention", "satisfaction"),
+            *("customers", "crosswalk", "deals", "invoices", "activities", "retention"),
             *("key_accounts", "score_history", "ownership", "handovers"),
         )
         wanted = config.reminders.model_dump()
@@ -317,14 +324,18 @@ class _Build:
         known = self.tables["crosswalk"].select("connection", "account_id", "customer_id")
         return table.inner_join(known, ["connection", "account_id"])
 
-    def keep(self, table: str, made: ir.Table, notes: Mapping[str, Any] | None = None) -> TableResult:
-        """Write a table in the order of its key, prove it by its schema, and hand it on."""
+    def keep(
+        self, table: str, made: ir.Table, notes: Mapping[str, Any] | None = None, part: str | None = None
+    ) -> TableResult:
+        """Write a table, or a part of one, in the order of its key, prove it by its schema, and hand it on."""
         start = monotonic()
         schema = model(table).to_schema()
         columns = made.select(*schema.columns).cast(
             {name: column.dtype.type for name, column in schema.columns.items()}
         )
-        written = self.project.lake.write(table, columns.order_by(schema.unique or list(schema.columns)), con=self.con)
+        written = self.project.lake.write(
+            part or table, columns.order_by(schema.unique or list(schema.columns)), con=self.con
+        )
         self.tables[table] = engine.read(self.con, [self.project.lake.full(written.path)])
         broken = {} if table in CONFORMED else self._broken(table)
         self.project.ledger.stage(self.snapshot, written, self.run_id)
@@ -385,7 +396,7 @@ class _Build:
         for table in CONFORMED:
             self.flows.count_joined(table, self.tables[table], known)
         rows = self.flows.rows()
-        fresh = engine.table(self.con, pa.Table.from_pylist(rows, _arrow("reconciliation")))
+        fresh = engine.table(self.con, pa.Table.from_pylist(rows, arrow_schema("reconciliation")))
         earlier = self._previous("reconciliation")
         earlier = earlier.filter(earlier.slice != WHOLE).anti_join(fresh, ["connection", "stream", "slice"])
         gaps = [f"{row['connection']} {row['stream']} ({row['slice']}): {row['gap']}" for row in rows if row["gap"]]
@@ -415,7 +426,7 @@ class _Build:
         """Choose what counts as an order: orders where there are any, else invoices."""
         if self.config.retention.event != "auto":
             return self.config.retention.event
-        orders = self.tables["orders"]
+        orders = self.facts["orders"]
         return "order" if _count(orders.filter(orders.status == "confirmed")) else "invoice"
 
     def _cached(self, table: ir.Table) -> ir.Table:
@@ -423,22 +434,12 @@ class _Build:
 
     def _previous(self, table: str) -> ir.Table:
         """Read a table of the current build; columns that it did not have yet are null."""
-        held = self.project.lake.read(self.con, table, schema=_arrow(table))
-        new = {name: kind for name, kind in _types(table).items() if name not in held.columns}
-        return held.mutate(**{name: ibis.null(kind) for name, kind in new.items()})
+        schema = arrow_schema(table)
+        return engine.filled(self.project.lake.read(self.con, table, schema=schema), schema)
 
     def _empty(self, table: str) -> ir.Table:
-        return engine.table(self.con, _arrow(table).empty_table())
+        return engine.table(self.con, arrow_schema(table).empty_table())
 
 
 def _count(table: ir.Table) -> int:
     return int(table.count().to_pyarrow().as_py())
-
-
-def _types(table: str) -> ibis.Schema:
-    columns = model(table).to_schema().columns
-    return ibis.schema({name: column.dtype.type for name, column in columns.items()})
-
-
-def _arrow(table: str) -> pa.Schema:
-    return _types(table).to_pyarrow()

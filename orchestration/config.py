@@ -181,6 +181,7 @@ class CustomerModelConfig(Config):
     overrides: list[Override] = Field(default_factory=list, description="People's word against computed scores")
     handover_days: int = Field(14, ge=1, description="Days in which a won customer is handed over")
     reminders: RemindersConfig = Field(default_factory=RemindersConfig)
+    history_start: date = Field(date(2020, 1, 1), description="First day that the history of scores can be filled for")
     keep_builds: int = Field(7, ge=1, description="How many builds are kept")
 
 
