@@ -1,5 +1,6 @@
 """The history of scores as an asset of daily partitions: a night adds its day, a backfill makes past days anew."""
 
+import warnings
 from collections.abc import Iterator
 from datetime import date
 from inspect import getdoc
@@ -23,31 +24,34 @@ def history_assets() -> dg.Definitions:
     """Make the asset `score_history`; each partition is the date that its scores are about."""
     start = Project.load().model.history_start
 
-    @dg.asset(
-        name=TABLE,
-        partitions_def=dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        group_name=GROUP,
-        deps=["customers", "retention", "satisfaction", "key_accounts", "key_account_criteria"],
-        check_specs=[dg.AssetCheckSpec("rules", asset=TABLE)],
-        kinds={"duckdb", "parquet"},
-        pool="build",
-        description=f"{getdoc(model(TABLE))} Each build adds its day; a partition that is materialised here is made "
-        "from facts dated up to that day alone. A range is filled oldest first.",
-    )
-    def score_history(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        project, results = Project.load(), []
-        try:
-            for day in sorted(context.partition_keys):
-                results.append(backfill(project, date.fromisoformat(day), context.run_id))
-                context.log.info(f"{day}: {results[-1].rows} rows")
-        except (ConnectorError, LeaseHeld) as error:
-            raise failure(error) from None
-        made = TableResult(TABLE, sum(one.rows for one in results), sum(one.seconds for one in results))
-        for one in results:
-            made.broken |= one.broken
-        yield dg.MaterializeResult(metadata={"dagster/row_count": made.rows, "seconds": round(made.seconds, 2)})
-        yield rules(made)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy: a run a day would take hours for a year
+
+        @dg.asset(
+            name=TABLE,
+            partitions_def=dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1),
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            group_name=GROUP,
+            deps=["customers", "retention", "satisfaction", "key_accounts", "key_account_criteria"],
+            check_specs=[dg.AssetCheckSpec("rules", asset=TABLE)],
+            kinds={"duckdb", "parquet"},
+            pool="build",
+            description=f"{getdoc(model(TABLE))} Each build adds its day; a partition that is materialised here is made "
+            "from facts dated up to that day alone. A range is filled oldest first.",
+        )
+        def score_history(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            project, results = Project.load(), []
+            try:
+                for day in sorted(context.partition_keys):
+                    results.append(backfill(project, date.fromisoformat(day), context.run.run_id))
+                    context.log.info(f"{day}: {results[-1].rows} rows")
+            except (ConnectorError, LeaseHeld) as error:
+                raise failure(error) from None
+            made = TableResult(TABLE, sum(one.rows for one in results), sum(one.seconds for one in results))
+            for one in results:
+                made.broken |= one.broken
+            yield dg.MaterializeResult(metadata={"dagster/row_count": made.rows, "seconds": round(made.seconds, 2)})
+            yield rules(made)
 
     return dg.Definitions(assets=[score_history])
 
