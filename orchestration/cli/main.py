@@ -13,6 +13,8 @@ COMMANDS = {
     "build": "make every table from what the lake holds",
     "plan": "compare what targets should hold with what they hold, and save the difference",
     "apply": "write a planned difference to its target",
+    "conflicts": "list where targets hold something else than is wanted, and decide",
+    "undo": "plan to take back what a run wrote",
     "publish": "put all tables into the warehouses",
     "check": "prove that connections work: reachable, authorised, the right account, all fields there",
     "reconcile": "compare what is held with a fresh reading of everything",
