@@ -29,6 +29,8 @@ from orchestration.rewrite import rewrite
 from orchestration.storage import engine
 from orchestration.storage.lease import lease
 from schemas.find import model
+from transforms.account_executives import account_executives
+from transforms.account_managers import account_managers
 from transforms.check import check, check_result
 from transforms.conform import latest
 from transforms.criteria import CriterionError
@@ -44,13 +46,16 @@ from transforms.overrides import in_force, overridden, overrides
 from transforms.own_criteria import with_own
 from transforms.ownership import ownership
 from transforms.people import holders
+from transforms.portfolio import cohorts, standings
 from transforms.quotes import quotes
 from transforms.rates import convert, fx_rates
+from transforms.regions import regions
 from transforms.reminders import reminders
 from transforms.retention import BANDS as RETENTION_BANDS
 from transforms.retention import retention, retention_statistics
 from transforms.satisfaction import BANDS as SATISFACTION_BANDS
 from transforms.satisfaction import satisfaction, satisfaction_observations
+from transforms.score_alerts import score_alerts
 from transforms.score_changes import LABELS
 from transforms.score_history import last_tiers, score_history
 from transforms.scored import key_account_criteria
@@ -87,6 +92,10 @@ RESULTS = (
     "score_history",
     "ownership",
     "handovers",
+    "account_managers",
+    "regions",
+    "account_executives",
+    "score_alerts",
     "reminders",
 )
 # table: the date whose rate counts, and which amounts are converted
@@ -317,7 +326,23 @@ class Build:
             *("key_accounts", "score_history", "ownership", "handovers"),
         )
         wanted = config.reminders.model_dump()
+        yield from self._judged(wanted["cadence_days"])
         yield self.keep("reminders", reminders(*(t[name] for name in reads), as_of=as_of, **wanted))
+
+    def _judged(self, cadence_days: Mapping[str, int]) -> Iterator[TableResult]:
+        """Make the tables by which portfolios are judged, and the alerts."""
+        t, as_of = self.tables, self.as_of
+        reads = ("customers", "crosswalk", "invoices", "ownership")
+        kept = self._cached(cohorts(*(t[name] for name in reads), as_of=as_of))
+        reads = ("customers", "crosswalk", "tickets", "activities", "retention", "satisfaction", "key_accounts")
+        made = standings(*(t[name] for name in (*reads, "ownership")), as_of=as_of, cadence_days=cadence_days)
+        now = self._cached(made)
+        yield self.keep("account_managers", account_managers(kept, now, t["handovers"], as_of=as_of))
+        yield self.keep("regions", regions(kept, now, as_of=as_of))
+        reads = ("crosswalk", "owners", "deals", "orders", "invoices", "handovers")
+        yield self.keep("account_executives", account_executives(*(t[name] for name in reads), as_of=as_of))
+        alerts = score_alerts(t["score_history"], t["customers"], self._previous("score_alerts"), as_of=as_of)
+        yield self.keep("score_alerts", alerts)
 
     def _owned(self, table: ir.Table) -> ir.Table:
         """Give each row its customer."""

@@ -32,10 +32,19 @@ GROUPS = {
         "key_account_sensitivity",
     ),
     "views": ("customer_360",),
-    "portfolio": ("ownership", "handovers", "reminders"),
+    "portfolio": (
+        "ownership",
+        "handovers",
+        "reminders",
+        "account_managers",
+        "account_executives",
+        "regions",
+        "score_alerts",
+    ),
 }
 BUILD_OP = "build_tables"
 SHOWN = 5
+SCORES = ("retention", "satisfaction", "key_accounts")
 READS = {
     "quarantine": CONFORMED,
     "redirects": CONFORMED,
@@ -60,6 +69,10 @@ READS = {
     "key_account_sensitivity": ("key_account_criteria", "customers", "criteria"),
     "customer_360": ("customers", "retention", "satisfaction", "key_accounts"),
     "ownership": ("customers", "accounts", "crosswalk", "owners", "deals"),
+    "account_managers": ("customers", "ownership", "invoices", "tickets", "activities", "handovers", *SCORES),
+    "regions": ("customers", "ownership", "invoices", "tickets", "activities", *SCORES),
+    "account_executives": ("crosswalk", "owners", "deals", "orders", "invoices", "handovers"),
+    "score_alerts": ("customers", *SCORES),
     "handovers": ("customers", "ownership", "owners", "deals", "orders", "invoices", "activities"),
     "reminders": (
         "customers",
