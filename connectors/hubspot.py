@@ -99,13 +99,18 @@ class HubSpot(HttpConnector):
 
     def check(self) -> Check:
         """Find the portal, and the properties of every object that is read; custom ones come with it from now on."""
+        account = self.account()
+        self._described.clear()
+        return Check(account, self.now(), tuple(self._left_out()))
+
+    def account(self) -> str:
+        """Find the portal; raises AccessError where it is not the one of the settings."""
         body = self.http.get(f"account-info/{self.settings.api_version or 'v3'}/details").body
         account = parsed(Account, body, f"{self.name}: account").portalId
         if self.settings.portal_id not in (None, account):
             pinned = self.settings.portal_id
             raise AccessError(f"{self.name}: the token opens portal {account}, settings.portal_id says {pinned}")
-        self._described.clear()
-        return Check(str(account), self.now(), tuple(self._left_out()))
+        return str(account)
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         """List the properties of each object, and what every record holds beside them; owners are not described."""

@@ -79,14 +79,17 @@ class Odoo(HttpConnector):
         return (Limit(self.settings.requests_per_second, 1),)
 
     def check(self) -> Check:
-        notes = [f"Odoo {self._rpc.version()}"]
-        self._rpc.user(again=True)
+        notes, account = [f"Odoo {self._rpc.version()}"], self.account()
         self._check_companies()
         self._described.clear()
         for stream in self.streams:
             self._fields(stream.object)
-        host = urlsplit(self.settings.base_url).hostname
-        return Check(f"{self.settings.database}/{host}", self.now(), tuple(notes))
+        return Check(account, self.now(), tuple(notes))
+
+    def account(self) -> str:
+        """Name the database that lets the login in."""
+        self._rpc.user(again=True)
+        return f"{self.settings.database}/{urlsplit(self.settings.base_url).hostname}"
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         return {stream.name: tuple(self._offered(stream)) for stream in self.streams}

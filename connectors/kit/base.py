@@ -144,6 +144,10 @@ class Connector(ABC):
         Whether mapped fields are there is judged elsewhere, by `discover` and by what earlier runs have seen.
         """
 
+    def account(self) -> str:
+        """Tell which account answers, as `check` does; a connector that can ask for less than `check` does so."""
+        return self.check().account
+
     @abstractmethod
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         """List the fields that each stream offers, custom ones included, by the stream's name.

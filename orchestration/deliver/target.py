@@ -82,7 +82,7 @@ def opened(project: Project, config: DeliveryConfig) -> Iterator[Target]:
 
 def pin(project: Project, connector: Connector) -> None:
     """Remember which account a connection opens; raises AccessError when it is another one now."""
-    account = connector.check().account
+    account = connector.account()
     held = project.ledger.pinned(f"target:{connector.name}", account)
     if held != account:
         raise AccessError(

@@ -47,18 +47,15 @@ class Story:
         rows = self.sandbox.hubspot.objects["tasks"].values()
         return {key: row["properties"] for row in rows if (key := row["properties"].get("belvedere_key"))}
 
-    def linked(self) -> Iterator[tuple[str, int]]:
+    def linked(self) -> list[tuple[str, int]]:
         """List companies that are all a customer has in the CRM, with partners that agree on the city."""
-        only = {str(one["hubspot"][0]) for one in self.sandbox.truth.values() if len(one.get("hubspot", ())) == 1}
-        for row in self.sandbox.hubspot.objects["companies"].values():
-            partner = self.partners.get(int(row["properties"].get("erp_id") or 0))
-            if (
-                row["id"] in only
-                and partner
-                and partner.get("city")
-                and partner["city"] == row["properties"].get("city")
-            ):
-                yield row["id"], partner["id"]
+        rows = self.nights[-1].tables.query(
+            "SELECT max(account_id) FILTER (connection = 'hubspot') AS company, "
+            "max(account_id) FILTER (connection = 'odoo') AS partner FROM accounts JOIN crosswalk USING (connection, account_id) "
+            "WHERE connection IN ('hubspot', 'odoo') GROUP BY customer_id "
+            "HAVING count(*) = 2 AND count(DISTINCT connection) = 2 AND count(city) = 2 AND count(DISTINCT city) = 1 ORDER BY 1"
+        )
+        return [(row["company"], int(row["partner"])) for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +71,7 @@ def story(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
         running.faults.clear()
         told.seen["tasks"] = set(told.tasks)
         told.night()
-        (one, told.seen["flows"]), (other, told.seen["asked"]) = list(told.linked())[:2]
+        (one, told.seen["flows"]), (other, told.seen["asked"]) = told.linked()[:2]
         for company in (one, other):
             running.edit("hubspot", "companies", company, {"city": "Timbuktu"})
         running.edit("odoo", "res.partner", told.seen["asked"], {"city": "Samarkand"})

@@ -1,6 +1,6 @@
 """Desired minus held, field by field."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -28,14 +28,27 @@ def decided(verdict: str, wanted: Any, held: Any = None) -> Past:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("71.30", 71.3), (None, ""), ("", None), (5, Decimal("5.00")), ("A", "A"), (None, float("nan")), (True, True)],
+    [
+        ("71.30", 71.3),
+        (None, ""),
+        ("", None),
+        (5, Decimal("5.00")),
+        ("A", "A"),
+        (None, float("nan")),
+        (True, True),
+        (date(2026, 3, 1), "2026-03-01T00:00:00+00:00"),
+        ("2026-03-01T00:00:00.000Z", date(2026, 3, 1)),
+    ],
 )
 def test_the_same_in_another_form_is_the_same(before: object, after: object):
     assert is_same(before, after)
     assert differences(before, after) == []
 
 
-@pytest.mark.parametrize(("before", "after"), [("A", "B"), (None, 0.5), ("1", "2"), ("x", None), ("01067", "1067")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("A", "B"), (None, 0.5), ("1", "2"), ("x", None), ("01067", "1067"), (date(2026, 3, 1), "2026-03-01T08:00:00Z")],
+)
 def test_what_differs_differs(before: object, after: object):
     assert not is_same(before, after)
 

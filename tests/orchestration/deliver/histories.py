@@ -244,9 +244,9 @@ class Deliveries(RuleBasedStateMachine):
 
     def _planned(self) -> Any:
         plan = self.house.plan()
-        assert {row["field"]: row["policy"] for row in plan.rows(*WRITTEN) if row["field"] in self.policies}.items() <= (
-            self.policies.items()
-        )
+        assert {
+            row["field"]: row["policy"] for row in plan.rows(*WRITTEN) if row["field"] in self.policies
+        }.items() <= (self.policies.items())
         return plan
 
     def _applied(self, place: int | None) -> None:
@@ -272,7 +272,9 @@ class Deliveries(RuleBasedStateMachine):
             does()
 
     def _die(self, does: Callable[[], object], at: int, after: bool) -> None:
-        steps = [(self.house.kind, name) for name in ("check", "fetch", "write", "find") if hasattr(self.house.kind, name)]
+        steps = [
+            (self.house.kind, name) for name in ("check", "fetch", "write", "find") if hasattr(self.house.kind, name)
+        ]
         dies(self.house.project, partial(self._try, does), at, after=after, steps=steps)
 
     def _record(self, place: int) -> str | None:

@@ -122,7 +122,9 @@ class Judge:
         for name, value in wanted.items():
             held, policy = self.shelf.records[record].get(name), policies.get(name, "overwrite")
             is_kept = self._decided(record, name, held, value) == "keep_target"
-            is_theirs = policy != "overwrite" and held is not None and (policy == "fill_empty" or (record, name) in listed)
+            is_theirs = (
+                policy != "overwrite" and held is not None and (policy == "fill_empty" or (record, name) in listed)
+            )
             if policy == "owner" and held not in ("p1", "p2"):
                 is_theirs = (record, name) in listed and self._left_by_people(record)
             assert is_same(held, value) or is_kept or is_theirs, f"{record} {name}: {held!r}, wanted {value!r}"

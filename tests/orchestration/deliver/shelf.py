@@ -41,7 +41,6 @@ class Deed:
     call: int  # of all calls, which one did it
 
 
-
 @dataclass
 class Shelf:
     """What the target holds, what it was asked, and what goes wrong.
