@@ -1,5 +1,7 @@
 """What a user configures, as data: one model per kind of component in `defs/<name>/defs.yaml`."""
 
+from datetime import date, timedelta
+from hashlib import sha256
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -65,12 +67,64 @@ class SatisfactionConfig(Config):
 
 
 class CriterionConfig(Config):
-    """Change one of the criteria: what is not given stays as it is by default."""
+    """Change one of the criteria (what is not given stays as it is), or add one of your own."""
 
     weight: float | None = Field(None, ge=0)
     group: Literal["growth", "harmony", "value_creation"] | None = None
+    label: str | None = Field(None, description="What it measures, in words that reasons use")
     anchors: list[float] | None = Field(None, description="Ten values that score 1 to 10, rising or falling")
+    sql: str | None = Field(None, description="What it measures: an SQL expression over a customer's rows in `table`")
+    table: str | None = Field(None, description="Table that `sql` is over; customers when not given")
+    manual: bool | None = Field(None, description="True when only people give it a score, by overrides")
     enabled: bool = True
+    is_overridable: bool = Field(True, description="False when no override of it is taken")
+
+
+class Override(Config):
+    """Set a score, a criterion or a tier of one customer by hand, for a reason and a time."""
+
+    customer_id: str
+    what: str = Field(description="retention, satisfaction, key_account, tier, or the name of a criterion")
+    value: float | Literal["A", "B", "C"] = Field(description="The value or tier that counts instead")
+    reason: str = Field(min_length=3)
+    author: str = Field(min_length=1)
+    created_on: date
+    expires_on: date | None = Field(None, description="180 days after created_on when not given; 365 at most")
+
+    @model_validator(mode="after")
+    def makes_sense(self) -> "Override":
+        """Refuse a value out of range and an end that is none."""
+        if self.what == "tier":
+            if not isinstance(self.value, str):
+                raise ValueError("a tier is A, B or C")
+        else:
+            low, high = (0, 100) if self.what in ("retention", "satisfaction") else (1, 10)
+            if isinstance(self.value, str) or not low <= self.value <= high:
+                raise ValueError(f"{self.what} is a number from {low} to {high}")
+        days = (self.end - self.created_on).days
+        if not 0 < days <= 365:
+            raise ValueError("expires_on lies after created_on, by 365 days at most")
+        return self
+
+    @property
+    def end(self) -> date:
+        """Return the day on which it holds no more."""
+        return self.expires_on or self.created_on + timedelta(days=180)
+
+    def row(self) -> dict[str, Any]:
+        """Return it as a row of the table `overrides`; its id is made of what it is."""
+        said = "/".join((self.customer_id, self.what, self.created_on.isoformat(), self.author))
+        return {
+            "override_id": sha256(said.encode()).hexdigest()[:12],
+            "customer_id": self.customer_id,
+            "what": self.what,
+            "score": None if isinstance(self.value, str) else float(self.value),
+            "tier": self.value if isinstance(self.value, str) else None,
+            "reason": self.reason,
+            "author": self.author,
+            "created_on": self.created_on,
+            "expires_on": self.end,
+        }
 
 
 class KeyAccountsConfig(Config):
@@ -84,7 +138,6 @@ class KeyAccountsConfig(Config):
     review_months: int = Field(3, ge=1, description="Tiers change only at the start of such a period")
     cost_per_ticket: float = Field(25.0, description="In the reporting currency")
     cost_per_agent_hour: float = Field(45.0, description="In the reporting currency")
-    overrides: list[dict[str, Any]] = Field(default_factory=list)
 
 
 Kind = Literal[
@@ -126,8 +179,10 @@ class CustomerModelConfig(Config):
     retention: RetentionConfig = Field(default_factory=RetentionConfig)
     satisfaction: SatisfactionConfig = Field(default_factory=SatisfactionConfig)
     key_accounts: KeyAccountsConfig = Field(default_factory=KeyAccountsConfig)
+    overrides: list[Override] = Field(default_factory=list, description="People's word against computed scores")
     handover_days: int = Field(14, ge=1, description="Days in which a won customer is handed over")
     reminders: RemindersConfig = Field(default_factory=RemindersConfig)
+    history_start: date = Field(date(2020, 1, 1), description="First day that the history of scores can be filled for")
     keep_builds: int = Field(7, ge=1, description="How many builds are kept")
 
 

@@ -12,11 +12,9 @@ import ibis.expr.types as ir
 
 SOON = 3  # days: shown so long before it is due; a talk planned within as many days after makes it settled
 ANSWER = 7  # days to answer a fall of a score
-REARM = 5.0  # points above the threshold that end a fall: after that the next one is a new one
 STALE = 90  # days after which a handover or a renewal that nobody cared for is left alone
 RISKY = ("at_risk", "critical")
 POOR = ("D", "F")
-FLOORS = {"retention": 50.0, "satisfaction": 65.0}
 SURE = 0.3
 
 
@@ -66,44 +64,42 @@ def quarterly_review(people: ir.Table, *, as_of: date, review_days: Mapping[str,
     )
 
 
-def retention_fell(people: ir.Table, retention: ir.Table, score_history: ir.Table, *, as_of: date) -> ir.Table:
+def retention_fell(people: ir.Table, score_history: ir.Table) -> ir.Table:
     """Remind of a customer whose retention is at risk, by the day on which it fell."""
-    now = retention.filter(retention.band.isin(RISKY)).select("customer_id")
-    fallen = _fallen(people, now, score_history, "retention", RISKY, as_of)
+    fallen = _fallen(people, score_history, "retention", RISKY)
     return _due(
         fallen,
         "retention_fell",
-        trigger=fallen.since.cast("string"),
-        due_on=_answer_by(fallen.since),
+        trigger=fallen.low_since.cast("string"),
+        due_on=_answer_by(fallen.low_since),
         subject=_text("Win back ") + fallen.customer_name + ": an order soon is unlikely",
         note=_text("Retention was ")
-        + fallen.was.round(0).cast("int64").cast("string")
+        + fallen.low_value.round(0).cast("int64").cast("string")
         + " of 100 ("
-        + fallen.band.replace("_", " ")
+        + fallen.low_band.replace("_", " ")
         + ") on "
-        + fallen.since.cast("string")
+        + fallen.low_since.cast("string")
         + ".",
         period=ibis.literal(ANSWER),
     )
 
 
-def satisfaction_low(people: ir.Table, satisfaction: ir.Table, score_history: ir.Table, *, as_of: date) -> ir.Table:
+def satisfaction_low(people: ir.Table, score_history: ir.Table) -> ir.Table:
     """Remind of a customer that is not content, where enough is known to say so."""
-    now = satisfaction.filter(satisfaction.band.isin(POOR), satisfaction.confidence >= SURE).select("customer_id")
     sure = score_history.filter(score_history.confidence >= SURE)
-    fallen = _fallen(people, now, sure, "satisfaction", POOR, as_of)
+    fallen = _fallen(people, sure, "satisfaction", POOR)
     return _due(
         fallen,
         "satisfaction_low",
-        trigger=fallen.since.cast("string"),
-        due_on=_answer_by(fallen.since),
+        trigger=fallen.low_since.cast("string"),
+        due_on=_answer_by(fallen.low_since),
         subject=_text("Ask ") + fallen.customer_name + " what is wrong",
         note=_text("Satisfaction was ")
-        + fallen.was.round(0).cast("int64").cast("string")
+        + fallen.low_value.round(0).cast("int64").cast("string")
         + " of 100 (grade "
-        + fallen.band
+        + fallen.low_band
         + ") on "
-        + fallen.since.cast("string")
+        + fallen.low_since.cast("string")
         + ".",
         period=ibis.literal(ANSWER),
     )
@@ -194,18 +190,10 @@ def _after(people: ir.Table, since: ir.DateValue, days: Mapping[str, int], as_of
     return t.filter(t.status == "active", t.due_on <= as_of + timedelta(days=SOON), ~is_planned)
 
 
-def _fallen(
-    people: ir.Table, now: ir.Table, history: ir.Table, score: str, bands: Sequence[str], as_of: date
-) -> ir.Table:
-    """Find since when a score is in these bands: the first day after it was last well above them."""
-    past = history.filter(history.score == score, history.as_of <= as_of)
-    well = past.filter(past.value >= FLOORS[score] + REARM).group_by("customer_id").agg(well_on=lambda t: t.as_of.max())
-    low = past.filter(past.band.isin(bands)).left_join(well, "customer_id").drop("customer_id_right")
-    low = low.filter(low.well_on.isnull() | (low.as_of > low.well_on))
-    spell = low.group_by("customer_id").agg(
-        since=low.as_of.min(), was=low.value.argmin(low.as_of), band=low.band.argmin(low.as_of)
-    )
-    found = people.inner_join(now, "customer_id").inner_join(spell, "customer_id")
+def _fallen(people: ir.Table, scores: ir.Table, score: str, bands: Sequence[str]) -> ir.Table:
+    """Find those whose score is in these bands, with the day since when it is low."""
+    low = scores.filter(scores.score == score, scores.band.isin(bands), scores.low_since.notnull())
+    found = people.inner_join(low.select("customer_id", "low_since", "low_value", "low_band"), "customer_id")
     return found.filter(found.status == "active", found.is_watched)
 
 

@@ -32,8 +32,7 @@ def handovers(
     Where executive and manager are the same person there is nothing to hand over.
     """
     people = staff(owners)
-    won = _won(deals, crosswalk, as_of)
-    won = _first(won, _bought(won, orders, invoices, crosswalk, as_of))
+    won = first_wins(crosswalk, deals, orders, invoices, as_of)
     won = _beside(won, people.select("connection", "owner_id", executive_key="owner_key", executive="person"))
     managers = ownership.filter(ownership.role == MANAGER, ownership.valid_from <= as_of)
     managers = managers.filter(managers.valid_to.isnull() | (managers.valid_to > as_of))
@@ -48,12 +47,18 @@ def handovers(
     return _finished(known, as_of, days)
 
 
+def first_wins(crosswalk: ir.Table, deals: ir.Table, orders: ir.Table, invoices: ir.Table, as_of: date) -> ir.Table:
+    """List the deals that won a customer: the first of a day on which nothing had been bought for 365 days."""
+    won = _won(deals, crosswalk, as_of)
+    return _first(won, bought(won, orders, invoices, crosswalk, as_of))
+
+
 def _won(deals: ir.Table, crosswalk: ir.Table, as_of: date) -> ir.Table:
     owned = deals.filter(deals.status == "won", deals.close_on <= as_of)
     return _owned(owned, crosswalk).select("customer_id", "connection", "deal_id", "owner_id", on="close_on")
 
 
-def _bought(won: ir.Table, orders: ir.Table, invoices: ir.Table, crosswalk: ir.Table, as_of: date) -> ir.Table:
+def bought(won: ir.Table, orders: ir.Table, invoices: ir.Table, crosswalk: ir.Table, as_of: date) -> ir.Table:
     """List the days on which each customer bought, by any of the three signs."""
     confirmed = _owned(orders.filter(orders.status == "confirmed", orders.ordered_on <= as_of), crosswalk)
     posted = _owned(invoices.filter(invoices.status == "posted", invoices.kind == "invoice"), crosswalk)
@@ -99,7 +104,7 @@ def _talked(named: ir.Table, spoken: ir.Table, people: ir.Table, as_of: date) ->
 def _ordered(named: ir.Table, orders: ir.Table, invoices: ir.Table, crosswalk: ir.Table, as_of: date) -> ir.Table:
     """Find the first order or invoice of what was won."""
     none = named.select("customer_id", on="won_on").limit(0)
-    days = _bought(none, orders, invoices, crosswalk, as_of)
+    days = bought(none, orders, invoices, crosswalk, as_of)
     since = named.inner_join(days, "customer_id")
     since = since.filter(since.on >= since.won_on - ibis.literal(timedelta(days=BEFORE)))
     return since.group_by(*KEY).agg(bought_on=since.on.min())

@@ -29,7 +29,6 @@ def reminders(
     invoices: ir.Table,
     activities: ir.Table,
     retention: ir.Table,
-    satisfaction: ir.Table,
     key_accounts: ir.Table,
     score_history: ir.Table,
     ownership: ir.Table,
@@ -49,11 +48,12 @@ def reminders(
     `risk_tiers` only.
     """
     about = _about(customers, crosswalk, activities, key_accounts, handovers, as_of, risk_tiers)
+    scores = score_history.filter(score_history.as_of == as_of)
     made = {
         "contact": lambda: due.contact(about, as_of=as_of, cadence_days=cadence_days),
         "quarterly_review": lambda: due.quarterly_review(about, as_of=as_of, review_days=review_days),
-        "retention_fell": lambda: due.retention_fell(about, retention, score_history, as_of=as_of),
-        "satisfaction_low": lambda: due.satisfaction_low(about, satisfaction, score_history, as_of=as_of),
+        "retention_fell": lambda: due.retention_fell(about, scores),
+        "satisfaction_low": lambda: due.satisfaction_low(about, scores),
         "invoice_overdue": lambda: due.invoice_overdue(about, invoices, crosswalk, as_of=as_of, days=invoice_days),
         "renewal": lambda: due.renewal(about, deals, crosswalk, as_of=as_of, days=renewal_days),
         "handover": lambda: due.handover(about, handovers, as_of=as_of),

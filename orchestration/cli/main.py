@@ -18,6 +18,7 @@ COMMANDS = {
     "publish": "put all tables into the warehouses",
     "check": "prove that connections work: reachable, authorised, the right account, all fields there",
     "reconcile": "compare what is held with a fresh reading of everything",
+    "calibrate": "take new anchors for the criteria of key accounts from the portfolio, and say what they change",
     "customer": "show one customer: the record, its accounts, its scores and why",
     "quarantine": "list, show or replay the rows that broke their table's rules",
     "fields": "list the fields that sources show, what is new, gone or retyped of them, and accept it",

@@ -17,7 +17,7 @@ WANTED: dict[str, Any] = {
     "renewal_days": 60,
 }
 READS = (
-    *("customers", "crosswalk", "deals", "invoices", "activities", "retention", "satisfaction"),
+    *("customers", "crosswalk", "deals", "invoices", "activities", "retention"),
     *("key_accounts", "score_history", "ownership", "handovers"),
 )
 HELD = {"connection": "hubspot", "account_id": "1"}
@@ -135,57 +135,35 @@ def test_a_key_account_wants_a_meeting_a_quarter(due):
     assert due(tier="B", activities=seen) == []
 
 
-def history(score: str, *days: tuple[date, float, str], sure: float | None = None) -> list[dict[str, Any]]:
-    return [
-        {"customer_id": "C1", "score": score, "as_of": on, "value": value, "band": band, "confidence": sure}
-        for on, value, band in days
-    ]
+def fallen(score: str, **given: Any) -> dict[str, Any]:
+    held = {"score": score, "as_of": AS_OF, "low_since": date(2026, 6, 1)}
+    low = {
+        "retention": {"band": "critical", "low_value": 48.4, "low_band": "at_risk"},
+        "satisfaction": {"band": "F", "low_value": 44.0, "low_band": "D", "confidence": 0.4},
+    }
+    return {"customer_id": "C1"} | held | low[score] | given
 
 
-AT_RISK = {"retention": [{"customer_id": "C1", "band": "at_risk"}]}
-
-
-def test_a_fall_of_retention_is_one_reminder_however_the_number_moves_after_it(due):
-    past = history(
-        "retention",
-        (date(2026, 5, 1), 80.0, "healthy"),
-        (date(2026, 6, 1), 48.4, "at_risk"),
-        (date(2026, 6, 2), 51.0, "watch"),  # no recovery: not five points above
-        (AS_OF, 20.0, "critical"),
-    )
-    row = only(due(score_history=past, **AT_RISK), "retention_fell")
+def test_a_fall_of_retention_is_one_reminder_by_the_day_it_fell(due):
+    row = only(due(score_history=[fallen("retention")]), "retention_fell")
     assert (row["reminder_id"], row["due_on"]) == ("C1/retention_fell/2026-06-01", date(2026, 6, 8))
     assert row["note"] == "Retention was 48 of 100 (at risk) on 2026-06-01."
 
 
-def test_after_a_recovery_the_next_fall_is_a_new_reminder(due):
-    past = history(
-        "retention",
-        (date(2026, 4, 1), 40.0, "at_risk"),
-        (date(2026, 5, 1), 55.0, "watch"),
-        (date(2026, 6, 1), 45.0, "at_risk"),
-    )
-    assert only(due(score_history=past, **AT_RISK), "retention_fell")["reminder_id"] == "C1/retention_fell/2026-06-01"
+def test_a_customer_that_is_better_now_and_one_of_a_tier_that_is_not_watched_raise_nothing(due):
+    assert due(score_history=[fallen("retention", band="watch")]) == []
+    assert due(tier="C", score_history=[fallen("retention")]) == []
 
 
-def test_a_recovered_customer_and_one_of_a_tier_that_is_not_watched_raise_nothing(due):
-    past = history("retention", (date(2026, 6, 1), 45.0, "at_risk"))
-    assert due(score_history=past, retention=[{"customer_id": "C1", "band": "healthy"}]) == []
-    assert due(tier="C", score_history=past, **AT_RISK) == []
-
-
-def test_later_history_changes_nothing(due):
-    past = history("retention", (date(2026, 6, 1), 45.0, "at_risk"))
-    later = history("retention", (date(2026, 7, 1), 90.0, "healthy"), (date(2026, 7, 2), 10.0, "critical"))
-    assert due(score_history=past, **AT_RISK) == due(score_history=past + later, **AT_RISK)
+def test_other_days_of_the_history_change_nothing(due):
+    later = fallen("retention", as_of=date(2026, 7, 1), low_since=date(2026, 7, 1))
+    assert due(score_history=[fallen("retention"), later]) == due(score_history=[fallen("retention")])
 
 
 def test_low_satisfaction_counts_where_it_is_known_well_enough(due):
-    now = {"customer_id": "C1", "band": "F", "confidence": 0.4}
-    past = history("satisfaction", (date(2026, 6, 1), 44.0, "F"), sure=0.4)
-    row = only(due(score_history=past, satisfaction=[now]), "satisfaction_low")
-    assert row["note"] == "Satisfaction was 44 of 100 (grade F) on 2026-06-01."
-    assert due(score_history=past, satisfaction=[now | {"confidence": 0.2}]) == []
+    row = only(due(score_history=[fallen("satisfaction")]), "satisfaction_low")
+    assert row["note"] == "Satisfaction was 44 of 100 (grade D) on 2026-06-01."
+    assert due(score_history=[fallen("satisfaction", confidence=0.2)]) == []
 
 
 def invoice(number: str, due_on: date, amount: str, **given: Any) -> dict[str, Any]:
@@ -259,9 +237,7 @@ def test_the_reminder_is_its_managers_of_today(due):
 def test_any_kind_can_be_turned_off(due, kind: str):
     everything: dict[str, Any] = {
         "activities": [talk(date(2026, 1, 1), "meeting")],
-        "score_history": history("retention", (date(2026, 6, 1), 45.0, "at_risk"))
-        + history("satisfaction", (date(2026, 6, 1), 44.0, "F"), sure=0.4),
-        "satisfaction": [{"customer_id": "C1", "band": "F", "confidence": 0.4}],
+        "score_history": [fallen("retention"), fallen("satisfaction")],
         "invoices": [invoice("1", date(2026, 5, 1), "100")],
         "deals": [HELD | {"deal_id": "7", "status": "open", "kind": "existing", "close_on": AS_OF}],
         "handovers": [
@@ -274,7 +250,6 @@ def test_any_kind_can_be_turned_off(due, kind: str):
                 "status": "overdue",
             }
         ],
-        **AT_RISK,
     }
     assert set(kinds(due(**everything))) == set(KINDS)
     rest = [one for one in KINDS if one != kind]
