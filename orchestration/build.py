@@ -18,7 +18,7 @@ from connectors.kit.errors import SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
 from orchestration.conformed import conformed, sparse
-from orchestration.fitted import priors_for, retention_for, revenue_for
+from orchestration.fitted import event_for, priors_for, retention_for, revenue_for
 from orchestration.flows import WHOLE, Flow, Flows, landed
 from orchestration.left_out import left_out
 from orchestration.project import Project
@@ -35,9 +35,11 @@ from transforms.identity import crosswalk, match_suggestions
 from transforms.key_accounts import key_account_criteria, key_accounts, review_due
 from transforms.measured import measured
 from transforms.merged import redirects, without_redirected
+from transforms.order_events import Event, order_events
 from transforms.quotes import quotes
 from transforms.rates import convert, fx_rates
-from transforms.retention import retention, retention_statistics
+from transforms.retention import chances, retention
+from transforms.retention_statistics import cells, retention_statistics
 from transforms.satisfaction import satisfaction, satisfaction_observations
 from transforms.score_history import score_history
 
@@ -185,22 +187,7 @@ class _Build:
 
     def _scores(self) -> Iterator[TableResult]:
         t, as_of, ledger = self.tables, self.as_of, self.project.ledger
-        statistics = self._cached(
-            retention_statistics(t["crosswalk"], t["orders"], t["invoices"], as_of=as_of, event=self._event())
-        )
-        fit = retention_for(ledger, statistics, as_of, self.config.retention)
-        yield self.keep(
-            "retention",
-            retention(
-                t["customers"],
-                statistics,
-                engine.table(self.con, fit.lookup),
-                as_of=as_of,
-                horizon=fit.horizon,
-                version=fit.version,
-            ),
-            notes=fit.notes,
-        )
+        yield self._retention()
         wanted = self.config.satisfaction
         targets = {"first_reply": wanted.first_reply_minutes, "resolution": wanted.resolution_minutes}
         seen = self._cached(
@@ -222,6 +209,24 @@ class _Build:
             "score_history",
             score_history(t["retention"], t["satisfaction"], t["key_accounts"], history, as_of=as_of),
         )
+
+    def _retention(self) -> TableResult:
+        t, as_of, event = self.tables, self.as_of, self._event()
+        events = self._cached(order_events(t["crosswalk"], t["orders"], t["invoices"], event=event))
+        fitted = retention_for(self.project.ledger, events, as_of, self.config.retention, event)
+        statistics = self._cached(retention_statistics(events, as_of=as_of, contract_months=fitted.contract_months))
+        known = cells(statistics, fitted.model).to_pyarrow()
+        told = chances(fitted.model, fitted.fit, known, horizon=fitted.horizon, as_of=as_of)
+        scored = retention(
+            t["customers"],
+            statistics,
+            engine.table(self.con, told),
+            as_of=as_of,
+            horizon=fitted.horizon,
+            version=fitted.version,
+            period=fitted.model.period,
+        )
+        return self.keep("retention", scored, notes=fitted.notes)
 
     def _key_accounts(self) -> Iterator[TableResult]:
         t, as_of, wanted = self.tables, self.as_of, self.config.key_accounts
@@ -371,12 +376,8 @@ class _Build:
             typed = convert(typed, date=None, amounts={"open_amount": "reporting_open_amount"}, rate=False, **shared)
         return typed
 
-    def _event(self) -> Any:
-        """Choose what counts as an order: orders where there are any, else invoices."""
-        if self.config.retention.event != "auto":
-            return self.config.retention.event
-        orders = self.tables["orders"]
-        return "order" if _count(orders.filter(orders.status == "confirmed")) else "invoice"
+    def _event(self) -> Event:
+        return event_for(self.config.retention, self.tables["orders"])
 
     def _cached(self, table: ir.Table) -> ir.Table:
         return engine.keep(self.con, table)
