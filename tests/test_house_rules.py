@@ -32,6 +32,7 @@ WITHOUT_DAGSTER = (
     "held",
     "stream",
     "build",
+    "backtest",
     "plan",
     "apply",
     "warehouse",

@@ -116,6 +116,11 @@ def months_later(day: date, months: int) -> date:
     return date(total // 12, total % 12 + 1, last if is_last else min(day.day, last))
 
 
+def month_end(day: date) -> date:
+    """Give the last day of the month."""
+    return day.replace(day=monthrange(day.year, day.month)[1])
+
+
 def _begun(as_of: date) -> int:
     """Count the month that is not complete."""
     return as_of.year * 12 + as_of.month + (1 if month_part(as_of) == 0 else 0)

@@ -7,12 +7,14 @@ import numpy as np
 from transforms.models.base import Floats
 
 LOWEST, HIGHEST = -7.0, 9.0  # logs of a parameter: a degenerate likelihood would run on for ever
+ROUGH, FINE = 1e-2, 1e-6
 
 
 def most_likely(loglik: Callable[[Floats], float], starts: Sequence[Sequence[float]], prior: float) -> Floats:
     """Find the positive parameters of the highest log-likelihood less `prior` times their squared logs.
 
-    A rough search by gradient from each start (logs of parameters), then a fine one from the best.
+    A rough search from each start (logs of parameters), then a fine one from the best; both by simplex, since it needs
+    no gradient and no linear algebra, whose threads would cost more than the sums themselves.
     """
     from scipy.optimize import minimize
 
@@ -22,8 +24,12 @@ def most_likely(loglik: Callable[[Floats], float], starts: Sequence[Sequence[flo
         return value if np.isfinite(value) else 1e300
 
     bounds = [(LOWEST, HIGHEST)] * len(starts[0])
-    rough = [minimize(cost, np.array(start), method="L-BFGS-B", bounds=bounds) for start in starts]
-    best = min(rough, key=lambda result: float(result.fun))
-    options = {"xatol": 1e-6, "fatol": 1e-8, "maxiter": 4000, "maxfev": 8000}
-    fine = minimize(cost, best.x, method="Nelder-Mead", bounds=bounds, options=options)
-    return np.asarray(np.exp(fine.x), float)
+
+    def search(start: Floats, near: float) -> tuple[float, Floats]:
+        options = {"xatol": near, "fatol": near, "maxiter": 1000}
+        found = minimize(cost, start, method="Nelder-Mead", bounds=bounds, options=options)
+        return float(found.fun), np.asarray(found.x, float)
+
+    _, best = min((search(np.array(start), ROUGH) for start in starts), key=lambda found: found[0])
+    _, best = search(best, FINE)
+    return np.asarray(np.exp(best), float)

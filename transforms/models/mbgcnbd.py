@@ -24,7 +24,7 @@ class MBGCNBD(NBD):
         counts = coarse(counts)
         best = self.fitted(counts, 1, prior)
         for k in range(2, MOST_REGULAR + 1):
-            found = self.fitted(counts, k, prior)
+            found = self.fitted(counts, k, prior, best)
             if found.loglik <= best.loglik:
                 break
             best = found

@@ -45,15 +45,16 @@ class NBD(Model):
         orders = self.orders_if_alive(fit, *seen, weeks)
         return Chances(chance, np.maximum(recent, chance), orders, alive, ratio(chance, alive))
 
-    def fitted(self, counts: Columns, k: int, prior: float) -> Fit:
-        """Fit for one regularity k."""
+    def fitted(self, counts: Columns, k: int, prior: float, near: Fit | None = None) -> Fit:
+        """Fit for one regularity k, starting near another fit where there is one."""
         x, span, known, weight = (counts[name] for name in (*self.cells, "customers"))
         fixed = _fixed(counts, k)
 
         def loglik(p: Floats) -> float:
             return fixed + float(np.dot(weight, _loglik(p, x, span / WEEK, known / WEEK, k, self.leaves_first)))
 
-        values = most_likely(loglik, STARTS, prior)
+        starts = [np.log([near.values[name] for name in NAMES]).tolist()] if near else STARTS
+        values = most_likely(loglik, starts, prior)
         named = dict(zip(NAMES, values.tolist(), strict=True)) | ({"k": float(k)} if k > 1 else {})
         return Fit(self.name, named, loglik(values), int(weight.sum()))
 
@@ -84,7 +85,7 @@ class NBD(Model):
         r, al = fit.values["r"], fit.values["alpha"]
         k = int(fit.values.get("k", 1))
         shape, moved = r + k * x, (t - tx) / (al + t)
-        parts = np.array([_rising(shape, moved, j) for j in range(k)])
+        parts = _rising(shape, moved, k)
         parts = parts / parts.sum(axis=0)
         return np.asarray(sum(parts[j] * self._brought(fit, x, shape + j, t, weeks, j) for j in range(k)))
 
@@ -109,14 +110,15 @@ class NBD(Model):
 def _silence(shape: Floats, al: float, tx: Floats, until: Floats, k: int) -> Floats:
     """Sum over the events of the stream that may have come since the last order without making one; 1 for k = 1."""
     share = (until - tx) / (al + until)
-    return np.asarray(sum(_rising(shape, share, j) for j in range(k)))
+    return np.asarray(_rising(shape, share, k).sum(axis=0))
 
 
-def _rising(shape: Floats, share: Floats, j: int) -> Floats:
-    made = np.ones_like(shape)
-    for step in range(j):
-        made = made * (shape + step) / (step + 1) * share
-    return made
+def _rising(shape: Floats, share: Floats, k: int) -> Floats:
+    """List the terms 0 to k - 1: rising factorials of the shape, over factorials, times powers of the share."""
+    terms = [np.ones_like(shape)]
+    for step in range(k - 1):
+        terms.append(terms[-1] * (shape + step) / (step + 1) * share)
+    return np.array(terms)
 
 
 def _fixed(counts: Columns, k: int) -> float:
