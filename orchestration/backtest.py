@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 import ibis.expr.types as ir
+import numpy as np
 import pyarrow as pa
 
 from connectors.kit.errors import SettingsError
@@ -137,7 +138,8 @@ def _predicted(events: ir.Table, origin: date, horizon: int, config: RetentionCo
         if fit is None:
             continue
         groups = numbers(retention_counts(known, model).to_pyarrow())
-        promised = model.chances(fit, groups, horizon=horizon).p
+        with np.errstate(all="ignore"):
+            promised = model.chances(fit, groups, horizon=horizon).p
         yield Predicted(model.name, origin, fit, Forecasts(promised, groups["customers"], groups["ordered"]))
 
 

@@ -24,7 +24,10 @@ TOLD = ("p", "p_recent", "orders_if_alive", "p_alive", "p_order_if_alive")
 
 def chances(model: Model, fit: Fit | None, cells: pa.Table, *, horizon: int, as_of: date) -> pa.Table:
     """Tabulate the chances of cells by a fitted model; without a fit there are none."""
-    told = model.chances(fit, numbers(cells), horizon=horizon, part=month_part(as_of)) if fit and len(cells) else None
+    told = None
+    if fit and len(cells):
+        with np.errstate(all="ignore"):  # what overflows is clipped, and what is no number becomes null
+            told = model.chances(fit, numbers(cells), horizon=horizon, part=month_part(as_of))
     kept = cells if told else cells.slice(0, 0)
     for name in TOLD:
         kept = kept.append_column(name, _told(told, name, len(kept)))

@@ -102,6 +102,8 @@ def test_contracts_are_compared_where_there_is_a_term(con: Any):
             rows.append((f"C{number}", date(year, 1 + number % 12, 10)))
             if (number * 7 + year * 3) % 4 == 0:
                 break
-    found = means(compared(events(con, *rows), 12, date(2026, 6, 30), RetentionConfig(contract_months=12)))
+    found = means(
+        compared(events(con, *rows), 12, date(2026, 6, 30), RetentionConfig(contract_months=12, backtest_origins=2))
+    )
     assert "sbg" in found
     assert found["sbg"]["log_loss"] < 0.7

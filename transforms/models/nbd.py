@@ -18,7 +18,7 @@ WEEKS_A_MONTH = 365.25 / 12 / 7
 STARTS = ((-0.5, 1.5, 0.0, 0.5), (0.0, 2.5, -1.0, 1.0))
 NAMES = ("r", "alpha", "a", "b")
 SMALL, LONGEST = 1e-9, 400  # of what is still added to an expected count, and of how many terms
-FINE = 20_000  # groups: with more of them the fit counts in whole weeks
+FINE = 4_000  # groups: with more of them the fit counts in whole weeks, which moves parameters by a hundredth
 
 
 class NBD(Model):
