@@ -41,7 +41,8 @@ class Priors:
     @property
     def version(self) -> str:
         """Name the priors by what they are."""
-        said = repr((sorted(_rounded(self.pi)), sorted(_rounded(self.m)), self.backlog, sorted(self.active().items())))
+        backlog = None if self.backlog is None else f"{self.backlog:.6g}"
+        said = repr((sorted(_rounded(self.pi)), sorted(_rounded(self.m)), backlog, sorted(_rounded(self.active()))))
         return f"sat-{sha256(said.encode()).hexdigest()[:8]}"
 
     def active(self) -> dict[str, float]:

@@ -36,7 +36,7 @@ def backtest_assets() -> dg.Definitions:
     @dg.multi_asset(name="backtest_models", specs=specs, check_specs=checks, pool="build")
     def compared(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         try:
-            made = backtest(Project.load(), context.run_id)
+            made = backtest(Project.load(), context.run.run_id)
         except (ConnectorError, LeaseHeld) as error:
             raise failure(error) from None
         for table, shown in (("backtest", _measures(made)), ("calibration", _plot(made))):

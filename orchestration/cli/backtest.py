@@ -31,8 +31,7 @@ def run(args: argparse.Namespace) -> Exit:
     if not tables.has("backtest"):
         say("nothing was backtested yet: run `belvedere backtest`")
         return Exit.FAILED
-    _tell(tables)
-    if args.svg:
+    if _tell(tables) and args.svg:
         args.svg.write_text(_svg(tables), "utf-8")
         say(f"plot written to {args.svg}")
     return Exit.DONE
@@ -51,12 +50,13 @@ def _run() -> Exit:
     return ran.exit
 
 
-def _tell(tables: "Tables") -> None:
+def _tell(tables: "Tables") -> bool:
+    """Print the means and the tenths; answers whether there are any."""
     from orchestration.cli.console import heading, table
 
     rows = tables.query("SELECT * FROM backtest WHERE slice = 'all' ORDER BY log_loss, model")
     if not rows:
-        return
+        return False
     heading(f"Mean over past dates, an order within {rows[0]['horizon_months']} months")
     heads = ("model", "dates", "customers", *(name.replace("_", " ") for name in MEASURES), "")
     table(heads, [_row(row) for row in rows], right=heads[1:-1])
@@ -69,6 +69,7 @@ def _tell(tables: "Tables") -> None:
     ]
     heads = ("tenth", "predictions", "promised", "came", "95 % interval")
     table(heads, shown, right=heads)
+    return True
 
 
 def _row(row: dict[str, Any]) -> tuple[object, ...]:

@@ -2,15 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 import pytest
 
 from orchestration.backtest import ALL, Backtested, compared, origins
+from orchestration.cli.main import main
 from orchestration.config import RetentionConfig
+from orchestration.published import arrow_schema
 from orchestration.storage import engine
+from orchestration.tables import Tables
 from tests.orchestration.cdnow import events, order_days
 
 END = date(1998, 6, 30)
@@ -68,6 +74,21 @@ def test_one_model_is_chosen(made: Backtested):
     if made.chosen != "bgbb":
         row = means(made)[made.chosen]
         assert row["gain"] > row["gain_error"]
+
+
+def test_the_command_prints_the_means_and_the_tenths(
+    made: Backtested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    opened = duckdb.connect()
+    for table, rows in made.rows.items():
+        opened.register("given", pa.Table.from_pylist(rows, arrow_schema(table)))
+        opened.execute(f"CREATE TABLE {table} AS FROM given")
+    monkeypatch.setattr(Tables, "connection", opened)
+    assert main(["backtest", "--show", "--svg", str(tmp_path / "plot.svg")]) == 0
+    said = capsys.readouterr().out
+    for word in ("within 3 months", "bgbb", "recency", "default", "chosen", "log loss", f"What {made.chosen} promised"):
+        assert word in said
+    assert (tmp_path / "plot.svg").read_text().startswith("<svg")
 
 
 def test_what_came_after_the_last_horizon_changes_nothing(bought: ir.Table):
