@@ -19,7 +19,7 @@ from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
 from orchestration.conformed import conformed, sparse
 from orchestration.criteria_in_force import criteria_for, criteria_rows
-from orchestration.fitted import priors_for, retention_for, revenue_for
+from orchestration.fitted import event_for, priors_for, retention_for, revenue_for
 from orchestration.flows import WHOLE, Flow, Flows, landed
 from orchestration.history import History, part
 from orchestration.left_out import left_out
@@ -42,6 +42,7 @@ from transforms.key_accounts import key_accounts
 from transforms.known import known_on
 from transforms.measured import measured
 from transforms.merged import redirects, without_redirected
+from transforms.order_events import Event, order_events
 from transforms.overrides import in_force, overridden, overrides
 from transforms.own_criteria import with_own
 from transforms.ownership import ownership
@@ -52,7 +53,8 @@ from transforms.rates import convert, fx_rates
 from transforms.regions import regions
 from transforms.reminders import reminders
 from transforms.retention import BANDS as RETENTION_BANDS
-from transforms.retention import retention, retention_statistics
+from transforms.retention import chances, retention
+from transforms.retention_statistics import cells, retention_statistics
 from transforms.satisfaction import BANDS as SATISFACTION_BANDS
 from transforms.satisfaction import satisfaction, satisfaction_observations
 from transforms.score_alerts import score_alerts
@@ -215,22 +217,8 @@ class Build:
     def scores(self) -> Iterator[TableResult]:
         """Score the customers, and take the scores down in the history."""
         t, f, as_of, ledger = self.tables, self.facts, self.as_of, self.project.ledger
-        statistics = self._cached(
-            retention_statistics(f["crosswalk"], f["orders"], f["invoices"], as_of=as_of, event=self._event())
-        )
-        fit = retention_for(ledger, statistics, as_of, self.config.retention)
         forced = in_force(self.in_force.overrides, as_of)
-        scored = retention(
-            t["customers"],
-            statistics,
-            engine.table(self.con, fit.lookup),
-            as_of=as_of,
-            horizon=fit.horizon,
-            version=fit.version,
-        )
-        yield self.keep(
-            "retention", overridden(scored, forced, "retention", RETENTION_BANDS, "critical"), notes=fit.notes
-        )
+        yield self._retention(forced)
         wanted = self.config.satisfaction
         targets = {"first_reply": wanted.first_reply_minutes, "resolution": wanted.resolution_minutes}
         seen = self._cached(
@@ -258,6 +246,25 @@ class Build:
         yield self.keep(
             "customer_360", customer_360(t["customers"], t["key_accounts"], t["score_history"], as_of=as_of)
         )
+
+    def _retention(self, forced: Any) -> TableResult:
+        f, as_of, event = self.facts, self.as_of, self._event()
+        events = self._cached(order_events(f["crosswalk"], f["orders"], f["invoices"], event=event))
+        fitted = retention_for(self.project.ledger, events, as_of, self.config.retention, event)
+        statistics = self._cached(retention_statistics(events, as_of=as_of, contract_months=fitted.contract_months))
+        known = cells(statistics, fitted.model).to_pyarrow()
+        told = chances(fitted.model, fitted.fit, known, horizon=fitted.horizon, as_of=as_of)
+        scored = retention(
+            self.tables["customers"],
+            statistics,
+            engine.table(self.con, told),
+            as_of=as_of,
+            horizon=fitted.horizon,
+            version=fitted.version,
+            period=fitted.model.period,
+        )
+        scored = overridden(scored, forced, "retention", RETENTION_BANDS, "critical")
+        return self.keep("retention", scored, notes=fitted.notes)
 
     def _key_accounts(self, history: History) -> Iterator[TableResult]:
         t, as_of, wanted, held = self.tables, self.as_of, self.config.key_accounts, self.in_force
@@ -447,12 +454,8 @@ class Build:
             typed = convert(typed, date=None, amounts={"open_amount": "reporting_open_amount"}, rate=False, **shared)
         return typed
 
-    def _event(self) -> Any:
-        """Choose what counts as an order: orders where there are any, else invoices."""
-        if self.config.retention.event != "auto":
-            return self.config.retention.event
-        orders = self.facts["orders"]
-        return "order" if _count(orders.filter(orders.status == "confirmed")) else "invoice"
+    def _event(self) -> Event:
+        return event_for(self.config.retention, self.facts["orders"])
 
     def _cached(self, table: ir.Table) -> ir.Table:
         return engine.keep(self.con, table)

@@ -45,10 +45,22 @@ class Survivorship(Config):
 class RetentionConfig(Config):
     """Set how retention is scored."""
 
-    model: Literal["bgbb"] = "bgbb"
+    model: Literal["auto", "bgbb", "bgnbd", "mbgnbd", "mbgcnbd", "sbg", "rfm", "recency"] = Field(
+        "auto", description="auto is bgbb until a backtest shows another to be better by more than a standard error"
+    )
     event: Literal["auto", "order", "invoice"] = Field("auto", description="What counts as an order")
-    horizon_months: Literal["auto", 3, 6, 12] = "auto"
+    horizon_months: Literal["auto", 3, 6, 12] = Field("auto", description="auto chooses once and keeps it")
+    contract_months: int | None = Field(None, ge=1, description="Term of contracts: the horizon, and needed by sbg")
     refit_days: int = Field(7, ge=0, description="Parameters older than this are fitted anew")
+    backtest_origins: int = Field(6, ge=1, description="Past dates from which `belvedere backtest` predicts")
+
+    @model_validator(mode="after")
+    def _term_is_known(self) -> "RetentionConfig":
+        if self.model == "sbg" and not self.contract_months:
+            raise ValueError("retention: the model sbg needs contract_months")
+        if self.model == "sbg" and self.horizon_months not in ("auto", self.contract_months):
+            raise ValueError("retention: the horizon of the model sbg is contract_months; leave horizon_months out")
+        return self
 
 
 class SatisfactionConfig(Config):

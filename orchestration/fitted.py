@@ -2,51 +2,117 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import ibis.expr.types as ir
-import pyarrow as pa
 
 from orchestration.config import RetentionConfig, SatisfactionConfig
 from orchestration.storage.models import Models, Parameters
-from transforms import bgbb
 from transforms.measured import median_revenue
-from transforms.retention import retention_counts
-from transforms.satisfaction import WEIGHTS, Priors, fit_priors
+from transforms.models.base import PRIOR, Columns, Fit, Model
+from transforms.models.bgbb import choose_horizon
+from transforms.models.find import DEFAULT, find
+from transforms.order_events import Event
+from transforms.priors import WEIGHTS, Priors, fit_priors
+from transforms.retention_statistics import (
+    RENEWALS,
+    contracts,
+    months_later,
+    numbers,
+    retention_counts,
+    retention_statistics,
+    with_outcome,
+)
+
+RETENTION, CHOICE = "retention", "retention_choice"
+PROVISIONAL = 6  # months looked ahead as long as there is nothing to choose by
 
 
 @dataclass(frozen=True)
 class Retention:
-    """Hold what the retention score needs: the table of the fitted model, the horizon in months, the version."""
+    """Hold what the retention score needs: the model and its fit (None: too little data), the horizon, the version."""
 
-    lookup: pa.Table
+    model: Model
+    fit: Fit | None
     horizon: int
     version: str
-    notes: dict[str, Any]
+    fitted_on: date
+
+    @property
+    def contract_months(self) -> int | None:
+        """Give the term of contracts, where the model looks at them."""
+        return self.horizon if set(RENEWALS) <= set(self.model.cells) else None
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Say what was fitted, for people."""
+        shared = {"model": self.model.name, "horizon_months": self.horizon}
+        if self.fit is None:
+            return {**shared, "fit": "too few customers or repeat orders"}
+        values = {name: round(value, 4) for name, value in self.fit.values.items()}
+        return {**shared, "fitted_on": self.fitted_on.isoformat(), **values}
 
 
-def retention_for(ledger: Models, statistics: ir.Table, as_of: date, config: RetentionConfig) -> Retention:
-    """Use the stored fit while it is young enough, else fit anew; with too little data there is an empty table."""
-    held = _young(ledger.parameters("retention", as_of), as_of, config.refit_days)
-    if held is None:
-        held = _fit_retention(ledger, statistics, as_of, config)
-    values = held.values
-    if not values.get("parameters"):
-        empty = bgbb.table(bgbb.Parameters(1, 1, 1, 1), 3).slice(0, 0)
-        return Retention(empty, values["horizon"], held.version, {"fit": "too few customers or repeat orders"})
-    fitted = bgbb.Parameters(**values["parameters"])
-    notes = {
-        "fitted_on": held.as_of.isoformat(),
-        **{name: round(value, 4) for name, value in vars(fitted).items()},
-    }
-    return Retention(bgbb.table(fitted, values["horizon"]), values["horizon"], held.version, notes)
+def retention_for(ledger: Models, events: ir.Table, as_of: date, config: RetentionConfig, event: Event) -> Retention:
+    """Use the stored fit while it is young enough and of the wanted kind, else fit anew."""
+    model = find(wanted_model(ledger, as_of, config))
+    last = ledger.parameters(RETENTION, as_of)
+    held = _young(last, as_of, config.refit_days)
+    if held is None or not _is_wanted(held.values, model, config, event):
+        held = _fit_retention(ledger, events, as_of, config, event)
+    kept = held.values["parameters"]
+    fit = Fit(model.name, kept, held.values["loglik"], held.values["customers"]) if kept else None
+    return Retention(model, fit, held.values["horizon"], held.version, held.as_of)
+
+
+def event_for(config: RetentionConfig, orders: ir.Table) -> Event:
+    """Choose what counts as an order: orders where any was confirmed, else invoices."""
+    if config.event != "auto":
+        return config.event
+    confirmed = orders.filter(orders.status == "confirmed").count().to_pyarrow().as_py()
+    return "order" if confirmed else "invoice"
+
+
+def wanted_model(ledger: Models, as_of: date, config: RetentionConfig) -> str:
+    """Name the model to score by: the configured one, else the one the last backtest chose, else the default."""
+    if config.model != "auto":
+        return config.model
+    chosen = ledger.parameters(CHOICE, as_of)
+    return str(chosen.values["model"]) if chosen else DEFAULT
+
+
+def horizon_for(ledger: Models, events: ir.Table, as_of: date, config: RetentionConfig) -> tuple[int, bool]:
+    """Give the horizon in months, and whether it is frozen: chosen once, it is kept when parameters are fitted anew."""
+    if config.horizon_months != "auto":
+        return config.horizon_months, False
+    if config.contract_months:
+        return config.contract_months, False
+    last = ledger.parameters(RETENTION, as_of)
+    if last and last.values.get("is_frozen"):
+        return int(last.values["horizon"]), True
+    counts = counted(events, find(DEFAULT), as_of, config, PROVISIONAL)
+    fit = find(DEFAULT).fit(counts)
+    return (choose_horizon(fit, counts), True) if fit else (PROVISIONAL, False)
+
+
+def counted(events: ir.Table, model: Model, as_of: date, config: RetentionConfig, horizon: int) -> Columns:
+    """Group customers for a fit as of a date; a model that is taught looks back by the horizon and at what came then."""
+    if set(RENEWALS) <= set(model.cells):
+        known = contracts(events, as_of=as_of, months=config.contract_months or horizon)
+        return numbers(retention_counts(known, model).to_pyarrow())
+    if not model.is_taught:
+        known = retention_statistics(events, as_of=as_of, with_gaps="log_gaps" in model.sums)
+        return numbers(retention_counts(known, model).to_pyarrow())
+    before = months_later(as_of, -horizon)
+    known = with_outcome(retention_statistics(events, as_of=before), events, after=before, until=as_of)
+    return numbers(retention_counts(known, model).to_pyarrow())
 
 
 def priors_for(ledger: Models, observations: ir.Table, as_of: date, config: SatisfactionConfig) -> Priors:
     """Use the stored priors while they are young enough, else learn them anew; the weights are always today's."""
     held = _young(ledger.parameters("satisfaction", as_of), as_of, config.refit_days)
     if held is None:
-        made = fit_priors(observations, config.weights)
+        made = fit_priors(observations, _weights(config))
         values = {"pi": dict(made.pi), "m": dict(made.m), "backlog": made.backlog}
         ledger.save_parameters("satisfaction", made.version, as_of, values)
         return made
@@ -67,17 +133,24 @@ def _weights(config: SatisfactionConfig) -> dict[str, float]:
     return {**WEIGHTS, **config.weights}
 
 
-def _fit_retention(ledger: Models, statistics: ir.Table, as_of: date, config: RetentionConfig) -> Parameters:
-    rows = retention_counts(statistics).to_pyarrow().to_pylist()
-    counts = [(row["x"], row["tx"], row["n"], row["customers"]) for row in rows]
-    fitted = bgbb.fit(counts) if counts else None
-    horizon = config.horizon_months
-    if horizon == "auto":
-        horizon = bgbb.choose_horizon(fitted, counts) if fitted else 6
-    version = f"{fitted.version}-h{horizon}" if fitted else f"none-h{horizon}"
-    values = {"parameters": vars(fitted) if fitted else None, "horizon": horizon}
-    ledger.save_parameters("retention", version, as_of, values)
-    return Parameters("retention", version, as_of, values)
+def _is_wanted(values: dict[str, Any], model: Model, config: RetentionConfig, event: Event) -> bool:
+    """Tell whether a stored fit is of the model, the event and the horizon that are wanted now."""
+    horizon: int | Literal["auto"] | None = config.horizon_months
+    horizon = config.contract_months if horizon == "auto" else horizon
+    same = (values.get("model"), values.get("event")) == (model.name, event)
+    return same and (values["horizon"] == horizon if horizon else bool(values["is_frozen"]))
+
+
+def _fit_retention(ledger: Models, events: ir.Table, as_of: date, config: RetentionConfig, event: str) -> Parameters:
+    model = find(wanted_model(ledger, as_of, config))
+    horizon, is_frozen = horizon_for(ledger, events, as_of, config)
+    fit = model.fit(counted(events, model, as_of, config, horizon))
+    version = f"{fit.version if fit else f'{model.name}-none'}-h{horizon}"
+    values = {"model": model.name, "event": event, "horizon": horizon, "is_frozen": is_frozen}
+    values |= {"parameters": dict(fit.values) if fit else None, "prior": PRIOR}
+    values |= {"loglik": fit.loglik if fit else 0.0, "customers": fit.customers if fit else 0}
+    ledger.save_parameters(RETENTION, version, as_of, values)
+    return Parameters(RETENTION, version, as_of, values)
 
 
 def _young(held: Parameters | None, as_of: date, days: int) -> Parameters | None:

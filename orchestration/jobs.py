@@ -1,4 +1,4 @@
-"""What makes a night of the assets: three jobs, one schedule, two sensors."""
+"""What makes a night of the assets: four jobs, one schedule, two sensors."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ DELIVER_GROUPS = ("deliver", "publish")
 
 
 def beats() -> dg.Definitions:
-    """Define the jobs `extract`, `build` and `deliver`, the schedule `nightly` and what joins them."""
+    """Define the jobs `extract`, `build`, `deliver` and `backtest`, the schedule `nightly` and what joins them."""
     extract = dg.define_asset_job(
         "extract",
         selection=dg.AssetSelection.groups("extract"),
@@ -37,6 +37,12 @@ def beats() -> dg.Definitions:
         executor_def=dg.in_process_executor,
         tags={BEAT: "deliver"},
     )
+    backtest = dg.define_asset_job(
+        "backtest",
+        selection=dg.AssetSelection.groups("backtest"),
+        description="Predict from past dates by every model of retention, and compare with what came.",
+        executor_def=dg.in_process_executor,
+    )
     nightly = dg.ScheduleDefinition(
         name="nightly",
         job=extract,
@@ -45,7 +51,7 @@ def beats() -> dg.Definitions:
         description="Start the night at 02:00 UTC; build and deliver follow by themselves.",
     )
     return dg.Definitions(
-        jobs=[extract, build, deliver],
+        jobs=[extract, build, deliver, backtest],
         schedules=[nightly],
         sensors=[
             _follows("build_after_extract", "extract", "build", ENDED),

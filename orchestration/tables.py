@@ -33,6 +33,10 @@ class Tables:
         opened.execute("SET enable_external_access = false")
         return opened
 
+    def has(self, table: str) -> bool:
+        """Tell whether a table was made already."""
+        return bool(self.query("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table]))
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Answer the rows of a query as dictionaries."""
         cursor = self.connection.execute(sql, list(parameters))

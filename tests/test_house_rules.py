@@ -36,6 +36,7 @@ WITHOUT_DAGSTER = (
     "calibrate",
     "criteria",
     "history",
+    "backtest",
     "plan",
     "apply",
     "warehouse",

@@ -1,70 +1,20 @@
 """Satisfaction: seven components, each shrunk to the portfolio by how little is known, and the confidence of it all."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
-from hashlib import sha256
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import betaln
 
+from transforms.priors import COUNTED, WEIGHTS, Priors
 from transforms.reasons import listed, reason, whole
 
-WEIGHTS = {
-    "csat": 0.35,
-    "nps": 0.15,
-    "ces": 0.10,
-    "sla_first": 0.10,
-    "sla_resolution": 0.15,
-    "reopen": 0.05,
-    "backlog": 0.10,
-}
-COUNTED = ("csat", "nps", "ces", "sla_first", "sla_resolution", "reopen")
 HALF_LIFE_DAYS, WINDOW_DAYS = 180, 730
 LN2 = 0.6931471805599453
-FALLBACK = {"csat": 10.0, "nps": 10.0, "ces": 10.0, "sla_first": 20.0, "sla_resolution": 20.0, "reopen": 20.0}
-FEWEST = 30  # customers with data: below this the strength of the prior is not fitted
-STRENGTH = (2.0, 200.0)
 URGENCY = {"urgent": 4.0, "high": 3.0, "normal": 2.0, "low": 1.0}
 BANDS = ((85, "A"), (75, "B"), (65, "C"), (50, "D"))
 CONFIDENCE = ((0.6, "high"), (0.3, "medium"), (0.1, "low"))
 Z = 1.959964
-
-
-@dataclass(frozen=True)
-class Priors:
-    """Hold for each component the portfolio's mean `pi` and how many observations `m` it weighs.
-
-    For nps the mean is of -1, 0 and 1; `backlog` is a value from 0 to 100. What the organisation does not have is absent.
-    """
-
-    pi: Mapping[str, float]
-    m: Mapping[str, float]
-    backlog: float | None = None
-    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
-
-    @property
-    def version(self) -> str:
-        """Name the priors by what they are."""
-        said = repr((sorted(_rounded(self.pi)), sorted(_rounded(self.m)), self.backlog, sorted(self.active().items())))
-        return f"sat-{sha256(said.encode()).hexdigest()[:8]}"
-
-    def active(self) -> dict[str, float]:
-        """Share the weights among the components that the organisation has."""
-        has = [name for name in WEIGHTS if name in self.pi or (name == "backlog" and self.backlog is not None)]
-        held = {name: self.weights.get(name, WEIGHTS[name]) for name in has}
-        total = sum(held.values())
-        return {name: weight / total for name, weight in held.items() if weight > 0} if total else {}
-
-    def value(self, name: str) -> float:
-        """Give the portfolio's own value of a component, 0 to 100."""
-        if name == "backlog":
-            return float(self.backlog or 0.0)
-        return {"nps": 50 + 50 * self.pi[name], "reopen": 100 * (1 - self.pi[name])}.get(name, 100 * self.pi[name])
 
 
 def satisfaction_observations(
@@ -78,12 +28,12 @@ def satisfaction_observations(
     """Sum by customer what was observed of each component: decayed weights, weighted outcomes, plain counts.
 
     `targets` holds minutes by priority for `first_reply` and `resolution`. An observation loses half its weight in
-    180 days and counts for 730.
+    180 days and counts for 730. A ticket that was answered or solved after `as_of` was not yet.
     """
     end = ibis.literal(datetime.combine(as_of, time.max, UTC), "timestamp('UTC')")
     known = crosswalk.select("connection", "account_id", "customer_id")
     owned = tickets.filter(tickets.created_at <= end).inner_join(known, ["connection", "account_id"])
-    seen = ibis.union(_rated(ratings.filter(ratings.rated_at <= end), tickets, known), *_served(owned, targets))
+    seen = ibis.union(_rated(ratings.filter(ratings.rated_at <= end), tickets, known), *_served(owned, targets, end))
     aged = seen.mutate(age=_days(end, seen.at)).filter(lambda t: t.age <= WINDOW_DAYS)
     aged = aged.mutate(w=(aged.age * (-LN2 / HALF_LIFE_DAYS)).exp())
     sums = {}
@@ -94,27 +44,13 @@ def satisfaction_observations(
         sums[f"k_{name}"] = aged.y.sum(where=is_it).coalesce(0.0)
         sums[f"n_{name}"] = is_it.sum().cast("int64")
     counted = aged.group_by("customer_id").agg(**sums)
-    queue = _backlog(owned, end, targets["resolution"])
-    everyone = ibis.union(counted.select("customer_id"), queue.select("customer_id"), distinct=True)
-    joined = everyone.left_join(counted, "customer_id").drop("customer_id_right").left_join(queue, "customer_id")
-    return joined.drop("customer_id_right")
-
-
-def fit_priors(observations: ir.Table, weights: Mapping[str, float] | None = None) -> Priors:
-    """Learn the portfolio's mean and strength of each component from grouped counts."""
-    pi, m = {}, {}
-    for name in COUNTED:
-        has = observations.filter(observations[f"n_{name}"] > 0)
-        rows = has.group_by(k=has[f"k_{name}"].round(6), n=has[f"n_{name}"]).agg(customers=ibis._.count())
-        counts = np.array(
-            [[row["k"], row["n"], row["customers"]] for row in rows.order_by("k", "n").to_pyarrow().to_pylist()],
-            float,
-        )
-        if len(counts):
-            pi[name] = float(np.dot(counts[:, 0], counts[:, 2]) / np.dot(counts[:, 1], counts[:, 2]))
-            m[name] = FALLBACK[name] if name in ("nps", "ces") else _strength(counts, pi[name], FALLBACK[name])
-    waiting = observations.agg(mean=observations.backlog.mean()).to_pyarrow().to_pylist()[0]["mean"]
-    return Priors(pi, m, None if waiting is None else float(waiting), {**WEIGHTS, **(weights or {})})
+    made = counted.select("customer_id")
+    others = (_backlog(owned, end, targets["resolution"]), _response(owned, ratings, end))
+    for other in others:
+        made = ibis.union(made, other.select("customer_id"), distinct=True)
+    for part in (counted, *others):
+        made = made.left_join(part, "customer_id").drop("customer_id_right")
+    return made
 
 
 def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, priors: Priors) -> ir.Table:
@@ -133,7 +69,9 @@ def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, pr
     grade = ibis.cases(
         (confidence < CONFIDENCE[-1][0], "unknown"), *((score >= low, name) for low, name in BANDS), else_="F"
     )
-    low, high = _wilson(joined)
+    low, high = _wilson(joined.wy_csat, joined.w_csat)
+    rated, solved = (joined[name].cast("float64") for name in ("rated", "solved"))
+    response_low, response_high = _wilson(rated, solved)
     empty = ibis.null("float64")
     return joined.select(
         "customer_id",
@@ -145,11 +83,14 @@ def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, pr
         **{name: values[name].round(3) if name in values else empty for name in WEIGHTS},
         csat_low=low,
         csat_high=high,
+        response_rate=(rated / solved.nullif(0.0)).round(4),
+        response_low=response_low,
+        response_high=response_high,
         ratings=sum((joined[f"n_{name}"].coalesce(0) for name in ("csat", "nps", "ces")), ibis.literal(0)).cast(
             "int64"
         ),
         tickets=joined.tickets.coalesce(0).cast("int64"),
-        reasons=_reasons(joined, values, weights, priors),
+        reasons=_reasons(joined, score, values, priors),
         model_version=ibis.literal(priors.version),
         as_of=ibis.literal(as_of),
     )
@@ -161,25 +102,25 @@ def _rated(ratings: ir.Table, tickets: ir.Table, known: ir.Table) -> ir.Table:
     named = named.mutate(account=named.account_id.coalesce(named.ticket_account))
     named = named.drop("account_id").rename(account_id="account")
     owned = named.inner_join(known, ["connection", "account_id"])
-    share = (owned.score - owned.score_min) / (owned.score_max - owned.score_min).nullif(0.0)
+    share = ((owned.score - owned.score_min) / (owned.score_max - owned.score_min).nullif(0.0)).round(9)
     promoter = ibis.cases((share >= 0.9, 1.0), (share >= 0.7, 0.0), else_=-1.0)
     outcome = ibis.cases(
         (owned.kind == "csat", (share >= 0.75).cast("float64")), (owned.kind == "nps", promoter), else_=share
     )
-    return owned.select("customer_id", component=owned.kind, at=owned.rated_at, y=outcome).filter(
-        lambda t: t.y.notnull()
-    )
+    made = owned.select("customer_id", component=owned.kind, at=owned.rated_at, share=share, y=outcome)
+    return made.filter(made.share >= 0, made.share <= 1).drop("share")
 
 
-def _served(owned: ir.Table, targets: Mapping[str, Mapping[str, float]]) -> list[ir.Table]:
+def _served(owned: ir.Table, targets: Mapping[str, Mapping[str, float]], end: ir.Value) -> list[ir.Table]:
     def one(name: str, at: ir.Value, y: ir.Value) -> ir.Table:
         picked = owned.select("customer_id", component=ibis.literal(name), at=at, y=y.cast("float64"))
-        return picked.filter(picked.y.notnull(), picked.at.notnull())
+        return picked.filter(picked.y.notnull(), picked.at <= end)
 
+    answered = owned.first_reply_minutes <= _days(end, owned.created_at) * 1440
     first = owned.first_reply_minutes <= _target(owned, targets["first_reply"])
     solved = owned.resolution_minutes <= _target(owned, targets["resolution"])
     return [
-        one("sla_first", owned.created_at, first),
+        one("sla_first", owned.created_at, ibis.ifelse(answered, first, None)),
         one("sla_resolution", owned.solved_at, solved),
         one("reopen", owned.solved_at, owned.reopens > 0),
     ]
@@ -197,7 +138,7 @@ def _backlog(owned: ir.Table, end: ir.Value, minutes: Mapping[str, float]) -> ir
     age, target = _days(end, owned.created_at) * 1440, _target(owned, minutes)
     beyond = ibis.least(ibis.greatest((age - target) / target, 0.0), 3.0) / 3
     urgency = ibis.cases(*((owned.priority == name, value) for name, value in URGENCY.items()), else_=URGENCY["normal"])
-    is_open = ~owned.status.isin(["solved", "closed"])
+    is_open = ~owned.status.isin(["solved", "closed"]) | (owned.solved_at > end).coalesce(False)
     recent = owned.mutate(late=ibis.ifelse(is_open, urgency * beyond, 0.0), is_open=is_open).filter(
         _days(end, owned.created_at) <= WINDOW_DAYS
     )
@@ -205,6 +146,17 @@ def _backlog(owned: ir.Table, end: ir.Value, minutes: Mapping[str, float]) -> ir
         late=recent.late.sum(), open_late=((recent.late > 0).sum()).cast("int64"), tickets=recent.count()
     )
     return summed.select("customer_id", "tickets", "open_late", backlog=(ibis.literal(100.0) * (-summed.late).exp()))
+
+
+def _response(owned: ir.Table, ratings: ir.Table, end: ir.Value) -> ir.Table:
+    """Count the tickets that were solved, and those of them that were rated; who is silent is never taken for unhappy."""
+    solved = owned.filter(owned.solved_at <= end, _days(end, owned.solved_at) <= WINDOW_DAYS)
+    heard = ratings.filter(ratings.rated_at <= end, ratings.kind == "csat", ratings.ticket_id.notnull())
+    heard = heard.select("connection", "ticket_id").distinct().mutate(is_heard=True)
+    told = solved.left_join(heard, ["connection", "ticket_id"])
+    return told.group_by("customer_id").agg(
+        solved=told.count().cast("int64"), rated=told.is_heard.notnull().sum().cast("int64")
+    )
 
 
 def _days(end: ir.Value, at: ir.Value) -> ir.NumericValue:
@@ -227,19 +179,17 @@ def _sure(joined: ir.Table, name: str, priors: Priors) -> ir.NumericValue:
     return seen / (seen + float(priors.m[name]))
 
 
-def _wilson(joined: ir.Table) -> tuple[ir.NumericValue, ir.NumericValue]:
-    """Give the score interval of the share of good ratings (Wilson 1927), by decayed counts."""
-    n = joined.w_csat.nullif(0.0)
-    p, z2 = joined.wy_csat / n, Z * Z
-    center, half = (
-        (p + z2 / (2 * n)) / (1 + z2 / n),
-        Z * (p * (1 - p) / n + z2 / (4 * n * n)).sqrt() / (1 + z2 / n),
-    )
+def _wilson(good: ir.NumericValue, seen: ir.NumericValue) -> tuple[ir.NumericValue, ir.NumericValue]:
+    """Give the score interval of a share (Wilson 1927); counts may be decayed."""
+    n = seen.nullif(0.0)
+    p, z2 = ibis.least(good / n, 1.0), Z * Z
+    center = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z * (p * (1 - p) / n + z2 / (4 * n * n)).sqrt() / (1 + z2 / n)
     return ibis.greatest(center - half, 0.0).round(4), ibis.least(center + half, 1.0).round(4)
 
 
 def _reasons(
-    joined: ir.Table, values: Mapping[str, Any], weights: Mapping[str, float], priors: Priors
+    joined: ir.Table, score: ir.NumericValue, values: Mapping[str, ir.NumericValue], priors: Priors
 ) -> ir.StringValue:
     def count(column: str) -> ir.StringValue:
         return whole(joined[column].coalesce(0))
@@ -253,25 +203,20 @@ def _reasons(
         "reopen": count("k_reopen") + " of " + count("n_reopen") + " solved tickets reopened",
         "backlog": count("open_late") + " open tickets beyond their target",
     }
-    points = {name: (weight * (values[name] - priors.value(name))).round(2) for name, weight in weights.items()}
+    points = _points(score, values, priors)
     if not points:
         return listed([reason("NO_DATA", "No tickets and no ratings anywhere", ibis.literal(0.0))])
     return listed([reason(name.upper(), said[name], points[name]) for name in points])
 
 
-def _strength(counts: "np.ndarray[Any, Any]", pi: float, fallback: float) -> float:
-    """Fit how many observations the portfolio weighs: beta-binomial likelihood on grouped counts."""
-    if counts[:, 2].sum() < FEWEST or not 0 < pi < 1:
-        return fallback
-
-    def cost(log_m: float) -> float:
-        a, b = np.exp(log_m) * pi, np.exp(log_m) * (1 - pi)
-        k, n, weight = counts.T
-        return -float(np.dot(weight, betaln(a + k, b + n - k) - betaln(a, b)))
-
-    best = minimize_scalar(cost, bounds=(np.log(STRENGTH[0]), np.log(STRENGTH[1])), method="bounded")
-    return float(np.clip(np.exp(best.x), *STRENGTH))
-
-
-def _rounded(values: Mapping[str, float]) -> list[tuple[str, str]]:
-    return [(name, f"{value:.6g}") for name, value in values.items()]
+def _points(
+    score: ir.NumericValue, values: Mapping[str, ir.NumericValue], priors: Priors
+) -> dict[str, ir.NumericValue]:
+    """Share the distance to the portfolio among the components; the first bears what rounding leaves, so they add up."""
+    weights = priors.active()
+    points = {name: (weight * (values[name] - priors.value(name))).round(2) for name, weight in weights.items()}
+    portfolio = round(sum(weight * priors.value(name) for name, weight in weights.items()), 2)
+    first, *others = points or [""]
+    if points:
+        points[first] = (score - portfolio - sum((points[name] for name in others), ibis.literal(0.0))).round(2)
+    return points

@@ -27,7 +27,7 @@ def table_metadata(project: Project, results: Sequence[TableResult]) -> dict[str
     )
     described["reconciliation"]["closed"] = f"{closed['n']} of {closed['of']}"
     described["key_accounts"]["key_accounts"] = _front_row(tables)
-    described["crosswalk"]["rules"] = _rows(
+    described["crosswalk"]["rules"] = rows_table(
         tables.query("SELECT rule, count(*) AS accounts FROM crosswalk GROUP BY rule ORDER BY 2 DESC, 1")
     )
     return described
@@ -38,7 +38,7 @@ def _counts(result: TableResult) -> Metadata:
     streams = {name: note for name, note in result.notes.items() if isinstance(note, dict)}
     if streams:
         made["quarantined"] = sum(note["quarantined"] for note in streams.values())
-        made["streams"] = _rows(
+        made["streams"] = rows_table(
             [
                 {"stream": name, **{key: note[key] for key in ("received", "accepted", "quarantined")}}
                 for name, note in streams.items()
@@ -57,7 +57,7 @@ def _left_out(streams: Mapping[str, Mapping[str, Any]]) -> Metadata:
         for reason, rows in note.get("discarded", {}).items()
     ]
     unread = [line for note in streams.values() for line in note.get("unread", ())]
-    made: Metadata = {"discarded": _rows(discarded)} if discarded else {}
+    made: Metadata = {"discarded": rows_table(discarded)} if discarded else {}
     return made | ({"unread": dg.MetadataValue.text("\n".join(unread))} if unread else {})
 
 
@@ -76,7 +76,7 @@ def _distribution(tables: Tables, score: str, low: int, high: int) -> dg.Metadat
 
 
 def _reasons(tables: Tables) -> dg.MetadataValue:
-    return _rows(
+    return rows_table(
         tables.query(
             "SELECT connection, stream, reason, count(*) AS rows FROM (SELECT connection, stream, "
             "unnest(string_split(reasons, '; ')) AS reason FROM quarantine) GROUP BY ALL ORDER BY rows DESC, 1, 2, 3 LIMIT 30"
@@ -85,7 +85,7 @@ def _reasons(tables: Tables) -> dg.MetadataValue:
 
 
 def _balances(tables: Tables) -> dg.MetadataValue:
-    return _rows(
+    return rows_table(
         tables.query(
             "SELECT connection, stream, source_count, landed, accepted, quarantined, conformed, joined, unjoined, gap "
             "FROM reconciliation WHERE slice = 'all' ORDER BY is_closed, connection, stream"
@@ -94,7 +94,7 @@ def _balances(tables: Tables) -> dg.MetadataValue:
 
 
 def _front_row(tables: Tables) -> dg.MetadataValue:
-    return _rows(
+    return rows_table(
         tables.query(
             "SELECT key_account_rank AS rank, customer_id, country, key_account_tier AS tier, round(key_account_score, 2) AS key_account, "
             "round(retention_score, 1) AS retention, round(satisfaction_score, 1) AS satisfaction FROM customer_360 "
@@ -103,7 +103,8 @@ def _front_row(tables: Tables) -> dg.MetadataValue:
     )
 
 
-def _rows(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
+def rows_table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
+    """Show rows as a table."""
     names = list(rows[0]) if rows else ["nothing"]
     records = [dg.TableRecord({name: "" if row[name] is None else str(row[name]) for name in names}) for row in rows]
     return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in names]))

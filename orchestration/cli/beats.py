@@ -33,9 +33,9 @@ def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, ful
 
 def build(as_of: str | None = None) -> Exit:
     """Run the build beat and print what was made and what was set aside."""
-    with _spinner("build"):
+    with spinner("build"):
         ran = run("build", config={"ops": {BUILD_OP: {"config": {"as_of": as_of}}}} if as_of else None)
-    _tell_failures(ran)
+    tell_failures(ran)
     made = {key: meta for key, meta in ran.metadata.items() if not key.startswith("raw/")}
     if made:
         aside = made.get("quarantine", {}).get("dagster/row_count", 0)
@@ -52,7 +52,7 @@ def build(as_of: str | None = None) -> Exit:
 
 def deliver() -> Exit:
     """Run the deliver beat and print what was written where."""
-    with _spinner("deliver"):
+    with spinner("deliver"):
         ran = run("deliver")
     tell_deliver(ran)
     return delivered_exit(ran)
@@ -60,7 +60,7 @@ def deliver() -> Exit:
 
 def tell_deliver(ran: Ran) -> None:
     """Print one line a plan, a delivery and a warehouse."""
-    _tell_failures(ran)
+    tell_failures(ran)
     for key, meta in ran.metadata.items():
         say(f"{'deliver':<10} {key}: {meta.get('summary', '')}")
     _tell_checks(ran)
@@ -74,7 +74,7 @@ def delivered_exit(ran: Ran) -> Exit:
 
 
 def _tell_extract(ran: Ran, wanted: dict[str, list[str]]) -> None:
-    _tell_failures(ran)
+    tell_failures(ran)
     _tell_checks(ran)
     for key, why in ran.warnings:
         say(f"{key.removeprefix('raw/')}: {why}")
@@ -96,7 +96,8 @@ def _tell_checks(ran: Ran) -> list[str]:
     return broken
 
 
-def _tell_failures(ran: Ran) -> None:
+def tell_failures(ran: Ran) -> None:
+    """Print why steps failed."""
     for line in ran.failures:
         fail(line)
 
@@ -128,7 +129,8 @@ def _rows_landing(project: Project, wanted: dict[str, list[str]]) -> Iterator[No
 
 
 @contextmanager
-def _spinner(label: str) -> Iterator[None]:
+def spinner(label: str) -> Iterator[None]:
+    """Show that something is at work."""
     with _bars() as bars:
         bars.add_task(label, total=None, note="")
         yield

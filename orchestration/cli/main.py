@@ -11,6 +11,7 @@ COMMANDS = {
     "sync": "run a whole night: extract, build, deliver",
     "extract": "pull what changed from the connections into the lake",
     "build": "make every table from what the lake holds",
+    "backtest": "predict from past dates by every model of retention, and compare with what came",
     "plan": "compare what targets should hold with what they hold, and save the difference",
     "apply": "write a planned difference to its target",
     "conflicts": "list where targets hold something else than is wanted, and decide",

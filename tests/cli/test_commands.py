@@ -93,3 +93,15 @@ def test_init_writes_folders_by_asking(
     project = Project.load(defs=tmp_path, home=tmp_path / "home")
     assert set(project.connections) == {"crm", "erp"}
     assert project.connections["erp"].settings["database"] == "live"
+
+
+def test_a_backtest_is_run_and_shown(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    assert main(["backtest", "--show"]) == 1
+    assert "nothing was backtested yet" in capsys.readouterr().out
+    assert main(["backtest", "--svg", str(tmp_path / "plot.svg")]) == 0
+    assert "too few customers order again" in capsys.readouterr().out  # the village of this test has 30 customers
+    assert not (tmp_path / "plot.svg").exists()
+    assert main(["backtest", "--show"]) == 0

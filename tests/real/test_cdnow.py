@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestration.backtest import Backtested, backtest
 from orchestration.build import build
 from orchestration.extract import extract
 from orchestration.project import Project
@@ -44,7 +45,7 @@ attributes:
 """
 MODEL = """
 type: orchestration.components.CustomerModel
-attributes: {reporting_currency: USD, retention: {horizon_months: 6}}
+attributes: {reporting_currency: USD, retention: {horizon_months: 6, backtest_origins: 2}}
 """
 
 
@@ -117,3 +118,39 @@ def test_a_one_time_buyer_is_no_safe_customer(project: Project):
         "SELECT avg(value) AS v FROM retention WHERE months_with_orders = 0 AND months_observed >= 9"
     )
     assert rows[0]["v"] < 20
+
+
+@pytest.fixture(scope="module")
+def backtested(project: Project, outcomes: "np.ndarray") -> Backtested:
+    """Build as of the end of the data, and predict from the dates before whose horizon has passed by then."""
+    for _ in build(project, date(1998, 6, 30), "second"):
+        pass
+    return backtest(project, "third")
+
+
+def test_a_backtest_puts_its_tables_beside_those_of_the_build(project: Project, backtested: Backtested):
+    rows = Tables(project).query("SELECT * FROM backtest WHERE slice = 'all' ORDER BY model")
+    assert [row["model"] for row in rows] == ["bgbb", "bgnbd", "mbgcnbd", "mbgnbd", "recency", "rfm"]
+    assert backtested.broken == {"backtest": 0, "calibration": 0}
+    assert [row["model"] for row in rows if row["is_chosen"]] == ["bgbb"]  # two dates say nothing of how sure a gain is
+    assert Tables(project).query("SELECT count(*) AS n FROM calibration")[0]["n"] > 40
+    assert project.ledger.parameters("retention_choice", date(1998, 6, 30)).values["model"] == "bgbb"
+
+
+def test_a_backtest_stays_when_tables_are_built_anew(project: Project, backtested: Backtested):
+    before = Tables(project).query("SELECT * FROM backtest ORDER BY model, slice")
+    for _ in build(project, date(1998, 6, 30), "fourth"):
+        pass
+    assert Tables(project).query("SELECT * FROM backtest ORDER BY model, slice") == before
+
+
+def test_what_a_backtest_says_of_a_date_is_what_the_build_of_that_date_came_to(
+    outcomes: "np.ndarray", backtested: Backtested
+):
+    """The first fixture scored the end of 1997 and looked at what came: the backtest finds the same by another way."""
+    (row,) = (one for one in backtested.rows["backtest"] if (one["model"], one["slice"]) == ("bgbb", CUT.isoformat()))
+    p, bought = outcomes.T
+    assert row["customers"] == len(p)
+    assert row["promised"] == pytest.approx(p.mean(), abs=1e-4)
+    assert row["came"] == pytest.approx(bought.mean(), abs=1e-9)
+    assert row["brier"] == pytest.approx(np.mean((p - bought) ** 2), abs=1e-4)

@@ -1,0 +1,75 @@
+"""The backtest's assets: apart from the nightly build, since they fit every model several times."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from inspect import getdoc
+
+import dagster as dg
+
+from connectors.kit.errors import ConnectorError
+from orchestration.assets.failures import failure
+from orchestration.assets.metadata import rows_table
+from orchestration.backtest import ALL, TABLES, Backtested, backtest
+from orchestration.project import Project
+from orchestration.storage.lease import LeaseHeld
+from pages.calibration import calibration_svg
+from schemas.find import model
+
+GROUP = "backtest"
+SHOWN = ("model", "origins", "auc", "log_loss", "brier", "calibration_error", "gain", "gain_error", "is_chosen")
+
+
+def backtest_assets() -> dg.Definitions:
+    """Make the tables `backtest` and `calibration`, each with a check that its rows keep their schema's rules."""
+    specs = [
+        dg.AssetSpec(
+            table,
+            deps=["crosswalk", "orders", "invoices"],
+            group_name=GROUP,
+            description=getdoc(model(table)),
+            kinds={"parquet"},
+        )
+        for table in TABLES
+    ]
+    checks = [dg.AssetCheckSpec("rules", asset=table) for table in TABLES]
+
+    @dg.multi_asset(name="backtest_models", specs=specs, check_specs=checks, pool="build")
+    def compared(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        try:
+            made = backtest(Project.load(), context.run.run_id)
+        except (ConnectorError, LeaseHeld) as error:
+            raise failure(error) from None
+        for table, shown in (("backtest", _measures(made)), ("calibration", _plot(made))):
+            yield dg.MaterializeResult(
+                asset_key=table,
+                metadata={"dagster/row_count": len(made.rows[table]), "summary": summary(made), **shown},
+            )
+            yield dg.AssetCheckResult(
+                passed=not made.broken[table],
+                check_name="rules",
+                asset_key=table,
+                metadata={"broken": made.broken[table]},
+            )
+
+    return dg.Definitions(assets=[compared])
+
+
+def summary(made: Backtested) -> str:
+    """Say in one line what came of it."""
+    return made.note or f"{made.chosen} is chosen, an order within {made.horizon} months, as of {made.as_of}"
+
+
+def _measures(made: Backtested) -> dict[str, dg.MetadataValue]:
+    means = [{name: row.get(name) for name in SHOWN} for row in made.rows["backtest"] if row["slice"] == ALL]
+    return {"models": rows_table(sorted(means, key=lambda row: row["log_loss"]))}
+
+
+def _plot(made: Backtested) -> dict[str, dg.MetadataValue]:
+    rows = made.rows["calibration"]
+    if not rows:
+        return {}
+    image = b64encode(calibration_svg(rows, made.chosen).encode()).decode()
+    return {
+        "plot": dg.MetadataValue.md(f"![promised and came, by tenths](data:image/svg+xml;base64,{image})"),
+        "tenths": rows_table([row for row in rows if row["model"] == made.chosen]),
+    }

@@ -1,0 +1,27 @@
+"""RFM: recency, frequency, money and age, weighed by what they meant in the last horizon."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from transforms.models.base import Columns, Floats
+from transforms.models.logistic import MONTH, Logistic
+
+
+class RFM(Logistic):
+    """Weigh what every manager looks at."""
+
+    name = "rfm"
+    cells: ClassVar[tuple[str, ...]] = ("orders", "span_days", "known_days", "money")
+
+    def features(self, cells: Columns) -> dict[str, Floats]:
+        """Take logs, since the second order says more than the twentieth."""
+        return {
+            "recency": np.log1p((cells["known_days"] - cells["span_days"]) / MONTH),
+            "frequency": np.log1p(cells["orders"]),
+            "money": cells["money"],
+            "age": np.log1p(cells["known_days"] / MONTH),
+        }
+
+
+MODEL = RFM()
