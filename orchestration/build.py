@@ -30,9 +30,11 @@ from transforms.check import check, check_result
 from transforms.conform import latest
 from transforms.criteria import CriterionError, configured
 from transforms.customer_360 import customer_360
+from transforms.customer_redirects import customer_redirects
 from transforms.customers import customers
 from transforms.identity import crosswalk, match_suggestions
 from transforms.key_accounts import key_account_criteria, key_accounts, review_due
+from transforms.match_keys import match_keys
 from transforms.measured import measured
 from transforms.merged import redirects, without_redirected
 from transforms.quotes import quotes
@@ -57,6 +59,7 @@ RESULTS = (
     "quarantine",
     "redirects",
     "crosswalk",
+    "customer_redirects",
     "match_suggestions",
     "customers",
     "reconciliation",
@@ -146,20 +149,7 @@ class _Build:
     def results(self) -> Iterator[TableResult]:
         """Make customers and their scores."""
         t, as_of, config = self.tables, self.as_of, self.config
-        judged = [{name: row[name] for name in JUDGED.names} for row in self.project.ledger.judgements()]
-        judgements = engine.table(self.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
-        yield self.keep(
-            "crosswalk",
-            crosswalk(
-                t["accounts"],
-                judgements,
-                self._previous("crosswalk"),
-                as_of=as_of,
-                links=config.links,
-                max_cluster=config.max_cluster,
-            ),
-        )
-        yield self.keep("match_suggestions", match_suggestions(t["accounts"], t["crosswalk"], judgements))
+        yield from self._identity()
         united = customers(
             *(
                 t[name]
@@ -182,6 +172,27 @@ class _Build:
         yield self.keep("customers", united)
         yield self._reconciliation()
         yield from self._scores()
+
+    def _identity(self) -> Iterator[TableResult]:
+        """Find out which accounts are one customer, and which may be."""
+        t, config = self.tables, self.config
+        judged = [{name: row[name] for name in JUDGED.names} for row in self.project.ledger.judgements()]
+        judgements = engine.table(self.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
+        keys, previous = self._cached(match_keys(t["accounts"])), self._previous("crosswalk")
+        found = crosswalk(
+            t["accounts"],
+            judgements,
+            previous,
+            as_of=self.as_of,
+            links=config.links,
+            max_cluster=config.max_cluster,
+            keys=keys,
+        )
+        yield self.keep("crosswalk", found)
+        redirected = customer_redirects(t["crosswalk"], previous, self._previous("customer_redirects"))
+        yield self.keep("customer_redirects", redirected)
+        suggested = match_suggestions(t["accounts"], t["crosswalk"], judgements, keys=keys)
+        yield self.keep("match_suggestions", suggested)
 
     def _scores(self) -> Iterator[TableResult]:
         t, as_of, ledger = self.tables, self.as_of, self.project.ledger

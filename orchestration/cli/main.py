@@ -17,6 +17,7 @@ COMMANDS = {
     "check": "prove that connections work: reachable, authorised, the right account, all fields there",
     "reconcile": "compare what is held with a fresh reading of everything",
     "customer": "show one customer: the record, its accounts, its scores and why",
+    "match": "list accounts that may be one customer, and judge them: same, different, forget",
     "quarantine": "list, show or replay the rows that broke their table's rules",
     "fields": "list the fields that sources show, what is new, gone or retyped of them, and accept it",
     "state": "show or reset what has been read, built and delivered",
