@@ -21,6 +21,7 @@ from orchestration.conformed import conformed, sparse
 from orchestration.fitted import priors_for, retention_for, revenue_for
 from orchestration.flows import WHOLE, Flow, Flows, landed
 from orchestration.left_out import left_out
+from orchestration.matching import matches
 from orchestration.project import Project
 from orchestration.rewrite import rewrite
 from orchestration.storage import engine
@@ -179,6 +180,7 @@ class _Build:
         judged = [{name: row[name] for name in JUDGED.names} for row in self.project.ledger.judgements()]
         judgements = engine.table(self.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
         keys, previous = self._cached(match_keys(t["accounts"])), self._previous("crosswalk")
+        probable = matches(self.con, keys, self.project.ledger, self.as_of, config.matching)
         found = crosswalk(
             t["accounts"],
             judgements,
@@ -187,11 +189,18 @@ class _Build:
             links=config.links,
             max_cluster=config.max_cluster,
             keys=keys,
+            likely=probable.joining,
         )
-        yield self.keep("crosswalk", found)
+        yield self.keep("crosswalk", found, notes=probable.notes)
         redirected = customer_redirects(t["crosswalk"], previous, self._previous("customer_redirects"))
         yield self.keep("customer_redirects", redirected)
-        suggested = match_suggestions(t["accounts"], t["crosswalk"], judgements, keys=keys)
+        suggested = match_suggestions(
+            t["accounts"],
+            t["crosswalk"],
+            judgements,
+            keys=keys,
+            likely=ibis.union(probable.joining, probable.suggested),
+        )
         yield self.keep("match_suggestions", suggested)
 
     def _scores(self) -> Iterator[TableResult]:

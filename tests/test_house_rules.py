@@ -43,6 +43,7 @@ WITHOUT_DAGSTER = (
     "sightings",
     "recorded",
     "field",
+    "matching",
     "left",
 )
 

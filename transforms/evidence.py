@@ -65,8 +65,8 @@ def judged(same: ir.Table, known: ir.Table) -> ir.Table:
 
 
 def numbers(keys: ir.Table) -> ir.Table:
-    """List the tax numbers that accounts are known by (node, country, number)."""
-    held = keys.filter((keys.tax != "") & keys.tax_country.notnull())
+    """List the tax numbers that accounts are known by (node, country, number): those that are surely not mistyped."""
+    held = keys.filter(keys.is_proven)
     return held.select("node", country="tax_country", number="tax")
 
 

@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 from transforms.domains import with_registered
 from transforms.normalise import company, company_domain, domain, phone, postcode, tax_country, tax_number
 from transforms.once import once
-from transforms.tax_numbers import is_mistyped
+from transforms.tax_numbers import has_check_digits, is_mistyped
 from transforms.words import plain
 
 MOST_PER_CONNECTION = 5
@@ -19,7 +19,7 @@ def node(connection: ir.StringValue, account_id: ir.StringValue) -> ir.StringVal
 
 
 def match_keys(accounts: ir.Table) -> ir.Table:
-    """Give each account its keys: node, connection, account_id, country, tax, tax_country, phone, name, postal_code,
+    """Give each account its keys: node, connection, account_id, country, tax, tax_country, is_proven, phone, name, postal_code,
     city, street, site.
 
     `site` is the registered domain of the web site, else of the e-mail address. Domains of mail providers are no
@@ -52,6 +52,7 @@ def match_keys(accounts: ir.Table) -> ir.Table:
         "country",
         "tax_country",
         tax=ibis.coalesce(tax, ""),
+        is_proven=has_check_digits(tax, keys.tax_country),
         site=ibis.coalesce(keys._site, ""),
         **filled,
     )

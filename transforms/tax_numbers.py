@@ -23,6 +23,12 @@ def is_mistyped(number: ir.StringValue, country: ir.StringValue) -> ir.BooleanVa
     return ibis.coalesce(ibis.cases(*cases, else_=False), False)
 
 
+def has_check_digits(number: ir.StringValue, country: ir.StringValue) -> ir.BooleanValue:
+    """Tell of a bare number whether a slip of the finger would show."""
+    known = [(country == code, number.re_search(f"^(?:{'|'.join(forms)})$")) for code, forms in _CHECKS.items()]
+    return ibis.coalesce(ibis.cases(*known, else_=False), False)
+
+
 def _integer(number: ir.StringValue, start: int, length: int) -> ir.IntegerValue:
     return number.substr(start, length).try_cast("int64")
 

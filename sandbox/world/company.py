@@ -187,12 +187,16 @@ def _postcode(country: str, prefix: str, random: Random) -> str:
 
 
 def _vat(country: str, number: int, random: Random) -> str:
+    own = f"{(number * 7919 + 1_234_567) % 10_000_000:07d}"  # no two customers share one
     if country == "DE":
-        digits = f"{(number * 7919 + random.randint(1, 999) * 100000) % 90000000 + 10000000:08d}"
+        digits = f"{random.randint(1, 999) % 9 + 1}{own}"
         return f"DE{digits}{_check_digit(digits)}"
     if country == "US":
-        return f"{number % 90 + 10}-{random.randint(1000000, 9999999)}"
-    body = "".join(random.choice("0123456789") for _ in range({"AT": 8, "FR": 11, "IT": 11, "ES": 8, "GB": 9}[country]))
+        return f"{random.randint(1000000, 9999999) % 90 + 10}-{own}"
+    drawn = "".join(
+        random.choice("0123456789") for _ in range({"AT": 8, "FR": 11, "IT": 11, "ES": 8, "GB": 9}[country])
+    )
+    body = f"{drawn[:2]}{own}{drawn[9:]}" if country == "FR" else own + drawn[7:]
     return {"AT": _austrian, "FR": _french, "IT": _italian, "ES": _spanish, "GB": _british}[country](body)
 
 
