@@ -21,6 +21,7 @@ COMMANDS = {
     "reconcile": "compare what is held with a fresh reading of everything",
     "calibrate": "take new anchors for the criteria of key accounts from the portfolio, and say what they change",
     "customer": "show one customer: the record, its accounts, its scores and why",
+    "match": "list accounts that may be one customer, and judge them: same, different, forget",
     "quarantine": "list, show or replay the rows that broke their table's rules",
     "fields": "list the fields that sources show, what is new, gone or retyped of them, and accept it",
     "state": "show or reset what has been read, built and delivered",
