@@ -101,11 +101,11 @@ def _typed(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
 
 def _in_bulk(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
     wanted = _wanted(stream)
-    listed = ", ".join(_quoted(json_path(path)) for path in wanted)
+    places = {path: place for place, path in enumerate(dict.fromkeys(wanted), start=1)}  # the cursor feeds a field, too
+    listed = ", ".join(_quoted(json_path(path)) for path in places)
     values = f"SELECT json_extract_string(p, [{listed}]) AS x FROM page"  # noqa: S608 - quoted
-    return _asked(
-        [f"x[{place}]" for place in range(1, len(wanted) + 1)], values, pa.table({"p": payloads}), stream, constants
-    )
+    texts = [f"x[{places[path]}]" for path in wanted]
+    return _asked(texts, values, pa.table({"p": payloads}), stream, constants)
 
 
 def _one_by_one(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
@@ -164,7 +164,7 @@ def _text(value: Any) -> str | None:
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
     engine = duckdb.connect(config={"threads": 1})
-    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("SET GLOBAL TimeZone = 'UTC'")  # each page is typed by a cursor of its own
     return engine
 
 
