@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to rea
     from orchestration.storage.engine import Backend
 
 APART, NOTHING = "\x1f", "\x1e"
-MEMORY = "128MB"  # what does not fit goes to the disk
 FILES, TOGETHER = 24, 4 << 20  # so many files make one, as long as they are not larger together
 
 
@@ -37,10 +36,10 @@ def newest(rows: "ir.Table") -> "ir.Table":
 
 
 class Held:
-    """Look at a stream's rows as they were when the run began."""
+    """Look at a stream's rows as they were when the run began; at leisure, with all the memory there is."""
 
-    def __init__(self, project: Project, asset: str, stream: Stream, memory: str | None = MEMORY) -> None:
-        self.project, self.asset, self.stream, self.memory = project, asset, stream, memory
+    def __init__(self, project: Project, asset: str, stream: Stream, *, is_at_leisure: bool = False) -> None:
+        self.project, self.asset, self.stream, self.is_at_leisure = project, asset, stream, is_at_leisure
         self.before = project.ledger.files(asset)
         self._prints: dict[datetime | None, str] = {}
 
@@ -291,7 +290,7 @@ class Held:
 
     @cached_property
     def _con(self) -> duckdb.DuckDBPyConnection:
-        return duck.connect(threads=1, memory_limit=self.memory)
+        return duck.connect(threads=1) if self.is_at_leisure else duck.lent()
 
     @cached_property
     def _ibis(self) -> "Backend":
