@@ -44,6 +44,7 @@ class Entrant:
 ENTRANTS = (
     Entrant("bytes", "floor 1: requests, bytes only", "floor_bytes", writes=False),
     Entrant("parquet", "floor 2: cut, DuckDB, Parquet", "floor_parquet"),
+    Entrant("payload", "floor 3: the same, payload kept", "floor_payload"),
     Entrant("ours", "ours: extract into lake and ledger", "ours"),
     Entrant("dagster", "ours, through Dagster", "ours_dagster"),
     Entrant("dlt-arrow", "dlt 1.31.0, Arrow to Parquet", "dlt_arrow", DLT),

@@ -22,7 +22,7 @@ def run(entrant: Entrant, source: Started) -> Cost:
         spent = cost(command, environment(ROOT), output, errors := Path(folder, "stderr"))
         if spent.code:
             raise NotMeasured(f"it ended with {spent.code}: {_last_error(errors)[:200]}")
-        if len(set(source.forget())) * 100 < source.count:
+        if len(set(source.forget())) * source.page < source.count:
             raise NotMeasured("it did not read every page")
         if entrant.writes and (written := _written(folder)) != source.count:
             raise NotMeasured(f"it wrote {written} of {source.count} records")
