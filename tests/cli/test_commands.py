@@ -1,5 +1,6 @@
 """The commands that look, on a project that has built once."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,13 @@ def test_init_writes_folders_by_asking(
     project = Project.load(defs=tmp_path, home=tmp_path / "home")
     assert set(project.connections) == {"crm", "erp"}
     assert project.connections["erp"].settings["database"] == "live"
+
+
+@pytest.mark.parametrize(("asked", "threads"), [(None, "1"), ("4", "4")])
+def test_numpy_starts_no_idle_threads_unless_asked_to(monkeypatch: pytest.MonkeyPatch, asked: str | None, threads: str):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", asked or "")
+    if asked is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert os.environ["OPENBLAS_NUM_THREADS"] == threads
