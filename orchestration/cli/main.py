@@ -1,6 +1,7 @@
 """The command `belvedere`: one module a command, each imported when it is called."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -33,6 +34,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and answer its exit code."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin when numpy starts; no matrix here is large
     args = _parser().parse_args(argv)
     module = import_module(f"orchestration.cli.{args.command}")
     try:
