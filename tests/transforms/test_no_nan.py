@@ -197,5 +197,6 @@ def test_satisfaction_is_always_a_number(
     made = made.select(*columns).cast({name: column.dtype.type for name, column in columns.items()})
     for row in proven(made, "satisfaction"):
         points = [reason["points"] for reason in json.loads(row["reasons"])]
-        portfolio = sum(share * priors.value(name) for name, share in priors.active().items()) if points != [0] else 50
+        shares = priors.active()
+        portfolio = sum(share * priors.value(name) for name, share in shares.items()) if shares else row["value"]
         assert sum(points) == pytest.approx(row["value"] - portfolio, abs=0.011)
