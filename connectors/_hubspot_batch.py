@@ -1,40 +1,59 @@
-"""HubSpot's batch endpoints: records by id, associations, and writes with an outcome for each change.
+"""HubSpot's batch endpoints that read: records by id or by value, and associations.
 
-Source: HubSpot's OpenAPI files of CRM objects and associations v4, its developer changelog (1000 ids an association
-read since 2025-02), its guide to errors (207, 423, 477).
+Source: HubSpot's OpenAPI files of CRM objects, search and associations v4, its developer changelog (1000 ids an
+association read since 2025-02), its guide to search (IN compares texts in small letters).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors._hubspot_wire import Associated, Read, Record, Written, as_text, only_missing, parsed
-from connectors.kit.base import Change, Outcome, Status
-from connectors.kit.errors import RecordError, ReplyError, UnknownOutcome
+from connectors._hubspot_wire import Associated, Found, Read, Record, only_missing, parsed
+from connectors.kit.errors import ReplyError
 from connectors.kit.http import Http
-from connectors.kit.reply import Refused
-from connectors.kit.write import by_id, chunks, halves
+from connectors.kit.write import chunks
 
-BATCH, ASSOCIATIONS = 100, 1000
-LOCKED = (423, 477)  # a record is locked, or the portal is being moved: nothing was written
-Input = dict[str, Any]
+BATCH, FOUND, ASSOCIATIONS = 100, 200, 1000
 
 
 class Batch:
-    """Send batches for one connection; `path` spells the path of an area."""
+    """Read batches for one connection; `path` spells the path of an area."""
 
-    def __init__(self, name: str, http: Http, path: Callable[..., str], upsert_key: str | None) -> None:
-        self.name, self.http, self.path, self.upsert_key = name, http, path, upsert_key
+    def __init__(self, name: str, http: Http, path: Callable[..., str]) -> None:
+        self.name, self.http, self.path = name, http, path
 
-    def read(self, kind: str, ids: Iterable[str], names: Sequence[str]) -> list[Record]:
-        """Read by id; who is not there is an error in a 207. All three lists are required."""
+    def read(self, kind: str, ids: Iterable[str], names: Sequence[str], key: str | None = None) -> list[Record]:
+        """Read by id, or by a unique property; who is not there is an error in a 207. All three lists are required."""
         found, path = [], self.path("objects", f"{kind}/batch/read")
         for some in chunks(list(dict.fromkeys(ids)), BATCH):
             inputs = [{"id": number} for number in some]
-            body = {"inputs": inputs, "properties": list(names), "propertiesWithHistory": []}
+            body: dict[str, Any] = {"inputs": inputs, "properties": list(names), "propertiesWithHistory": []}
+            body |= {"idProperty": key} if key else {}
             answer = parsed(Read, self.http.post(path, json=body).body, f"{self.name}: {path}")
             only_missing(answer.errors, f"{self.name}: {path}")
             found += answer.results
         return found
+
+    def search(self, kind: str, name: str, values: Iterable[str], names: Sequence[str]) -> Iterator[Record]:
+        """Find by the values of a property; of texts, search compares only those in small letters."""
+        for some in chunks(list(dict.fromkeys(values)), BATCH // 2):
+            spelt = list(dict.fromkeys([*some, *(value.lower() for value in some)]))
+            asked = {"propertyName": name, "operator": "IN", "values": spelt}
+            yield from self._searched(kind, asked, names)
+
+    def _searched(self, kind: str, asked: dict[str, Any], names: Sequence[str]) -> Iterator[Record]:
+        """Go on behind the last id, as long as pages are full."""
+        path, last = self.path("objects", f"{kind}/search"), "0"
+        while True:
+            behind = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
+            body = {"filterGroups": [{"filters": [behind, asked]}], "sorts": ["hs_object_id"], "after": "0"}
+            reply = self.http.post(path, json=body | {"properties": list(names), "limit": FOUND}, scope="search")
+            rows = parsed(Found, reply.body, f"{self.name}: {path}").results
+            yield from rows
+            if len(rows) < FOUND:
+                return
+            if rows[-1].id == last:
+                raise ReplyError(f"{self.name}: {path} makes no progress by id after {last}")
+            last = rows[-1].id
 
     def associated(self, left: str, right: str, ids: Sequence[str]) -> dict[str, str]:
         """Find of each record the one that is labelled primary, else the first."""
@@ -52,73 +71,3 @@ class Batch:
         contacts = self.read("contacts", sorted(set(contact_of.values())), ["jobtitle"])
         titles = {row.id: (row.properties or {}).get("jobtitle") for row in contacts}
         return {number: titles.get(contact) for number, contact in contact_of.items()}
-
-    def write(self, kind: str, changes: Sequence[Change]) -> list[Outcome]:
-        """Write changes and answer an outcome for each.
-
-        A new record is sent alone: v3 does not say which of several new records came of which input.
-        """
-        outcomes: list[Outcome] = []
-        inputs: dict[str, Input] = {}
-        for change in changes:
-            try:
-                inputs[change.op_id] = self._input(change)
-            except RecordError as error:
-                outcomes += _all([change], "rejected", str(error))
-        for action in ("update", "upsert", "create"):
-            mine = [change for change in changes if change.op_id in inputs and change.action == action]
-            for some in chunks(mine, 1 if action == "create" else BATCH):
-                outcomes += self._sent(self.path("objects", f"{kind}/batch/{action}"), some, inputs)
-        return outcomes
-
-    def _input(self, change: Change) -> Input:
-        values = {name: as_text(value) for name, value in change.after.items()}
-        row: Input = {"properties": values, "objectWriteTraceId": change.op_id}
-        if change.action == "create":
-            return row
-        if change.action == "update":
-            return row | {"id": change.record_id}
-        key = values.get(self.upsert_key or "")
-        if not key:
-            raise RecordError("an upsert needs settings.upsert_property, and a value for it")
-        return row | {"id": key, "idProperty": self.upsert_key}
-
-    def _sent(self, path: str, changes: Sequence[Change], inputs: Mapping[str, Input]) -> list[Outcome]:
-        """Send a batch; one that is refused as a whole is halved until the bad record stands alone."""
-        body = {"inputs": [inputs[change.op_id] for change in changes]}
-        try:
-            reply = self.http.post(path, json=body, writes=True)
-            answer = parsed(Written, reply.body, f"{self.name}: {path}")
-        except Refused as error:
-            if error.status in LOCKED:
-                return _all(changes, "retry", str(error))
-            if len(changes) == 1:
-                return _all(changes, "rejected", _said(error))
-            return [outcome for half in halves(changes) for outcome in self._sent(path, half, inputs)]
-        except (UnknownOutcome, ReplyError) as error:  # it was sent, and what came back tells nothing
-            return _all(changes, "unknown", str(error))
-        return self._matched(changes, inputs, answer)
-
-    def _matched(self, changes: Sequence[Change], inputs: Mapping[str, Input], answer: Written) -> list[Outcome]:
-        """Match an answer to its changes: by id, by unique value, by trace id, or because there was but one."""
-        op_of = {inputs[change.op_id]["id"]: change.op_id for change in changes if change.action != "create"}
-        done = {}
-        for row in answer.results:
-            name = (row.properties or {}).get(self.upsert_key or "") if changes[0].action == "upsert" else row.id
-            op_id = changes[0].op_id if changes[0].action == "create" else op_of.get(name)
-            if op_id:
-                done[op_id] = Outcome(op_id, "applied", row.id, row.updatedAt)
-        problems = {op_of.get(name, name): wrong.text for wrong in answer.errors for name in wrong.names if name}
-        return by_id(changes, done, problems)
-
-
-def _all(changes: Sequence[Change], status: Status, message: str) -> list[Outcome]:
-    return [Outcome(change.op_id, status, change.record_id, message=message) for change in changes]
-
-
-def _said(error: Refused) -> str:
-    try:
-        answer = error.json()
-    except ReplyError:
-        return str(error)
-    return str(answer.get("message") or error) if isinstance(answer, dict) else str(error)

@@ -1,4 +1,4 @@
-"""HubSpot's answers, as far as they are read, and the texts that it takes.
+"""HubSpot's answers, as far as they are read.
 
 Source: HubSpot's public OpenAPI collection (CRM objects, associations v4, properties), and its guide to errors,
 which asks that every member of an error be treated as optional.
@@ -7,15 +7,13 @@ which asks that every member of an error be treated as optional.
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
 
-from connectors.kit.errors import RecordError, ReplyError
+from connectors.kit.errors import ReplyError
 
 Kind = TypeVar("Kind")
-_NOISE = 10  # digits after the point: what lies behind is noise of binary arithmetic
 
 
 class _Next(msgspec.Struct):
@@ -55,6 +53,11 @@ class Problem(msgspec.Struct):
         return [*map(str, known.get("ids") or ()), *map(str, known.get("objectWriteTraceId") or ())]
 
     @property
+    def sides(self) -> set[str]:
+        """Name whatever ids its context holds: of an association, one of its sides or both."""
+        return {str(name) for some in (self.context or {}).values() if isinstance(some, list) for name in some}
+
+    @property
     def text(self) -> str:
         return f"{self.category or 'ERROR'}: {self.message or 'no reason given'}"
 
@@ -67,12 +70,25 @@ class Record(msgspec.Struct):
     properties: dict[str, Any] | None = None
     objectWriteTraceId: str | None = None
 
+    @property
+    def changed_at(self) -> datetime | None:
+        try:
+            return datetime.fromisoformat(self.updatedAt or "").astimezone(UTC)
+        except ValueError:
+            return None
+
 
 class Read(msgspec.Struct):
     """The answer to a batch read: an answer without results is none."""
 
     results: list[Record]
     errors: list[Problem] = []
+
+
+class Found(msgspec.Struct):
+    """The answer to a search by value."""
+
+    results: list[Record]
 
 
 class Written(msgspec.Struct):
@@ -117,6 +133,22 @@ class Associated(msgspec.Struct):
     errors: list[Problem] = []
 
 
+class _Link(msgspec.Struct):
+    from_: _From = msgspec.field(name="from")
+    to: _From
+
+
+class Joined(msgspec.Struct):
+    """The answer to writing associations: each that is there now, from either side."""
+
+    results: list[_Link] = []
+    errors: list[Problem] = []
+
+    @property
+    def pairs(self) -> set[frozenset[str]]:
+        return {frozenset((one.from_.id, one.to.id)) for one in self.results}
+
+
 class _Rights(msgspec.Struct):
     readOnlyValue: bool = False
 
@@ -129,6 +161,7 @@ class Property(msgspec.Struct):
     label: str | None = None
     hubspotDefined: bool | None = None
     calculated: bool | None = None
+    hasUniqueValue: bool | None = None
     modificationMetadata: _Rights | None = None
 
     @property
@@ -183,36 +216,6 @@ def only_missing(errors: Sequence[Problem], what: str) -> None:
     for problem in errors:
         if problem.category != "OBJECT_NOT_FOUND":
             raise ReplyError(f"{what}: read only in part, {problem.category or 'for no reason given'}")
-
-
-def as_text(value: Any) -> str:
-    """Write a value as HubSpot wants it: every property is a text, the empty one clears it.
-
-    Raises RecordError for a number that is none.
-    """
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float | Decimal):
-        return _plain(value)
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
-    if isinstance(value, list | tuple):
-        return ";".join(as_text(one) for one in value)
-    return str(value)
-
-
-def _plain(value: float | Decimal) -> str:
-    number = Decimal(f"{value:.{_NOISE}f}") if isinstance(value, float) else value
-    if not number.is_finite():
-        raise RecordError("not a finite number")
-    return f"{(number + 0).normalize():f}"
-
-
-def as_millis(moment: datetime) -> str:
-    """Write an instant as search filters want it: epoch milliseconds."""
-    return str(int(moment.timestamp()) * 1000 + moment.microsecond // 1000)
 
 
 _ROLES = {"account manager": "account_manager", "account executive": "account_executive"}

@@ -16,13 +16,20 @@ from connectors.kit.errors import (
 from connectors.kit.http import Http
 from connectors.kit.reply import Reply
 
-BUSY = ("serializ", "deadlock", "lock timeout", "obtain lock", "connection pool")  # rolled back, so nothing was done
+LOCKED = ("serializ", "deadlock", "lock timeout", "obtain lock", "locknotavailable")  # rolled back: nothing was done
+BUSY = ("connection pool",)
 LOST = ("operationalerror", "interfaceerror")  # the database went away: what it had done by then is not known
 NO_DATABASE = re.compile('database ".*" does not exist')
 
 
 class RpcError(ReplyError):
-    """The server refused a call: nothing of it was done."""
+    """The server refused a call: nothing of it was done; `is_missing` says that a record is no more."""
+
+    is_missing = False
+
+
+class LockedError(BusyError):
+    """Others were at work on the same records: nothing was done."""
 
 
 class Rpc:
@@ -85,11 +92,27 @@ class Rpc:
             return AccessError(f"{said}; give {self.login!r} the right to it")
         if NO_DATABASE.search(told):
             return SettingsError(f"{self.connection}: no database {self.database!r}; check settings.database")
-        if any(word in words for word in BUSY):
-            return BusyError(said)
-        if any(word in words for word in LOST):
-            return UnknownOutcome(said) if writes else BusyError(said)
-        return RpcError(said)
+        if at_fault := _database(words, said, writes):
+            return at_fault
+        refused = RpcError(said)
+        refused.is_missing = name.endswith("MissingError")
+        return refused
+
+
+def is_lock(words: str) -> bool:
+    """Tell whether an error says that others were at work on the same records."""
+    return any(word in words.lower() for word in LOCKED)
+
+
+def _database(words: str, said: str, writes: bool) -> ConnectorError | None:
+    """Name an error of the database, if it is one."""
+    if is_lock(words):
+        return LockedError(said)
+    if any(word in words for word in BUSY):
+        return BusyError(said)
+    if any(word in words for word in LOST):
+        return UnknownOutcome(said) if writes else BusyError(said)
+    return None
 
 
 def _answer(reply: Reply) -> dict[str, Any]:

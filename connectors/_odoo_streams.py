@@ -49,6 +49,7 @@ ACCOUNTS: FieldMap = {
     "industry": "industry_id.1",
     "owner_id": "user_id.0",
     "parent_id": "parent_id.0",
+    "credit_limit_amount": Field("credit_limit", nulls=("0", "0.0")),  # nobody set one
     "link_id": "x_hubspot_id",
     "is_active": "active",
     "created_at": "create_date",

@@ -6,22 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
-from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from requests.auth import AuthBase
 
+from connectors._rest_writes import Strict, Write
 from connectors.kit.auth import Basic, Bearer, HeaderToken
 from connectors.kit.budget import RateHeader
 from connectors.kit.fieldmap import mapped
 from connectors.kit.paging import AnyPaging, NoPaging, Offset, PageNumber, Range
 from connectors.kit.stream import Deletes, Stream
-
-
-class Strict(BaseModel):
-    """Refuse settings that are not known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NoAuth(Strict):
@@ -125,21 +119,6 @@ class Deletions(Strict):
         return replace(stream, primary_key=self.primary_key, cursor=self.deleted_at, deleted_values={})
 
 
-class Write(Strict):
-    """Say how one record is changed, and read again: `{id}` stands for its key."""
-
-    path: str
-    method: Literal["PATCH", "PUT", "POST"] = "PATCH"
-    wrap: str | None = Field(
-        None, description="Member of the body that holds the values; the body itself when not given"
-    )
-    record_path: str | None = Field(None, description="Where the record lies in the answer to reading it")
-
-    def of(self, number: str) -> str:
-        """Spell a record's path; a key may hold a slash."""
-        return self.path.replace("{id}", quote(number, safe=""))
-
-
 class RestStream(Strict):
     """Describe one stream."""
 
@@ -218,3 +197,21 @@ def _formatted(template: Any, since: Any) -> Any:
     if isinstance(template, Mapping):
         return {key: _formatted(one, since) for key, one in template.items()}
     return template
+
+
+def untagged(value: Any) -> Any:
+    """Write tagged values plainly: {"__class__": "date", "year": 2026, ...} becomes 2026-..., a Decimal its digits."""
+    if isinstance(value, list):
+        return [untagged(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("__class__") == "Decimal":
+        return value.get("decimal")
+    if value.get("__class__") in ("date", "datetime"):
+        parts = [value.get(name, 0) for name in ("year", "month", "day", "hour", "minute", "second", "microsecond")]
+        try:
+            moment = datetime(*parts, tzinfo=UTC)
+        except (TypeError, ValueError):  # it stays as it came, for the rules to refuse
+            return value
+        return moment.isoformat() if value["__class__"] == "datetime" else moment.date().isoformat()
+    return {name: untagged(one) for name, one in value.items()}

@@ -6,25 +6,29 @@ by seconds; associations move no stamp; a batch answers 207 while single records
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from itertools import pairwise
 
 from pydantic import Field, SecretStr
 from requests.auth import AuthBase
 
-from connectors._hubspot_batch import BATCH, Batch
+from connectors._hubspot_batch import Batch
+from connectors._hubspot_held import Holdings, held_in
 from connectors._hubspot_streams import ASSOCIATED, STREAMS, TITLE
+from connectors._hubspot_tasks import COMPANY, FIELD, TASKS, TaskWriter
+from connectors._hubspot_values import as_millis
 from connectors._hubspot_wire import (
     Account,
     Listed,
     Properties,
-    as_millis,
     id_of,
     parsed,
     spliced,
     with_team,
 )
+from connectors._hubspot_write import BATCH, Writer
 from connectors.kit.auth import Bearer
-from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField
+from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Writing
 from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError
@@ -52,21 +56,24 @@ class HubSpot(HttpConnector):
         """Set how to reach a portal; `portal_id` pins it, so that another one is refused.
 
         `api_version` is a dated version of the API ("2026-03"); v3, with associations v4, when not given.
-        `upsert_property` has values that are unique in the portal; without it there are no upserts.
         """
 
         base_url: str = "https://api.hubapi.com"
         token: SecretStr
         portal_id: int | None = None
         api_version: str | None = Field(None, pattern=r"^20\d\d-\d\d$")
-        upsert_property: str | None = None
         requests_per_10_seconds: int = Field(100, gt=0)  # 100, 190 or 250, by the account's plan
         requests_per_day: int = Field(250_000, gt=0)  # 250,000, 625,000 or 1,000,000; a tenth is kept for write-back
         searches_per_second: float = Field(4, gt=0)
 
     settings: Settings
     streams = STREAMS
-    max_batch = BATCH
+    targets = (TASKS,)
+    writing = Writing(
+        batch=BATCH,
+        parallel=4,  # some 100 ms a batch: 40 a second at most, within 100 in ten seconds where others work too
+        settles=timedelta(minutes=5),  # a 502 or 504 may have been taken: nobody documents for how long it goes on
+    )
     rate_headers = (
         RateHeader("X-HubSpot-RateLimit-Remaining", TEN_SECONDS, "X-HubSpot-RateLimit-Max"),
         RateHeader("X-HubSpot-RateLimit-Daily-Remaining", DAY, "X-HubSpot-RateLimit-Daily"),
@@ -74,9 +81,10 @@ class HubSpot(HttpConnector):
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings, http)
-        self.upsert_key = self.settings.upsert_property
         self._described: dict[str, dict[str, SourceField]] = {}
-        self._batch = Batch(name, self.http, self._path, self.upsert_key)
+        self._batch = Batch(name, self.http, self._path)
+        self._held, self._writer = Holdings(self._batch), Writer(name, self.http, self._path)
+        self._tasks = TaskWriter(self._writer)
 
     def auth(self) -> AuthBase:
         return Bearer(self.settings.token)
@@ -91,13 +99,18 @@ class HubSpot(HttpConnector):
 
     def check(self) -> Check:
         """Find the portal, and the properties of every object that is read; custom ones come with it from now on."""
+        account = self.account()
+        self._described.clear()
+        return Check(account, self.now(), tuple(self._left_out()))
+
+    def account(self) -> str:
+        """Find the portal; raises AccessError where it is not the one of the settings."""
         body = self.http.get(f"account-info/{self.settings.api_version or 'v3'}/details").body
         account = parsed(Account, body, f"{self.name}: account").portalId
         if self.settings.portal_id not in (None, account):
             pinned = self.settings.portal_id
             raise AccessError(f"{self.name}: the token opens portal {account}, settings.portal_id says {pinned}")
-        self._described.clear()
-        return Check(str(account), self.now(), tuple(self._left_out()))
+        return str(account)
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         """List the properties of each object, and what every record holds beside them; owners are not described."""
@@ -140,19 +153,26 @@ class HubSpot(HttpConnector):
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
         """Read records by id, in batches of 100; archived ones are not there."""
-        records = self._batch.read(stream.object, record_ids, fields)
-        return {
-            row.id: Held(row.id, {name: (row.properties or {}).get(name) for name in fields}, row.updatedAt)
-            for row in records
-        }
+        return self._held.fetch(stream.object, record_ids, fields, self.writable(stream))
+
+    def find(self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+        """Find live records by a property: at once where it is unique, else by search, which lags by seconds."""
+        return self._held.find(stream.object, field, values, fields, self.writable(stream))
+
+    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> Held | None:
+        """Tell from a record as it was extracted what `fetch` would answer."""
+        return held_in(payload, fields, self.writable(stream))
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
-        """Describe the properties of a stream's object by their own names."""
-        return {path.removeprefix(PREFIX): field for path, field in self._fields(stream).items()}
+        """Describe the properties of a stream's object by their own names; a task has its company beside them."""
+        fields = {path.removeprefix(PREFIX): field for path, field in self._fields(stream).items()}
+        return fields | ({COMPANY: FIELD} if stream.object == "tasks" else {})
 
     def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
         """Write changes in batches, and answer an outcome for each."""
-        return self._batch.write(stream.object, changes)
+        if stream.object == "tasks":
+            return self._tasks.write(changes, self.writable(stream))
+        return self._writer.write(stream.object, changes, self.writable(stream))
 
     def _listed(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
         total = None if checkpoint else self.count(stream, slice_)
@@ -254,6 +274,7 @@ class HubSpot(HttpConnector):
                 row.label or "",
                 is_custom=not row.hubspotDefined,
                 is_writable=row.is_writable,
+                is_unique=bool(row.hasUniqueValue),
             )
             for row in answer.results
         }

@@ -8,32 +8,36 @@ changed; `write` and `create` are atomic a call.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import Field, SecretStr
 
+from connectors._odoo_held import Holdings
+from connectors._odoo_names import Names
 from connectors._odoo_rpc import Rpc, RpcError
 from connectors._odoo_streams import DOMAINS, LOOKED_UP, STREAMS
-from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Status
+from connectors._odoo_values import stamp
+from connectors._odoo_virtual import TASKS, Virtual, number_of, virtual_fields
+from connectors._odoo_write import BATCH, Writer
+from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Writing
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import BusyError, ReplyError, SettingsError, UnknownOutcome
+from connectors.kit.errors import ReplyError, SettingsError
 from connectors.kit.http import Http
 from connectors.kit.page import Page
 from connectors.kit.stream import Checkpoint, Slice, Stream
-from connectors.kit.write import halves
 from schemas.mapping import paths
 
 KEYS = 5000
 CUSTOM = "x_"
+REQUEST = timedelta(minutes=2)  # a worker is killed that takes longer over a request (limit_time_real)
 
 
 class Odoo(HttpConnector):
-    """Read partners, leads, orders, invoices, payments, activities and users; write partner fields."""
+    """Read partners, leads, orders, invoices, payments, activities and users; write them, and tasks as activities."""
 
     class Settings(HttpSettings):
         """Set how to reach a database.
@@ -52,9 +56,12 @@ class Odoo(HttpConnector):
 
     settings: Settings
     streams: tuple[Stream, ...] = STREAMS
-    max_batch = 100
-    upsert_key = None
-    zero_is_empty = True  # a number that was never set reads 0 here: the two cannot be told apart
+    targets = (TASKS,)
+    writing = Writing(
+        batch=BATCH,
+        parallel=2,  # a server has few workers, and people wait for the same ones
+        zero_is_empty=True,  # a number that was never set reads 0 here: the two cannot be told apart
+    )
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings, http)
@@ -63,20 +70,26 @@ class Odoo(HttpConnector):
         held = self.settings
         self._rpc = Rpc(name, self.http, held.database, held.login, held.api_key)
         self._described: dict[str, dict[str, Any]] = {}
-        self._countries: dict[int, str | None] = {}
+        self._virtual, names = Virtual(self._search), Names(self._search)
+        self._holdings = Holdings(self._search, self._search_live, self._virtual, names)
+        self._writer = Writer(self._rpc, self._virtual, names, self._context)
+        self.writing = replace(self.writing, settles=lag + REQUEST)
 
     def limits(self) -> Sequence[Limit]:
         return (Limit(self.settings.requests_per_second, 1),)
 
     def check(self) -> Check:
-        notes = [f"Odoo {self._rpc.version()}"]
-        self._rpc.user(again=True)
+        notes, account = [f"Odoo {self._rpc.version()}"], self.account()
         self._check_companies()
         self._described.clear()
         for stream in self.streams:
             self._fields(stream.object)
-        host = urlsplit(self.settings.base_url).hostname
-        return Check(f"{self.settings.database}/{host}", self.now(), tuple(notes))
+        return Check(account, self.now(), tuple(notes))
+
+    def account(self) -> str:
+        """Name the database that lets the login in."""
+        self._rpc.user(again=True)
+        return f"{self.settings.database}/{urlsplit(self.settings.base_url).hostname}"
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         return {stream.name: tuple(self._offered(stream)) for stream in self.streams}
@@ -113,15 +126,27 @@ class Odoo(HttpConnector):
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
         """Read records by id; those that are no more are not there."""
-        domain = [["id", "in", [int(number) for number in record_ids if number.isdecimal()]]]
-        rows = self._asked(stream, "search_read", domain, fields=[*fields, "write_date"])
-        return {
-            str(row["id"]): Held(str(row["id"]), {name: _value(row[name]) for name in fields}, str(row["write_date"]))
-            for row in rows
-        }
+        numbers = [int(number) for number in record_ids if number.isdecimal()]
+        return self._holdings.fetch(stream.object, numbers, fields, self.writable(stream))
+
+    def find(self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+        """Find live records by a field, or by external id whatever became of them."""
+        within = DOMAINS.get(stream.object, [])
+        return self._holdings.find(stream.object, field, values, fields, self.writable(stream), within)
+
+    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> Held | None:
+        """Tell from a record as it was extracted what `fetch` would answer."""
+        return self._holdings.held(stream.object, payload, fields, self.writable(stream))
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
-        """Describe the fields of a stream's model."""
+        """Describe the fields of a stream's model, and those that are written as something else."""
+        return self._real(stream) | virtual_fields(stream.object)
+
+    def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
+        """Write equal values in one call each; a call that is refused is halved until the bad record stands alone."""
+        return self._writer.write(stream.object, changes, self.writable(stream))
+
+    def _real(self, stream: Stream) -> dict[str, SourceField]:
         return {
             name: SourceField(
                 name,
@@ -132,29 +157,6 @@ class Odoo(HttpConnector):
             )
             for name, held in self._fields(stream.object).items()
         }
-
-    def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
-        """Write equal values in one call each; a call that is refused is halved until the bad record stands alone."""
-        outcomes = [outcome for change in changes if (outcome := _refused(change))]
-        sent = sorted((change for change in changes if not _refused(change)), key=_values)
-        for _, some in groupby(sent, key=_values):
-            outcomes += self._write_equal(stream, list(some))
-        return outcomes
-
-    def _write_equal(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
-        ids = [int(change.record_id or 0) for change in changes]
-        values = {name: False if value is None else value for name, value in changes[0].after.items()}
-        try:
-            self._rpc.execute(stream.object, "write", [ids, values], {"context": self._context()}, writes=True)
-        except UnknownOutcome as error:
-            return _all(changes, "unknown", error)
-        except BusyError as error:
-            return _all(changes, "retry", error)
-        except RpcError as error:
-            if len(changes) == 1:
-                return _all(changes, "rejected", error)
-            return [outcome for half in halves(changes) for outcome in self._write_equal(stream, half)]
-        return _all(changes, "applied")
 
     def _asked(self, stream: Stream, method: str, domain: list[Any], **options: Any) -> Any:
         found = self._rpc.execute(stream.object, method, [domain], {**options, "context": self._context()})
@@ -170,7 +172,7 @@ class Odoo(HttpConnector):
 
     def _offered(self, stream: Stream) -> Iterator[SourceField]:
         """Name each field as the map reads it: of a relation, which is [id, name], one of its parts."""
-        for name, held in self.writable(stream).items():
+        for name, held in self._real(stream).items():
             read = [path for path in paths(stream.fields) if path.split(".")[0] == name]
             for path in read or [f"{name}.0" if held.type.endswith(("2one", "2many")) else name]:
                 yield replace(held, path=path)
@@ -179,10 +181,10 @@ class Odoo(HttpConnector):
         """Ask for a window of whole seconds; rows that never got a stamp belong to the first one."""
         window: list[Any] = list(DOMAINS.get(stream.object, []))
         if slice_.start:
-            window.append(["write_date", ">=", _stamp(slice_.start)])
+            window.append(["write_date", ">=", stamp(slice_.start)])
         elif slice_.end:
             window += ["|", ["write_date", "=", False]]
-        return window + ([["write_date", "<", _stamp(slice_.end)]] if slice_.end else [])
+        return window + ([["write_date", "<", stamp(slice_.end)]] if slice_.end else [])
 
     def _columns(self, stream: Stream) -> list[str]:
         """List what to read: what is mapped and there, and custom fields, so that one mapped later has been read."""
@@ -196,15 +198,15 @@ class Odoo(HttpConnector):
         named, records = LOOKED_UP.get(stream.object), [row for row in rows if isinstance(row, dict)]
         if stream.object == "res.partner":
             for row in records:
-                row["_country_code"] = self._country(row.get("country_id"))
+                row["_country_code"] = self._virtual.country(number_of(row.get("country_id")))
         elif named:
-            partners = self._partners({_id(row.get(named)) for row in records})
+            partners = self._partners({number_of(row.get(named)) for row in records})
             for row in records:
-                partner = partners.get(_id(row.get(named)), {})
+                partner = partners.get(number_of(row.get(named)), {})
                 if stream.object == "account.move":
-                    row["_ship_to_country"] = self._country(partner.get("country_id"))
+                    row["_ship_to_country"] = self._virtual.country(number_of(partner.get("country_id")))
                 else:
-                    row["_account_id"] = _id(partner.get("commercial_partner_id"))
+                    row["_account_id"] = number_of(partner.get("commercial_partner_id"))
         return [msgspec.json.encode(row) for row in rows]
 
     def _partners(self, ids: Iterable[int | None]) -> dict[int | None, dict[str, Any]]:
@@ -214,12 +216,12 @@ class Odoo(HttpConnector):
         rows = self._looked_up("res.partner", "search_read", [domain], options) if wanted else []
         return {row["id"]: row for row in rows}
 
-    def _country(self, country: Any) -> str | None:
-        number = _id(country)
-        if number and not self._countries:
-            rows = self._looked_up("res.country", "search_read", [[]], {"fields": ["code"]})
-            self._countries = {row["id"]: row.get("code") for row in rows}
-        return self._countries.get(number or 0)
+    def _search(self, model: str, domain: list[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        return self._looked_up(model, "search_read", [domain], {"fields": [*fields], "context": self._context()})
+
+    def _search_live(self, model: str, domain: list[Any], fields: Sequence[str]) -> list[dict[str, Any]]:
+        context = self._context() | {"active_test": True}
+        return self._looked_up(model, "search_read", [domain], {"fields": [*fields], "context": context})
 
     def _looked_up(self, model: str, method: str, args: list[Any], options: dict[str, Any]) -> list[dict[str, Any]]:
         rows = self._rpc.execute(model, method, args, options)
@@ -253,22 +255,6 @@ class Odoo(HttpConnector):
                 raise SettingsError(f"{self.name}: company_ids {strange} are not the login's; choices: {known}")
 
 
-def _refused(change: Change) -> Outcome | None:
-    if change.action != "update":
-        return Outcome(change.op_id, "rejected", message="Odoo has no upsert key: creates are refused")
-    if not (change.record_id or "").isdecimal() or change.record_id == "0":
-        return Outcome(change.op_id, "rejected", change.record_id, message="the record id is no number")
-    return None
-
-
-def _values(change: Change) -> bytes:
-    return msgspec.json.encode(change.after, order="sorted")
-
-
-def _all(changes: Sequence[Change], status: Status, why: object = "") -> list[Outcome]:
-    return [Outcome(change.op_id, status, change.record_id, message=str(why)) for change in changes]
-
-
 def _mapped(stream: Stream) -> list[str]:
     """List the fields that a stream's map reads, without those that the connector adds."""
     return [*dict.fromkeys(path.split(".")[0] for path in paths(stream.fields) if not path.startswith("_"))]
@@ -285,19 +271,3 @@ def _is_described(held: Any) -> bool:
 def _is_read(name: str, described: Mapping[str, Any]) -> bool:
     """Take custom fields along that are stored values: files are large, and the server works the others out."""
     return name.startswith(CUSTOM) and described["type"] != "binary" and bool(described.get("store", True))
-
-
-def _id(value: Any) -> int | None:
-    """Take the id of a relation, which is read as [id, name], as a bare id, or as false."""
-    found = value[0] if isinstance(value, list) and value else value
-    return found if isinstance(found, int) and found else None
-
-
-def _value(value: Any) -> Any:
-    """Give a value as it would be written: the id of a relation, and nothing for false."""
-    is_relation = isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)
-    return (value[0] if is_relation else value) or None
-
-
-def _stamp(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"

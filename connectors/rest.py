@@ -21,25 +21,30 @@ Paging, best first: `keyset` (asks for what is behind the last record's key), `c
 `overlap: true`. `{kind: keyset, param: starting_after, key: id, size: 100}` is Stripe's. `rate_headers:
 [{remaining: X-RateLimit-Remaining, limit: X-RateLimit-Limit, seconds: 60}]` slows down when the API says that little is
 left.
+
+Writing is declared by a stream's `write`: `docs/rest.md` shows all of it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
 from pydantic import Field
 from requests.auth import AuthBase
 
-from connectors._rest_streams import BasicAuth, BearerAuth, HeaderAuth, NoAuth, Rate, RestStream, Write
-from connectors.kit.base import Change, Check, Held, Outcome, SourceField
+from connectors._rest_batch import BatchWriter
+from connectors._rest_held import Holdings
+from connectors._rest_streams import BasicAuth, BearerAuth, HeaderAuth, NoAuth, Rate, RestStream, untagged
+from connectors._rest_writer import Writer
+from connectors._rest_writes import Pace
+from connectors.kit.base import Change, Check, Held, Outcome, SourceField, Writing
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import ReplyError, SettingsError, UnknownOutcome
+from connectors.kit.errors import ReplyError
 from connectors.kit.page import Page
 from connectors.kit.paging import at
 from connectors.kit.records import cut
-from connectors.kit.reply import Refused
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,11 +62,10 @@ class Rest(HttpConnector):
         rate_headers: list[Rate] = Field(default_factory=list)
         tagged_values: bool = Field(False, description='Dates and numbers come as {"__class__": ...}, as from Tryton')
         check_path: str | None = None
+        writing: Pace = Pace()
         streams: dict[str, RestStream] = Field(min_length=1)
 
     settings: Settings
-    max_batch = 1
-    upsert_key = None
 
     @classmethod
     def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
@@ -72,6 +76,9 @@ class Rest(HttpConnector):
         self.rate_headers = tuple(rate.declared() for rate in settings.rate_headers)
         super().__init__(name, settings, http)
         self.streams = tuple(stream.declared(one) for one, stream in self.settings.streams.items())
+        self.writing = self._writing()
+        if any(stream.write and stream.write.find for stream in self.settings.streams.values()):
+            self.find = self._found  # a capability is found by its method, and most APIs do not have this one
 
     def auth(self) -> AuthBase | None:
         return self.settings.auth.opened()
@@ -99,12 +106,12 @@ class Rest(HttpConnector):
                 )
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        found = {}
-        for name, stream in self.settings.streams.items():
-            rows = cut(self._page_of(stream, {}, Slice()).body, stream.record_path)
-            seen = dict.fromkeys(path for row in rows[:100] for path in _paths(msgspec.json.decode(row)))
-            found[name] = [SourceField(path, "json") for path in seen]
-        return found
+        return {name: self._seen(stream) for name, stream in self.settings.streams.items()}
+
+    def _seen(self, stream: RestStream) -> list[SourceField]:
+        rows = cut(self._page_of(stream, {}, Slice()).body, stream.record_path)
+        seen = dict.fromkeys(path for row in rows[:100] for path in _paths(msgspec.json.decode(row)))
+        return [SourceField(path, "json") for path in seen]
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Read page after page; a cursor asks for what is newer than the slice's start."""
@@ -129,45 +136,52 @@ class Rest(HttpConnector):
             place = following
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
-        """Read records one by one; those that are no more are not there."""
-        how, held = self._how(stream), {}
-        for number in record_ids:
-            try:
-                body = self.http.get(how.of(number), headers=self.settings.headers).json()
-            except Refused as error:
-                if error.status == 404:
-                    continue
-                raise
-            record = at(body, how.record_path) if how.record_path else body
-            held[number] = Held(number, {field: at(record, field) for field in fields})
-        return held
+        """Read records by their keys; those that are no more are not there."""
+        return self._holdings(stream).fetch(record_ids, fields)
+
+    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> Held | None:
+        """Tell from a record as it was extracted what `fetch` would answer."""
+        return self._holdings(stream).extracted(payload, fields)
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
-        """List the fields of a first page: what else may be written, the API does not tell."""
-        return {field.path: field for field in self.discover()[stream.name]}
+        """List the fields of a first page, and those that are declared: what else may be written, nobody tells."""
+        described, how = self.settings.streams[stream.name], self._holdings(stream).how
+        fixed = {described.primary_key, described.cursor.path if described.cursor else ""}
+        declared = [*how.unique, *how.fields]
+        names = dict.fromkeys([*(field.path for field in self._seen(described)), *declared])
+        return {
+            name: SourceField(name, "json", is_writable=name not in fixed, is_unique=name in how.unique)
+            for name in names
+        }
 
     def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
-        """Change records one by one."""
-        return [self._written(self._how(stream), change) for change in changes]
+        """Change, make and delete records, each with its outcome."""
+        holdings = self._holdings(stream)
+        batch = holdings.how.batch
+        return (BatchWriter(holdings, batch) if batch else Writer(holdings)).write(changes)
 
-    def _written(self, how: Write, change: Change) -> Outcome:
-        body: Any = dict(change.after)
-        body = {how.wrap: body} if how.wrap else body
-        path = how.of(change.record_id or "")
-        send = {"PATCH": self.http.patch, "PUT": self.http.put, "POST": self.http.post}[how.method]
-        try:
-            send(path, json=body, headers=self.settings.headers, writes=True, expect=None)
-        except UnknownOutcome as error:
-            return Outcome(change.op_id, "unknown", change.record_id, message=str(error))
-        except Refused as error:
-            return Outcome(change.op_id, "rejected", change.record_id, message=f"refused ({error.status})")
-        return Outcome(change.op_id, "applied", change.record_id)
+    def _found(self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+        """Find records by a field: what `find` is where a stream declares how."""
+        return self._holdings(stream).find(field, values, fields)
 
-    def _how(self, stream: Stream) -> Write:
-        how = self.settings.streams[stream.name].write
-        if how is None:
-            raise SettingsError(f"connection {self.name!r}: streams.{stream.name} has no `write`, so it only reads")
-        return how
+    def _holdings(self, stream: Stream) -> Holdings:
+        where = f"connection {self.name!r}: streams.{stream.name}"
+        held, described = self.settings, self.settings.streams[stream.name]
+        return Holdings(where, self.http, described, held.headers, tagged=held.tagged_values)
+
+    def _writing(self) -> Writing:
+        """Declare how the connection is written to; what not every stream can do is not promised."""
+        pace = self.settings.writing
+        ways = [stream.write for stream in self.settings.streams.values() if stream.write]
+        return Writing(
+            batch=max((how.batch.size if how.batch else 1 for how in ways), default=1),
+            parallel=pace.parallel,
+            versions=bool(ways) and all(how.version is not None for how in ways),
+            idempotent=bool(ways) and all(how.is_idempotent for how in ways),
+            settles=timedelta(seconds=pace.settles_seconds),
+            lag=timedelta(seconds=pace.lag_seconds),
+            zero_is_empty=pace.zero_is_empty,
+        )
 
     def deletes(self, stream: Stream, slice_: Slice) -> Iterator[Page]:
         """Read what the API says was deleted, since the slice's start where it can be asked so."""
@@ -198,24 +212,6 @@ class Rest(HttpConnector):
         if cursor and cursor.until_param and slice_.end:
             listed.append((cursor.until_param, cursor.value(slice_.end)))
         return self.http.get(stream.path, [*listed, *params], {**self.settings.headers, **headers})
-
-
-def untagged(value: Any) -> Any:
-    """Write tagged values plainly: {"__class__": "date", "year": 2026, ...} becomes 2026-..., a Decimal its digits."""
-    if isinstance(value, list):
-        return [untagged(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("__class__") == "Decimal":
-        return value.get("decimal")
-    if value.get("__class__") in ("date", "datetime"):
-        parts = [value.get(name, 0) for name in ("year", "month", "day", "hour", "minute", "second", "microsecond")]
-        try:
-            moment = datetime(*parts, tzinfo=UTC)
-        except (TypeError, ValueError):  # it stays as it came, for the rules to refuse
-            return value
-        return moment.isoformat() if value["__class__"] == "datetime" else moment.date().isoformat()
-    return {name: untagged(one) for name, one in value.items()}
 
 
 def _paths(record: Any, prefix: str = "") -> Iterator[str]:

@@ -18,30 +18,54 @@ from connectors.kit.errors import SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
 from orchestration.conformed import conformed, sparse
+from orchestration.criteria_in_force import criteria_for, criteria_rows
 from orchestration.fitted import event_for, priors_for, retention_for, revenue_for
 from orchestration.flows import WHOLE, Flow, Flows, landed
+from orchestration.history import History, part
 from orchestration.left_out import left_out
+from orchestration.matching import matches
 from orchestration.project import Project
+from orchestration.published import arrow_schema
 from orchestration.rewrite import rewrite
 from orchestration.storage import engine
 from orchestration.storage.lease import lease
 from schemas.find import model
+from transforms.account_executives import account_executives
+from transforms.account_managers import account_managers
 from transforms.check import check, check_result
 from transforms.conform import latest
-from transforms.criteria import CriterionError, configured
+from transforms.criteria import CriterionError
 from transforms.customer_360 import customer_360
+from transforms.customer_redirects import customer_redirects
 from transforms.customers import customers
+from transforms.handovers import handovers
 from transforms.identity import crosswalk, match_suggestions
-from transforms.key_accounts import key_account_criteria, key_accounts, review_due
+from transforms.key_accounts import key_accounts
+from transforms.known import known_on
+from transforms.match_keys import match_keys
 from transforms.measured import measured
 from transforms.merged import redirects, without_redirected
 from transforms.order_events import Event, order_events
+from transforms.overrides import in_force, overridden, overrides
+from transforms.own_criteria import with_own
+from transforms.ownership import ownership
+from transforms.people import holders
+from transforms.portfolio import cohorts, standings
 from transforms.quotes import quotes
 from transforms.rates import convert, fx_rates
+from transforms.regions import regions
+from transforms.reminders import reminders
+from transforms.retention import BANDS as RETENTION_BANDS
 from transforms.retention import chances, retention
 from transforms.retention_statistics import cells, retention_statistics
+from transforms.satisfaction import BANDS as SATISFACTION_BANDS
 from transforms.satisfaction import satisfaction, satisfaction_observations
-from transforms.score_history import score_history
+from transforms.score_alerts import score_alerts
+from transforms.score_changes import LABELS
+from transforms.score_history import last_tiers, score_history
+from transforms.scored import key_account_criteria
+from transforms.sensitivity import key_account_sensitivity
+from transforms.tiers import review_due
 
 CONFORMED = (
     "accounts",
@@ -59,15 +83,26 @@ RESULTS = (
     "quarantine",
     "redirects",
     "crosswalk",
+    "customer_redirects",
     "match_suggestions",
     "customers",
     "reconciliation",
     "retention",
     "satisfaction",
+    "criteria",
+    "overrides",
     "key_account_criteria",
     "key_accounts",
+    "key_account_sensitivity",
     "customer_360",
     "score_history",
+    "ownership",
+    "handovers",
+    "account_managers",
+    "regions",
+    "account_executives",
+    "score_alerts",
+    "reminders",
 )
 # table: the date whose rate counts, and which amounts are converted
 MONEY: Mapping[str, tuple[str | None, Mapping[str, str]]] = {
@@ -101,7 +136,7 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
     Raises SettingsError for a customer model that makes no sense, LeaseHeld when another build is at work.
     """
     with lease(project.ledger, "build", run_id):
-        making = _Build(project, as_of, run_id)
+        making = Build(project, as_of, run_id)
         yield from making.conformed()
         yield from making.results()
         project.ledger.switch(making.snapshot, as_of, run_id)
@@ -112,15 +147,17 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
         rewrite(project, flow.connection, flow.stream, flow.counts["landed"][0], run_id)
 
 
-class _Build:
+class Build:
     """Hold the tables made so far."""
 
     def __init__(self, project: Project, as_of: date, run_id: str) -> None:
         self.project, self.as_of, self.run_id = project, as_of, run_id
         self.config = project.model
+        self.in_force = criteria_for(project.ledger, self.config, as_of)
         self.snapshot = f"{as_of:%Y%m%d}-{uuid4().hex[:12]}"
         self.con = engine.connect()
         self.tables: dict[str, ir.Table] = {}
+        self.facts: dict[str, ir.Table] = {}
         self.flows = Flows(project)
         self.merged: list[ir.Table] = []
 
@@ -147,78 +184,97 @@ class _Build:
 
     def results(self) -> Iterator[TableResult]:
         """Make customers and their scores."""
-        t, as_of, config = self.tables, self.as_of, self.config
-        judged = [{name: row[name] for name in JUDGED.names} for row in self.project.ledger.judgements()]
-        judgements = engine.table(self.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
-        yield self.keep(
-            "crosswalk",
-            crosswalk(
-                t["accounts"],
-                judgements,
-                self._previous("crosswalk"),
-                as_of=as_of,
-                links=config.links,
-                max_cluster=config.max_cluster,
-            ),
-        )
-        yield self.keep("match_suggestions", match_suggestions(t["accounts"], t["crosswalk"], judgements))
+        yield from self._identity()
+        yield from self.customers()
+        yield self._reconciliation()
+        yield from self.scores()
+        yield from self._portfolio()
+
+    def customers(self) -> Iterator[TableResult]:
+        """Make one row a customer from what was known on the day."""
+        config = self.config
+        self.facts = known_on({name: self.tables[name] for name in (*CONFORMED, "crosswalk")}, self.as_of)
+        reads = ("accounts", "crosswalk", "owners", "deals", "orders", "invoices", "tickets", "activities")
         united = customers(
-            *(
-                t[name]
-                for name in (
-                    "accounts",
-                    "crosswalk",
-                    "owners",
-                    "deals",
-                    "orders",
-                    "invoices",
-                    "tickets",
-                    "activities",
-                )
-            ),
-            as_of=as_of,
+            *(self.facts[name] for name in reads),
+            as_of=self.as_of,
             reporting_currency=config.reporting_currency,
             survivorship={name: rule.model_dump(exclude_none=True) for name, rule in config.survivorship.items()},
             roles=self.project.roles(),
         )
         yield self.keep("customers", united)
-        yield self._reconciliation()
-        yield from self._scores()
 
-    def _scores(self) -> Iterator[TableResult]:
-        t, as_of, ledger = self.tables, self.as_of, self.project.ledger
-        yield self._retention()
+    def _identity(self) -> Iterator[TableResult]:
+        """Find out which accounts are one customer, and which may be."""
+        t, config = self.tables, self.config
+        judged = [{name: row[name] for name in JUDGED.names} for row in self.project.ledger.judgements()]
+        judgements = engine.table(self.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
+        keys, previous = self._cached(match_keys(t["accounts"])), self._previous("crosswalk")
+        probable = matches(self.con, keys, self.project.ledger, self.as_of, config.matching)
+        found = crosswalk(
+            t["accounts"],
+            judgements,
+            previous,
+            as_of=self.as_of,
+            links=config.links,
+            max_cluster=config.max_cluster,
+            keys=keys,
+            likely=probable.joining,
+        )
+        yield self.keep("crosswalk", found, notes=probable.notes)
+        redirected = customer_redirects(t["crosswalk"], previous, self._previous("customer_redirects"))
+        yield self.keep("customer_redirects", redirected)
+        suggested = match_suggestions(
+            t["accounts"],
+            t["crosswalk"],
+            judgements,
+            keys=keys,
+            likely=ibis.union(probable.joining, probable.suggested),
+        )
+        yield self.keep("match_suggestions", suggested)
+
+    def scores(self) -> Iterator[TableResult]:
+        """Score the customers, and take the scores down in the history."""
+        t, f, as_of, ledger = self.tables, self.facts, self.as_of, self.project.ledger
+        forced = in_force(self.in_force.overrides, as_of)
+        yield self._retention(forced)
         wanted = self.config.satisfaction
         targets = {"first_reply": wanted.first_reply_minutes, "resolution": wanted.resolution_minutes}
         seen = self._cached(
-            satisfaction_observations(t["crosswalk"], t["tickets"], t["ratings"], as_of=as_of, targets=targets)
+            satisfaction_observations(f["crosswalk"], f["tickets"], f["ratings"], as_of=as_of, targets=targets)
         )
         priors = priors_for(ledger, seen, as_of, wanted)
+        scored = satisfaction(t["customers"], seen, as_of=as_of, priors=priors)
         yield self.keep(
             "satisfaction",
-            satisfaction(t["customers"], seen, as_of=as_of, priors=priors),
+            overridden(scored, forced, "satisfaction", SATISFACTION_BANDS, "F"),
             notes={"priors": priors.version},
         )
-        yield from self._key_accounts()
-        yield self.keep(
-            "customer_360",
-            customer_360(t["customers"], t["retention"], t["satisfaction"], t["key_accounts"], as_of=as_of),
+        history = History(self.project, self.con, as_of)
+        yield from self._key_accounts(history)
+        scored = (t[name] for name in ("retention", "satisfaction", "key_accounts", "key_account_criteria"))
+        made = score_history(
+            *scored,
+            history.on(history.last),
+            history.on(history.compared),
+            as_of=as_of,
+            labels=LABELS | {one.name.upper(): one.label for one in self.in_force.criteria},
+            most=max(len(LABELS), len(self.in_force.criteria)),
         )
-        history = self._previous("score_history")
+        yield self.keep("score_history", made, part=part(as_of))
         yield self.keep(
-            "score_history",
-            score_history(t["retention"], t["satisfaction"], t["key_accounts"], history, as_of=as_of),
+            "customer_360", customer_360(t["customers"], t["key_accounts"], t["score_history"], as_of=as_of)
         )
 
-    def _retention(self) -> TableResult:
-        t, as_of, event = self.tables, self.as_of, self._event()
-        events = self._cached(order_events(t["crosswalk"], t["orders"], t["invoices"], event=event))
+    def _retention(self, forced: Any) -> TableResult:
+        f, as_of, event = self.facts, self.as_of, self._event()
+        events = self._cached(order_events(f["crosswalk"], f["orders"], f["invoices"], event=event))
         fitted = retention_for(self.project.ledger, events, as_of, self.config.retention, event)
         statistics = self._cached(retention_statistics(events, as_of=as_of, contract_months=fitted.contract_months))
         known = cells(statistics, fitted.model).to_pyarrow()
         told = chances(fitted.model, fitted.fit, known, horizon=fitted.horizon, as_of=as_of)
         scored = retention(
-            t["customers"],
+            self.tables["customers"],
             statistics,
             engine.table(self.con, told),
             as_of=as_of,
@@ -226,70 +282,111 @@ class _Build:
             version=fitted.version,
             period=fitted.model.period,
         )
+        scored = overridden(scored, forced, "retention", RETENTION_BANDS, "critical")
         return self.keep("retention", scored, notes=fitted.notes)
 
-    def _key_accounts(self) -> Iterator[TableResult]:
-        t, as_of, wanted = self.tables, self.as_of, self.config.key_accounts
-        try:
-            criteria = configured({name: change.model_dump() for name, change in wanted.criteria.items()})
-        except CriterionError as error:
-            raise SettingsError(f"customer model: key_accounts: {error}") from None
-        values = measured(
-            *(
-                t[name]
-                for name in (
-                    "customers",
-                    "crosswalk",
-                    "accounts",
-                    "deals",
-                    "tickets",
-                    "invoices",
-                    "payments",
-                    "activities",
-                    "satisfaction",
-                )
-            ),
-            as_of=as_of,
-            median_revenue=revenue_for(self.project.ledger, t["customers"], as_of),
-            cost_per_ticket=wanted.cost_per_ticket,
-            cost_per_agent_hour=wanted.cost_per_agent_hour,
-        )
+    def _key_accounts(self, history: History) -> Iterator[TableResult]:
+        t, as_of, wanted, held = self.tables, self.as_of, self.config.key_accounts, self.in_force
+        rows = criteria_rows(held, self.config, as_of, arrow_schema("criteria"))
+        yield self.keep("criteria", engine.table(self.con, rows))
+        yield self.keep("overrides", overrides(held.overrides, as_of=as_of))
         yield self.keep(
             "key_account_criteria",
             key_account_criteria(
-                self._cached(values),
+                self._cached(self._measured()),
                 as_of=as_of,
-                criteria=criteria,
-                missing=wanted.missing,
-                overrides=wanted.overrides,
+                criteria=held.criteria,
+                missing=held.missing,
+                overrides=held.overrides,
             ),
         )
-        previous = self._previous("key_accounts")
-        last = previous.agg(last=previous.as_of.max()).to_pyarrow().to_pylist()[0]["last"]
+        ranking: dict[str, Any] = {
+            "as_of": as_of,
+            "criteria": held.criteria,
+            "missing": held.missing,
+            "overrides": held.overrides,
+            "min_total": wanted.min_total,
+            "min_coverage": wanted.min_coverage,
+            "capacity": wanted.capacity,
+        }
+        scored = (t["key_account_criteria"], t["customers"])
+        review = {
+            "is_review": review_due(history.last, as_of, wanted.review_months),
+            "review_months": wanted.review_months,
+        }
         yield self.keep(
-            "key_accounts",
-            key_accounts(
-                t["key_account_criteria"],
-                t["customers"],
-                previous,
-                as_of=as_of,
-                criteria=criteria,
-                missing=wanted.missing,
-                min_total=wanted.min_total,
-                min_coverage=wanted.min_coverage,
-                capacity=wanted.capacity,
-                is_review=review_due(last, as_of, wanted.review_months),
-            ),
+            "key_accounts", key_accounts(*scored, last_tiers(history.on(history.last)), **ranking, **review)
         )
+        yield self.keep("key_account_sensitivity", key_account_sensitivity(*scored, **ranking))
 
-    def keep(self, table: str, made: ir.Table, notes: Mapping[str, Any] | None = None) -> TableResult:
-        """Write a table in the order of its key, prove it by its schema, and hand it on."""
+    def _measured(self) -> ir.Table:
+        """Measure what the criteria ask for, ours and the user's own."""
+        t, wanted = self.tables, self.config.key_accounts
+        reads = ("customers", "crosswalk", "accounts", "deals", "tickets", "invoices", "payments", "activities")
+        values = measured(
+            *(self.facts.get(name, t.get(name)) for name in (*reads, "satisfaction")),
+            as_of=self.as_of,
+            median_revenue=revenue_for(self.project.ledger, t["customers"], self.as_of),
+            cost_per_ticket=wanted.cost_per_ticket,
+            cost_per_agent_hour=wanted.cost_per_agent_hour,
+        )
+        owned = {name: self._owned(t) for name, t in self.facts.items() if "account_id" in t.columns}
+        owned.pop("crosswalk")
+        about = {name: t[name] for name in ("customers", "retention", "satisfaction")}
+        try:
+            return with_own(values, owned | about, self.in_force.criteria, as_of=self.as_of)
+        except CriterionError as error:
+            raise SettingsError(f"customer model: key_accounts: {error}") from None
+
+    def _portfolio(self) -> Iterator[TableResult]:
+        """Make the tables of those who look after customers."""
+        t, as_of, config = self.tables, self.as_of, self.config
+        members, dealt = (self._owned(t[name]) for name in ("accounts", "deals"))
+        seen = self._cached(holders(members, dealt, t["owners"], self.project.roles()))
+        yield self.keep("ownership", ownership(t["customers"], seen, self._previous("ownership"), as_of=as_of))
+        reads = ("customers", "crosswalk", "owners", "deals", "orders", "invoices", "activities", "ownership")
+        made = handovers(*(t[name] for name in reads), as_of=as_of, days=config.handover_days)
+        yield self.keep("handovers", made)
+        reads = (
+            *("customers", "crosswalk", "deals", "invoices", "activities", "retention"),
+            *("key_accounts", "score_history", "ownership", "handovers"),
+        )
+        wanted = config.reminders.model_dump()
+        yield from self._judged(wanted["cadence_days"])
+        yield self.keep("reminders", reminders(*(t[name] for name in reads), as_of=as_of, **wanted))
+
+    def _judged(self, cadence_days: Mapping[str, int]) -> Iterator[TableResult]:
+        """Make the tables by which portfolios are judged, and the alerts."""
+        t, as_of = self.tables, self.as_of
+        reads = ("customers", "crosswalk", "invoices", "ownership")
+        kept = self._cached(cohorts(*(t[name] for name in reads), as_of=as_of))
+        reads = ("customers", "crosswalk", "tickets", "activities", "retention", "satisfaction", "key_accounts")
+        made = standings(*(t[name] for name in (*reads, "ownership")), as_of=as_of, cadence_days=cadence_days)
+        now = self._cached(made)
+        yield self.keep("account_managers", account_managers(kept, now, t["handovers"], as_of=as_of))
+        yield self.keep("regions", regions(kept, now, as_of=as_of))
+        reads = ("crosswalk", "owners", "deals", "orders", "invoices", "handovers")
+        yield self.keep("account_executives", account_executives(*(t[name] for name in reads), as_of=as_of))
+        alerts = score_alerts(t["score_history"], t["customers"], self._previous("score_alerts"), as_of=as_of)
+        yield self.keep("score_alerts", alerts)
+
+    def _owned(self, table: ir.Table) -> ir.Table:
+        """Give each row its customer."""
+        known = self.tables["crosswalk"].select("connection", "account_id", "customer_id")
+        return table.inner_join(known, ["connection", "account_id"])
+
+    def keep(
+        self, table: str, made: ir.Table, notes: Mapping[str, Any] | None = None, part: str | None = None
+    ) -> TableResult:
+        """Write a table, or a part of one, in the order of its key, prove it by its schema, and hand it on."""
         start = monotonic()
         schema = model(table).to_schema()
         columns = made.select(*schema.columns).cast(
             {name: column.dtype.type for name, column in schema.columns.items()}
         )
-        written = self.project.lake.write(table, columns.order_by(schema.unique or list(schema.columns)), con=self.con)
+        written = self.project.lake.write(
+            part or table, columns.order_by(schema.unique or list(schema.columns)), con=self.con
+        )
         self.tables[table] = engine.read(self.con, [self.project.lake.full(written.path)])
         broken = {} if table in CONFORMED else self._broken(table)
         self.project.ledger.stage(self.snapshot, written, self.run_id)
@@ -350,7 +447,7 @@ class _Build:
         for table in CONFORMED:
             self.flows.count_joined(table, self.tables[table], known)
         rows = self.flows.rows()
-        fresh = engine.table(self.con, pa.Table.from_pylist(rows, _arrow("reconciliation")))
+        fresh = engine.table(self.con, pa.Table.from_pylist(rows, arrow_schema("reconciliation")))
         earlier = self._previous("reconciliation")
         earlier = earlier.filter(earlier.slice != WHOLE).anti_join(fresh, ["connection", "stream", "slice"])
         gaps = [f"{row['connection']} {row['stream']} ({row['slice']}): {row['gap']}" for row in rows if row["gap"]]
@@ -377,22 +474,19 @@ class _Build:
         return typed
 
     def _event(self) -> Event:
-        return event_for(self.config.retention, self.tables["orders"])
+        return event_for(self.config.retention, self.facts["orders"])
 
     def _cached(self, table: ir.Table) -> ir.Table:
         return engine.keep(self.con, table)
 
     def _previous(self, table: str) -> ir.Table:
-        return self.project.lake.read(self.con, table, schema=_arrow(table))
+        """Read a table of the current build; columns that it did not have yet are null."""
+        schema = arrow_schema(table)
+        return engine.filled(self.project.lake.read(self.con, table, schema=schema), schema)
 
     def _empty(self, table: str) -> ir.Table:
-        return engine.table(self.con, _arrow(table).empty_table())
+        return engine.table(self.con, arrow_schema(table).empty_table())
 
 
 def _count(table: ir.Table) -> int:
     return int(table.count().to_pyarrow().as_py())
-
-
-def _arrow(table: str) -> pa.Schema:
-    columns = model(table).to_schema().columns
-    return ibis.schema({name: column.dtype.type for name, column in columns.items()}).to_pyarrow()

@@ -8,6 +8,7 @@ from orchestration.assets.backtest import backtest_assets
 from orchestration.assets.build import build_assets
 from orchestration.assets.deliver import delivery_assets
 from orchestration.assets.extract import connection_assets
+from orchestration.assets.history import history_assets
 from orchestration.assets.publish import warehouse_assets
 from orchestration.config import (
     Config,
@@ -50,7 +51,7 @@ class CustomerModel(Configured):
     config = CustomerModelConfig
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        return dg.Definitions.merge(build_assets(), backtest_assets())
+        return dg.Definitions.merge(build_assets(), history_assets(), backtest_assets())
 
 
 class Delivery(Configured):

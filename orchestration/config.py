@@ -1,10 +1,13 @@
 """What a user configures, as data: one model per kind of component in `defs/<name>/defs.yaml`."""
 
-from typing import Annotated, Any, Literal
+from datetime import date, timedelta
+from hashlib import sha256
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 WritePolicy = Literal["overwrite", "fill_empty", "owner"]
+OnConflict = Literal["keep_target", "keep_ours", "newest", "ask"]
 Contract = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
 
@@ -37,6 +40,15 @@ class Survivorship(Config):
 
     rule: Literal["priority", "newest", "longest", "most_frequent", "sum", "any"] = "priority"
     order: list[str] | None = Field(None, description="Connections or roles, the first one wins")
+
+
+class MatchingConfig(Config):
+    """Set which accounts join because they are very probably one customer (Splink, extra `matching`)."""
+
+    enabled: bool = Field(True, description="False leaves it at the rules; without the extra there is nothing else")
+    auto_link: float = Field(0.99, ge=0.9, le=1, description="At this probability two accounts join")
+    suggest: float = Field(0.5, ge=0, le=1, description="From this on they are suggested (belvedere match list)")
+    refit_days: int = Field(30, ge=0, description="What was learnt from the accounts is learnt anew after so long")
 
 
 class RetentionConfig(Config):
@@ -76,12 +88,64 @@ class SatisfactionConfig(Config):
 
 
 class CriterionConfig(Config):
-    """Change one of the criteria: what is not given stays as it is by default."""
+    """Change one of the criteria (what is not given stays as it is), or add one of your own."""
 
     weight: float | None = Field(None, ge=0)
     group: Literal["growth", "harmony", "value_creation"] | None = None
+    label: str | None = Field(None, description="What it measures, in words that reasons use")
     anchors: list[float] | None = Field(None, description="Ten values that score 1 to 10, rising or falling")
+    sql: str | None = Field(None, description="What it measures: an SQL expression over a customer's rows in `table`")
+    table: str | None = Field(None, description="Table that `sql` is over; customers when not given")
+    manual: bool | None = Field(None, description="True when only people give it a score, by overrides")
     enabled: bool = True
+    is_overridable: bool = Field(True, description="False when no override of it is taken")
+
+
+class Override(Config):
+    """Set a score, a criterion or a tier of one customer by hand, for a reason and a time."""
+
+    customer_id: str
+    what: str = Field(description="retention, satisfaction, key_account, tier, or the name of a criterion")
+    value: float | Literal["A", "B", "C"] = Field(description="The value or tier that counts instead")
+    reason: str = Field(min_length=3)
+    author: str = Field(min_length=1)
+    created_on: date
+    expires_on: date | None = Field(None, description="180 days after created_on when not given; 365 at most")
+
+    @model_validator(mode="after")
+    def makes_sense(self) -> "Override":
+        """Refuse a value out of range and an end that is none."""
+        if self.what == "tier":
+            if not isinstance(self.value, str):
+                raise ValueError("a tier is A, B or C")
+        else:
+            low, high = (0, 100) if self.what in ("retention", "satisfaction") else (1, 10)
+            if isinstance(self.value, str) or not low <= self.value <= high:
+                raise ValueError(f"{self.what} is a number from {low} to {high}")
+        days = (self.end - self.created_on).days
+        if not 0 < days <= 365:
+            raise ValueError("expires_on lies after created_on, by 365 days at most")
+        return self
+
+    @property
+    def end(self) -> date:
+        """Return the day on which it holds no more."""
+        return self.expires_on or self.created_on + timedelta(days=180)
+
+    def row(self) -> dict[str, Any]:
+        """Return it as a row of the table `overrides`; its id is made of what it is."""
+        said = "/".join((self.customer_id, self.what, self.created_on.isoformat(), self.author))
+        return {
+            "override_id": sha256(said.encode()).hexdigest()[:12],
+            "customer_id": self.customer_id,
+            "what": self.what,
+            "score": None if isinstance(self.value, str) else float(self.value),
+            "tier": self.value if isinstance(self.value, str) else None,
+            "reason": self.reason,
+            "author": self.author,
+            "created_on": self.created_on,
+            "expires_on": self.end,
+        }
 
 
 class KeyAccountsConfig(Config):
@@ -95,7 +159,31 @@ class KeyAccountsConfig(Config):
     review_months: int = Field(3, ge=1, description="Tiers change only at the start of such a period")
     cost_per_ticket: float = Field(25.0, description="In the reporting currency")
     cost_per_agent_hour: float = Field(45.0, description="In the reporting currency")
-    overrides: list[dict[str, Any]] = Field(default_factory=list)
+
+
+Kind = Literal[
+    "contact", "quarterly_review", "retention_fell", "satisfaction_low", "invoice_overdue", "renewal", "handover"
+]
+Tier = Literal["A", "B", "C"]
+Days = Annotated[int, Field(ge=1)]
+
+
+class RemindersConfig(Config):
+    """Set what account managers are reminded of."""
+
+    kinds: list[Kind] = Field(default_factory=lambda: list(get_args(Kind)), description="Kinds that are on")
+    cadence_days: dict[Tier, Days] = Field(
+        default_factory=lambda: {"A": 14, "B": 30, "C": 90},
+        description="Days between two talks by tier; a tier that is not named has no cadence",
+    )
+    review_days: dict[Tier, Days] = Field(
+        default_factory=lambda: {"A": 91}, description="Days between two meetings by tier"
+    )
+    risk_tiers: list[Tier] = Field(
+        default_factory=lambda: ["A", "B"], description="Tiers whose falling scores raise a reminder"
+    )
+    invoice_days: int = Field(15, ge=0, description="Days an invoice may be overdue")
+    renewal_days: int = Field(60, ge=0, description="Days before an open deal of existing business is to close")
 
 
 class CustomerModelConfig(Config):
@@ -107,11 +195,16 @@ class CustomerModelConfig(Config):
     )
     survivorship: dict[str, Survivorship] = Field(default_factory=dict)
     max_cluster: int = Field(50, ge=2, description="More accounts than this in one customer go to review")
+    matching: MatchingConfig = Field(default_factory=MatchingConfig)
     rates: str | None = Field(None, description="ECB eurofxref-hist file (csv or zip); the shipped one by default")
     max_rate_age_days: int = Field(7, ge=0, description="An older rate is no rate: the row goes to quarantine")
     retention: RetentionConfig = Field(default_factory=RetentionConfig)
     satisfaction: SatisfactionConfig = Field(default_factory=SatisfactionConfig)
     key_accounts: KeyAccountsConfig = Field(default_factory=KeyAccountsConfig)
+    overrides: list[Override] = Field(default_factory=list, description="People's word against computed scores")
+    handover_days: int = Field(14, ge=1, description="Days in which a won customer is handed over")
+    reminders: RemindersConfig = Field(default_factory=RemindersConfig)
+    history_start: date = Field(date(2020, 1, 1), description="First day that the history of scores can be filled for")
     keep_builds: int = Field(7, ge=1, description="How many builds are kept")
 
 
@@ -123,11 +216,39 @@ class Target(Config):
 
 
 class FieldDelivery(Config):
-    """Say what one field of the target shall hold."""
+    """Say what one field of the target shall hold, whose it is, and what happens when both sides differ."""
 
-    source: Annotated[str, Field(alias="from", description="Column of the delivered table")]
-    policy: WritePolicy = "overwrite"
-    tolerance: float = Field(0.0, ge=0, description="A number this near to the held one is not written")
+    source: Annotated[
+        str | None, Field(alias="from", description="Column of the table; of `accounts` where `owner` is given")
+    ] = None
+    value: Any = Field(None, description="A constant, in place of `from`")
+    owner: str | None = Field(None, description="Connection or role whose value it is, whatever others hold")
+    policy: WritePolicy = Field("overwrite", description="ours; only what is empty; what its owner changed")
+    on_conflict: OnConflict | None = Field(
+        None, description="Where the policy does not decide: `ask` for owned fields, else `keep_target`"
+    )
+    when_empty: Literal["keep", "clear"] = Field("keep", description="What an empty value does to what is held")
+    tolerance: float = Field(0.0, ge=0, description="A number this near to the held one is not written ...")
+    along: str | None = Field(None, description="... unless this other field of the target is")
+    refers: bool = Field(False, description="The value is an account of the owner: write the target's of that customer")
+    required: bool = Field(False, description="Without a value nothing is created")
+    only_new: bool = Field(False, description="Given to records that are created here, and never touched after")
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _has_an_owner(self) -> "FieldDelivery":
+        if (self.refers or self.policy == "owner") and not self.owner:
+            raise ValueError("`policy: owner` and `refers` need `owner`, the connection or role whose value it is")
+        if (self.source is None) == (self.value is None):
+            raise ValueError("give `from`, a column, or `value`, a constant")
+        return self
+
+
+class Key(Config):
+    """Say by which field a record that Belvedere creates is known again, at the target and here."""
+
+    field: str = Field(description="Field of the target, best one that is unique there")
+    source: Annotated[str, Field(alias="from", description="Column of the table: one value, one record")]
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
@@ -138,17 +259,43 @@ class Guards(Config):
     max_change_pct: float | None = Field(None, ge=0, le=100, description="Share of the held values replaced")
     max_creates: int = Field(0, ge=0, description="Records created")
     max_blanks: int = Field(0, ge=0, description="Values emptied")
+    max_deletes: int = Field(0, ge=0, description="Records deleted or archived (by undo)")
 
 
 class DeliveryConfig(Config):
     """Configure one delivery: which table's columns go into which fields of which stream."""
 
     table: str = "customer_360"
+    where: str | None = Field(None, description="SQL condition on the table: which rows are delivered")
     target: Target
     match: Literal["update_only", "upsert", "create_only"] = "update_only"
+    key: Key | None = Field(None, description="What makes a record that is created the only one")
+    create_where: str | None = Field(
+        None, description="SQL condition on the table: what may be created; all by default"
+    )
     fields: dict[str, FieldDelivery]
+    gone: dict[str, Any] = Field(
+        default_factory=dict, description="What a record created here gets when its row is no more, such as done: true"
+    )
+    after: list[str] = Field(default_factory=list, description="Deliveries that go first: parents before children")
     guards: Guards = Field(default_factory=Guards)
     approve: Literal["auto", "manual"] = "auto"
+    attempts: int = Field(5, ge=1, description="Refusals in a row after which a person must look")
+    allow_blind_creates: bool = Field(
+        False, description="Create even where the target knows neither a unique key nor an idempotency key"
+    )
+    read_back: int = Field(200, ge=0, description="How many written records are read again after each run")
+
+    @model_validator(mode="after")
+    def _creates_by_key(self) -> "DeliveryConfig":
+        if self.match != "update_only" and self.key is None:
+            raise ValueError(f"`match: {self.match}` creates records: it needs `key`")
+        if self.gone and self.match != "create_only":
+            raise ValueError("`gone` is for `match: create_only`: only records of its own may be closed")
+        for name, field in self.fields.items():
+            if field.along and field.along not in self.fields:
+                raise ValueError(f"fields.{name}.along: this delivery has no field {field.along!r}")
+        return self
 
 
 class WarehouseConfig(Config):

@@ -1,6 +1,7 @@
 """The extract beat: pull what changed of one connection into the raw lake, page by page, resumable."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 
 from connectors.kit.errors import ConnectorError, SettingsError, choices
 from orchestration import drift
@@ -25,8 +26,8 @@ def extract(
     """
     chosen = _chosen(project, name, streams)
     with lease(project.ledger, f"connection:{name}", run_id):
-        unread = _unread(project, name, chosen)
-        _note(project, name, run_id, "reading", unread)  # what a run that is killed leaves behind
+        unread, read_at, now = _unread(project, name, chosen), _read_at(project, name), datetime.now(UTC).isoformat()
+        _note(project, name, run_id, "reading", unread, read_at)  # what a run that is killed leaves behind
         try:
             connector = project.open(name)
             try:
@@ -38,15 +39,16 @@ def extract(
                         result = Reading(project, connector, stream, run_id, shape, began=began, full=full).done()
                         if result.status == "done":
                             del unread[stream.name]
+                            read_at[stream.name] = now
                         else:
                             unread[stream.name] = result.error
                         yield result
             finally:
                 connector.close()
         except ConnectorError as error:
-            _note(project, name, run_id, "failed", unread, str(error))
+            _note(project, name, run_id, "failed", unread, read_at, str(error))
             raise
-        _note(project, name, run_id, "failed" if unread else "done", unread)
+        _note(project, name, run_id, "failed" if unread else "done", unread, read_at)
 
 
 def failed_required(project: Project) -> list[str]:
@@ -81,13 +83,20 @@ def _unread(project: Project, name: str, chosen: Sequence[str]) -> dict[str, str
     return failed | dict.fromkeys(chosen, "it was not read to its end")
 
 
+def _read_at(project: Project, name: str) -> dict[str, str]:
+    """Tell when the run began that last read each stream to its end."""
+    last = project.ledger.last_run(f"extract:{name}")
+    return dict(last["summary"].get("read_at", {})) if last else {}
+
+
 def _note(
     project: Project,
     name: str,
     run_id: str,
     status: str,
     unread: Mapping[str, str | None],
+    read_at: Mapping[str, str],
     error: str | None = None,
 ) -> None:
-    summary = {"status": status, "error": error, "streams": dict(unread)}
+    summary = {"status": status, "error": error, "streams": dict(unread), "read_at": dict(read_at)}
     project.ledger.note_run(run_id, f"extract:{name}", summary)

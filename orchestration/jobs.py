@@ -10,7 +10,7 @@ FORKED = {"forkserver": {"preload_modules": ["orchestration.definitions"]}}
 BEAT = "belvedere/beat"
 BY_HAND = "belvedere/by_hand"  # the caller runs the other beats itself: sensors leave such runs alone
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-BUILD_GROUPS = ("conform", "customers", "scores", "views")
+BUILD_GROUPS = ("conform", "customers", "scores", "views", "portfolio")
 DELIVER_GROUPS = ("deliver", "publish")
 
 

@@ -7,6 +7,7 @@ from inspect import getdoc
 import ibis
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from schemas.find import model
 
@@ -29,7 +30,8 @@ class TableToPublish:
         if self.data is not None:
             yield from self.data.to_batches()
         elif self.paths:
-            for batch in ds.dataset(list(self.paths), format="parquet").to_batches():
+            kinds = pa.unify_schemas([pq.read_schema(path) for path in self.paths])  # a file of old may lack columns
+            for batch in ds.dataset(list(self.paths), format="parquet", schema=kinds).to_batches():
                 yield batch.select(self.schema.names).cast(self.schema)
 
 

@@ -28,7 +28,8 @@ class Tables:
             files = [file.path for file in self.project.ledger.files(table)]
             if files:
                 listed = ", ".join("'" + self.project.lake.full(path).replace("'", "''") + "'" for path in files)
-                opened.execute(f'CREATE TABLE "{table}" AS SELECT * FROM read_parquet([{listed}])')  # noqa: S608
+                read = f"read_parquet([{listed}], union_by_name => true)"  # a file of old may lack columns
+                opened.execute(f'CREATE TABLE "{table}" AS SELECT * FROM {read}')  # noqa: S608 - names are ours
         opened.execute("SET enable_external_access = false")
         return opened
 

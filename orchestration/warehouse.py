@@ -9,14 +9,17 @@ import yaml
 
 from connectors.kit.errors import SettingsError, choices
 from orchestration import warehouse_duckdb, warehouse_sql
-from orchestration.apply import delivered_rows
 from orchestration.config import WarehouseConfig
+from orchestration.deliver.conflicts import conflicts
+from orchestration.deliver.delivered import delivered_rows
 from orchestration.field_use import source_fields
 from orchestration.project import Project
 from orchestration.published import TableToPublish, arrow_schema, described
+from orchestration.storage.lease import lease
 from schemas.find import tables
 
 NOT_PUBLISHED = {"plan"}
+AUDIT = ("delivered", "conflicts")  # what a delivery adds to after the tables of its build were published
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,28 @@ class Published:
 
 
 def publish(project: Project, name: str, run_id: str) -> Published:
-    """Publish to one warehouse; raises SettingsError when nothing was built, or when a column changed its type."""
+    """Publish to one warehouse.
+
+    Raises SettingsError when nothing was built, or when a column changed its type; LeaseHeld when another run is at it.
+    """
     config = project.warehouse(name)
+    with lease(project.ledger, f"warehouse:{name}", run_id):
+        return _published(project, name, config, run_id)
+
+
+def refresh(project: Project, name: str, run_id: str) -> None:
+    """Bring what was written and what stands against it up to date, in a warehouse that holds the tables already."""
+    config = project.warehouse(name)
+    listed = [_from_lake(project, table) for table in AUDIT if table in _chosen(name, config)]
+    place = _place(project, config)
+    with lease(project.ledger, f"warehouse:{name}", run_id):
+        if not place.startswith("duckdb:///"):
+            warehouse_sql.publish(place, config.schema_name, listed)
+        elif (path := Path(place.removeprefix("duckdb:///"))).exists():
+            warehouse_duckdb.replace(path, listed)
+
+
+def _published(project: Project, name: str, config: WarehouseConfig, run_id: str) -> Published:
     current = project.ledger.current()
     if current is None:
         raise SettingsError("nothing was built yet: run `belvedere sync` first")
@@ -66,6 +89,8 @@ def _from_lake(project: Project, table: str) -> TableToPublish:
     if table == "delivered":
         rows = [row for operation in project.ledger.operations() for row in delivered_rows(operation)]
         return described(table, data=pa.Table.from_pylist(rows, arrow_schema(table)))
+    if table == "conflicts":
+        return described(table, data=pa.Table.from_pylist(conflicts(project), arrow_schema(table)))
     if table == "source_fields":
         return described(table, data=pa.Table.from_pylist(list(source_fields(project)), arrow_schema(table)))
     files = project.ledger.files(table)

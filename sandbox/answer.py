@@ -6,6 +6,19 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Mishap:
+    """Say what goes wrong inside a system while it writes.
+
+    `refused` is the place of a record that is refused, `is_silent` says that nothing is written though the answer is a
+    success, `is_echoed` that this answer claims what was sent.
+    """
+
+    refused: int | None = None
+    is_silent: bool = False
+    is_echoed: bool = False
+
+
+@dataclass(frozen=True)
 class Request:
     """Hold one request, the system's prefix cut off its path."""
 
@@ -15,6 +28,7 @@ class Request:
     headers: Mapping[str, str]
     body: Any = None
     base: str = ""
+    mishap: Mishap = Mishap()
 
     def one(self, name: str, default: str = "") -> str:
         """Take a query parameter's first value."""

@@ -6,6 +6,7 @@ from typing import Any
 from sandbox.answer import Request
 
 PLACES = {"after", "cursor", "start_time", "page", "page[after]"}
+READS = ("search", "search_read", "search_count", "read", "fields_get", "check_access_rights", "name_search")
 
 
 def place(path: str, body: Any) -> str:
@@ -15,6 +16,14 @@ def place(path: str, body: Any) -> str:
     if isinstance(args, list) and params and params.get("method") == "execute_kw":
         return "/".join([path, *map(str, args[3:5])])
     return path
+
+
+def is_write(method: str, place: str) -> bool:
+    """Tell whether a request wants something changed; searches and batch reads are sent by POST too."""
+    last = place.rstrip("/").rpartition("/")[2]
+    if place.startswith("/odoo"):
+        return last not in (*READS, "jsonrpc")
+    return method != "GET" and last not in ("search", "read")
 
 
 def question(request: Request) -> str:

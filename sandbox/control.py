@@ -44,6 +44,16 @@ class Control:
     def _get_writes(self, _: Any) -> Any:
         return self.sandbox.writes
 
+    def _get_edits(self, _: Any) -> Any:
+        return self.sandbox.edits
+
+    def _get_plain(self, _: Any) -> Any:
+        return vars(self.sandbox.plain.traits)
+
+    def _post_plain(self, body: dict[str, Any]) -> Any:
+        self.sandbox.plain.set(**body)
+        return self._get_plain({})
+
     def _get_truth(self, _: Any) -> Any:
         return {"customers": self.sandbox.truth, "dirty": self.sandbox.dirty}
 

@@ -4,21 +4,24 @@ from datetime import datetime
 from typing import Any
 
 from sandbox.answer import Answer, Request
+from sandbox.asked import READS
 from sandbox.clock import Clock, seconds
 from sandbox.odoo_domain import UnknownField, matches
 from sandbox.odoo_fields import LABELS, READ_ONLY
-from sandbox.odoo_people import OdooError, OdooPeople
+from sandbox.odoo_load import OdooLoad
+from sandbox.odoo_people import OdooError
+from sandbox.odoo_values import REQUIRED
 from sandbox.world.odoo import Tables
 from sandbox.writelog import WriteLog
 
 DATABASE, LOGIN, KEY = "sandbox", "belvedere@example.com", "sandbox-odoo-key"
 VERSION = {"server_version": "17.0", "server_version_info": [17, 0, 0, "final", 0, ""], "protocol_version": 1}
 UID = 2
-READS = ("search", "search_read", "search_count", "read", "fields_get", "check_access_rights")
+WRITES = ("create", "write", "unlink", "load", "action_feedback")
 Row = dict[str, Any]
 
 
-class Odoo(OdooPeople):
+class Odoo(OdooLoad):
     """Answer for one database."""
 
     def __init__(self, tables: Tables, clock: Clock, log: WriteLog) -> None:
@@ -27,7 +30,7 @@ class Odoo(OdooPeople):
 
     def handle(self, request: Request) -> Answer:
         """Answer one call; errors come with HTTP 200, as they do from the real one."""
-        body = request.body or {}
+        body, self.mishap = request.body or {}, request.mishap
         if request.method != "POST" or request.path != "/jsonrpc":
             return Answer(404, {"error": "not found"})
         params = body.get("params", {})
@@ -48,7 +51,7 @@ class Odoo(OdooPeople):
         if model not in self.tables or model not in self.fields:
             raise OdooError("builtins.KeyError", f"Object {model} doesn't exist")
         handler = getattr(self, f"_{name}", None)
-        if name not in (*READS, "create", "write", "unlink") or handler is None:
+        if name not in (*READS, *WRITES) or handler is None:
             raise OdooError("builtins.AttributeError", f"The method '{name}' does not exist on the model '{model}'")
         return handler(model, *positional, **(rest[0] if rest else {}))
 
@@ -114,7 +117,7 @@ class Odoo(OdooPeople):
         described = {}
         for name, (kind, relation) in self.fields[model].items():
             made = {"type": kind, "string": LABELS.get(name, name.replace("_", " ").title()), "store": True}
-            made |= {"readonly": name in READ_ONLY, "required": name == "name"} | (
+            made |= {"readonly": name in READ_ONLY, "required": name in REQUIRED.get(model, ())} | (
                 {"relation": relation} if relation else {}
             )
             if not allfields or name in allfields:
@@ -126,57 +129,10 @@ class Odoo(OdooPeople):
     ) -> bool:
         return True
 
-    def _create(self, model: str, values: Row | list[Row], context: Row | None = None) -> int | list[int]:
-        many = values if isinstance(values, list) else [values]
-        for one in many:
-            self._writable(model, one)
-        made = []
-        for one in many:
-            number = self.create(model, one)
-            self.log.add("odoo", model, number, "create", {}, one)
-            made.append(number)
-        return made if isinstance(values, list) else made[0]
-
-    def _write(self, model: str, ids: list[int] | int, values: Row, context: Row | None = None) -> bool:
-        numbers = ids if isinstance(ids, list) else [ids]
-        self._writable(model, values)
-        rows = [self._row(model, number) for number in numbers]
-        for row in rows:
-            before = {name: row.get(name, False) for name in values}
-            self.edit(model, row["id"], values)
-            self.log.add("odoo", model, row["id"], "write", before, values)
-        return True
-
-    def _unlink(self, model: str, ids: list[int], context: Row | None = None) -> bool:
-        for number in ids:
-            self._row(model, number)
-            self._unused(model, number)
-        for number in ids:
-            self.delete(model, number)
-            self.log.add("odoo", model, number, "unlink", {}, {"deleted": True})
-        return True
-
-    def _row(self, model: str, number: int) -> Row:
-        if number not in self.tables[model]:
-            raise OdooError(
-                "odoo.exceptions.MissingError",
-                f"Record does not exist or has been deleted. (Record: {model}({number},))",
-            )
-        return self.tables[model][number]
-
     def _known(self, model: str, names: list[str]) -> None:
         for name in names:
             if name not in self.fields[model]:
                 raise OdooError("builtins.ValueError", f"Invalid field '{name}' on model '{model}'")
-
-    def _writable(self, model: str, values: Row) -> None:
-        self._known(model, list(values))
-        for name, value in values.items():
-            kind = self.fields[model][name][0]
-            if kind in ("float", "monetary", "integer") and value is not False and not isinstance(value, int | float):
-                raise OdooError("builtins.ValueError", f"could not convert string to float: '{value}'")
-            if name == "name" and not value:
-                raise OdooError("odoo.exceptions.ValidationError", "The field 'Name' is required.")
 
     def _shown(self, model: str, row: Row, fields: list[str] | None) -> Row:
         return {"id": row["id"], **{name: self._value(model, row, name) for name in fields or self.fields[model]}}
@@ -185,7 +141,8 @@ class Odoo(OdooPeople):
         kind, relation = self.fields[model][name]
         value = row.get(name, False)
         if value is None or value is False:
-            return [] if kind in ("one2many", "many2many") else 0.0 if kind in ("float", "monetary") else False
+            empty: Row = {"one2many": [], "many2many": [], "float": 0.0, "monetary": 0.0, "integer": 0}
+            return empty.get(kind, False)
         if isinstance(value, datetime):
             return seconds(value)
         if kind == "many2one":

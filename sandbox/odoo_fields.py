@@ -95,13 +95,17 @@ FIELDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "mail.activity": {
         **_STAMPS,
-        **_chars("res_model summary note"),
+        **_ACTIVE,
+        **_chars("res_model summary"),
+        "note": ("html", ""),
         "res_model_id": ("many2one", "ir.model"),
         "res_id": ("integer", ""),
         "date_deadline": ("date", ""),
         "user_id": ("many2one", "res.users"),
-        "activity_type_id": ("integer", ""),
+        "activity_type_id": ("many2one", "mail.activity.type"),
     },
+    "mail.activity.type": {**_STAMPS, **_ACTIVE, **_chars("name category res_model")},
+    "ir.model.data": {**_STAMPS, **_chars("module name model"), "res_id": ("integer", ""), "noupdate": ("boolean", "")},
 }
 READ_ONLY = {"id", "create_date", "write_date", "commercial_partner_id"}
 LABELS = {"x_belvedere_retention_score": "Retention score", "vat": "Tax ID"}

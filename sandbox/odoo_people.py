@@ -36,7 +36,32 @@ class OdooPeople:
         empty |= {"active": True} if "active" in empty else {}
         row = self.data.add(model, empty | values, at, at)
         row |= {"create_date": at, "write_date": at}
+        self._complete(model, row)
         return int(row["id"])
+
+    def _complete(self, model: str, row: Row) -> None:
+        """Fill in what the server works out by itself."""
+        if model == "res.partner":
+            parent = self.tables[model].get(row["parent_id"], {})
+            row["commercial_partner_id"] = parent.get("commercial_partner_id") or row["id"]
+        if model == "mail.activity":
+            row["res_model"] = self.tables["ir.model"].get(row["res_model_id"], {}).get("model") or row["res_model"]
+            row["date_deadline"] = row["date_deadline"] or self.clock.now().date().isoformat()
+
+    def named(self, module: str, name: str) -> Row | None:
+        """Find what an external id stands for."""
+        rows = self.tables["ir.model.data"].values()
+        return next((row for row in rows if row["name"] == name and row["module"] == module), None)
+
+    def name(self, known: str, model: str, number: int) -> None:
+        """Let an external id stand for a row."""
+        module, name = known.split(".", 1)
+        held, now = self.named(module, name), self.clock.now()
+        values = {"module": module, "name": name, "model": model, "res_id": number, "noupdate": False}
+        if held:
+            held.update(values, write_date=now)
+        else:
+            self.data.add("ir.model.data", values, now, now)
 
     def late(self, model: str, values: Row, seconds_ago: float, number: int | None = None) -> int:
         """Commit a transaction that began so many seconds ago: its rows bear that stamp; answers the row's id."""
@@ -55,9 +80,16 @@ class OdooPeople:
             self.edit(model, number, values, now)
 
     def delete(self, model: str, number: int, *, forever: bool = True) -> None:
-        """Unlink a row: its id vanishes, and nothing tells of it. A partner that is used in accounting is kept."""
+        """Unlink a row: its id vanishes, and nothing tells of it. A partner that is used in accounting is kept.
+
+        Its external ids and its activities vanish with it.
+        """
         self._unused(model, number)
         del self.tables[model][number]
+        for table, kind in (("ir.model.data", "model"), ("mail.activity", "res_model")):
+            rows = self.tables[table]
+            for lost in [key for key, row in rows.items() if (row[kind], row["res_id"]) == (model, number)]:
+                del rows[lost]
 
     def add_field(self, model: str, name: str, type_: str, values: Row | None = None) -> None:
         """Add a field; `values` by id are what rows hold in it from the first."""

@@ -1,4 +1,4 @@
-"""The sandbox: one process, three systems, on 127.0.0.1 only."""
+"""The sandbox: one process, four systems, on 127.0.0.1 only."""
 
 import gzip
 import json
@@ -6,16 +6,18 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from email.utils import format_datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import RLock, Thread, Timer
+from threading import RLock, Thread
 from time import sleep
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from sandbox.answer import Answer, Request
+from sandbox.answer import Answer, Mishap, Request
 from sandbox.asked import place
 from sandbox.changes import change
 from sandbox.clock import Clock
@@ -23,8 +25,10 @@ from sandbox.control import Control
 from sandbox.faults import Fault, Faults
 from sandbox.hooks import Hook, Hooks
 from sandbox.hubspot import HubSpot
+from sandbox.locks import locked
 from sandbox.odoo import Odoo
 from sandbox.people import People
+from sandbox.plain import Plain
 from sandbox.spoiling import Spoiling
 from sandbox.world.build import build
 from sandbox.writelog import WriteLog
@@ -37,7 +41,7 @@ LOGIN_PAGE = b"<!doctype html><html><body><form>Please log in</form></body></htm
 
 
 class Sandbox(People):
-    """Run the three systems; as a context manager for as long as a block runs."""
+    """Run the systems; as a context manager for as long as a block runs."""
 
     def __init__(self, customers: int = 300, seed: int = 7, today: date | None = None, port: int = 0) -> None:
         self.world = build(customers, seed, today or datetime.now(UTC).date())
@@ -48,11 +52,13 @@ class Sandbox(People):
         self.hubspot = HubSpot(self.world.portal, self.clock, self.log)
         self.odoo = Odoo(self.world.tables, self.clock, self.log)
         self.zendesk = Zendesk(self.world.desk, self.clock, self.log)
+        self.plain = Plain(self.world.plain, self.clock, self.log)
         self.lock = RLock()
         self.systems: dict[str, Callable[[Request], Answer]] = {
             "hubspot": self.hubspot.handle,
             "odoo": self.odoo.handle,
             "zendesk": self.zendesk.handle,
+            "plain": self.plain.handle,
             "_sandbox": Control(self).handle,
         }
         handler = type("Handler", (_Handler,), {"sandbox": self})
@@ -75,8 +81,13 @@ class Sandbox(People):
 
     @property
     def writes(self) -> list[dict[str, Any]]:
-        """List every write that was applied, in order."""
-        return self.log.entries
+        """List every write of ours that was applied, in order."""
+        return self.log.by("us")
+
+    @property
+    def edits(self) -> list[dict[str, Any]]:
+        """List what people did meanwhile, numbered with our writes in one order."""
+        return self.log.by("people")
 
     @property
     def truth(self) -> dict[int, dict[str, Any]]:
@@ -131,18 +142,24 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(Answer(404, {"error": f"choices: {', '.join(self.sandbox.systems)}"}))
         body = _parsed(raw)
         here = place(url.path, body)
-        faults = [] if prefix == "_sandbox" else self.sandbox.faults.of(self.command, here)
-        if any(self._spoilt_before(fault, prefix) for fault in faults):
+        query = parse_qs(url.query, keep_blank_values=True)
+        request = Request(self.command, f"/{rest}", query, self.headers, body, f"{self.sandbox.url}/{prefix}")
+        if prefix == "_sandbox":
+            return self._reply(prefix, here, request, [])
+        with self.sandbox.faults.striking(self.command, here) as faults:
+            return self._reply(prefix, here, request, faults)
+
+    def _reply(self, prefix: str, here: str, request: Request, faults: list[Fault]) -> None:
+        if any(self._spoilt_before(fault, prefix, request) for fault in faults):
             return None
-        if body is BROKEN:
+        if request.body is BROKEN:
             return self._send(
                 Answer(400, {"status": "error", "message": "Invalid input JSON", "category": "VALIDATION_ERROR"})
             )
-        query = parse_qs(url.query, keep_blank_values=True)
-        request = Request(self.command, f"/{rest}", query, self.headers, body, f"{self.sandbox.url}/{prefix}")
+        request = replace(request, mishap=_mishap(faults))
         for fault in faults:
             if fault.kind == "delayed_write":
-                Timer(fault.delay, self._answer, (prefix, request)).start()
+                self.sandbox.clock.later(fault.delay, partial(self._answer, prefix, request))
                 return self._send(Answer(504, {"message": "gateway timeout"}))
         answer = self._spoilt(faults, prefix, request, self._answer(prefix, request))
         self.sandbox.hooks.answered(self.command, here)
@@ -167,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.sandbox.spoiling.forget()
         return given
 
-    def _spoilt_before(self, fault: Fault, prefix: str) -> bool:
+    def _spoilt_before(self, fault: Fault, prefix: str, request: Request) -> bool:
         """Spoil a request that its system never sees; tells whether it is over."""
         if fault.kind == "latency":
             sleep(fault.ms / 1000)
@@ -184,6 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Answer(429, payload, headers))
         elif fault.kind == "error":
             self._send(Answer(fault.status, {"message": "internal error"}))
+        elif fault.kind == "locked":
+            self._send(locked(prefix, request, fault.lock))
         elif fault.kind == "expired_token":
             self._send(Answer(401, {"status": "error", "message": "expired", "category": "EXPIRED_AUTHENTICATION"}))
         elif fault.kind == "foreign_redirect":
@@ -236,6 +255,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR) if not reset else self.connection.close()
 
 
+def _mishap(faults: list[Fault]) -> Mishap:
+    """Say what goes wrong inside the system that is asked."""
+    refused = next((fault.record for fault in faults if fault.kind == "partial"), None)
+    silent = next((fault for fault in faults if fault.kind == "silent"), None)
+    return Mishap(refused, silent is not None, silent is not None and silent.echo)
+
+
 def _parsed(raw: bytes) -> Any:
     try:
         return json.loads(raw) if raw else None
@@ -251,7 +277,7 @@ def serve(port: int = 8765, customers: int = 300, seed: int = 7, today: date | N
         if day == 0:
             sandbox.changes()
     print(
-        f"sandbox: {customers} customers at {sandbox.url}/hubspot, /odoo and /zendesk; Ctrl-C ends it",
+        f"sandbox: {customers} customers at {sandbox.url}/hubspot, /odoo, /zendesk and /plain; Ctrl-C ends it",
         flush=True,
     )
     try:

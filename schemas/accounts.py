@@ -2,7 +2,7 @@
 
 import ibis.expr.datatypes as dt
 
-from schemas.base import COUNTRY, DOMAIN, EARLIEST, Instant, Table, optional, required
+from schemas.base import COUNTRY, DOMAIN, EARLIEST, Instant, Money, Table, optional, required
 
 
 class Accounts(Table):
@@ -25,6 +25,7 @@ class Accounts(Table):
     employees: dt.Int64 = optional("Number of employees", ge=0)
     owner_id: str = optional("Owner in the same connection")
     parent_id: str = optional("Parent account in the same connection")
+    credit_limit_amount: Money = optional("Credit limit, in the currency of the company that keeps the books")
     link_id: str = optional("Id of this customer's account in the linked connection (customer model: links)")
     merged_ids: str = optional("Ids merged into this account at the source, separated by ;")
     is_active: bool = required("False when the system has archived or blocked the account")

@@ -33,6 +33,11 @@ class Customers(Table):
     revenue_amount: Money = required("Net revenue in all")
     open_amount: Money = required("Receivables still open")
     overdue_amount: Money = required("Receivables past their due date")
+    payment_state: str = optional(
+        "overdue, open or paid, by its receivables; null when it never had an invoice",
+        **one_of("overdue", "open", "paid"),
+    )
+    last_invoice_on: dt.Date = optional("Last posted invoice")
     pipeline_amount: Money = required("Open deals")
     weighted_pipeline_amount: Money = required("Open deals, each times its probability")
     deals_won: dt.Int64 = required("Deals won", ge=0)

@@ -16,9 +16,12 @@ class Delivered(Table):
     stream: str = required("Target stream")
     record_id: str = optional("Record at the target")
     customer_id: str = required("Customer it is about")
-    field: str = required("Field at the target")
+    action: str = required("update, create or delete", **one_of("update", "create", "delete"))
+    key: str = optional("What names a record that was created once")
+    field: str = required("Field at the target; * for the record as a whole")
     before: str = optional("Value before, as JSON")
     after: str = optional("Value sent, as JSON")
+    confirmed: str = optional("Value that the target said it holds then, as JSON")
     outcome: str = required(
         "What came of it", **one_of("applied", "unchanged", "rejected", "conflict", "retry", "unknown")
     )

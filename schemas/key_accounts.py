@@ -18,11 +18,14 @@ class KeyAccounts(Table):
     is_eligible: bool = required("Active, enough coverage, total high enough")
     rank: dt.Int64 = optional("Rank among the eligible, 1 is best", ge=1)
     band: str = required("Suggested tier: A, B or C", **one_of("A", "B", "C"))
-    tier: str = required("Tier in force, changed at review dates only", **one_of("A", "B", "C"))
+    tier_computed: str = required("Tier by rank and reviews, changed at review dates only", **one_of("A", "B", "C"))
+    tier: str = required("The tier that counts: overridden, or computed", **one_of("A", "B", "C"))
     quadrant: str = required(
         "KAISM: key, development, maintenance or opportunistic",
         **one_of("key", "development", "maintenance", "opportunistic"),
     )
+    override_id: str = optional("Override of tier or total in force, if any")
+    next_review_on: dt.Date = required("Next day on which tiers may change")
     reasons: str = required("JSON list of {code, text, points}: all criteria's points sum up to total - 5.5")
     model_version: str = required("Version of criteria, weights and anchors")
     as_of: dt.Date = required("Date that the score is about")

@@ -1,6 +1,6 @@
 """Which field of a source feeds which field of ours: the vocabulary of field maps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -15,12 +15,14 @@ class Field:
     `values` translates the source's words into ours; a word it does not list gives `otherwise`
     (null by default), so that a later entry of the map can have its say.
     `unit` is the source's unit: our instants are UTC, our probabilities 0 to 1, our durations minutes.
+    `nulls` are texts by which this field says null, beside those of its stream.
     """
 
     path: str
     values: Mapping[str, str] | None = None
     otherwise: str | None = None
     unit: Unit = "text"
+    nulls: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Retention(Table):
     revenue_at_risk_amount: Money = optional("(1-p) x revenue expected in the horizon, reporting currency", ge=0)
     reason: str = required("SILENT, RARE, NEW, OK or NO_DATA", **one_of("SILENT", "RARE", "NEW", "OK", "NO_DATA"))
     reasons: str = required("JSON list of {code, text, points}: the points sum up to the value")
+    override_id: str = optional("Override in force, if any")
     model_version: str = required("Version of the fitted parameters")
     as_of: dt.Date = required("Date that the score is about")
 

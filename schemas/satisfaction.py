@@ -33,6 +33,7 @@ class Satisfaction(Table):
     ratings: dt.Int64 = required("Ratings in the window", ge=0)
     tickets: dt.Int64 = required("Tickets in the window", ge=0)
     reasons: str = required("JSON list of {code, text, points}: the points sum up to value - portfolio value")
+    override_id: str = optional("Override in force, if any")
     model_version: str = required("Version of the priors")
     as_of: dt.Date = required("Date that the score is about")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import dagster as dg
 import pytest
 import requests
 
@@ -75,6 +76,14 @@ def test_its_runs_are_in_the_dagster_instance(synced: tuple[subprocess.Completed
     assert {status for _, status in found} == {"SUCCESS"}
 
 
+def test_a_night_adds_its_day_to_the_partitions_of_the_history(
+    synced: tuple[subprocess.CompletedProcess[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DAGSTER_HOME", str(synced[1] / "dagster"))
+    with dg.DagsterInstance.get() as instance:
+        assert instance.get_materialized_partitions(dg.AssetKey("score_history")) == {TODAY.isoformat()}
+
+
 def test_no_secret_is_kept_anywhere(synced: tuple[subprocess.CompletedProcess[str], Path]):
     secrets = [b"sandbox-hubspot-token", b"sandbox-odoo-key", b"sandbox-zendesk-token"]
     for path in synced[1].rglob("*"):
@@ -110,6 +119,8 @@ def test_definitions_are_sound(village: tuple[Sandbox, Path]):
         "raw/hubspot/deals",
         "accounts",
         "customer_360",
+        "score_history",
+        "reminders",
         "plan/scores_to_odoo",
         "delivered/scores_to_odoo",
         "warehouse",

@@ -31,7 +31,11 @@ WITHOUT_DAGSTER = (
     "breaker",
     "held",
     "stream",
+    "backfill",
     "build",
+    "calibrate",
+    "criteria",
+    "history",
     "backtest",
     "plan",
     "apply",
@@ -44,6 +48,7 @@ WITHOUT_DAGSTER = (
     "sightings",
     "recorded",
     "field",
+    "matching",
     "left",
 )
 

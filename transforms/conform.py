@@ -114,7 +114,7 @@ class _Source:
             return ibis.literal(entry.value), Field("")
         text = self._at(entry.path).strip()
         nulls = [word for word in self.nulls if not (dtype.is_boolean() and word.lower() in _TRUTHS)]
-        known = text.isin(nulls).ifelse(ibis.null("string"), text)
+        known = text.isin([*nulls, *entry.nulls]).ifelse(ibis.null("string"), text)
         if entry.values is None:
             return known, entry
         otherwise = ibis.null("string") if entry.otherwise is None else ibis.literal(entry.otherwise)

@@ -5,52 +5,45 @@ from datetime import date
 import ibis
 import ibis.expr.types as ir
 
+SCORES = ("retention", "satisfaction", "key_account")
 
-def customer_360(
-    customers: ir.Table, retention: ir.Table, satisfaction: ir.Table, key_accounts: ir.Table, *, as_of: date
-) -> ir.Table:
-    """Join the record with its three scores, their bands, and the strongest reason of each in words."""
-    left = retention.select(
-        "customer_id",
-        retention_score="value_effective",
-        retention_band="band",
-        retention_reason=_strongest(retention),
-    )
-    middle = satisfaction.select(
-        "customer_id",
-        satisfaction_score="value_effective",
-        satisfaction_band="band",
-        satisfaction_confidence="confidence",
-        satisfaction_reason=_strongest(satisfaction, 0),
-    )
-    right = key_accounts.select(
-        "customer_id",
-        key_account_score="value_effective",
-        key_account_tier="tier",
-        key_account_rank="rank",
-        key_account_reason=_strongest(key_accounts, 0),
-    )
-    joined = (
-        customers.inner_join(left, "customer_id").inner_join(middle, "customer_id").inner_join(right, "customer_id")
-    )
-    return joined.select(
+
+def customer_360(customers: ir.Table, key_accounts: ir.Table, score_history: ir.Table, *, as_of: date) -> ir.Table:
+    """Join the record with its three scores, their bands, how they moved, and the strongest reason of each in words.
+
+    A churned customer shows the last score that it had.
+    """
+    t = customers.inner_join(key_accounts.select("customer_id", "tier", "rank"), "customer_id")
+    for score in SCORES:
+        t = t.inner_join(_score(score_history, score), "customer_id")
+    return t.select(
         *("customer_id", "name", "country", "account_manager", "account_executive", "status", "connections"),
-        *(
-            "is_oversized",
-            "currency",
-            "revenue_l12_amount",
-            "open_amount",
-            "weighted_pipeline_amount",
-            "tickets_open",
-        ),
-        *("last_order_on", "last_contact_at", "retention_score", "retention_band", "retention_reason"),
-        *("satisfaction_score", "satisfaction_band", "satisfaction_confidence", "satisfaction_reason"),
-        *("key_account_score", "key_account_tier", "key_account_rank", "key_account_reason"),
+        *("is_oversized", "currency", "revenue_l12_amount", "open_amount", "weighted_pipeline_amount", "tickets_open"),
+        *("last_order_on", "last_contact_at"),
+        *("retention_score", "retention_band", "retention_change", "retention_reason"),
+        *("satisfaction_score", "satisfaction_band", "satisfaction_change", "satisfaction_confidence"),
+        *("satisfaction_reason", "key_account_score", "key_account_change", "key_account_reason"),
+        key_account_tier=t.tier,
+        key_account_rank=t["rank"],
         as_of=ibis.literal(as_of),
     )
 
 
-def _strongest(scores: ir.Table, place: int = 2) -> ir.StringValue:
+def _score(history: ir.Table, score: str) -> ir.Table:
+    t = history.filter(history.score == score)
+    return t.select(
+        "customer_id",
+        **{
+            f"{score}_score": ibis.ifelse(t.state == "frozen", t.last_value, t.value_effective),
+            f"{score}_band": t.band,
+            f"{score}_change": t.delta,
+            f"{score}_confidence": t.confidence,
+            f"{score}_reason": _strongest(t, 2 if score == "retention" else 0),
+        },
+    )
+
+
+def _strongest(scores: ir.Table, place: int) -> ir.StringValue:
     """Take the words of one reason out of the JSON list; retention says last what the silence means."""
     items = scores.reasons.split('"text":"')
     return items[ibis.least(place + 1, items.length() - 1)].split('"')[0]

@@ -101,5 +101,14 @@ def _finished(measured: ir.Table, as_of: date, reporting_currency: str) -> ir.Ta
         else_="prospect",
     )
     columns = model("customers").to_schema().columns
-    typed = filled.mutate(status=status)
+    typed = filled.mutate(status=status, payment_state=_payment_state(filled))
     return typed.select(**{str(name): typed[str(name)].cast(column.dtype.type) for name, column in columns.items()})
+
+
+def _payment_state(filled: ir.Table) -> ir.StringValue:
+    return ibis.cases(
+        (filled.overdue_amount > 0, "overdue"),
+        (filled.open_amount > 0, "open"),
+        (filled.last_invoice_on.notnull(), "paid"),
+        else_=ibis.null("string"),
+    )

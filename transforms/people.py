@@ -20,19 +20,21 @@ def people(accounts: ir.Table, deals: ir.Table, owners: ir.Table, roles: Mapping
     account manager; else who owns an account as account executive; else an open deal. Who has left comes
     last; after that CRM, ERP, others, helpdesk.
     """
-    staff = _staff(owners)
-    held = _held(accounts, staff, roles).union(_held(deals, staff, roles))
-    managers = _best(held, _manager_rank(held), MANAGER)
-    executives = _best(held, _executive_rank(held), EXECUTIVE)
-    customers = held.select("customer_id").distinct()
-    return (
-        customers.left_join(managers, "customer_id")
-        .left_join(executives, "customer_id")
-        .select("customer_id", MANAGER, EXECUTIVE)
-    )
+    held = holders(accounts, deals, owners, roles)
+    named = held.group_by("customer_id")
+    return named.agg(**{role: held.owner.max(where=held.role == role) for role in (MANAGER, EXECUTIVE)})
 
 
-def _staff(owners: ir.Table) -> ir.Table:
+def holders(accounts: ir.Table, deals: ir.Table, owners: ir.Table, roles: Mapping[str, str]) -> ir.Table:
+    """List who looks after each customer, a row a role, with the person's e-mail and ids in all systems."""
+    known = staff(owners)
+    held = _held(accounts, known, roles).union(_held(deals, known, roles))
+    best = _best(held, _manager_rank(held), MANAGER).union(_best(held, _executive_rank(held), EXECUTIVE))
+    joined = best.left_join(_everywhere(known), "owner_key")
+    return joined.select("customer_id", "role", "owner_key", "owner", "owner_email", "owner_ids", "owner_region")
+
+
+def staff(owners: ir.Table) -> ir.Table:
     """List each owner once; a name or role that one system lacks comes from another, by e-mail."""
     single = first(owners, ["connection", "owner_id"], [owners.stream])
     named = single.select(
@@ -40,8 +42,9 @@ def _staff(owners: ir.Table) -> ir.Table:
         "owner_id",
         "name",
         "role",
+        "region",
         "is_active",
-        email=single.email.lower(),
+        email=single.email.lower().nullif(""),
         special=single.role.isin([MANAGER, EXECUTIVE]).ifelse(single.role, ibis.null("string")),
         key=single.connection.concat("/", single.owner_id),
     )
@@ -54,13 +57,16 @@ def _staff(owners: ir.Table) -> ir.Table:
     return joined.select(
         "connection",
         "owner_id",
+        "email",
+        "region",
+        owner_key=ibis.coalesce(joined.email, joined.key),
         person=ibis.coalesce(joined.name, joined.shared_name),
         staff_role=ibis.coalesce(joined.special, joined.shared_role, joined.role),
         is_there="is_active",
     )
 
 
-def _held(table: ir.Table, staff: ir.Table, roles: Mapping[str, str]) -> ir.Table:
+def _held(table: ir.Table, known: ir.Table, roles: Mapping[str, str]) -> ir.Table:
     """List the accounts or deals with their owners: what it is, since when, and by whom."""
     is_deal = "deal_id" in table.columns
     place = ibis.cases(
@@ -75,7 +81,7 @@ def _held(table: ir.Table, staff: ir.Table, roles: Mapping[str, str]) -> ir.Tabl
         on=table.close_on if is_deal else ibis.null("date"),
         key=table.deal_id if is_deal else table.account_id,
     )
-    owned = held.join(staff, ["connection", "owner_id"])
+    owned = held.join(known, ["connection", "owner_id"])
     return owned.filter(owned.person.notnull())
 
 
@@ -100,8 +106,30 @@ def _executive_rank(held: ir.Table) -> ir.IntegerValue:
     )
 
 
-def _best(held: ir.Table, rank: ir.IntegerValue, name: str) -> ir.Table:
+def _best(held: ir.Table, rank: ir.IntegerValue, role: str) -> ir.Table:
     fit = held.mutate(_rank=rank).filter(lambda row: row._rank.notnull())
     earliest = ibis.asc(fit.on, nulls_first=False)
     order = [ibis.desc(fit.is_there), fit._rank, fit.place, earliest, fit.connection, fit.key, fit.person]
-    return first(fit, "customer_id", order).select("customer_id", **{name: "person"})
+    best = first(fit, "customer_id", order)
+    return best.select("customer_id", "owner_key", owner="person", role=ibis.literal(role))
+
+
+def _everywhere(known: ir.Table) -> ir.Table:
+    """Tell each person's e-mail, region and ids, one id a connection: {"hubspot":"7","odoo":"3"}."""
+    single = first(known, ["owner_key", "connection"], [ibis.desc(known.is_there), known.owner_id])
+    number = single.owner_id.replace("\\", "\\\\").replace('"', '\\"')
+    pair = _text('"') + single.connection + '":"' + number + '"'
+    listed = (
+        single.mutate(pair=pair)
+        .group_by("owner_key")
+        .agg(
+            owner_email=lambda row: row.email.max(),
+            owner_region=lambda row: row.region.argmin(row.connection, where=row.region.notnull()),
+            pairs=lambda row: row.pair.group_concat(",", order_by=row.connection),
+        )
+    )
+    return listed.select("owner_key", "owner_email", "owner_region", owner_ids=_text("{") + listed.pairs + "}")
+
+
+def _text(value: str) -> ir.StringScalar:
+    return ibis.literal(value, "string")

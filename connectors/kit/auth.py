@@ -65,10 +65,15 @@ class Refreshed(_Silent):
         request.headers["Authorization"] = f"Bearer {self._valid().get_secret_value()}"
         return request
 
-    def forget(self) -> None:
-        """Drop the token, so that the next request fetches another."""
+    def forget(self, refused: str | None = None) -> None:
+        """Drop the token, so that the next request fetches another; one that others have fetched meanwhile stays.
+
+        `refused` is the header that was sent.
+        """
         with self._lock:
-            self._token = None
+            held = self._token
+            if held is None or refused in (None, f"Bearer {held.get_secret_value()}"):
+                self._token = None
 
     def _valid(self) -> SecretStr:
         with self._lock:

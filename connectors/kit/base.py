@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -37,27 +37,41 @@ class SourceField:
     label: str = ""
     is_custom: bool = False
     is_writable: bool = True
+    is_unique: bool = False  # the system itself refuses a second record with the same value, or updates the first
 
 
 @dataclass(frozen=True)
 class Held:
-    """Hold what a target holds in one record now: values by its own field names, and its version."""
+    """Hold what a target holds in one record now: values by its own field names, its version, its last change.
+
+    `changed_at` is when anybody last changed the record, by the target's clock, where it tells.
+    """
 
     record_id: str
     values: Mapping[str, Any]
     version: str | None = None
+    changed_at: datetime | None = None
+
+
+Action: TypeAlias = Literal["update", "create", "delete"]
 
 
 @dataclass(frozen=True)
 class Change:
-    """Ask for one record to be changed: `after` by the target's field names, `before` as last seen there."""
+    """Ask for one record to be changed: `after` by the target's field names, `before` as last seen there.
+
+    What is not named in `after` stays as it is; None empties a field. A `create` with a `key` is to be there once:
+    `key` names the field of `after` by which the target knows a record again, and where that field is unique there,
+    a second create with the same value must come to the same record. `version` is what `before` was read at.
+    """
 
     op_id: str
     record_id: str | None
     after: Mapping[str, Any]
     before: Mapping[str, Any] = field(default_factory=dict)
     version: str | None = None
-    action: Literal["update", "create", "upsert"] = "update"
+    action: Action = "update"
+    key: str | None = None
 
 
 Status: TypeAlias = Literal["applied", "unchanged", "rejected", "conflict", "retry", "unknown"]
@@ -65,13 +79,40 @@ Status: TypeAlias = Literal["applied", "unchanged", "rejected", "conflict", "ret
 
 @dataclass(frozen=True)
 class Outcome:
-    """Say what the target answered for one change."""
+    """Say what the target answered for one change.
+
+    applied: it holds what was sent. rejected: it refuses this change, and why. conflict: the record is at another
+    version. retry: nothing was written, and the same may be sent again (`is_locked`: others were at work on the
+    record; fewer at once may help). unknown: it may or may not have been written.
+    `values` are what the target says that it holds now, where its answer tells.
+    """
 
     op_id: str
     status: Status
     record_id: str | None = None
     version: str | None = None
     message: str = ""
+    values: Mapping[str, Any] | None = None
+    is_locked: bool = False
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Declare how a system is written to.
+
+    `batch` changes go into one call of `write`, `parallel` calls may be under way at once. `versions`: a change with
+    a version is refused when the record has moved on. `idempotent`: the system knows an `op_id` again and never does
+    it twice. `settles` is by when a request that got no answer is done, or never will be; `lag` how far a read may
+    stay behind a write. `zero_is_empty`: a number that was never set reads 0 there.
+    """
+
+    batch: int = 1
+    parallel: int = 1
+    versions: bool = False
+    idempotent: bool = False
+    settles: timedelta = timedelta(minutes=5)
+    lag: timedelta = timedelta(0)
+    zero_is_empty: bool = False
 
 
 class Connector(ABC):
@@ -79,6 +120,7 @@ class Connector(ABC):
 
     Settings: ClassVar[type[ConnectorSettings]]
     streams: tuple[Stream, ...] = ()
+    targets: tuple[Stream, ...] = ()  # streams that are written only, such as tasks
 
     def __init__(self, name: str, settings: ConnectorSettings) -> None:
         self.name = name
@@ -101,6 +143,10 @@ class Connector(ABC):
 
         Whether mapped fields are there is judged elsewhere, by `discover` and by what earlier runs have seen.
         """
+
+    def account(self) -> str:
+        """Tell which account answers, as `check` does; a connector that can ask for less than `check` does so."""
+        return self.check().account
 
     @abstractmethod
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
@@ -141,17 +187,32 @@ class ReportsDeletes(Protocol):
 
 @runtime_checkable
 class ReadsByKey(Protocol):
-    """Read single records by key, in batches: the live compare and the read-back."""
+    """Read single records by key, in batches: the live compare and the read-back. Who is not there is left out."""
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]: ...
 
 
 @runtime_checkable
-class Writes(Protocol):
-    """Write a batch of changes and answer one outcome for each, matched by id."""
+class FindsByField(Protocol):
+    """Find records by the value of a field, live ones only: is it there already, has a create arrived?"""
 
-    max_batch: int
-    upsert_key: str | None
+    def find(
+        self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, list[Held]]: ...
+
+
+@runtime_checkable
+class ReadsPayload(Protocol):
+    """Tell from a record as it was extracted what `fetch` would answer; None where it lacks one of the fields."""
+
+    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> Held | None: ...
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """Write a batch of changes and answer one outcome for each, matched by id; may be called by several threads."""
+
+    writing: Writing
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]: ...
 

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel, Field, SecretStr
 from requests.auth import AuthBase
 
-from connectors.kit.base import Connector, ConnectorSettings
+from connectors.kit.base import Connector, ConnectorSettings, Writing
 from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.errors import ReplyError
-from connectors.kit.http import Http
+from connectors.kit.http import POOL, Http
 from connectors.kit.page import Page
 from connectors.kit.stream import Checkpoint, Stream
 
@@ -32,6 +32,7 @@ class HttpConnector(Connector):
 
     settings: HttpSettings
     rate_headers: tuple[RateHeader, ...] = ()
+    writing: Writing = Writing()
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings)
@@ -42,6 +43,7 @@ class HttpConnector(Connector):
             limits=self.limits(),
             rates=self.rate_headers,
             places=self.settings.concurrency,
+            pool=max(POOL, self.writing.parallel),
         )
 
     def auth(self) -> AuthBase | None:

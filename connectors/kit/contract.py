@@ -21,16 +21,19 @@ from connectors.kit.proof.passing import Passing
 from connectors.kit.proof.samples import Sample
 from connectors.kit.proof.server import Asked, Told
 from connectors.kit.proof.staying import Staying
+from connectors.kit.proof.trial import Written
+from connectors.kit.proof.writing import Writing
 
-__all__ = ["Asked", "Contract", "Sample", "Told"]
+__all__ = ["Asked", "Contract", "Sample", "Told", "Written"]
 
 
-class Contract(Declared, Paged, Kept, Passing, Staying, Moving):
+class Contract(Declared, Paged, Kept, Passing, Staying, Moving, Writing):
     """Try a connector against every clause, on every stream, in every way that it offers.
 
     `samples` are the pages that the system answers. Or `records` are what it holds by stream, and `answers` is a
     function from request to answer over `self.held`, a copy of them; then records can move and vanish while they are
-    read. A stand-in of another kind overrides `answers`, and what of `keys`, `is_page`, `lets_in`, `vanish`, `touch`
+    read. `written` names what may be written; () says that nothing is, though the connector could. A stand-in of another
+    kind overrides `answers`, and what of `keys`, `is_page`, `lets_in`, `vanish`, `touch`
     and `level` it knows better. `is_page_exact` False says that going on may repeat records, though never lose any.
     `waived` maps a clause that the system itself makes impossible to the reason: it must fail then.
     """

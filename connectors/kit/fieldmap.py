@@ -8,7 +8,7 @@ from schemas.mapping import Constant, Entry, Field
 
 
 def mapped(given: Any) -> Entry | tuple[Entry, ...]:
-    """Read one line of a field map as YAML has it: a path, {path, values, otherwise, unit}, {constant}, or a list."""
+    """Read one line of a field map as YAML has it: a path, {path, values, otherwise, unit, nulls}, {constant}, or a list."""
     if isinstance(given, str):
         return given
     if isinstance(given, list):
@@ -16,7 +16,7 @@ def mapped(given: Any) -> Entry | tuple[Entry, ...]:
     if isinstance(given, Mapping) and "constant" in given:
         return Constant(str(given["constant"]))
     if isinstance(given, Mapping) and "path" in given:
-        known = {"path", "values", "otherwise", "unit"}
+        known = {"path", "values", "otherwise", "unit", "nulls"}
         for wrong in given.keys() - known:
             raise SettingsError(f"field map: unknown {wrong!r}; {choices(wrong, known)}")
         return Field(**given)

@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from pydantic import SecretStr
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
@@ -26,6 +27,7 @@ from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOut
 from connectors.kit.fault import never_sent, retry_after, why
 from connectors.kit.reply import Refused, Reply
 
+POOL = 10
 REFUSED_ATTEMPTS = 3  # nobody listens: a typing error far more often than a passing fault
 _PAUSE = wait_random_exponential(multiplier=0.5, max=30)
 
@@ -54,6 +56,7 @@ class Http:
         places: int | None = None,
         headers: Mapping[str, str] | None = None,
         session: requests.Session | None = None,
+        pool: int = POOL,
         timeout: tuple[float, float] = (10, 60),
         total_timeout: float = 300,
         max_body: int = 64 << 20,
@@ -61,14 +64,17 @@ class Http:
         sleep: Callable[[float], None] = sleep,
         clock: Callable[[], float] = ticks,
     ) -> None:
-        """Take the session's adapters, proxies, certificate and own authorities; its cookies and hooks are not used."""
+        """Take the session's adapters, proxies, certificate and own authorities; its cookies and hooks are not used.
+
+        Several threads may send at once; `pool` is how many sockets are kept open for them.
+        """
         self.connection = connection
         self.date: datetime | None = None
         self.answered = False
         self._auth, self._timeout, self._total, self._max_body = auth, timeout, total_timeout, max_body
         self._clock, self._attempts = clock, attempts
         self.budget = Budget(limits, clock, sleep, rates=rates, places=places, name=connection)
-        self._session = session or requests.Session()
+        self._session = session or _session(pool)
         self._session.trust_env = False  # else ~/.netrc would replace our Authorization header
         common = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "belvedere"}
         self._session.headers.update({**common, **(headers or {})})
@@ -182,6 +188,8 @@ class Http:
                 raise AccessError(f"{self.connection}: {said}") from None
         self._note_clock(reply)
         self.budget.told(reply.headers)
+        if reply.status == 401 and isinstance(self._auth, Refreshed) and not call.bare:
+            self._auth.forget(request.headers.get("Authorization"))
         return reply
 
     def _sent(self, request: requests.PreparedRequest) -> Reply:
@@ -218,7 +226,6 @@ class Http:
 
     def _no_access(self, reply: Reply, call: Call) -> Exception:
         if reply.status == 401 and isinstance(self._auth, Refreshed) and not call.bare:
-            self._auth.forget()
             return _Again(AccessError(f"{self.connection}: the token was refused (401)"), after=0, attempts=2)
         word = "the secret was refused" if reply.status == 401 else "the secret lacks a right for this"
         where = f"{reply.status} at {_path(reply.url)}"
@@ -281,6 +288,14 @@ class Http:
         if isinstance(error, _Again) and error.holds:
             self.budget.hold(pause, "too many requests (429)")
         return pause
+
+
+def _session(pool: int) -> requests.Session:
+    """Open a session that keeps a socket for each thread, which it would close again otherwise."""
+    made = requests.Session()
+    for scheme in ("https://", "http://"):
+        made.mount(scheme, HTTPAdapter(pool_maxsize=pool))
+    return made
 
 
 @lru_cache(maxsize=8)  # many answers a second carry one text

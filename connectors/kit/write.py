@@ -1,10 +1,11 @@
-"""What writers share: batches, halving, and outcomes matched by id."""
+"""What writers share: batches, halving, outcomes matched by id, and what an error means for what was sent before it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from connectors.kit.base import Change, Outcome
+from connectors.kit.base import Change, Outcome, Status
+from connectors.kit.errors import AccessError, BusyError, SettingsError
 
 Item = TypeVar("Item")
 
@@ -21,19 +22,44 @@ def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
     return items[:middle], items[middle:]
 
 
-def by_id(changes: Sequence[Change], done: Mapping[str, Outcome], problems: Mapping[str, str]) -> list[Outcome]:
-    """Match an answer to its changes by record id or operation id, never by position.
+def by_id(changes: Sequence[Change], answered: Mapping[str, Outcome]) -> list[Outcome]:
+    """Match an answer to its changes by operation id or record id, never by position.
 
     A change of which the answer says nothing has an unknown outcome: a 2xx is no proof.
     """
     outcomes = []
     for change in changes:
-        found = done.get(change.record_id or "") or done.get(change.op_id)
-        problem = problems.get(change.op_id) or problems.get(change.record_id or "")
-        if problem:
-            outcomes.append(Outcome(change.op_id, "rejected", change.record_id, message=problem))
-        elif found:
-            outcomes.append(replace(found, op_id=change.op_id))
-        else:
-            outcomes.append(Outcome(change.op_id, "unknown", change.record_id, message="the answer does not name it"))
+        found = answered.get(change.op_id) or answered.get(change.record_id or "")
+        if found is None:
+            found = outcome(change, "unknown", "the answer does not name it")
+        outcomes.append(replace(found, op_id=change.op_id, record_id=found.record_id or change.record_id))
+    return outcomes
+
+
+def outcome(change: Change, status: Status, why: object = "", **more: Any) -> Outcome:
+    """Say of one change what came of it."""
+    return Outcome(change.op_id, status, change.record_id, message=str(why), **more)
+
+
+def all_of(changes: Iterable[Change], status: Status, why: object = "", **more: Any) -> list[Outcome]:
+    """Say the same of several changes."""
+    return [outcome(change, status, why, **more) for change in changes]
+
+
+def in_turn(parts: Iterable[Sequence[Change]], send: Callable[[Sequence[Change]], list[Outcome]]) -> list[Outcome]:
+    """Send one part after the other, and keep what is known of the first when a later one cannot be sent.
+
+    Raises AccessError or SettingsError where nothing had been sent before it. A part that nobody took is to be
+    retried.
+    """
+    outcomes: list[Outcome] = []
+    for some in parts:
+        try:
+            outcomes += send(some)
+        except BusyError as error:
+            outcomes += all_of(some, "retry", error)
+        except (AccessError, SettingsError) as error:
+            if not outcomes:
+                raise
+            outcomes += all_of(some, "retry", error)
     return outcomes

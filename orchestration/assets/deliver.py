@@ -5,21 +5,30 @@ from collections.abc import Iterator
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
-from orchestration.apply import apply, read_back
 from orchestration.assets.failures import failure
-from orchestration.plan import plan
+from orchestration.config import DeliveryConfig
+from orchestration.deliver.apply import Applied, apply
+from orchestration.deliver.plan import plan
+from orchestration.deliver.read_back import ReadBack, read_back
+from orchestration.deliver.saved import Plan
 from orchestration.project import Project
 from orchestration.storage.lease import LeaseHeld
+from orchestration.warehouse import refresh
 
 GROUP = "deliver"
-SHOWN = 20
+SHOWN = 50
+SHOWN_COLUMNS = (
+    *("record_id", "key", "customer_id", "field", "before", "after", "action", "outcome", "policy", "owner"),
+    *("reason", "message"),
+)
 
 
 class Approval(dg.Config):
-    """Name the plan to apply, where it is not the newest, and the guards it may pass once."""
+    """Name the plan to apply, where it is not the newest, and the guards it may pass once; `approved` is a person's yes."""
 
     digest: str | None = None
     allow: list[str] = []
+    approved: bool = False
 
 
 def plan_key(name: str) -> dg.AssetKey:
@@ -38,17 +47,25 @@ def delivered_op(name: str) -> str:
 
 
 def delivery_assets(name: str) -> dg.Definitions:
-    """Make the assets `plan/<name>` and `delivered/<name>` with their checks."""
+    """Make the assets `plan/<name>` and `delivered/<name>` with their checks, and a job to approve it by a click."""
     config = Project.load().delivery(name)
+    assets = dg.Definitions(assets=[_planned(name, config), _delivered(name, config)])
+    return dg.Definitions.merge(assets, _approval(name)) if config.approve == "manual" else assets
+
+
+def _planned(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
     target = f"{config.target.connection} {config.target.stream}"
 
     @dg.asset(
         key=plan_key(name),
         group_name=GROUP,
-        deps=[config.table, "crosswalk"],
+        deps=[config.table, "crosswalk", *(delivered_key(other) for other in config.after)],
         kinds={"plan"},
         pool=f"delivery_{name}",
-        check_specs=[dg.AssetCheckSpec("guards", asset=plan_key(name), blocking=True)],
+        check_specs=[
+            dg.AssetCheckSpec("guards", asset=plan_key(name), blocking=True),
+            dg.AssetCheckSpec("conflicts", asset=plan_key(name)),
+        ],
         description=f"What {target} should hold, minus what it holds: listed field by field, nothing written.",
     )
     def planned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -56,24 +73,40 @@ def delivery_assets(name: str) -> dg.Definitions:
             made = plan(Project.load(), name, context.run_id)
         except (ConnectorError, LeaseHeld) as error:
             raise failure(error) from None
-        return dg.MaterializeResult(
-            metadata={
-                "summary": made.summary(),
-                "digest": made.digest,
-                "dagster/row_count": made.fields,
-                "records": made.changes,
-                "conflicts": made.conflicts,
-                "review": made.review,
-                "changes": _table(made.rows()[:SHOWN]),
-            },
-            check_results=[
-                dg.AssetCheckResult(
-                    passed=not made.violations,
-                    check_name="guards",
-                    description="; ".join(made.violations) or None,
-                )
-            ],
-        )
+        return _plan_result(made)
+
+    return planned
+
+
+def _plan_result(made: Plan) -> dg.MaterializeResult:
+    asked = len(made.rows("ask"))
+    return dg.MaterializeResult(
+        metadata={
+            "summary": made.summary(),
+            "digest": made.digest,
+            "dagster/row_count": made.fields,
+            "records": made.changes,
+            "creates": made.creates,
+            "conflicts": made.conflicts,
+            "review": made.review,
+            "changes": _table(made.rows()[:SHOWN]),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                passed=not made.violations, check_name="guards", description="; ".join(made.violations) or None
+            ),
+            dg.AssetCheckResult(
+                passed=not asked,
+                check_name="conflicts",
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"{asked} fields wait for a decision: belvedere conflicts list" if asked else None,
+            ),
+        ],
+    )
+
+
+def _delivered(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
+    target = f"{config.target.connection} {config.target.stream}"
 
     @dg.asset(
         key=delivered_key(name),
@@ -90,45 +123,78 @@ def delivery_assets(name: str) -> dg.Definitions:
     )
     def delivered(context: dg.AssetExecutionContext, config: Approval) -> Iterator[dg.MaterializeResult]:
         project = Project.load()
-        if project.delivery(name).approve == "manual" and not config.digest:
-            context.log.info(f"{name} waits for approval: belvedere apply {name}")
+        if project.delivery(name).approve == "manual" and not (config.digest or config.approved):
+            context.log.info(f"{name} waits for approval: belvedere apply {name}, or the job {approval_job(name)}")
             return
         try:
             made = apply(project, name, context.run_id, digest=config.digest, allow=config.allow)
-            differences = read_back(project, name, context.run_id)
+            again = read_back(project, name)
         except (ConnectorError, LeaseHeld) as error:
             raise failure(error) from None
-        counts = {outcome: count for outcome, count in made.counts.items() if count}
-        bad = {outcome: count for outcome, count in counts.items() if outcome not in ("applied", "unchanged")}
-        yield dg.MaterializeResult(
-            metadata={
-                "summary": made.summary(),
-                "digest": made.digest,
-                "dagster/row_count": sum(counts.values()),
-                **{f"records_{outcome}": count for outcome, count in counts.items()},
-                "outcomes": _table(made.rows()[:SHOWN]),
-            },
-            check_results=[
-                dg.AssetCheckResult(
-                    passed=not bad,
-                    check_name="all_applied",
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description=", ".join(f"{count} {outcome}" for outcome, count in bad.items()) or None,
-                ),
-                dg.AssetCheckResult(
-                    passed=not differences,
-                    check_name="read_back",
-                    description="; ".join(differences[:5]) or None,
-                ),
-            ],
-        )
+        finally:
+            _audited(context, project)
+        yield _delivered_result(made, again)
 
-    return dg.Definitions(assets=[planned, delivered])
+    return delivered
+
+
+def _delivered_result(made: Applied, again: ReadBack) -> dg.MaterializeResult:
+    counts = {outcome: count for outcome, count in made.counts.items() if count}
+    bad = {outcome: count for outcome, count in counts.items() if outcome not in ("applied", "unchanged")}
+    said = [", ".join(f"{count} {outcome}" for outcome, count in bad.items()), made.error or ""]
+    return dg.MaterializeResult(
+        metadata={
+            "summary": made.summary(),
+            "digest": made.digest,
+            "dagster/row_count": sum(counts.values()),
+            "records_read_back": again.records,
+            **{f"records_{outcome}": count for outcome, count in counts.items()},
+            "outcomes": _table(made.rows()[:SHOWN]),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                passed=not bad and not made.error,
+                check_name="all_applied",
+                severity=dg.AssetCheckSeverity.WARN,
+                description="; ".join(filter(None, said)) or None,
+            ),
+            dg.AssetCheckResult(
+                passed=not again.differences,
+                check_name="read_back",
+                description="; ".join(again.differences[:5]) or None,
+            ),
+        ],
+    )
+
+
+def approval_job(name: str) -> str:
+    """Name the job that approves a delivery's newest plan."""
+    return f"approve__{name}"
+
+
+def _approval(name: str) -> dg.Definitions:
+    """Offer a person's yes to the newest plan as a job that is launched by a click."""
+    job = dg.define_asset_job(
+        approval_job(name),
+        selection=[delivered_key(name)],
+        config={"ops": {delivered_op(name): {"config": {"approved": True}}}},
+        executor_def=dg.in_process_executor,
+        description=f"Approve the newest plan of {name} and apply it.",
+    )
+    return dg.Definitions(jobs=[job])
+
+
+def _audited(context: dg.AssetExecutionContext, project: Project) -> None:
+    """Let the warehouses show what was written; one that cannot now will with its next publication."""
+    for warehouse in project.warehouses:
+        try:
+            refresh(project, warehouse, context.run_id)
+        except (ConnectorError, LeaseHeld) as error:
+            context.log.warning(f"warehouse {warehouse} does not show these writes yet: {error}")
 
 
 def _table(rows: list[dict[str, object]]) -> dg.MetadataValue:
-    columns = ("record_id", "field", "before", "after", "action", "outcome", "reason", "message")
-    shown = [name for name in columns if rows and name in rows[0]]
+    shown = [name for name in SHOWN_COLUMNS if rows and name in rows[0]]
     records = [
         dg.TableRecord({name: str(row[name] if row[name] is not None else "") for name in shown}) for row in rows
     ]

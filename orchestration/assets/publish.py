@@ -21,7 +21,7 @@ def warehouse_assets(name: str) -> dg.Definitions:
     @dg.asset(
         key=warehouse_key(name),
         group_name=GROUP,
-        deps=["customer_360", "score_history", "quarantine"],
+        deps=["customer_360", "score_history", "reminders", "quarantine"],
         kinds={"duckdb" if not Project.load().warehouse(name).url else "sql"},
         pool=f"warehouse_{name}",
         description="All tables for whoever queries them; readers see the old tables or the new ones, never half.",

@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="GUARD",
-        choices=["max_changes", "max_change_pct", "max_creates", "max_blanks"],
+        choices=["max_changes", "max_change_pct", "max_creates", "max_blanks", "max_deletes"],
         help="let this plan through one guard, once",
     )
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> Exit:
     from orchestration.assets.deliver import delivered_key, delivered_op
     from orchestration.cli.beats import delivered_exit, tell_deliver
     from orchestration.cli.runs import run as run_job
-    from orchestration.plan import find
+    from orchestration.deliver.saved import find
     from orchestration.project import Project
 
     project = Project.load()

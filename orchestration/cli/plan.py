@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from orchestration.cli.exits import Exit
 
 if TYPE_CHECKING:
+    from orchestration.deliver.saved import Plan
     from orchestration.project import Project
 
 
@@ -14,44 +15,79 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("deliveries", nargs="*", metavar="DELIVERY", help="which ones (default: all)")
     parser.add_argument("--diff", action="store_true", help="print every change, old -> new")
+    parser.add_argument("--list", action="store_true", help="list the plans that were made, and plan nothing")
+    parser.add_argument("--show", metavar="DIGEST", help="print a plan that was made, and plan nothing")
 
 
 def run(args: argparse.Namespace) -> Exit:
     """Plan each delivery and print the difference."""
-    from orchestration.assets.deliver import plan_key
-    from orchestration.cli.beats import tell_deliver
-    from orchestration.cli.runs import run as run_job
     from orchestration.project import Project
 
     project = Project.load()
     names = [project.delivery(name) and name for name in args.deliveries] or list(project.deliveries)
+    if args.list:
+        return _list(project, names)
+    if args.show:
+        return _show(project, args.show)
+    return _plan(project, names, args.diff)
+
+
+def _plan(project: "Project", names: list[str], diff: bool) -> Exit:
+    from orchestration.assets.deliver import plan_key
+    from orchestration.cli.beats import tell_deliver
+    from orchestration.cli.console import heading
+    from orchestration.cli.runs import run as run_job
+    from orchestration.deliver.saved import find
+
     ran = run_job("deliver", assets=[plan_key(name) for name in names])
     tell_deliver(ran)
-    if args.diff:
-        for name in names:
-            _diff(project, name)
+    for name in names if diff else ():
+        if f"plan/{name}" in ran.metadata:
+            heading(name)
+            _diff(find(project, name))
     return Exit.PARTS_MISSING if any(not passed for _, _, passed, _ in ran.checks) else ran.exit
 
 
-def _diff(project: "Project", name: str) -> None:
-    from orchestration.cli.console import heading, table
-    from orchestration.plan import saved
+def _list(project: "Project", names: list[str]) -> Exit:
+    from orchestration.cli.console import table
 
-    heading(name)
-    rows = saved(project, name).rows()
-    table(
-        ("record", "field", "held", "wanted", "action", "why"),
-        [
-            (
-                row["record_id"],
-                row["field"],
-                _shown(row["before"]),
-                _shown(row["after"]),
-                row["action"],
-                row["reason"],
-            )
-            for row in rows
-        ],
+    plans = [plan for name in names for plan in project.ledger.plans(name)]
+    rows = [
+        (plan.delivery, plan.digest[:12], f"{plan.created_at:%Y-%m-%d %H:%M}", plan.status, plan.changes, _note(plan))
+        for plan in plans
+    ]
+    table(("delivery", "digest", "planned, UTC", "status", "records", ""), rows, right=("records",))
+    return Exit.DONE
+
+
+def _note(plan: object) -> str:
+    summary = getattr(plan, "summary", {})
+    undoes = f"takes run {summary['undoes'][:8]} back" if summary.get("undoes") else ""
+    return "; ".join(filter(None, [undoes, *summary.get("violations", ())]))
+
+
+def _show(project: "Project", digest: str) -> Exit:
+    from orchestration.cli.console import say
+    from orchestration.deliver.saved import find
+
+    plan = find(project, digest)
+    say(f"{plan.delivery}: {plan.summary()} ({plan.head.status})")
+    _diff(plan)
+    return Exit.DONE
+
+
+def _diff(plan: "Plan") -> None:
+    from orchestration.cli.console import table
+
+    columns = ("record", "field", "held", "wanted", "action", "owner", "why")
+    table(columns, [_line(row) for row in plan.rows()])
+
+
+def _line(row: dict[str, str | None]) -> tuple[str | None, ...]:
+    record = row["record_id"] or f"new: {row['key']}"
+    return (
+        *(record, row["field"], _shown(row["before"]), _shown(row["after"]), row["action"]),
+        *(row["owner"] or "", row["reason"]),
     )
 
 

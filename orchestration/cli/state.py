@@ -18,10 +18,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     reset = actions.add_parser("reset", help="forget what has been read, so that it is read again; rows held stay")
     reset.add_argument("connection", help="whose state")
     reset.add_argument("stream", nargs="?", help="only this stream")
+    unpin = actions.add_parser("unpin", help="let deliveries go to the account that a connection opens from now on")
+    unpin.add_argument("connection", help="whose account")
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Show or reset."""
+    """Show, reset or unpin."""
     from orchestration.cli.console import say
     from orchestration.project import Project
 
@@ -30,6 +32,11 @@ def run(args: argparse.Namespace) -> Exit:
         project.connection(args.connection)
         count = project.ledger.reset(args.connection, args.stream)
         say(f"{count} streams of {args.connection} will be read again from the beginning")
+        return Exit.DONE
+    if args.action == "unpin":
+        project.connection(args.connection)
+        project.ledger.unpin(f"target:{args.connection}")
+        say(f"{args.connection}: the account that the next delivery finds is the one it goes to from then on")
         return Exit.DONE
     return _show(project)
 

@@ -27,6 +27,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend as DuckDBBackend
 from ibis.backends.sql.datatypes import DuckDBType
+from ibis.formats.pyarrow import PyArrowType
 
 from orchestration.storage import duck
 from orchestration.storage.duck import quoted
@@ -50,6 +51,12 @@ def read(engine: Backend, paths: Sequence[str], schema: pa.Schema | None = None)
     if paths:
         return engine.read_parquet(list(paths), union_by_name=True)
     return table(engine, (schema or pa.schema([("nothing", pa.string())])).empty_table())
+
+
+def filled(table: ir.Table, schema: pa.Schema) -> ir.Table:
+    """Add the columns of a schema that a table of old does not have yet, as nulls."""
+    new = [column for column in schema if column.name not in table.columns]
+    return table.mutate(**{column.name: ibis.null(PyArrowType.to_ibis(column.type)) for column in new})
 
 
 def table(engine: Backend, rows: pa.Table) -> ir.Table:

@@ -7,24 +7,27 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, select, update
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, func, insert, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from connectors.kit.errors import BusyError, SettingsError
 from orchestration.storage import tables as t
+from orchestration.storage.agreements import Agreements
 from orchestration.storage.balances import Balances
-from orchestration.storage.deliveries import Deliveries
 from orchestration.storage.fields import Fields
+from orchestration.storage.judgements import Judgements
 from orchestration.storage.manifest import Manifest
 from orchestration.storage.migrations import migrate
 from orchestration.storage.models import Models
+from orchestration.storage.operations import Operations
+from orchestration.storage.plans import Plans
 from orchestration.storage.state import State
 
 MIGRATION = 7_216_413  # any number, the same for all
 
 
-class Ledger(State, Manifest, Balances, Fields, Models, Deliveries):
+class Ledger(State, Manifest, Balances, Fields, Models, Judgements, Plans, Operations, Agreements):
     """Open a ledger by SQLAlchemy URL, making its tables; one transaction a call, whole or not at all.
 
     SQLite runs with a rollback journal and full synchronisation: its write-ahead log has a fault in the versions
@@ -68,6 +71,11 @@ class Ledger(State, Manifest, Balances, Fields, Models, Deliveries):
             if held is None:
                 connection.execute(insert(t.meta).values(key=key, value=value))
             return held or value
+
+    def unpin(self, key: str) -> None:
+        """Forget a value that was remembered."""
+        with self.transaction() as connection:
+            connection.execute(delete(t.meta).where(t.meta.c.key == key))
 
     def note_run(self, run_id: str, beat: str, summary: dict[str, Any]) -> None:
         """Write down how a beat of a run ended."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from connectors.kit.write import chunks
 from orchestration.storage import tables as t
@@ -69,14 +69,19 @@ class Manifest(Transactions):
     def files(self, asset: str, snapshot: str | None = None) -> list[Written]:
         """List the files of an asset: a raw asset's live ones, a table's of the given or the current snapshot."""
         with self.transaction() as opened:
-            query = select(t.manifest).where(t.manifest.c.asset == asset)
+            query = select(t.manifest).where(_belongs(t.manifest.c.asset, asset))
             chosen = snapshot or opened.scalar(select(t.snapshots.c.id).order_by(t.snapshots.c.seq.desc()).limit(1))
             of_snapshot = select(t.snapshot_files.c.path).where(
-                t.snapshot_files.c.snapshot == (chosen or ""), t.snapshot_files.c.asset == asset
+                t.snapshot_files.c.snapshot == (chosen or ""), _belongs(t.snapshot_files.c.asset, asset)
             )
             is_part = t.manifest.c.is_live if "/" in asset else t.manifest.c.path.in_(of_snapshot)
             rows = opened.execute(query.where(is_part).order_by(t.manifest.c.id))
             return [written(row) for row in rows]
+
+    def parts(self, asset: str) -> dict[str, Written]:
+        """List the parts of a table in the current snapshot by name: `score_history.2026-10-20` is one of score_history."""
+        parts = (file for file in self.files(asset) if file.asset != asset)
+        return {file.asset.removeprefix(f"{asset}."): file for file in parts}
 
     def add(self, files: Sequence[Written], run_id: str) -> None:
         """Count files in that carry no state: plans and outcomes."""
@@ -182,6 +187,12 @@ class Manifest(Transactions):
         with self.transaction() as opened:
             for some in chunks(paths, _MOST):
                 opened.execute(delete(t.manifest).where(t.manifest.c.path.in_(some)))
+
+
+def _belongs(column: ColumnElement[str], asset: str) -> ColumnElement[bool]:
+    """Match an asset; a table's parts, which a dot sets off, belong to it."""
+    is_it = column == asset
+    return is_it if "/" in asset else is_it | column.startswith(f"{asset}.", autoescape=True)
 
 
 def _abandoned(opened: Connection) -> list[str]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    text,
 )
 
 from orchestration.storage import tables as t
@@ -34,7 +35,17 @@ def _many_open_slices(opened: Connection) -> None:
     old.drop(opened)
 
 
-STEPS: Mapping[int, Callable[[Connection], None]] = {1: _many_open_slices}
+def _keys_and_confirmed_values(opened: Connection) -> None:
+    """Version 2 knew no creates by key, and nothing of what a target said that it holds."""
+    there = {column["name"] for column in inspect(opened).get_columns(t.operations.name)}
+    for column in (t.operations.c.key, t.operations.c.confirmed, t.operations.c.read_back_at):
+        if column.name not in there:
+            kind = column.type.compile(opened.dialect)
+            name = opened.dialect.identifier_preparer.quote(column.name)
+            opened.execute(text(f"ALTER TABLE {t.operations.name} ADD COLUMN {name} {kind}"))
+
+
+STEPS: Mapping[int, Callable[[Connection], None]] = {1: _many_open_slices, 2: _keys_and_confirmed_values}
 
 
 def migrate(opened: Connection, version: int) -> None:

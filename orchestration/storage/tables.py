@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 2
+VERSION = 3
 
 
 class Instant(TypeDecorator[datetime]):
@@ -238,6 +238,35 @@ operations = Table(
     Column("version", String(200)),
     Column("message", Text),
     Column("settled_at", Instant),
+    Column("key", String(200)),
+    Column("confirmed", JSON(none_as_null=True)),
+    Column("read_back_at", Instant),
+)
+
+agreements = Table(
+    "agreements",
+    ledger,
+    Column("delivery", String(200), primary_key=True),
+    Column("record_id", String(200), primary_key=True),
+    Column("field", String(200), primary_key=True),
+    Column("ours", JSON, nullable=False),
+    Column("held", JSON, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    ledger,
+    Column("id", Integer, primary_key=True),
+    _name("delivery"),
+    _name("record_id"),
+    _name("field"),
+    Column("wanted", JSON, nullable=False),
+    Column("held", JSON, nullable=False),
+    Column("verdict", String(20), nullable=False),
+    _name("by"),
+    Column("why", Text, nullable=False),
+    Column("at", Instant, nullable=False),
 )
 
 runs = Table(

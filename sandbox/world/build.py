@@ -1,4 +1,4 @@
-"""Assemble the world: fill the three systems, link them as well as companies do, and spoil a few per cent."""
+"""Assemble the world: fill the systems, link them as well as companies do, and spoil a few per cent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,17 +6,18 @@ from datetime import date
 from random import Random
 from typing import Any
 
-from sandbox.world import hubspot, odoo, zendesk
+from sandbox.world import hubspot, odoo, plain, zendesk
 from sandbox.world.company import Customer, customers, people
 
 
 @dataclass
 class World:
-    """Hold the three systems and the truth that no system knows."""
+    """Hold the systems and the truth that no system knows."""
 
     portal: hubspot.Portal
     tables: odoo.Tables
     desk: zendesk.Desk
+    plain: plain.Rows
     truth: dict[int, dict[str, Any]]
     dirty: list[dict[str, str]] = field(default_factory=list)
 
@@ -31,6 +32,7 @@ def build(count: int, seed: int, today: date) -> World:
         portal=hubspot.fill(made, staff, random, today, truth),
         tables=odoo.fill(made, staff, random, today, truth),
         desk=zendesk.fill(made, staff, random, today, truth),
+        plain=plain.fill(made, today),
         truth=truth,
     )
     for customer in made:

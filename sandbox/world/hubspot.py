@@ -34,27 +34,44 @@ class Portal:
 
     def add(self, kind: str, properties: dict[str, Any], created: datetime, updated: datetime) -> Record:
         """Create a record, values as strings, stamps set."""
+        record = self.made(kind, self.number(), properties, created, updated)
+        self.objects[kind][record["id"]] = record
+        return record
+
+    def number(self) -> str:
+        """Give the next record's id: ids only ever rise."""
         self._next += 7
-        number = str(self._next)
+        return str(self._next)
+
+    def made(self, kind: str, number: str, properties: dict[str, Any], created: datetime, updated: datetime) -> Record:
+        """Make a record that is not kept."""
         stamp = "lastmodifieddate" if kind == "contacts" else "hs_lastmodifieddate"
         first = "hs_createdate" if kind in KINDS[4:] else "createdate"
         held = {name: None if value is None else str(value) for name, value in properties.items()}
         held |= {"hs_object_id": number, first: iso(created), stamp: iso(updated)}
-        record = {
+        return {
             "id": number,
             "properties": held,
             "createdAt": iso(created),
             "updatedAt": iso(updated),
             "archived": False,
         }
-        self.objects[kind][number] = record
-        return record
 
-    def link(self, left: tuple[str, str], right: tuple[str, str], type_id: int, label: str | None = None) -> None:
-        """Associate two records, both ways."""
+    def link(
+        self,
+        left: tuple[str, str],
+        right: tuple[str, str],
+        type_id: int,
+        label: str | None = None,
+        back: int | None = None,
+    ) -> None:
+        """Associate two records, both ways, once."""
         (kind, number), (other_kind, other) = left, right
-        self.links[kind, other_kind].setdefault(number, []).append((other, type_id, label))
-        self.links[other_kind, kind].setdefault(other, []).append((number, type_id + 1, label))
+        there = self.links[kind, other_kind].setdefault(number, [])
+        if (other, type_id, label) not in there:
+            there.append((other, type_id, label))
+            back_there = self.links[other_kind, kind].setdefault(other, [])
+            back_there.append((number, back or type_id + 1, label))
 
     def archive(self, kind: str, number: str, moment: datetime) -> None:
         """Archive a record."""

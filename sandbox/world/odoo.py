@@ -20,7 +20,15 @@ MODELS = [
     "crm.lead",
     "mail.activity",
     "ir.model",
+    "mail.activity.type",
+    "ir.model.data",
 ]
+ACTIVITY_TYPES = (
+    ("Email", "email", "default"),
+    ("Call", "call", "phonecall"),
+    ("Meeting", "meeting", "meeting"),
+    ("To-Do", "todo", "default"),
+)
 RATE = {"EUR": 1.0, "USD": 1.12, "GBP": 0.86}  # units for one euro: Odoo's books are in euro
 Row = dict[str, Any]
 
@@ -34,10 +42,14 @@ class Tables:
 
     def add(self, model: str, values: Row, created: datetime, written: datetime) -> Row:
         """Create a row with its stamps."""
-        self._next[model] += 1
-        row = {"id": self._next[model], "create_date": created, "write_date": written, **values}
+        row = {"id": self.number(model), "create_date": created, "write_date": written, **values}
         self.rows[model][row["id"]] = row
         return row
+
+    def number(self, model: str) -> int:
+        """Give a model's next id."""
+        self._next[model] += 1
+        return self._next[model]
 
 
 def fill(
@@ -55,6 +67,7 @@ def fill(
         tables.add("crm.stage", {"name": name, "sequence": stage, "is_won": is_won}, long_ago, long_ago)
     for model in MODELS:
         tables.add("ir.model", {"model": model, "name": model}, long_ago, long_ago)
+    _types(tables, long_ago)
     user_of = {person.number: _user(tables, person, long_ago)["id"] for person in staff}
     country_of = {row["code"]: row["id"] for row in tables.rows["res.country"].values()}
     currency_of = {row["name"]: row["id"] for row in tables.rows["res.currency"].values()}
@@ -70,6 +83,27 @@ def fill(
         if random.random() < 0.2:
             _activity(tables, customer, partner, user_of, random, before)
     return tables
+
+
+def _types(tables: Tables, long_ago: datetime) -> None:
+    """Bring the types of activities; and what Odoo's own modules bring, by its external ids."""
+    for name, _, category in ACTIVITY_TYPES:
+        held = {"name": name, "category": category, "res_model": False, "active": True}
+        tables.add("mail.activity.type", held, long_ago, long_ago)
+    _name(tables, long_ago)
+
+
+def _name(tables: Tables, long_ago: datetime) -> None:
+    """Give what Odoo's own modules bring the external ids that they have everywhere."""
+    named = [("base", row["code"].lower(), "res.country", row["id"]) for row in tables.rows["res.country"].values()]
+    named += [("base", row["name"], "res.currency", row["id"]) for row in tables.rows["res.currency"].values()]
+    models = ((row["model"].replace(".", "_"), row["id"]) for row in tables.rows["ir.model"].values())
+    named += [("base", f"model_{model}", "ir.model", number) for model, number in models]
+    types = enumerate((word for _, word, _ in ACTIVITY_TYPES), start=1)
+    named += [("mail", f"mail_activity_data_{word}", "mail.activity.type", number) for number, word in types]
+    for module, name, model, number in named:
+        held = {"module": module, "name": name, "model": model, "res_id": number, "noupdate": True}
+        tables.add("ir.model.data", held, long_ago, long_ago)
 
 
 def _user(tables: Tables, person: Person, long_ago: datetime) -> Row:
@@ -240,5 +274,6 @@ def _activity(
         "date_deadline": (moment.date() + timedelta(days=random.randint(1, 60))).isoformat(),
         "user_id": user_of[customer.manager.number],
         "activity_type_id": 4,
+        "active": True,
     }
     tables.add("mail.activity", held, moment, moment)

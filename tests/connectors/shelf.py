@@ -2,21 +2,23 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 
 import msgspec
 import requests
 from pydantic import ConfigDict, SecretStr
 
 from connectors.kit.auth import Bearer, Refreshed
-from connectors.kit.base import Check, SourceField
+from connectors.kit.base import Check, Outcome, SourceField, Writing
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.contract import Asked, Contract, Told
-from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError
+from connectors.kit.contract import Asked, Contract, Told, Written
+from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError, UnknownOutcome
 from connectors.kit.http import Http
 from connectors.kit.paging import at
 from connectors.kit.records import cut
-from connectors.kit.reply import Reply
+from connectors.kit.reply import Refused, Reply
 from connectors.kit.stream import Stream
+from connectors.kit.write import all_of, by_id, chunks, halves, in_turn
 
 FIELDS = {"account_id": "id", "name": "name", "is_active": "active", "updated_at": "at"}
 ACCOUNTS = Stream("accounts", "id", FIELDS, table="accounts", cursor="at", deletes="sweep")
@@ -35,6 +37,7 @@ class Honest(HttpConnector):
 
     settings: Settings
     streams = (ACCOUNTS, CONTACTS)
+    writing = Writing(batch=3)
 
     def auth(self):
         return Bearer(SecretStr(self.secret()))
@@ -83,24 +86,83 @@ class Honest(HttpConnector):
             raise ReplyError(f"{self.name}: paging makes no progress after {link}")
         return {"link": link} if link else None
 
+    def writable(self, stream):
+        return {name: SourceField(name, "text", is_unique=name == "code") for name in ("name", "code")}
+
+    def write(self, stream, changes):
+        """Change rows by id, put new ones by their code: a batch that holds a bad one is refused as a whole."""
+        by_kind = [[one for one in changes if one.action == action] for action in ("update", "create")]
+        return in_turn([part for some in by_kind for part in chunks(some, self.writing.batch)], self.sent)
+
+    def sent(self, changes):
+        try:
+            return self.matched(changes, self.rows_told(self.posted(changes)))
+        except Refused:
+            return all_of(changes, "rejected") if len(changes) == 1 else in_turn(halves(changes), self.sent)
+        except (UnknownOutcome, ReplyError) as error:
+            return all_of(changes, "unknown", error)
+
+    def posted(self, changes):
+        return self.http.post(self.address(changes[0]), json={"rows": self.inputs(changes)}, writes=True)
+
+    def inputs(self, changes):
+        named = [{"id": change.record_id} if change.record_id else {} for change in changes]
+        return [{**change.after, **row} for change, row in zip(changes, named, strict=True)]
+
+    def address(self, change):
+        return "accounts/new" if change.action == "create" else "accounts/batch"
+
+    def rows_told(self, reply):
+        rows = at(reply.json(), "rows")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ReplyError(f"{self.name}: no rows in the answer to a write")
+        return rows
+
+    def matched(self, changes, rows):
+        of = {change.record_id or change.after["code"]: change.op_id for change in changes}
+        names = [row.get("code") if changes[0].action == "create" else row.get("id") for row in rows]
+        pairs = zip(names, rows, strict=True)
+        return by_id(changes, {of[str(name)]: self.done(of[str(name)], row) for name, row in pairs if str(name) in of})
+
+    def done(self, op_id, row):
+        return Outcome(op_id, "applied", str(row.get("id")), values={"name": row.get("name")})
+
 
 class Shelf(Contract):
     """Stand in for the system: pages of two, by id, by offset or by time."""
 
     connector = Honest
     settings = {"token": "shelf-s3cret"}
+    written = (
+        Written("accounts", ["1", "2", "3", "4"], {"name": "x"}, bad={"name": "bad"}, new={"name": "new"}, key="code"),
+    )
     records = {"accounts": ROWS, "contacts": [{"id": 1, "email": "a@example.com"}, {"id": 2, "email": "b@example.com"}]}
 
     def answers(self, asked: Asked) -> Told:
         if asked.path == "/me":
             return Told({"name": "The shelf"})
         name, _, part = asked.path.strip("/").partition("/")
+        if part in ("batch", "new"):
+            return self.taken(asked.json["rows"], is_new=part == "new")
         rows = GONE if part == "gone" else self.held.get(name, [])
         if part == "count":
             return Told({"count": len(rows)})
         found = _found(rows, asked.query)
         link = f"{{base_url}}{asked.path}?after={found[1]['id']}" if found[2:] else None
         return Told({"rows": found[:2], "link": link, "count": len(rows)})
+
+    def taken(self, rows, *, is_new):
+        if any(row["name"] == "bad" for row in rows):
+            return Told({"error": "there is a bad one"}, 400)
+        return Told({"rows": [self.put(row) if is_new else row for row in rows]})
+
+    def put(self, row):
+        held = self.held["accounts"]
+        known = [one for one in held if "code" in row and one.get("code") == row["code"]]
+        made = known[0] if known else {"id": 100 + len(held), "active": True, "at": "2026-10-20T00:00:00Z"}
+        held += [] if known else [made]
+        made.update(row)
+        return dict(made)
 
     def is_page(self, stream, asked, told):
         return asked.path == f"/{stream.name}"
@@ -366,3 +428,90 @@ class GoesItsOwnWay(Honest):
 
 class TriesOnce(GoesItsOwnWay):
     retries = 1
+
+
+class DeclaresNoWriting(Honest):
+    writing = SimpleNamespace(batch=3, parallel=1)
+
+
+class WritesAsIfItRead(Honest):
+    """Write by a request of which the kit does not know that it must not be repeated."""
+
+    def posted(self, changes):
+        return self.http.post(self.address(changes[0]), json={"rows": self.inputs(changes)})
+
+
+class PutsItTwice(Honest):
+    """Send by a method that shows that it writes, and keep that from the kit."""
+
+    def posted(self, changes):
+        return self.http.put(self.address(changes[0]), json={"rows": self.inputs(changes)})
+
+
+class LeavesOutcomesOut(Honest):
+    def write(self, stream, changes):
+        return super().write(stream, changes)[1:]
+
+
+class MatchesByPosition(Honest):
+    def matched(self, changes, rows):
+        pairs = zip(changes, rows, strict=False)
+        return by_id(changes, {change.op_id: self.done(change.op_id, row) for change, row in pairs})
+
+
+class TakesYesForAll(Honest):
+    def matched(self, changes, rows):
+        told = {one.op_id: one for one in super().matched(changes, rows)}
+        return [
+            told[change.op_id]
+            if told[change.op_id].status == "applied"
+            else Outcome(change.op_id, "applied", change.record_id or "?")
+            for change in changes
+        ]
+
+
+class RefusesAll(Honest):
+    def sent(self, changes):
+        try:
+            return self.matched(changes, self.rows_told(self.posted(changes)))
+        except Refused:
+            return all_of(changes, "rejected")
+        except (UnknownOutcome, ReplyError) as error:
+            return all_of(changes, "unknown", error)
+
+
+class WritesInItsOwnWay(Honest):
+    """Write with a client of its own, which follows redirects and waits for nothing."""
+
+    def posted(self, changes):
+        url = f"{self.settings.base_url}/{self.address(changes[0])}"
+        told = {"Authorization": f"Bearer {self.secret()}"}
+        with requests.Session() as session:
+            session.trust_env = False
+            reply = session.put(url, json={"rows": self.inputs(changes)}, headers=told, timeout=5)
+        if reply.status_code >= 400:
+            raise UnknownOutcome(f"{self.name}: answered {reply.status_code}")
+        return Reply(reply.status_code, reply.headers, reply.content, reply.url)
+
+
+class TakesBusyForUnknown(Honest):
+    def sent(self, changes):
+        try:
+            return super().sent(changes)
+        except BusyError as error:
+            return all_of(changes, "unknown", error)
+
+
+class BelievesTheAnswer(Honest):
+    def rows_told(self, reply):
+        return [{**row} for row in reply.json()["rows"]]
+
+
+class CreatesBlindly(Honest):
+    """Leave the key out, so that the system cannot know a record again."""
+
+    def inputs(self, changes):
+        return [{name: value for name, value in row.items() if name != "code"} for row in super().inputs(changes)]
+
+    def matched(self, changes, rows):
+        return [self.done(change.op_id, row) for change, row in zip(changes, rows, strict=True)]

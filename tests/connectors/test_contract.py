@@ -12,6 +12,7 @@ from connectors.kit.find import connectors
 from connectors.kit.proof.bench import Way
 from connectors.kit.proof.faults import EXPIRED
 from connectors.kit.proof.stand import clauses
+from connectors.kit.proof.trial import Trial
 from tests.connectors import shelf
 from tests.test_house_rules import FILES, imported
 
@@ -67,12 +68,33 @@ BROKEN = [
     ("test_paging_that_makes_no_progress_is_an_error", "PagesWithoutLooking", "there is no end to it"),
     ("test_a_record_that_vanishes_while_paging_hides_no_other", "PagesByOffset", r"others are lost: \['3'\]"),
     ("test_a_record_that_moves_while_paging_is_not_lost", "PagesByOffset", r"others are lost: \['7'\]"),
+    ("test_what_can_be_written_is_declared_and_tried", "DeclaresNoWriting", "writing is no Writing"),
+    ("test_every_change_has_an_outcome_of_its_own", "LeavesOutcomesOut", "4 changes, and outcomes for"),
+    ("test_every_change_has_an_outcome_of_its_own", "WritesAsIfItRead", "no request says writes=True"),
+    (
+        "test_outcomes_go_by_name_when_the_answer_comes_in_another_order",
+        "MatchesByPosition",
+        "2 records are mixed up",
+    ),
+    (
+        "test_a_record_that_the_answer_leaves_out_is_not_taken_for_written",
+        "TakesYesForAll",
+        "it is taken for written",
+    ),
+    ("test_one_bad_record_is_refused_alone", "RefusesAll", "with a bad record at 0: .'rejected', 'rejected'"),
+    ("test_a_lost_answer_leaves_the_outcome_unknown_and_is_not_sent_again", "PutsItTwice", "sent again"),
+    ("test_a_write_that_was_not_taken_is_sent_again_in_time", "WritesInItsOwnWay", "429 with Retry-After"),
+    ("test_a_system_that_takes_nothing_has_nothing_written", "TakesBusyForUnknown", "for good: unknown"),
+    ("test_a_write_is_never_sent_on_to_another_origin", "WritesInItsOwnWay", "follows a redirect to"),
+    ("test_whatever_a_write_is_told_it_raises_no_error_but_its_own", "BelievesTheAnswer", "which is no ConnectorError"),
+    ("test_what_is_created_twice_by_its_key_is_one_record", "CreatesBlindly", "created twice, 10"),
 ]
 WAYS = {
     "read": Way("accounts"),
     "way": Way("accounts"),
     "sweep": Way("accounts", "keys"),
     "deletes": Way("contacts", "deletes"),
+    "trial": Trial(shelf.Shelf.written[0]),
 }
 
 
@@ -104,9 +126,17 @@ def test_a_clause_finds_who_breaks_it(monkeypatch, clause, broken, said):
     monkeypatch.setattr("connectors.kit.proof.server.PATIENCE", 0.05)
     twin = type(broken, (shelf.Shelf,), {"connector": getattr(shelf, broken)})()
     twin.setup_method()
-    asked = [WAYS[argument] for argument in signature(getattr(twin, clause)).parameters]
+    ways = WAYS | ({"trial": Trial(shelf.Shelf.written[0], "create")} if "created" in clause else {})
+    asked = [ways[argument] for argument in signature(getattr(twin, clause)).parameters]
     with pytest.raises(AssertionError, match=said):
         getattr(twin, clause)(*asked)
+
+
+def test_a_connector_that_writes_must_say_what_to_try():
+    twin = type("Twin", (shelf.Shelf,), {"written": None})()
+    twin.setup_method()
+    with pytest.raises(AssertionError, match="Honest writes, and `written` names nothing to try"):
+        twin.test_what_can_be_written_is_declared_and_tried()
 
 
 def test_every_clause_is_known_to_find_somebody():

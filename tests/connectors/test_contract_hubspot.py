@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from connectors.hubspot import HubSpot
-from connectors.kit.contract import Asked, Contract, Told
+from connectors.kit.contract import Asked, Contract, Told, Written
 from sandbox.answer import Request
 from sandbox.clock import Clock
 from sandbox.hubspot import TOKEN
@@ -43,6 +43,16 @@ def small_pages(monkeypatch):
 class TestHubSpot(Contract):
     connector = HubSpot
     settings = {"token": TOKEN, "requests_per_10_seconds": 100_000, "searches_per_second": 100_000}
+    written = (
+        Written(
+            "accounts",
+            ids=[number for number, row in world().objects["companies"].items() if not row["archived"]],
+            after={"name": "Renamed & Co", "numberofemployees": 7},
+            bad={"numberofemployees": "many"},
+            new={"name": "New & Co"},
+            key="erp_id",
+        ),
+    )
 
     def setup_method(self):
         super().setup_method()

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from connectors._odoo_streams import DOMAINS
-from connectors.kit.contract import Asked, Contract, Told
+from connectors.kit.contract import Asked, Contract, Told, Written
 from connectors.odoo import Odoo
 from sandbox.answer import Request
 from sandbox.clock import Clock
@@ -46,6 +46,16 @@ class TestOdoo(Contract):
         "page_size": 2,
         "requests_per_second": 100_000,
     }
+    written = (
+        Written(
+            "accounts",
+            ids=[str(number) for number in world().rows["res.partner"]],
+            after={"name": "Renamed & Co", "credit_limit": 5.0},
+            bad={"credit_limit": "high"},
+            new={"name": "New & Co", "credit_limit": 5.0},
+            key="external_id",
+        ),
+    )
 
     def setup_method(self):
         super().setup_method()

@@ -1,6 +1,6 @@
 """A system that YAML alone describes keeps the contract, in all six shapes of paging."""
 
-from connectors.kit.contract import Asked, Contract, Told
+from connectors.kit.contract import Asked, Contract, Told, Written
 from connectors.rest import Rest
 
 ROWS = [
@@ -27,6 +27,7 @@ class TestByCursor(Contract):
     connector = Rest
     settings = described({"kind": "cursor", "path": "next", "param": "after"})
     records = {"accounts": ROWS}
+    written = ()
 
     def answers(self, asked: Asked) -> Told:
         after = asked.query.get("after", "0")
@@ -52,6 +53,7 @@ class TestByOffset(Contract):
     connector = Rest
     settings = described({"kind": "offset"})
     records = {"accounts": ROWS}
+    written = ()
     waived = {
         "test_a_record_that_vanishes_while_paging_hides_no_other": NUMBERED,
         "test_a_record_that_moves_while_paging_is_not_lost": NUMBERED,
@@ -82,9 +84,61 @@ class TestByRange(TestByOffset):
 class TestAtOnce(Contract):
     connector = Rest
     records = {"accounts": ROWS}
+    written = ()
     settings = described({"kind": "none"}, record_path="") | {
         "auth": {"kind": "basic", "user": "me", "password": "p4ss"}
     }
 
     def answers(self, asked: Asked) -> Told:
         return Told(self.held["accounts"])
+
+
+CREATE = {"path": "customers"}
+ALONE = {"path": "customers/{id}", "unique": ["code"], "create": CREATE, "find": {"params": {"code": "code"}}}
+TOLD = {"id": "id", "op_id": "op", "message": "error"}
+BATCH = {"path": "customers/batch", "items": "rows", "op_id": "op", "outcomes": "rows", "outcome": TOLD}
+
+
+def written_to(how) -> dict:
+    made = described({"kind": "cursor", "path": "next", "param": "after"})
+    made["streams"]["accounts"]["write"] = how
+    return made
+
+
+class TestWrittenAlone(TestByCursor):
+    settings = written_to(ALONE)
+    written = (
+        Written(
+            "accounts", ["1", "2", "3"], {"name": "x"}, bad={"name": 5}, new={"name": "new", "code": ""}, key="code"
+        ),
+    )
+
+    def answers(self, asked: Asked) -> Told:
+        if asked.method == "GET" and "code" in asked.query:
+            return Told({"data": [row for row in self.held["accounts"] if row.get("code") == asked.query["code"]]})
+        return super().answers(asked) if asked.method == "GET" else self.taken(asked)
+
+    def taken(self, asked):
+        sent, rows = asked.json, self.held["accounts"]
+        if sent.get("name") == 5:
+            return Told({"error": "a name is a text"}, 422)
+        if asked.method == "PATCH":
+            row = next(row for row in rows if f"/{row['id']}" in asked.path)
+            return Told(row | sent)
+        if any(row.get("code") == sent["code"] for row in rows):
+            return Told({"error": "there is one already"}, 409)
+        rows.append({"id": len(rows) + 1, "gone": False, "at": "2026-10-20T00:00:00Z", **sent})
+        return Told(rows[-1], 201)
+
+
+class TestWrittenInBatches(TestByCursor):
+    settings = written_to({"path": "customers/{id}", "batch": BATCH})
+    written = (Written("accounts", ["1", "2", "3", "4"], {"name": "x"}, bad={"name": 5}),)
+
+    def answers(self, asked: Asked) -> Told:
+        if asked.method == "GET":
+            return super().answers(asked)
+        return Told({"rows": [self.taken(dict(row)) for row in asked.json["rows"]]})
+
+    def taken(self, row):
+        return {**row, "error": "a name is a text"} if row["name"] == 5 else row

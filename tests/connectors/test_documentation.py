@@ -27,7 +27,19 @@ def test_the_guide_shows_no_code_that_is_not_tested():
 
 
 def test_the_guide_names_only_what_there_is():
-    names = ("answers", "keys", "is_page", "lets_in", "vanish", "touch", "level", "waived", "is_page_exact", "records")
+    names = (
+        "answers",
+        "keys",
+        "is_page",
+        "lets_in",
+        "vanish",
+        "touch",
+        "level",
+        "waived",
+        "is_page_exact",
+        "records",
+        "written",
+    )
     for name in names:
         assert f"`{name}" in TEXT
         assert hasattr(Contract, name)

@@ -12,10 +12,20 @@ import pytest
 import responses
 from requests import PreparedRequest
 
-from connectors._hubspot_wire import as_text, spliced, with_team
+from connectors._hubspot_values import as_text
+from connectors._hubspot_wire import spliced, with_team
 from connectors.hubspot import HubSpot
 from connectors.kit.auth import Bearer
-from connectors.kit.base import Change, CountsSlices, ReadsByKey, ReportsDeletes, Writes
+from connectors.kit.base import (
+    Change,
+    CountsSlices,
+    FindsByField,
+    ReadsByKey,
+    ReadsPayload,
+    ReportsDeletes,
+    SourceField,
+    Writes,
+)
 from connectors.kit.errors import AccessError, ConnectorError, ReplyError, SettingsError
 from connectors.kit.http import Http
 from connectors.kit.page import Page
@@ -35,6 +45,7 @@ LONG_AGO, NOW = datetime(2015, 1, 1, tzinfo=UTC), datetime(2026, 10, 20, 5, tzin
 DATE = {"Date": "Tue, 20 Oct 2026 05:00:00 GMT"}
 ALL, SINCE_EVER = Slice(None, NOW), Slice(LONG_AGO, datetime(2100, 1, 1, tzinfo=UTC))
 Answers = Callable[[PreparedRequest], Any]
+NO_FIELDS: dict[str, SourceField] = {}
 
 
 def connected(url: str, **settings: Any) -> HubSpot:
@@ -60,10 +71,15 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def answered() -> Iterator[Callable[..., HubSpot]]:
-    """Answer requests by a function of the request, or in the order given; an int beside a body is its status."""
+    """Answer requests by a function of the request, or in the order given; an int beside a body is its status.
+
+    The properties of every object are known already, none but `fields`; None has them asked for.
+    """
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
 
-        def connector(answers: Answers | list[Any], **settings: Any) -> HubSpot:
+        def connector(
+            answers: Answers | list[Any], fields: dict[str, SourceField] | None = NO_FIELDS, **settings: Any
+        ) -> HubSpot:
             waiting = iter(answers) if isinstance(answers, list) else None
 
             def reply(request: PreparedRequest) -> tuple[int, dict[str, str], str]:
@@ -76,6 +92,9 @@ def answered() -> Iterator[Callable[..., HubSpot]]:
                 mock.add_callback(method, ANY_URL, reply, content_type="application/json")
             made = connected(ELSEWHERE, **settings)
             made.calls = mock.calls  # type: ignore[attr-defined]
+            if fields is not None:
+                described = {f"properties.{name}": field for name, field in fields.items()}
+                made._described.update({one.object: described for one in HubSpot.streams})
             return made
 
         yield connector
@@ -123,7 +142,7 @@ def found(rows: list[Any], after: str | None = None) -> dict[str, Any]:
 
 
 def test_offers_every_capability_that_hubspot_has(hubspot: HubSpot):
-    for capability in (CountsSlices, ReportsDeletes, ReadsByKey, Writes):
+    for capability in (CountsSlices, ReportsDeletes, ReadsByKey, FindsByField, ReadsPayload, Writes):
         assert isinstance(hubspot, capability)
 
 
@@ -528,7 +547,7 @@ class TestReadingByKey:
         assert held["7"].values == {"name": "n", "city": None}
         assert held["7"].version == "t"
         assert [len(sent(hubspot, call)["inputs"]) for call in range(3)] == [100, 100, 50]
-        assert sent(hubspot)["properties"] == ["name", "city"]
+        assert sent(hubspot)["properties"] == ["city", "name"]
         assert sent(hubspot)["propertiesWithHistory"] == []
 
     def test_an_archived_or_unknown_record_is_not_there(self, sandbox: Sandbox, hubspot: HubSpot):
@@ -590,7 +609,7 @@ class TestWriting:
         outcomes = hubspot.write(stream("accounts"), [change(first), change(second, **{SCORE: None, "name": "New"})])
         assert [outcome.status for outcome in outcomes] == ["applied", "applied"]
         held = hubspot.fetch(stream("accounts"), [first, second], [SCORE, "name"])
-        assert held[first].values[SCORE] == "71.3"
+        assert held[first].values[SCORE] == 71.3
         assert held[second].values == {SCORE: None, "name": "New"}
         assert held[first].version == outcomes[0].version
 
@@ -648,7 +667,7 @@ class TestWriting:
         assert "not a valid number" in outcomes[bad].message
         held = hubspot.fetch(stream("accounts"), numbers, [SCORE])
         assert [held[number].values[SCORE] for number in numbers] == [
-            None if place == bad else "3.5" for place in range(7)
+            None if place == bad else 3.5 for place in range(7)
         ]
 
     @pytest.mark.parametrize("body", ["", "<html>", "[]", {"message": "no"}])
@@ -680,7 +699,7 @@ class TestWriting:
 
     def test_sends_no_more_than_a_hundred_at_once(self, sandbox: Sandbox, hubspot: HubSpot):
         numbers = alive(sandbox, "deals")[:130]
-        assert len(numbers) > hubspot.max_batch == 100
+        assert len(numbers) > hubspot.writing.batch == 100
         outcomes = hubspot.write(stream("deals"), [change(number, lead_source="X") for number in numbers])
         assert {one.status for one in outcomes} == {"applied"}
         assert sandbox.requests["POST", "/hubspot/crm/v3/objects/deals/batch/update"] == 2
@@ -694,13 +713,12 @@ class TestWriting:
         assert [held[str(one.record_id)].values["name"] for one in outcomes] == ["Twin", "Twin", "Other"]
         assert len(held) == 3
 
-    def test_an_upsert_goes_by_the_unique_property_and_tells_the_records_id(self, sandbox: Sandbox):
-        hubspot = connected(f"{sandbox.url}/hubspot", upsert_property="erp_id")
+    def test_a_create_with_a_unique_key_comes_to_the_record_that_has_it(self, sandbox: Sandbox, hubspot: HubSpot):
         known = alive(sandbox, "companies")[0]
         sandbox.hubspot.edit("companies", known, {"erp_id": "17"})
         changes = [
-            Change("op1", None, {"erp_id": "17", "name": "Known"}, action="upsert"),
-            Change("op2", None, {"erp_id": known, "name": "New"}, action="upsert"),
+            Change("op1", None, {"erp_id": "17", "name": "Known"}, action="create", key="erp_id"),
+            Change("op2", None, {"erp_id": known, "name": "New"}, action="create", key="erp_id"),
         ]
         outcomes = hubspot.write(stream("accounts"), changes)
         assert [(one.op_id, one.status) for one in outcomes] == [("op1", "applied"), ("op2", "applied")]
@@ -710,21 +728,15 @@ class TestWriting:
             {"name": "Known", "erp_id": "17"},
             {"name": "New", "erp_id": known},
         ]
-        hubspot.close()
 
-    @pytest.mark.parametrize(
-        ("key", "after"), [(None, {"erp_id": "1"}), ("erp_id", {"name": "A"}), ("erp_id", {"erp_id": None})]
-    )
-    def test_an_upsert_without_a_unique_value_is_not_sent(
-        self, sandbox: Sandbox, key: str | None, after: dict[str, Any]
+    @pytest.mark.parametrize("after", [{"name": "A"}, {"erp_id": None}])
+    def test_a_create_without_a_value_for_its_key_is_not_sent(
+        self, sandbox: Sandbox, hubspot: HubSpot, after: dict[str, Any]
     ):
-        hubspot = connected(f"{sandbox.url}/hubspot", upsert_property=key)
-        assert hubspot.upsert_key == key
-        outcome = hubspot.write(stream("accounts"), [Change("op1", None, after, action="upsert")])[0]
+        outcome = hubspot.write(stream("accounts"), [Change("op1", None, after, action="create", key="erp_id")])[0]
         assert outcome.status == "rejected"
-        assert "upsert_property" in outcome.message
+        assert "erp_id" in outcome.message
         assert not sandbox.writes
-        hubspot.close()
 
     def test_updates_and_creates_of_one_batch_go_their_own_ways(self, sandbox: Sandbox, hubspot: HubSpot):
         number = alive(sandbox, "companies")[0]
@@ -788,7 +800,7 @@ class TestChecking:
             },
             {"name": "sum", "type": "number", "calculated": True, "modificationMetadata": {"readOnlyValue": False}},
         ]
-        hubspot = answered(lambda _: {"results": listed})
+        hubspot = answered(lambda _: {"results": listed}, fields=None)
         writable = hubspot.writable(stream("accounts"))
         assert {name: field.is_writable for name, field in writable.items()} == {
             "score": True,

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from connectors._rest_streams import RestStream
+from connectors._rest_streams import RestStream, untagged
 from connectors.kit.base import Change, ReadsByKey, Writes
 from connectors.kit.budget import RateHeader
 from connectors.kit.errors import ReplyError, SettingsError
@@ -15,7 +15,7 @@ from connectors.kit.fieldmap import mapped
 from connectors.kit.records import raw_schema
 from connectors.kit.settings import load
 from connectors.kit.stream import Slice
-from connectors.rest import Rest, untagged
+from connectors.rest import Rest
 from schemas.mapping import Constant, Field
 
 ROWS = [{"id": number, "name": f"n{number}", "at": f"2026-10-{number + 1:02d}T00:00:00Z"} for number in range(1, 8)]

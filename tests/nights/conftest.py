@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.apply import Applied, apply
 from orchestration.build import TableResult, build
+from orchestration.deliver.apply import Applied, apply
+from orchestration.deliver.plan import plan
+from orchestration.deliver.saved import Plan
 from orchestration.extract import extract
-from orchestration.plan import Plan, plan
 from orchestration.project import Project
 from orchestration.stream_result import StreamResult
 from orchestration.tables import Tables

@@ -1,8 +1,8 @@
 """A process that dies at any point between two things that others can see: a request, a file, a transaction."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from threading import get_ident
+from threading import current_thread, get_ident
 from typing import Any
 
 import pytest
@@ -18,17 +18,21 @@ class Death(BaseException):
 
 
 class Dying:
-    """Die at the so-manieth step, before it or just after it."""
+    """Die at the so-manieth step, before it or just after it; the steps are those of one thread and of its pools."""
 
     def __init__(self, at: int, *, after: bool) -> None:
         self.left, self.after = at, after
         self.thread, self.is_dead = get_ident(), False
 
+    @property
+    def _is_elsewhere(self) -> bool:
+        return get_ident() != self.thread and not current_thread().name.startswith("ThreadPoolExecutor")
+
     def step(self, does: Callable[..., Any]) -> Callable[..., Any]:
         """Count calls of a function as steps."""
 
         def counted(*args: Any, **options: Any) -> Any:
-            if get_ident() != self.thread:
+            if self._is_elsewhere:
                 return does(*args, **options)
             is_last = self._counted()
             if self.is_dead and not (is_last and self.after):
@@ -46,7 +50,7 @@ class Dying:
 
         @contextmanager
         def counted() -> Iterator[Any]:
-            if get_ident() != self.thread:
+            if self._is_elsewhere:
                 with opens() as opened:
                     yield opened
                 return
@@ -66,11 +70,22 @@ class Dying:
         return self.left == 0
 
 
-def dies(project: Project, does: Callable[[], object], at: int, *, after: bool) -> bool:
-    """Do something in a process that dies at a step; tells whether it did before all was done."""
+def dies(
+    project: Project,
+    does: Callable[[], object],
+    at: int,
+    *,
+    after: bool,
+    steps: Sequence[tuple[Any, str]] = ((requests.Session, "send"),),
+) -> bool:
+    """Do something in a process that dies at a step; tells whether it did before all was done.
+
+    `steps` are functions by their places that count as steps, beside files and transactions.
+    """
     dying = Dying(at, after=after)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests.Session, "send", dying.step(requests.Session.send))
+        for place, name in steps:
+            patch.setattr(place, name, dying.step(getattr(place, name)))
         patch.setattr(project.lake, "write", dying.step(project.lake.write))
         patch.setattr(project.ledger, "transaction", dying.transaction(project.ledger.transaction))
         with suppress(Death):

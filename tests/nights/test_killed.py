@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from orchestration.apply import apply
 from orchestration.build import build
+from orchestration.deliver.apply import apply
+from orchestration.deliver.plan import plan
 from orchestration.extract import extract
-from orchestration.plan import plan
 from orchestration.project import ROOT, Project
 from orchestration.storage import engine
 from sandbox.server import Sandbox
@@ -25,7 +25,7 @@ import sys; from pathlib import Path; from tests.conftest import opened; from or
 for _ in extract(opened(Path(sys.argv[1])), sys.argv[2], "killed"): pass
 """
 APPLY = """
-import sys; from pathlib import Path; from tests.conftest import opened; from orchestration.apply import apply
+import sys; from pathlib import Path; from tests.conftest import opened; from orchestration.deliver.apply import apply
 apply(opened(Path(sys.argv[1])), sys.argv[2], "killed")
 """
 

@@ -1,7 +1,10 @@
 """The nights after the first: only what changed is read and written, and nothing when nothing did."""
 
+from datetime import timedelta
+
 import duckdb
 
+from orchestration.build import build
 from tests.nights.conftest import Night
 
 
@@ -96,3 +99,22 @@ def test_a_merge_at_the_source_is_a_redirect(second: Night):
     )
     assert row["redirected_to"] in second.sandbox.hubspot.objects["companies"]
     assert second.read["hubspot/accounts"].deleted == 0
+
+
+def test_what_is_still_due_the_next_day_is_the_same_reminder_in_the_same_words(third: tuple[Night, int]):
+    done, _ = third
+    sql = "SELECT reminder_id, subject, note, owner, owner_ids, due_on FROM reminders"
+    before = {row["reminder_id"]: row for row in done.tables.query(sql)}
+    list(build(done.project, done.as_of + timedelta(days=1), "next"))
+    after = {row["reminder_id"]: row for row in done.tables.query(sql)}
+    assert len(before) > 20
+    assert before.keys() <= after.keys()  # a day without news ends nothing
+    assert {key: after[key] for key in before} == before
+
+
+def test_a_reminder_goes_to_the_account_manager(third: tuple[Night, int]):
+    rows = third[0].tables.query(
+        "SELECT r.owner, r.owner_ids, c.account_manager FROM reminders r JOIN customers c USING (customer_id)"
+    )
+    assert [row for row in rows if row["owner"] != row["account_manager"]] == []
+    assert all('"hubspot":' in row["owner_ids"] for row in rows if row["owner"])

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestration.config import Guards
-from orchestration.guards import violations
+from orchestration.deliver.guards import violations
 
 
 def row(record: str, before: str | None, after: str | None, action: str = "update") -> dict[str, str | None]:

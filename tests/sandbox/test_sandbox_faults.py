@@ -1,12 +1,13 @@
 """Faults by route, and the control plane."""
 
 from datetime import date
+from threading import Event
 from time import monotonic
 
 import pytest
 import requests
 
-from sandbox.faults import KINDS, Fault
+from sandbox.faults import KINDS, Fault, Faults
 from sandbox.server import Sandbox
 
 OWNERS = "/hubspot/crm/v3/owners"
@@ -108,23 +109,74 @@ def test_a_lost_answer_belongs_to_a_write_that_was_applied(sandbox, ask):
     assert [entry["after"] for entry in sandbox.writes] == [{"name": "New"}]
 
 
-def test_a_delayed_write_is_applied_after_its_refusal(sandbox, ask, monkeypatch):
-    waiting = []
-
-    class Later:
-        def __init__(self, delay, run, args):
-            waiting.append((delay, run, args))
-
-        def start(self):
-            pass
-
-    monkeypatch.setattr("sandbox.server.Timer", Later)
-    sandbox.faults.add(CREATE, "delayed_write", delay=30)
-    assert ask("POST", CREATE, json=NEW).status_code == 504
+def test_a_delayed_write_is_applied_after_its_refusal(sandbox, ask):
+    sandbox.clock.stop()
+    sandbox.faults.add(CREATE, "delayed_write", delay=30, times=2)
+    assert [ask("POST", CREATE, json=NEW).status_code for _ in range(2)] == [504, 504]
+    sandbox.clock.advance(29)
     assert sandbox.writes == []
-    ((delay, run, args),) = waiting
-    run(*args)
-    assert (delay, len(sandbox.writes)) == (30, 1)
+    sandbox.clock.advance(1)
+    assert len(sandbox.writes) == 2
+    sandbox.clock.advance(60)
+    assert len(sandbox.writes) == 2
+
+
+def test_a_delayed_write_needs_nobody_to_push_a_clock_that_runs(sandbox, ask):
+    applied = Event()
+    sandbox.faults.add(CREATE, "delayed_write", delay=0.01)
+    assert ask("POST", CREATE, json=NEW).status_code == 504
+    sandbox.clock.later(0.02, applied.set)
+    assert applied.wait(5)
+    assert len(sandbox.writes) == 1
+
+
+def test_a_lock_is_told_as_each_system_tells_it(sandbox, ask, odoo):
+    sandbox.faults.add("/", "locked", writes=True)
+    assert ask("POST", CREATE, json=NEW).status_code == 423
+    assert odoo("res.partner", "write", [1], {"city": "Ulm"}) == "psycopg2.errors.SerializationFailure"
+    assert odoo("res.partner", "read", [1], ["city"])[0]["id"] == 1
+    organization = next(iter(sandbox.zendesk.tables["organizations"]))
+    path = f"/zendesk/api/v2/organizations/{organization}.json"
+    assert ask("PUT", path, json={"organization": {"notes": "x"}}).status_code == 409
+    assert sandbox.writes == []
+
+
+@pytest.mark.parametrize(("lock", "name"), [("deadlock", "DeadlockDetected"), ("nowait", "LockNotAvailable")])
+def test_a_database_has_more_than_one_kind_of_lock(sandbox, odoo, lock, name):
+    sandbox.faults.add(f"{PARTNERS}/write", "locked", lock=lock)
+    assert odoo("res.partner", "write", [1], {"city": "Ulm"}) == f"psycopg2.errors.{name}"
+
+
+def test_a_fault_may_spare_what_comes_alone():
+    faults = Faults()
+    faults.add("/a", "locked", beyond=1)
+    with faults.striking("POST", "/a") as first, faults.striking("POST", "/a") as second:
+        assert (len(first), len(second)) == (0, 1)
+    with faults.striking("POST", "/a") as alone:
+        assert alone == []
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "expected"),
+    [
+        ("GET", "/hubspot/crm/v3/objects/tasks", False),
+        ("POST", "/hubspot/crm/v3/objects/tasks/search", False),
+        ("POST", "/hubspot/crm/v3/objects/tasks/batch/read", False),
+        ("POST", "/hubspot/crm/v3/objects/tasks/batch/upsert", True),
+        ("POST", "/odoo/jsonrpc", False),
+        ("POST", "/odoo/jsonrpc/res.partner/search_read", False),
+        ("POST", "/odoo/jsonrpc/res.partner/load", True),
+        ("POST", "/odoo/jsonrpc/mail.activity/action_feedback", True),
+        ("PATCH", "/plain/customers/1", True),
+    ],
+)
+def test_a_fault_of_writes_leaves_reading_alone(method, place, expected):
+    assert Fault("/", "error", writes=True).strikes(method, place) is expected
+
+
+def test_another_seed_strikes_others():
+    assert struck(100, share=0.3, seed=2) != struck(100, share=0.3)
+    assert struck(100, share=0.3, seed=2) == struck(100, share=0.3, seed=2)
 
 
 def test_every_kind_of_fault_is_tested():
@@ -144,6 +196,9 @@ def test_every_kind_of_fault_is_tested():
         "foreign_redirect",
         "duplicate_page",
         "bad_json",
+        "locked",
+        "partial",
+        "silent",
     }
 
 
@@ -309,7 +364,7 @@ def test_deeds_can_be_done_from_outside(sandbox, ask):
 
 
 def test_an_unknown_system_names_the_choices(ask):
-    assert ask("GET", "/salesforce/x").json() == {"error": "choices: hubspot, odoo, zendesk, _sandbox"}
+    assert ask("GET", "/salesforce/x").json() == {"error": "choices: hubspot, odoo, zendesk, plain, _sandbox"}
 
 
 def test_a_body_that_is_no_json_is_refused(ask):

@@ -139,7 +139,8 @@ class TestHubSpot:
         taken = {"inputs": [{"properties": {"name": "A", "erp_id": "E1"}}]}
         assert ask("POST", f"{COMPANIES}/batch/create", json=taken).status_code == 201
         answer = ask("POST", f"{COMPANIES}/batch/create", json=taken)
-        assert (answer.status_code, answer.json()["errors"][0]["category"]) == (207, "CONFLICT")
+        assert (answer.status_code, answer.json()["category"]) == (400, "VALIDATION_ERROR")
+        assert "already has that value" in answer.json()["message"]
 
     def test_an_upsert_creates_then_updates(self, ask):
         one = {"id": "E9", "idProperty": "erp_id", "properties": {"name": "B", "erp_id": "E9"}}

@@ -337,3 +337,9 @@ class TestTerms:
         )
         found = read(table, "accounts", {"account_id": "id"}, nulls=("false",), terms=Terms(refused=("new.x",)))
         assert [row["_unreadable"] for row in found] == ["new.x: a new field", None, None, None, None]
+
+
+def test_a_field_may_have_words_of_its_own_for_null(raw):
+    table = raw({"id": 1, "limit": "0.0"}, {"id": 2, "limit": "10.0"})
+    found = read(table, "accounts", {"credit_limit_amount": Field("limit", nulls=("0", "0.0"))})
+    assert [row["credit_limit_amount"] for row in found] == [None, Decimal("10.00")]

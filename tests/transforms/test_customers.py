@@ -123,3 +123,18 @@ def test_oversized_customers_are_marked(unite):
         crosswalk=[known("odoo", "1", is_oversized=True), known("odoo", "2", is_oversized=True)],
     )
     assert customer["is_oversized"]
+
+
+@pytest.mark.parametrize(
+    ("due", "left", "state"),
+    [(date(2026, 6, 1), "10", "overdue"), (date(2026, 8, 1), "10", "open"), (date(2026, 6, 1), "0", "paid")],
+)
+def test_receivables_tell_how_a_customer_pays(unite, due: date, left: str, state: str):
+    row = invoice("1", date(2026, 5, 1), "10", due_on=due, reporting_open_amount=Decimal(left))
+    (made,) = unite([account("odoo")], invoices=[row])
+    assert (made["payment_state"], made["last_invoice_on"]) == (state, date(2026, 5, 1))
+
+
+def test_who_never_had_an_invoice_has_no_payment_state(unite):
+    (made,) = unite([account("odoo")])
+    assert (made["payment_state"], made["last_invoice_on"]) == (None, None)

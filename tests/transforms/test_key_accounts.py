@@ -9,8 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transforms.criteria import DEFAULTS, Criterion, CriterionError, configured
-from transforms.key_accounts import key_account_criteria, key_accounts, review_due
+from transforms.criteria import Criterion, CriterionError, configured
+from transforms.default_criteria import DEFAULTS
+from transforms.key_accounts import key_accounts
+from transforms.scored import key_account_criteria
+from transforms.tiers import review_due
 
 END = date(2026, 6, 30)
 NAMES = [criterion.name for criterion in DEFAULTS]
@@ -37,8 +40,9 @@ def totals(con: Any, rows: Any, *accounts: tuple[Any, ...], **options: Any) -> l
     )
     missing = options.pop("missing", "neutral")
     criteria = options.pop("criteria", DEFAULTS)
+    overrides = options.get("overrides", ())
     scored = key_account_criteria(
-        measured(con, *accounts), as_of=END, criteria=criteria, missing=missing, overrides=options.pop("overrides", ())
+        measured(con, *accounts), as_of=END, criteria=criteria, missing=missing, overrides=overrides
     )
     scored = con.create_table("scored", scored.to_pyarrow(), temp=True, overwrite=True)
     previous = options.pop("previous", rows("key_accounts"))
@@ -107,18 +111,18 @@ def test_falling_anchors_mirror(con: Any):
 
 def test_anchors_that_neither_rise_nor_fall_are_refused():
     with pytest.raises(CriterionError, match="rise or fall"):
-        configured({"reputation": {"anchors": [1, 2, 1, 2, 1, 2, 1, 2, 1, 2]}})
+        configured({"reputation": {"anchors": [1, 2, 1, 2, 1, 2, 1, 2, 1, 2]}}, DEFAULTS)
 
 
 def test_a_criterion_that_is_not_there_is_named_with_the_choices():
     with pytest.raises(CriterionError, match="revenue_levle.*revenue_level"):
-        configured({"revenue_levle": {"weight": 3}})
+        configured({"revenue_levle": {"weight": 3}}, DEFAULTS)
 
 
 def test_an_override_counts_while_it_is_in_force(con: Any, rows: Any):
     given = {
         "customer_id": "C0",
-        "criterion": "reputation",
+        "what": "reputation",
         "score": 10.0,
         "override_id": "o1",
         "reason": "flagship",
@@ -141,16 +145,49 @@ def test_other_customers_never_move_a_score(con: Any, rows: Any):
 
 def test_a_member_stays_until_the_next_review(con: Any, rows: Any):
     better, worse = (400000, *ACCOUNT_A[1:]), ACCOUNT_A
-    last = rows("key_accounts", {"customer_id": "C1", "tier": "A"}, {"customer_id": "C0", "tier": "C"})
+    last = rows(
+        "key_accounts", {"customer_id": "C1", "tier_computed": "A"}, {"customer_id": "C0", "tier_computed": "C"}
+    )
     kept = totals(con, rows, better, worse, previous=last, capacity=1, is_review=False)
     assert [(row["band"], row["tier"]) for row in kept] == [("A", "C"), ("B", "A")]
 
 
 def test_at_a_review_free_places_go_by_rank(con: Any, rows: Any):
     best, middle, last = (900000, *ACCOUNT_A[1:]), (400000, *ACCOUNT_A[1:]), ACCOUNT_A
-    before = rows("key_accounts", {"customer_id": "C2", "tier": "A"}, {"customer_id": "C0", "tier": "C"})
+    before = rows(
+        "key_accounts", {"customer_id": "C2", "tier_computed": "A"}, {"customer_id": "C0", "tier_computed": "C"}
+    )
     found = totals(con, rows, best, middle, last, previous=before, capacity=2, is_review=True)
     assert [row["tier"] for row in found] == ["A", "B", "A"]  # rank 3 is within 1.5 times 2 places, so it stays
+
+
+def test_a_customer_that_comes_between_reviews_waits_for_the_next_one(con: Any, rows: Any):
+    (row,) = totals(con, rows, ACCOUNT_A, is_review=False)
+    assert (row["band"], row["tier"], row["next_review_on"]) == ("A", "C", date(2026, 7, 1))
+
+
+def test_a_tier_set_by_hand_counts_until_it_expires(con: Any, rows: Any):
+    word = {"customer_id": "C0", "what": "tier", "tier": "C", "override_id": "o1", "created_on": date(2026, 6, 1)}
+    held, over = (
+        totals(con, rows, ACCOUNT_A, overrides=[word | {"expires_on": day}])[0] for day in (date(2026, 7, 1), END)
+    )
+    assert (held["tier_computed"], held["tier"], held["override_id"]) == ("A", "C", "o1")
+    assert (over["tier"], over["override_id"]) == ("A", None)
+
+
+def test_a_total_set_by_hand_ranks_and_the_computed_one_stays_beside_it(con: Any, rows: Any):
+    word = {"customer_id": "C1", "what": "key_account", "score": 9.5, "override_id": "o1"}
+    word |= {"created_on": date(2026, 6, 1), "expires_on": date(2026, 7, 1)}
+    first, second = totals(con, rows, ACCOUNT_A, ACCOUNT_A, overrides=[word])
+    assert (second["value"], second["value_effective"], second["rank"]) == (first["value"], 9.5, 1)
+
+
+def test_of_two_words_on_one_thing_the_newer_counts(con: Any, rows: Any):
+    word = {"customer_id": "C0", "what": "tier", "expires_on": date(2027, 1, 1)}
+    older = word | {"tier": "C", "override_id": "z", "created_on": date(2026, 5, 1)}
+    newer = word | {"tier": "B", "override_id": "a", "created_on": date(2026, 6, 1)}
+    later = word | {"tier": "C", "override_id": "b", "created_on": date(2026, 7, 1)}
+    assert totals(con, rows, ACCOUNT_A, overrides=[newer, older, later])[0]["tier"] == "B"
 
 
 def test_reviews_fall_on_the_first_day_of_a_quarter():

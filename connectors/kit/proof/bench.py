@@ -1,13 +1,14 @@
 """The bench on which a connector is tried: the stand-in's server, a fault, and a fresh connector for every try."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from unittest.mock import patch
 
-from connectors.kit.base import Connector
+from connectors.kit.base import Change, Connector, Outcome
+from connectors.kit.call import Call
 from connectors.kit.connector import HttpConnector
 from connectors.kit.errors import ConnectorError
 from connectors.kit.http import Http
@@ -15,12 +16,14 @@ from connectors.kit.page import Page
 from connectors.kit.proof.faults import MAX_BODY, Fault
 from connectors.kit.proof.server import Asked, Server, Told
 from connectors.kit.proof.time import TIME
+from connectors.kit.proof.trial import Trial
+from connectors.kit.reply import Reply
 from connectors.kit.settings import load
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
 NAME = "contract"
 PAGES = 500
-_OPEN = Http.__init__
+_OPEN, _EXCHANGE = Http.__init__, Http._exchange
 SINCE = Slice(datetime(2001, 1, 1, tzinfo=UTC), datetime(2041, 1, 1, tzinfo=UTC))
 Spoil = Callable[[Asked, Told], Told]
 
@@ -56,13 +59,32 @@ class Bench:
     def opened(self, **settings: Any) -> Iterator[Connector]:
         """Open a fresh connector, as a new process would, and see that it asks neither for ever nor in vain."""
         self.server.forget()
-        with patch.object(Http, "__init__", _timed):
+        with patch.object(Http, "__init__", _timed), patch.object(Http, "_exchange", self._noted()):
             connector = self.kind(NAME, load(self.kind, NAME, self.settings | settings))
             try:
                 yield connector
             finally:
                 connector.close()
                 self._look_at_the_server()
+
+    def write(self, trial: Trial, changes: Sequence[Change]) -> list[Outcome]:
+        """Write changes through a fresh connector."""
+        with self.opened() as connector:
+            known = {stream.name: stream for stream in (*connector.targets, *connector.streams)}
+            told: list[Outcome] = connector.write(known[trial.written.stream], changes)  # type: ignore[attr-defined]
+            return told
+
+    def _noted(self) -> Callable[[Http, Call], Reply]:
+        """Let the server know which requests the connector calls writes."""
+
+        def noted(http: Http, call: Call) -> Reply:
+            before, self.server.is_written = self.server.is_written, call.writes
+            try:
+                return _EXCHANGE(http, call)
+            finally:  # a token may have been fetched on the way
+                self.server.is_written = before
+
+        return noted
 
     def _look_at_the_server(self) -> None:
         if self.server.problem:

@@ -1,6 +1,6 @@
 """Sample pages: when this is asked, that is answered; and the records that lie in an answer."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,8 @@ class Sample:
     """Answer `body` to a request of `path` that has at least these parameters, and these members in its JSON body.
 
     `stream` names the stream whose records lie in the answer; None for all other answers. `{base_url}` in body and
-    headers becomes the stand-in's address. `deleted` says that the records are tombstones.
+    headers becomes the stand-in's address. `deleted` says that the records are tombstones. `told_by` answers a request
+    by a function, as writes need.
     """
 
     stream: str | None
@@ -26,6 +27,7 @@ class Sample:
     method: str = "GET"
     status: int = 200
     deleted: bool = False
+    told_by: Callable[[Asked], Told] | None = None
 
     def fits(self, asked: Asked) -> bool:
         """Tell whether a request asks for this page."""
@@ -48,7 +50,7 @@ def fitting(samples: Iterable[Sample], asked: Asked) -> Sample | None:
 
 def listed(body: Any, stream: Stream) -> list[Any]:
     """Find the list of a stream's records in a parsed answer: the outermost whose objects have its key."""
-    for found in _lists(body):
+    for found in lists(body):
         if any(isinstance(row, Mapping) and at(row, stream.primary_key) is not None for row in found):
             return found
     return []
@@ -60,7 +62,8 @@ def keys_of(rows: Iterable[Any], stream: Stream) -> list[str]:
     return [str(key) for key in keys if key is not None]
 
 
-def _lists(body: Any) -> Iterator[list[Any]]:
+def lists(body: Any) -> Iterator[list[Any]]:
+    """Find every list in a parsed answer, the outermost first."""
     level = [body]
     while level:
         yield from (value for value in level if isinstance(value, list))

@@ -22,7 +22,7 @@ Wire = Literal["whole", "reset", "truncated", "dripping"]
 
 @dataclass(frozen=True)
 class Asked:
-    """Hold one request as the system sees it."""
+    """Hold one request as the system sees it; `writes` is what the connector says of it, not the wire."""
 
     method: str
     url: str
@@ -30,6 +30,7 @@ class Asked:
     body: bytes
     number: int
     at: float
+    writes: bool = False
 
     @property
     def path(self) -> str:
@@ -74,7 +75,7 @@ class Server:
     def __init__(self, answer: Callable[[Asked], Told], most: int = 500) -> None:
         self.answer, self.most = answer, most
         self.log: list[tuple[Asked, Told]] = []
-        self.connections, self.count = 0, 0
+        self.connections, self.count, self.is_written = 0, 0, False
         self.problem: Exception | None = None
         self.lock = Lock()
         self._server = _Threads(("127.0.0.1", 0), type("Handler", (_Handler,), {"server_": self}))
@@ -104,7 +105,7 @@ class Server:
     def told(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Told:
         """Answer one request and note both; what goes wrong in a stand-in is kept, to be shown."""
         with self.lock:
-            asked = Asked(method, url, headers, body, self.count, TIME.at)
+            asked = Asked(method, url, headers, body, self.count, TIME.at, self.is_written)
             self.count += 1
             if self.is_tired:
                 return Told({"error": "asked too often"}, 503)

@@ -19,6 +19,7 @@ from connectors.kit.paging import at
 from connectors.kit.proof.bench import Bench, Way, is_http
 from connectors.kit.proof.samples import Sample, fitting, keys_of, listed
 from connectors.kit.proof.server import Asked, Server, Told
+from connectors.kit.proof.trial import Written, trials
 from connectors.kit.settings import load
 from connectors.kit.stream import Stream
 
@@ -38,6 +39,7 @@ class Stand:
     settings: ClassVar[Mapping[str, Any]] = {}
     samples: ClassVar[Sequence[Sample]] = ()
     records: ClassVar[Mapping[str, Sequence[Mapping[str, Any]]]] = {}
+    written: ClassVar[Sequence[Written] | None] = None
     is_page_exact: ClassVar[bool] = True
     waived: ClassVar[Mapping[str, str]] = {}
     held: dict[str, list[dict[str, Any]]]
@@ -57,6 +59,8 @@ class Stand:
     def answers(self, asked: Asked) -> Told:
         """Answer a request as the system would: by the sample that fits, unless a subclass knows better."""
         sample = fitting(self.samples, asked)
+        if sample and sample.told_by:
+            return sample.told_by(asked)
         return sample.told if sample else Told({"error": f"no sample answers {asked}"}, 404)
 
     def lets_in(self, asked: Asked) -> bool:
@@ -141,6 +145,8 @@ class Stand:
             if argument in metafunc.fixturenames:
                 ways = [way for way in self._ways() if way.kind in kinds]
                 metafunc.parametrize(argument, ways, ids=str)
+        if "trial" in metafunc.fixturenames:
+            metafunc.parametrize("trial", trials(self.written or ()), ids=str)
 
     def _ways(self) -> Iterator[Way]:
         for stream in self._streams():

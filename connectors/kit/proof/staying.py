@@ -45,7 +45,7 @@ class Staying(Stand):
             for number in places(bench.server.count):
                 for fault in ODD:
                     with bench.spoilt(fault.at(number)):
-                        _own_error(bench, lambda: bench.taken(way), f"{way}: {fault.name}, at request {number}")
+                        own_error(bench, lambda: bench.taken(way), f"{way}: {fault.name}, at request {number}")
 
     def test_check_and_discover_end_in_an_error_of_their_own(self) -> None:
         with self.bench(http=True) as bench:
@@ -57,14 +57,14 @@ class Staying(Stand):
                         bench.raised(lambda: self._called(bench, name), f"{name}: {fault.name}")  # noqa: B023
                 for fault in ODD:
                     with bench.spoilt(fault):
-                        _own_error(bench, lambda: self._called(bench, name), f"{name}: {fault.name}")  # noqa: B023
+                        own_error(bench, lambda: self._called(bench, name), f"{name}: {fault.name}")  # noqa: B023
 
     def test_a_link_to_another_origin_is_not_followed(self, way: Way) -> None:
         with self.bench(http=True) as bench, Server(self.answers) as foreign:
             whole, own = self.undisturbed(bench, way), bench.server.url
             if not any(_has_link(told, own) for _, told in bench.server.log):
                 pytest.skip(f"{way}: no answer holds a link")
-            for address in _foreign(own, foreign):
+            for address in foreign_addresses(own, foreign):
                 with bench.spoilt(_relinked(own, address)):
                     try:
                         taken = bench.taken(way)
@@ -77,10 +77,10 @@ class Staying(Stand):
     def test_a_redirect_to_another_origin_is_not_followed(self, way: Way) -> None:
         with self.bench(http=True) as bench, Server(self.answers) as foreign:
             self.undisturbed(bench, way)
-            addresses = _foreign(bench.server.url, foreign)
+            addresses = foreign_addresses(bench.server.url, foreign)
             for place, number in enumerate(places(bench.server.count)):
                 status, address = REDIRECTS[place % len(REDIRECTS)], addresses[place % len(addresses)]
-                with bench.spoilt(_sent_on(status, address, number)):
+                with bench.spoilt(sent_on(status, address, number)):
                     bench.stopped(way, f"redirected ({status}) to {address} at request {number}")
                 assert not foreign.connections, f"{way}: follows a redirect to {address}, with the secret perhaps"
 
@@ -105,7 +105,7 @@ class Staying(Stand):
         return spoil
 
 
-def _own_error(bench: Bench, do: Callable[[], Any], what: str) -> None:
+def own_error(bench: Bench, do: Callable[[], Any], what: str) -> None:
     """Do something that may well succeed, but must not raise what is no ConnectorError."""
 
     def done() -> None:
@@ -115,7 +115,7 @@ def _own_error(bench: Bench, do: Callable[[], Any], what: str) -> None:
     bench.raised(done, what)
 
 
-def _foreign(own: str, foreign: Server) -> list[str]:
+def foreign_addresses(own: str, foreign: Server) -> list[str]:
     """Give addresses of another port, host and scheme, and one that hides where it leads."""
     host = f"127.0.0.1:{foreign.port}"
     return [f"http://{host}", f"http://localhost:{foreign.port}", f"https://{host}", f"{own}@{host}"]
@@ -141,7 +141,9 @@ def _has_link(told: Told, own: str) -> bool:
     return _moved(text, own, "") != text
 
 
-def _sent_on(status: int, address: str, number: int) -> Spoil:
+def sent_on(status: int, address: str, number: int) -> Spoil:
+    """Redirect every request from a number on."""
+
     def spoil(asked: Asked, told: Told) -> Told:
         return Told(b"", status, {"Location": f"{address}{asked.url}"}) if asked.number >= number else told
 

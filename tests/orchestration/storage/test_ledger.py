@@ -34,7 +34,7 @@ def test_refuses_what_a_newer_belvedere_wrote(url: str, open_ledger: Open):
     ledger = open_ledger(url)
     with ledger.transaction() as opened:
         opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="99"))
-    with pytest.raises(SettingsError, match="version 99, this Belvedere knows 2: upgrade Belvedere"):
+    with pytest.raises(SettingsError, match="version 99, this Belvedere knows 3: upgrade Belvedere"):
         open_ledger(url)
 
 
@@ -178,5 +178,19 @@ def test_a_ledger_of_version_1_keeps_its_open_slices(url: str, open_ledger: Open
     (left,) = again.open_slices("crm", "deals")
     assert (left.slice_, left.checkpoint) == (Slice(None, datetime(2026, 3, 1, 12, tzinfo=UTC)), {"after": "7"})
     with again.transaction() as opened:
-        assert opened.scalar(select(t.meta.c.value).where(t.meta.c.key == "version")) == "2"
+        assert opened.scalar(select(t.meta.c.value).where(t.meta.c.key == "version")) == str(t.VERSION)
         assert "slices" not in inspect(opened).get_table_names()
+
+
+def test_a_ledger_of_version_2_keeps_its_operations(url: str, open_ledger: Open):
+    ledger, new = open_ledger(url), ("key", "confirmed", "read_back_at")
+    with ledger.transaction() as opened:
+        for name in new:
+            opened.exec_driver_sql(f'ALTER TABLE operations DROP COLUMN "{name}"')
+        old = Table("operations", MetaData(), autoload_with=opened)
+        stamp = "2026-03-01T12:00:00.000000+00:00"
+        row = {column.name: "x" for column in old.columns} | {"before": {}, "after": {"f": 1}, "attempt": 1}
+        opened.execute(insert(old).values(row | {"intended_at": stamp, "settled_at": stamp, "delivery": "scores"}))
+        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="2"))
+    (left,) = open_ledger(url).operations("scores")
+    assert (left.after, left.key, left.confirmed, left.read_back_at) == ({"f": 1}, None, None, None)

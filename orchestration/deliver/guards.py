@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestration.config import Guards
 
-GUARDS = ("max_changes", "max_change_pct", "max_creates", "max_blanks")
+GUARDS = ("max_changes", "max_change_pct", "max_creates", "max_blanks", "max_deletes")
 
 
 def violations(
@@ -23,9 +23,10 @@ def violations(
 def _tripped(rows: Sequence[dict[str, Any]], held: int, guards: Guards) -> Iterator[tuple[str, str]]:
     updates = [row for row in rows if row["action"] == "update"]
     records = len({row["record_id"] for row in updates})
+    deletes = len({row["record_id"] for row in rows if row["action"] == "delete"})
     replaced = sum(row["before"] is not None for row in updates)
     blanks = sum(row["after"] is None for row in updates)
-    creates = len({row["record_id"] or row["customer_id"] for row in rows if row["action"] == "create"})
+    creates = len({row["key"] for row in rows if row["action"] == "create"})
     if guards.max_changes is not None and records > guards.max_changes:
         yield "max_changes", f"{records} records would change, at most {guards.max_changes} may"
     if guards.max_change_pct is not None and held and replaced * 100 > guards.max_change_pct * held:
@@ -38,3 +39,5 @@ def _tripped(rows: Sequence[dict[str, Any]], held: int, guards: Guards) -> Itera
         yield "max_creates", f"{creates} records would be created, at most {guards.max_creates} may"
     if blanks > guards.max_blanks:
         yield "max_blanks", f"{blanks} values would be emptied, at most {guards.max_blanks} may"
+    if deletes > guards.max_deletes:
+        yield "max_deletes", f"{deletes} records would be deleted, at most {guards.max_deletes} may"

@@ -1,0 +1,64 @@
+"""The history of scores as an asset of daily partitions: a night adds its day, a backfill makes past days anew."""
+
+import warnings
+from collections.abc import Iterator
+from datetime import date
+from inspect import getdoc
+
+import dagster as dg
+
+from connectors.kit.errors import ConnectorError
+from orchestration.assets.failures import failure
+from orchestration.assets.rules import rules
+from orchestration.backfill import backfill
+from orchestration.build import TableResult
+from orchestration.history import TABLE
+from orchestration.project import Project
+from orchestration.storage.lease import LeaseHeld
+from schemas.find import model
+
+GROUP = "history"
+
+
+def history_assets() -> dg.Definitions:
+    """Make the asset `score_history`; each partition is the date that its scores are about."""
+    start = Project.load().model.history_start
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy: a run a day would take hours for a year
+
+        @dg.asset(
+            name=TABLE,
+            partitions_def=dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1),
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            group_name=GROUP,
+            deps=["customers", "retention", "satisfaction", "key_accounts", "key_account_criteria"],
+            check_specs=[dg.AssetCheckSpec("rules", asset=TABLE)],
+            kinds={"duckdb", "parquet"},
+            pool="build",
+            description=f"{getdoc(model(TABLE))} Each build adds its day; a partition that is materialised here is made "
+            "from facts dated up to that day alone. A range is filled oldest first.",
+        )
+        def score_history(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            project, results = Project.load(), []
+            try:
+                for day in sorted(context.partition_keys):
+                    results.append(backfill(project, date.fromisoformat(day), context.run.run_id))
+                    context.log.info(f"{day}: {results[-1].rows} rows")
+            except (ConnectorError, LeaseHeld) as error:
+                raise failure(error) from None
+            made = TableResult(TABLE, sum(one.rows for one in results), sum(one.seconds for one in results))
+            for one in results:
+                made.broken |= one.broken
+            yield dg.MaterializeResult(metadata={"dagster/row_count": made.rows, "seconds": round(made.seconds, 2)})
+            yield rules(made)
+
+    return dg.Definitions(assets=[score_history])
+
+
+def add_day(context: dg.AssetExecutionContext, as_of: date, result: TableResult) -> None:
+    """Show in Dagster that a build has added its day."""
+    metadata = {"dagster/row_count": result.rows, "seconds": round(result.seconds, 2)}
+    context.log_event(dg.AssetMaterialization(TABLE, partition=as_of.isoformat(), metadata=metadata))
+    for reason, rows in result.broken.items():
+        context.log.error(f"{TABLE}: {rows} rows: {reason}")

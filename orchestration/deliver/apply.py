@@ -1,0 +1,168 @@
+"""Apply a plan: only what was planned, only where the target still holds what was planned upon, each outcome known.
+
+An intent is committed before a batch is sent. An outcome that is lost is asked for, never guessed, and nothing is sent
+twice blindly. Say "effectively once": an update sets values by id, so its worst repetition changes nothing; a create is
+sent again only where the target knows it again, or where it was asked after it had settled.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import ibis
+import pyarrow as pa
+
+from connectors.kit.errors import ConnectorError, SettingsError
+from orchestration.deliver.conclude import Conclusions
+from orchestration.deliver.delivered import delivered_rows
+from orchestration.deliver.guards import violations
+from orchestration.deliver.intents import counted, operations, resolved, waves
+from orchestration.deliver.plan import basis_of, planned
+from orchestration.deliver.saved import Plan, Row, find
+from orchestration.deliver.send import Sending
+from orchestration.deliver.settle import settle
+from orchestration.deliver.target import Target, opened, pin
+from orchestration.project import Project
+from orchestration.storage.lease import lease
+from orchestration.storage.operations import Operation
+from schemas.find import model
+
+ROUNDS = 3
+JUST_NOW = timedelta(seconds=10)
+
+
+@dataclass
+class Applied:
+    """Say what came of a plan: records by outcome, and why not all of it was done, if so."""
+
+    delivery: str
+    digest: str
+    counts: Counter[str] = field(default_factory=Counter)
+    error: str | None = None
+    operations: list[Operation] = field(default_factory=list, repr=False)
+
+    def summary(self) -> str:
+        """Say it in a line."""
+        said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.counts.items()) if count)
+        return (said or "nothing to write") + (f"; stopped: {self.error}" if self.error else "")
+
+    def rows(self) -> list[Row]:
+        """List every field that was sent, with its outcome."""
+        return [row for operation in self.operations for row in delivered_rows(operation)]
+
+
+def apply(
+    project: Project, name: str, run_id: str, *, digest: str | None = None, allow: Collection[str] = ()
+) -> Applied:
+    """Apply the newest plan of a delivery, or the one named by digest.
+
+    Raises SettingsError when there is no such plan, when what it stands on has changed (then another plan is made in
+    its place), or when a guard trips; LeaseHeld when another run delivers to this target.
+    """
+    with lease(project.ledger, f"delivery:{name}", run_id):
+        plan = find(project, digest or name)
+        with opened(project, project.delivery(plan.delivery)) as target:
+            applying = _Applying(project, target, plan, run_id)
+            applying.settle_what_is_open()
+            if plan.head.status == "planned":
+                applying.refuse_what_is_out_of_date(digest)
+                applying.refuse_unless_allowed(allow)
+                applying.send()
+            elif digest and plan.head.status != "applied":
+                raise SettingsError(
+                    f"plan {plan.digest[:12]} is {plan.head.status}: a newer one has taken its place; "
+                    f"see `belvedere plan --list {plan.delivery}`"
+                )
+            return applying.finished()
+
+
+class _Applying:
+    """Apply one plan."""
+
+    def __init__(self, project: Project, target: Target, plan: Plan, run_id: str) -> None:
+        self.project, self.ledger, self.target = project, project.ledger, target
+        self.plan, self.run_id = plan, run_id
+        self.config = project.delivery(plan.delivery)
+        self.key = self.config.key.field if self.config.key else None
+        self.concluding = Conclusions(project, plan.delivery, target)
+        self.result = Applied(plan.delivery, plan.digest)
+        pin(project, target.connector)
+
+    def settle_what_is_open(self) -> None:
+        """Ask the target what became of operations whose outcome a crash or a lost answer hid."""
+        settle(self.project, self.target, self.plan.delivery)
+
+    def refuse_what_is_out_of_date(self, digest: str | None) -> None:
+        """Raise SettingsError, and plan anew, when the build or the settings have moved on."""
+        if self.plan.undoes:
+            if digest is None:
+                raise SettingsError(f"the newest plan takes run {self.plan.undoes} back: apply it by its digest")
+            return
+        if self.plan.head.summary.get("basis") == basis_of(self.project, self.plan.delivery):
+            return
+        fresh = planned(self.project, self.plan.delivery, self.target, self.run_id)
+        raise SettingsError(
+            f"plan {self.plan.digest[:12]} was made on another build or other settings, so nothing was written; "
+            f"planned anew: {fresh.summary()}. Look at it with `belvedere plan --show {fresh.digest[:12]}`"
+        )
+
+    def refuse_unless_allowed(self, allow: Collection[str]) -> None:
+        """Raise SettingsError when a guard trips that was not let through."""
+        rows, held = self.plan.rows(), int(self.plan.head.summary.get("held", 0))
+        if tripped := violations(rows, held, self.config.guards, allow, self.plan.digest):
+            raise SettingsError(f"delivery {self.plan.delivery!r}: nothing was written: {'; '.join(tripped)}")
+
+    def send(self) -> None:
+        """Send wave after wave, again only what the target says never arrived.
+
+        When the target cannot be used any more, what is settled stays settled and the plan stays open.
+        """
+        sending = Sending(self.target, self.ledger, self.concluding, self._must_look(), self.key)
+        try:
+            for _ in range(ROUNDS):
+                waiting = self._waiting()
+                for wave in waves(waiting):
+                    born = self.ledger.born(self.target.connector.name, self.target.stream.name)
+                    sending.send([resolved(one, born) for one in wave])
+                if not waiting:
+                    break
+                self.settle_what_is_open()
+        except ConnectorError as error:
+            self.result.error = str(error)
+        else:
+            self.ledger.set_plan_status(self.plan.digest, "applied")
+
+    def _must_look(self) -> bool:
+        """Read again what is about to change, unless nothing that others do in between could matter.
+
+        That is so where the target itself compares versions; and where this very run has just read it, and every field
+        is ours to overwrite whatever it holds.
+        """
+        if self.target.writing.versions and all(row["version"] for row in self.plan.rows("update", "delete")):
+            return not self.plan.head.summary.get("is_live")
+        head = self.plan.head
+        is_ours = all(row["policy"] == "overwrite" for row in self.plan.rows("update"))
+        just_now = datetime.now(UTC) - datetime.fromisoformat(
+            head.summary.get("looked_at", "0001-01-01T00:00:00+00:00")
+        )
+        is_read = head.run_id == self.run_id and head.summary.get("is_live") and just_now < JUST_NOW
+        return not (is_ours and is_read and not self.plan.rows("delete"))
+
+    def _waiting(self) -> list[Operation]:
+        tried = {one.op_id: one for one in self.ledger.operations(digest=self.plan.digest)}
+        knows = self.target.knows_operations(self.config.key)
+        resumed = self.ledger.resumable(self.plan.delivery) if knows else {}
+        made = operations(self.plan, self.run_id, tried, resumed)
+        return [one for one in made if one.op_id not in tried or tried[one.op_id].outcome == "retry"]
+
+    def finished(self) -> Applied:
+        """Count the outcomes, and put them into the lake as the audit log of this run."""
+        mine = [one for one in self.ledger.operations(digest=self.plan.digest) if one.run_id == self.run_id]
+        self.result.operations, self.result.counts = mine, counted(mine)
+        if mine:
+            kinds = {name: column.dtype.type for name, column in model("delivered").to_schema().columns.items()}
+            table = pa.Table.from_pylist(self.result.rows(), ibis.schema(kinds).to_pyarrow())
+            file = self.project.lake.write(f"delivered/{self.plan.delivery}", table)
+            self.ledger.add([file], self.run_id)
+        return self.result

@@ -1,0 +1,101 @@
+"""The target of a delivery, opened: its connector and stream, what it can do, and that it is the account it was."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+from connectors.kit.base import Connector, FindsByField, ReadsByKey, ReadsPayload, SourceField, Writes, Writing
+from connectors.kit.errors import AccessError, SettingsError, choices
+from connectors.kit.stream import Stream
+from orchestration.config import DeliveryConfig, Key
+from orchestration.project import Project
+
+
+@dataclass(frozen=True)
+class Target:
+    """Hold a connector that can be written to, and the stream that is."""
+
+    connector: Connector
+    stream: Stream
+
+    @cached_property
+    def writes(self) -> Writes:
+        """Give the connector as one that writes."""
+        return cast("Writes", self.connector)
+
+    @property
+    def writing(self) -> Writing:
+        """Tell how it is written to."""
+        return self.writes.writing
+
+    @cached_property
+    def reads(self) -> ReadsByKey:
+        """Give the connector as one that reads by key."""
+        return cast("ReadsByKey", self.connector)
+
+    @cached_property
+    def finds(self) -> FindsByField | None:
+        """Give the connector as one that finds records by a field, if it is one."""
+        return self.connector if isinstance(self.connector, FindsByField) else None
+
+    @cached_property
+    def reads_payload(self) -> ReadsPayload | None:
+        """Give the connector as one that reads extracted records, if it is one."""
+        return self.connector if isinstance(self.connector, ReadsPayload) else None
+
+    @cached_property
+    def fields(self) -> Mapping[str, SourceField]:
+        """Describe what may be written."""
+        return self.writes.writable(self.stream)
+
+    def creates_once(self, key: str | None) -> bool:
+        """Tell whether the target itself sees to it that a record with this key is there once."""
+        return self.writing.idempotent or self._is_unique(key)
+
+    def knows_operations(self, key: Key | None) -> bool:
+        """Tell whether it does so by the operation alone, which must be the same one then when it is sent again."""
+        return self.writing.idempotent and not self._is_unique(key.field if key else None)
+
+    def _is_unique(self, field: str | None) -> bool:
+        return bool(field and field in self.fields and self.fields[field].is_unique)
+
+    def storable(self, value: Any) -> Any:
+        """Give a value as the target can hold it: to some systems 0 and nothing are the same."""
+        return None if self.writing.zero_is_empty and value == 0 and not isinstance(value, bool) else value
+
+
+@contextmanager
+def opened(project: Project, config: DeliveryConfig) -> Iterator[Target]:
+    """Open a delivery's target.
+
+    Raises SettingsError for a stream that is not there or cannot be written, AccessError when the connection opens
+    another account than at its first delivery: a sandbox taken for production, or the reverse.
+    """
+    connector = project.open(config.target.connection)
+    try:
+        yield Target(connector, _stream(connector, config))
+    finally:
+        connector.close()
+
+
+def pin(project: Project, connector: Connector) -> None:
+    """Remember which account a connection opens; raises AccessError when it is another one now."""
+    account = connector.account()
+    held = project.ledger.pinned(f"target:{connector.name}", account)
+    if held != account:
+        raise AccessError(
+            f"{connector.name} was account {held} at its first delivery, now it opens {account}: nothing is sent. "
+            f"Check settings; if the change is meant: belvedere state unpin {connector.name}"
+        )
+
+
+def _stream(connector: Connector, config: DeliveryConfig) -> Stream:
+    known = {stream.name: stream for stream in (*connector.targets, *connector.streams)}
+    wanted = config.target.stream
+    if wanted not in known:
+        raise SettingsError(f"connection {connector.name!r}: no stream {wanted!r}; {choices(wanted, known)}")
+    if not isinstance(connector, Writes) or not isinstance(connector, ReadsByKey):
+        raise SettingsError(f"connection {connector.name!r} cannot be written to: its connector only reads")
+    return known[wanted]

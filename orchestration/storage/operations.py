@@ -1,0 +1,206 @@
+"""What was intended and done at the targets, record by record: the audit log."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
+
+from connectors.kit.base import Outcome
+from orchestration.storage import tables as t
+from orchestration.storage.base import Transactions
+
+DONE = ("applied", "unchanged")
+SOME = 500  # names in one question: every database takes so many
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Hold one record's change as intended, and what came of it.
+
+    `key` names a record that was to be created once; `confirmed` is what the target said that it holds.
+    """
+
+    op_id: str
+    delivery: str
+    digest: str
+    run_id: str
+    connection: str
+    stream: str
+    record_id: str | None
+    customer_id: str
+    action: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    attempt: int = 1
+    outcome: str | None = None
+    version: str | None = None
+    message: str | None = None
+    intended_at: datetime | None = None
+    settled_at: datetime | None = None
+    key: str | None = None
+    confirmed: dict[str, Any] | None = None
+    read_back_at: datetime | None = None
+
+
+class Operations(Transactions):
+    """Keep operations."""
+
+    def intend(self, operations: Sequence[Operation]) -> None:
+        """Write down what is about to be sent, before it is sent."""
+        now, o = datetime.now(UTC), t.operations
+        settled = ("outcome", "message", "settled_at", "confirmed", "read_back_at")
+        rows = [vars(one) | dict.fromkeys(settled) | {"intended_at": now} for one in operations]
+        with self.transaction() as opened:
+            known = set(opened.scalars(select(o.c.op_id).where(o.c.op_id.in_([one.op_id for one in operations]))))
+            if fresh := [row for row in rows if row["op_id"] not in known]:
+                opened.execute(insert(o), fresh)
+            if again := [{**row, "b_op": row["op_id"]} for row in rows if row["op_id"] in known]:
+                opened.execute(update(o).where(o.c.op_id == bindparam("b_op")), again)
+
+    def settle(self, outcomes: Iterable[Outcome]) -> None:
+        """Write down what the target answered."""
+        now, o = datetime.now(UTC), t.operations
+        rows = [
+            {
+                "b_op": one.op_id,
+                "b_record": one.record_id or None,
+                "b_version": one.version,
+                "outcome": one.status,
+                "message": one.message or None,
+                "settled_at": now,
+                "confirmed": dict(one.values) if one.values is not None else None,
+            }
+            for one in outcomes
+        ]
+        told: dict[str, Any] = {
+            "record_id": func.coalesce(bindparam("b_record"), o.c.record_id),
+            "version": func.coalesce(bindparam("b_version"), o.c.version),
+        }
+        if rows:
+            with self.transaction() as opened:
+                opened.execute(update(o).where(o.c.op_id == bindparam("b_op")).values(told), rows)
+
+    def unsettled(self, delivery: str) -> list[Operation]:
+        """List what was sent, or about to be, of which nobody knows whether it arrived."""
+        is_open = t.operations.c.outcome.is_(None) | (t.operations.c.outcome == "unknown")
+        return self._operations(t.operations.c.delivery == delivery, is_open)
+
+    def resumable(self, delivery: str) -> dict[str, Operation]:
+        """List the creates that were sent, and may be sent again, by key."""
+        o = t.operations
+        where = (o.c.delivery == delivery, o.c.action == "create", o.c.outcome == "retry", o.c.key.is_not(None))
+        return {str(one.key): one for one in self._operations(*where)}
+
+    def operations(
+        self, delivery: str | None = None, run_id: str | None = None, digest: str | None = None
+    ) -> list[Operation]:
+        """List operations: all, or those of a delivery, a run, a plan."""
+        o = t.operations
+        asked = {o.c.delivery: delivery, o.c.run_id: run_id, o.c.digest: digest}
+        return self._operations(*(column == value for column, value in asked.items() if value is not None))
+
+    def rejections(self, delivery: str) -> dict[str, int]:
+        """Count how often in a row the target refused, by key of what was to be created, else by record."""
+        o = t.operations
+        subject = func.coalesce(o.c.key, o.c.record_id)
+        good = (
+            select(subject.label("subject"), func.max(o.c.intended_at).label("at"))
+            .where(o.c.delivery == delivery, o.c.outcome.in_(DONE))
+            .group_by(subject)
+            .subquery()
+        )
+        query = (
+            select(subject, func.sum(o.c.attempt))
+            .select_from(o.outerjoin(good, good.c.subject == subject))
+            .where(o.c.delivery == delivery, o.c.outcome == "rejected")
+            .where(or_(good.c.at.is_(None), o.c.intended_at > good.c.at))
+            .group_by(subject)
+        )
+        with self.transaction() as opened:
+            return {name: int(count) for name, count in opened.execute(query) if name}
+
+    def created(self, delivery: str) -> dict[str, tuple[str, str]]:
+        """Tell of each key that this delivery has created: record and customer, whatever happened to it since."""
+        o = t.operations
+        rows = self._born(o.c.delivery == delivery, o.c.key.is_not(None))
+        return {key: (record, customer) for key, record, customer in rows}
+
+    def born(self, connection: str, stream: str, since: datetime | None = None) -> dict[str, str]:
+        """Tell which record of a target was created for each customer, since a moment."""
+        o = t.operations
+        later = [o.c.settled_at >= since] if since else []
+        rows = self._born(o.c.connection == connection, o.c.stream == stream, *later)
+        return {customer: record for _, record, customer in rows}
+
+    def updated(self, delivery: str) -> set[str]:
+        """Name the records of a delivery that an update has reached."""
+        o = t.operations
+        query = select(o.c.record_id).where(
+            o.c.delivery == delivery, o.c.action == "update", o.c.outcome.in_(DONE), o.c.record_id.is_not(None)
+        )
+        with self.transaction() as opened:
+            return set(opened.scalars(query.distinct()))
+
+    def last_write(self, connection: str, stream: str) -> datetime | None:
+        """Tell when something was last sent to a target, or was about to be."""
+        o = t.operations
+        where = (o.c.connection == connection, o.c.stream == stream)
+        return self._instant(func.max(o.c.intended_at), *where)
+
+    def unread(self, delivery: str, before: datetime, most: int) -> list[Operation]:
+        """List some applied operations that nobody read back yet, the newest first.
+
+        Of each record only the newest counts, and none while it is not known what became of that one.
+        """
+        o = t.operations
+        may_be_done = or_(o.c.outcome.is_(None), o.c.outcome.in_((*DONE, "unknown")))
+        newest = (
+            select(o.c.record_id, func.max(o.c.intended_at).label("at"))
+            .where(o.c.delivery == delivery, o.c.record_id.is_not(None), may_be_done)
+            .group_by(o.c.record_id)
+            .subquery()
+        )
+        is_newest = (newest.c.record_id == o.c.record_id) & (newest.c.at == o.c.intended_at)
+        where = (o.c.delivery == delivery, o.c.outcome == "applied", o.c.read_back_at.is_(None))
+        query = select(o).join(newest, is_newest).where(*where, o.c.settled_at <= before)
+        with self.transaction() as opened:
+            rows = opened.execute(query.order_by(o.c.intended_at.desc(), o.c.op_id).limit(most)).mappings()
+            return [Operation(**row) for row in rows]
+
+    def read_back(self, op_ids: Sequence[str]) -> None:
+        """Remember that operations were read back."""
+        o, now = t.operations, datetime.now(UTC)
+        with self.transaction() as opened:
+            for start in range(0, len(op_ids), SOME):
+                some = o.c.op_id.in_(op_ids[start : start + SOME])
+                opened.execute(update(o).where(some).values(read_back_at=now))
+
+    def writing_runs(self, most: int = 20) -> list[dict[str, Any]]:
+        """List the newest runs that wrote something: when, where, how many records."""
+        o = t.operations
+        counted = (func.count().label("records"), func.max(o.c.settled_at).label("at"))
+        query = select(o.c.run_id, o.c.delivery, *counted).where(o.c.outcome == "applied")
+        query = query.group_by(o.c.run_id, o.c.delivery).order_by(func.max(o.c.settled_at).desc())
+        with self.transaction() as opened:
+            return [dict(row) for row in opened.execute(query.limit(most)).mappings()]
+
+    def _born(self, *where: ColumnElement[bool]) -> list[tuple[str, str, str]]:
+        o = t.operations
+        made = (o.c.action == "create", o.c.outcome.in_(DONE), o.c.record_id.is_not(None))
+        query = select(o.c.key, o.c.record_id, o.c.customer_id).where(*where, *made)
+        with self.transaction() as opened:
+            return [
+                (row.key, row.record_id, row.customer_id) for row in opened.execute(query.order_by(o.c.intended_at))
+            ]
+
+    def _instant(self, value: Any, *where: ColumnElement[bool]) -> datetime | None:
+        with self.transaction() as opened:
+            found: datetime | None = opened.scalar(select(value).where(*where))
+            return found
+
+    def _operations(self, *where: ColumnElement[bool]) -> list[Operation]:
+        with self.transaction() as opened:
+            query = select(t.operations).where(*where).order_by(t.operations.c.intended_at, t.operations.c.op_id)
+            return [Operation(**row) for row in opened.execute(query).mappings()]

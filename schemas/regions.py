@@ -1,0 +1,44 @@
+"""What became of the customers of a region or country, in one period."""
+
+import ibis.expr.datatypes as dt
+
+from schemas.base import Money, Table, one_of, optional, required
+
+
+class Regions(Table):
+    """What became of the customers of a region, a country or all of them in a period, and how they stand."""
+
+    period: str = required("month, quarter or year, up to as_of", **one_of("month", "quarter", "year"))
+    place: str = required("level/country/region")
+    level: str = required("region, country or all", **one_of("region", "country", "all"))
+    country: str = optional("Country of the customers; null where it is not known, or for all")
+    region: str = optional("Region of their managers; null where it is not known, or for whole countries")
+    starts_on: dt.Date = required("First day of the period: as_of minus 30, 91 or 365 days")
+    accounts_start: dt.Int64 = required("Customers with revenue in the 12 months up to the start", ge=0)
+    accounts_retained: dt.Int64 = required("Those of them with revenue in the 12 months up to as_of", ge=0)
+    accounts_lost: dt.Int64 = required("Those of them without", ge=0)
+    accounts_end: dt.Int64 = required("Active customers looked after now", ge=0)
+    base_amount: Money = required("Net revenue in the 12 months up to the start, of those that had some")
+    retained_amount: Money = required("What of it was kept: per customer, the smaller of the two years")
+    end_amount: Money = required("Their net revenue in the 12 months up to as_of")
+    expansion_amount: Money = required("What those that stayed bought more")
+    contraction_amount: Money = required("What those that stayed bought less")
+    churned_amount: Money = required("What was lost with those that left")
+    new_amount: Money = required("Net revenue up to as_of of customers that had none at the start; in no ratio")
+    logo_retention: float = optional("accounts_retained / accounts_start")
+    grr: float = optional("Gross revenue retention: retained_amount / base_amount")
+    nrr: float = optional("Net revenue retention: end_amount / base_amount")
+    account_growth: float = optional("nrr - 1")
+    satisfaction: float = optional("Satisfaction of active customers now, weighted by confidence + .1")
+    key_accounts: dt.Int64 = required("Customers of tier A now", ge=0)
+    key_accounts_at_risk: dt.Int64 = required("Those with retention or satisfaction below 50", ge=0)
+    at_risk_amount: Money = required("Revenue at risk now")
+    contacts_due: dt.Int64 = required("Customers whose tier has a cadence", ge=0)
+    contacts_kept: dt.Int64 = required("Those talked with in time", ge=0)
+    cadence_kept: float = optional("contacts_kept / contacts_due")
+    overdue_amount: Money = required("Receivables past their due date now")
+    urgent_tickets: dt.Int64 = required("Urgent tickets open now", ge=0)
+    as_of: dt.Date = required("Last day of the period")
+
+    class Config(Table.Config):
+        unique = ["period", "place"]
