@@ -43,7 +43,7 @@ from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import ReplyError
 from connectors.kit.page import Page
-from connectors.kit.paging import at
+from connectors.kit.paging import told
 from connectors.kit.records import cut
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
@@ -125,12 +125,12 @@ class Rest(HttpConnector):
             last = list(rows)
             if self.settings.tagged_values:
                 rows = [msgspec.json.encode(untagged(msgspec.json.decode(row))) for row in rows]
-            told = described.paging.total(reply)
-            if described.total_path:
-                told = at(reply.json(), described.total_path)
+            total = described.paging.total(reply)
+            if described.total_path and not place:
+                total = told(reply, described.total_path)
             following = described.paging.following(place, reply, rows)
             rows = described.paging.fresh(place, rows)
-            yield self.page(stream, rows, following, int(told) if str(told).isdecimal() and not place else None)
+            yield self.page(stream, rows, following, int(total) if str(total).isdecimal() and not place else None)
             if following is None:
                 return
             place = following
@@ -185,17 +185,17 @@ class Rest(HttpConnector):
 
     def deletes(self, stream: Stream, slice_: Slice) -> Iterator[Page]:
         """Read what the API says was deleted, since the slice's start where it can be asked so."""
-        told = self.settings.streams[stream.name].deletions
-        place: dict[str, Any] | None = {} if told else None
-        while told and place is not None:
-            params, headers, link = told.paging.ask(place)
+        gone = self.settings.streams[stream.name].deletions
+        place: dict[str, Any] | None = {} if gone else None
+        while gone and place is not None:
+            params, headers, link = gone.paging.ask(place)
             cursor = self.settings.streams[stream.name].cursor
-            since = [(told.param, cursor.value(slice_.start))] if told.param and cursor and slice_.start else []
+            since = [(gone.param, cursor.value(slice_.start))] if gone.param and cursor and slice_.start else []
             asked = {} if link else {"params": [*since, *params]}
-            reply = self.http.get(link or told.path, headers={**self.settings.headers, **headers}, **asked)
-            rows = cut(reply.body, told.record_path)
-            place = told.paging.following(place, reply, rows)
-            yield self.page(told.told(stream), rows, place, deleted=True)
+            reply = self.http.get(link or gone.path, headers={**self.settings.headers, **headers}, **asked)
+            rows = cut(reply.body, gone.record_path)
+            place = gone.paging.following(place, reply, rows)
+            yield self.page(gone.told(stream), rows, place, deleted=True)
 
     def _page_of(self, stream: RestStream, place: dict[str, Any], slice_: Slice) -> Any:
         params, headers, link = stream.paging.ask(place)

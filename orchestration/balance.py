@@ -60,7 +60,7 @@ def _distinct(paths: Sequence[str], slice_: Slice, skipped: Sequence[pa.Table]) 
     parts += ["SELECT _key, _cursor FROM skipped"] if skipped else []
     if not parts:
         return 0
-    with duck.connect(threads=1, memory_limit="128MB") as con:
+    with duck.lent() as con:
         if skipped:
             con.register("skipped", pa.concat_tables(skipped))
         sql = f"FROM ({' UNION ALL '.join(parts)}) WHERE _key IS NULL OR ({' AND '.join(bounds) or 'true'})"

@@ -23,6 +23,7 @@ from orchestration.fitted import event_for, priors_for, retention_for, revenue_f
 from orchestration.flows import WHOLE, Flow, Flows, landed
 from orchestration.history import History, part
 from orchestration.left_out import left_out
+from orchestration.matching import matches
 from orchestration.project import Project
 from orchestration.published import arrow_schema
 from orchestration.rewrite import rewrite
@@ -35,11 +36,13 @@ from transforms.check import check, check_result
 from transforms.conform import latest
 from transforms.criteria import CriterionError
 from transforms.customer_360 import customer_360
+from transforms.customer_redirects import customer_redirects
 from transforms.customers import customers
 from transforms.handovers import handovers
 from transforms.identity import crosswalk, match_suggestions
 from transforms.key_accounts import key_accounts
 from transforms.known import known_on
+from transforms.match_keys import match_keys
 from transforms.measured import measured
 from transforms.merged import redirects, without_redirected
 from transforms.order_events import Event, order_events
@@ -80,6 +83,7 @@ RESULTS = (
     "quarantine",
     "redirects",
     "crosswalk",
+    "customer_redirects",
     "match_suggestions",
     "customers",
     "reconciliation",
@@ -180,21 +184,7 @@ class Build:
 
     def results(self) -> Iterator[TableResult]:
         """Make customers and their scores."""
-        t, as_of, config = self.tables, self.as_of, self.config
-        judged = [{name: row[name] for name in JUDGED.names} for row in self.project.ledger.judgements()]
-        judgements = engine.table(self.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
-        yield self.keep(
-            "crosswalk",
-            crosswalk(
-                t["accounts"],
-                judgements,
-                self._previous("crosswalk"),
-                as_of=as_of,
-                links=config.links,
-                max_cluster=config.max_cluster,
-            ),
-        )
-        yield self.keep("match_suggestions", match_suggestions(t["accounts"], t["crosswalk"], judgements))
+        yield from self._identity()
         yield from self.customers()
         yield self._reconciliation()
         yield from self.scores()
@@ -213,6 +203,35 @@ class Build:
             roles=self.project.roles(),
         )
         yield self.keep("customers", united)
+
+    def _identity(self) -> Iterator[TableResult]:
+        """Find out which accounts are one customer, and which may be."""
+        t, config = self.tables, self.config
+        judged = [{name: row[name] for name in JUDGED.names} for row in self.project.ledger.judgements()]
+        judgements = engine.table(self.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
+        keys, previous = self._cached(match_keys(t["accounts"])), self._previous("crosswalk")
+        probable = matches(self.con, keys, self.project.ledger, self.as_of, config.matching)
+        found = crosswalk(
+            t["accounts"],
+            judgements,
+            previous,
+            as_of=self.as_of,
+            links=config.links,
+            max_cluster=config.max_cluster,
+            keys=keys,
+            likely=probable.joining,
+        )
+        yield self.keep("crosswalk", found, notes=probable.notes)
+        redirected = customer_redirects(t["crosswalk"], previous, self._previous("customer_redirects"))
+        yield self.keep("customer_redirects", redirected)
+        suggested = match_suggestions(
+            t["accounts"],
+            t["crosswalk"],
+            judgements,
+            keys=keys,
+            likely=ibis.union(probable.joining, probable.suggested),
+        )
+        yield self.keep("match_suggestions", suggested)
 
     def scores(self) -> Iterator[TableResult]:
         """Score the customers, and take the scores down in the history."""

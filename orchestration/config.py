@@ -42,6 +42,15 @@ class Survivorship(Config):
     order: list[str] | None = Field(None, description="Connections or roles, the first one wins")
 
 
+class MatchingConfig(Config):
+    """Set which accounts join because they are very probably one customer (Splink, extra `matching`)."""
+
+    enabled: bool = Field(True, description="False leaves it at the rules; without the extra there is nothing else")
+    auto_link: float = Field(0.99, ge=0.9, le=1, description="At this probability two accounts join")
+    suggest: float = Field(0.5, ge=0, le=1, description="From this on they are suggested (belvedere match list)")
+    refit_days: int = Field(30, ge=0, description="What was learnt from the accounts is learnt anew after so long")
+
+
 class RetentionConfig(Config):
     """Set how retention is scored."""
 
@@ -186,6 +195,7 @@ class CustomerModelConfig(Config):
     )
     survivorship: dict[str, Survivorship] = Field(default_factory=dict)
     max_cluster: int = Field(50, ge=2, description="More accounts than this in one customer go to review")
+    matching: MatchingConfig = Field(default_factory=MatchingConfig)
     rates: str | None = Field(None, description="ECB eurofxref-hist file (csv or zip); the shipped one by default")
     max_rate_age_days: int = Field(7, ge=0, description="An older rate is no rate: the row goes to quarantine")
     retention: RetentionConfig = Field(default_factory=RetentionConfig)

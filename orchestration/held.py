@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
+from connectors.kit.columns import numbers, texts
 from connectors.kit.records import COMMON, raw_schema
 from connectors.kit.stream import Stream
 from orchestration.project import Project
@@ -23,7 +24,6 @@ if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to rea
     from orchestration.storage.engine import Backend
 
 APART, NOTHING = "\x1f", "\x1e"
-MEMORY = "128MB"  # what does not fit goes to the disk
 FILES, TOGETHER = 24, 4 << 20  # so many files make one, as long as they are not larger together
 
 
@@ -37,10 +37,10 @@ def newest(rows: "ir.Table") -> "ir.Table":
 
 
 class Held:
-    """Look at a stream's rows as they were when the run began."""
+    """Look at a stream's rows as they were when the run began; at leisure, with all the memory there is."""
 
-    def __init__(self, project: Project, asset: str, stream: Stream, memory: str | None = MEMORY) -> None:
-        self.project, self.asset, self.stream, self.memory = project, asset, stream, memory
+    def __init__(self, project: Project, asset: str, stream: Stream, *, is_at_leisure: bool = False) -> None:
+        self.project, self.asset, self.stream, self.is_at_leisure = project, asset, stream, is_at_leisure
         self.before = project.ledger.files(asset)
         self._prints: dict[datetime | None, str] = {}
 
@@ -64,14 +64,14 @@ class Held:
         """
         if not self.before or not rows.num_rows:
             return rows
-        numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("n", pa.array(range(rows.num_rows)))
+        numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("n", numbers(range(rows.num_rows)))
         with self._given(numbered) as page:
             fresh = self._con.execute(
                 f"SELECT n FROM {page} p WHERE NOT EXISTS (SELECT 1 FROM {self._printed(since)} h WHERE "
                 "h._key IS NOT DISTINCT FROM p._key AND h._deleted = p._deleted AND h.print = md5(p._payload)) "
                 "ORDER BY n"
             ).fetchnumpy()["n"]
-        return rows if len(fresh) == rows.num_rows else rows.take(pa.array(fresh, pa.int64()))
+        return rows if len(fresh) == rows.num_rows else rows.take(numbers(fresh.tolist()))
 
     def unseen_tombstones(self, rows: pa.Table) -> pa.Table:
         """Keep the tombstones of records that are alive here, or that nobody here ever heard of."""
@@ -94,7 +94,7 @@ class Held:
         """Tell which records are alive here and not among the listed keys; and how many keys were listed."""
         self._con.execute("CREATE OR REPLACE TEMP TABLE listed_keys (_key VARCHAR)")
         for some in keys:
-            with self._given(pa.table({"_key": pa.array(some, pa.string())})) as given:
+            with self._given(pa.table({"_key": texts([key.encode() for key in some])})) as given:
                 self._con.execute(f"INSERT INTO listed_keys SELECT _key FROM {given}")
         rows = self._con.execute(
             f"SELECT _key FROM {self._alive} ANTI JOIN listed_keys USING (_key) ORDER BY 1"
@@ -262,8 +262,8 @@ class Held:
     def _signed(self, files: Sequence[Written], touched: "ir.Table") -> "ir.Table":
         rows = newest(self._read(files).semi_join(touched, "_key"))
         fields = [path for path in paths(self.stream.fields) if path in rows.columns and path != self.stream.cursor]
-        texts = [rows[path].fill_null(NOTHING) for path in fields] or [rows._key]
-        return rows.select("_key", "_deleted", sign=reduce(lambda left, right: left + APART + right, texts))
+        values = [rows[path].fill_null(NOTHING) for path in fields] or [rows._key]
+        return rows.select("_key", "_deleted", sign=reduce(lambda left, right: left + APART + right, values))
 
     def _read(self, files: Sequence[Written]) -> "ir.Table":
         """Read files with a column for every path: an older file may lack some."""
@@ -291,7 +291,7 @@ class Held:
 
     @cached_property
     def _con(self) -> duckdb.DuckDBPyConnection:
-        return duck.connect(threads=1, memory_limit=self.memory)
+        return duck.connect(threads=1) if self.is_at_leisure else duck.lent()
 
     @cached_property
     def _ibis(self) -> "Backend":

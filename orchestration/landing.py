@@ -7,13 +7,15 @@ and lands at once when a slice ends or breaks off.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from time import monotonic
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from connectors.kit.columns import instants, texts
 from connectors.kit.page import Page
-from connectors.kit.records import INSTANT, raw_table
+from connectors.kit.records import raw_table
 from connectors.kit.stream import Stream
 from orchestration.held import Held
 from orchestration.project import Project
@@ -98,7 +100,7 @@ class Landing:
         start, end = self.progress.slice_.start, self.progress.slice_.end
         if not (self.known and start and end and start < self.known <= end):
             return 0
-        return int(pc.sum(pc.less(rows.column("_cursor"), pa.scalar(self.known, INSTANT))).as_py() or 0)
+        return int(pc.sum(pc.less(rows.column("_cursor"), instants([self.known])[0])).as_py() or 0)
 
     def _is_enough(self) -> bool:
         return self._rows >= ROWS or self._bytes >= BYTES or self._clock() - self._began >= SECONDS
@@ -130,16 +132,16 @@ def typed(pages: Sequence[Page]) -> pa.Table:
     table = raw_table(rows, pages[0].stream, pages[0].extracted_at, deleted=pages[0].deleted)
     if len({page.extracted_at for page in pages}) == 1:
         return table
-    times = [pa.repeat(pa.scalar(page.extracted_at, INSTANT), len(page.rows)) for page in pages]
+    times = instants(chain.from_iterable(repeat(page.extracted_at, len(page.rows)) for page in pages))
     place = table.schema.get_field_index("_extracted_at")
-    return table.set_column(place, table.schema.field(place), pa.chunked_array(times, INSTANT))
+    return table.set_column(place, table.schema.field(place), times)
 
 
 def _flagged(rows: pa.Table, stream: Stream) -> pa.Table:
     """Mark the rows by which a source says that their record is deleted."""
     deleted = rows.column("_deleted")
     for path, words in stream.deleted_values.items():
-        says = pc.fill_null(pc.is_in(_texts(rows, path, stream), value_set=pa.array(words)), False)
+        says = pc.is_in(_texts(rows, path, stream), value_set=texts([word.encode() for word in words]))
         deleted = pc.or_(deleted, says)
     return rows.set_column(rows.schema.get_field_index("_deleted"), "_deleted", deleted)
 

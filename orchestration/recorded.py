@@ -24,6 +24,11 @@ from orchestration.storage import duck
 
 PIECE = 2 << 20  # bytes of records that are looked at at once
 DEPTH = 3
+SHAPE = "SELECT json_group_structure(record::JSON), count(*) FILTER (record LIKE '{%') FROM records"
+OBJECTS = (
+    "CREATE OR REPLACE TEMP TABLE records AS SELECT record FROM "
+    "(SELECT try_cast(text AS JSON) AS record FROM given) WHERE json_type(record) = 'OBJECT'"
+)
 MOST = 200  # an object with more keys than this is a mapping, whose keys are values
 LONGEST = 300  # characters of a path that the ledger holds
 KINDS = {"VARCHAR": "text", "BOOLEAN": "yes or no", "NULL": "", "JSON": "mixed"}  # else a number
@@ -49,7 +54,7 @@ def looked_at(payloads: Iterable[pa.Array], known: Sequence[str], at: datetime) 
     it is done with it, so it is given little at a time.
     """
     rows, counts, kinds = 0, Counter[str](), dict[str, str]()
-    with duck.connect(threads=1) as con:
+    with duck.lent() as con:
         for texts in (piece for given in payloads for piece in _pieces(given)):
             asked = [*dict.fromkeys([*known, *kinds])]
             found, count, some = _looked_at(con, texts, asked)
@@ -68,8 +73,9 @@ def payloads(paths: Sequence[str]) -> Iterator[pa.Array]:
 
 def _pieces(payloads: pa.Array) -> Iterator[pa.Array]:
     """Cut records into pieces of about PIECE bytes."""
+    payloads = payloads.drop_null()
     if len(payloads):
-        ends = np.cumsum(pc.fill_null(pc.binary_length(payloads), 0).to_numpy(zero_copy_only=False))
+        ends = np.cumsum(np.frombuffer(pc.binary_length(payloads).buffers()[1], np.int32)[: len(payloads)])
         starts = np.unique(ends // PIECE, return_index=True)[1].tolist()
         for start, end in pairwise([*starts, len(payloads)]):
             yield payloads.slice(start, end - start)
@@ -78,12 +84,16 @@ def _pieces(payloads: pa.Array) -> Iterator[pa.Array]:
 def _looked_at(
     con: duckdb.DuckDBPyConnection, texts: pa.Array, known: Sequence[str]
 ) -> tuple[dict[str, str], int, dict[str, int]]:
-    con.register("given", pa.table({"text": texts}))
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE records AS SELECT record FROM "
-        "(SELECT try_cast(text AS JSON) AS record FROM given) WHERE json_type(record) = 'OBJECT'"
-    )
-    shape, rows = con.execute("SELECT json_group_structure(record), count(*) FROM records").fetchall()[0]
+    con.register("records", pa.table({"record": texts}))
+    try:
+        shape, rows = con.execute(SHAPE).fetchall()[0]
+    except duckdb.Error:  # one that it cannot hold
+        rows = None
+    if rows != len(texts):
+        con.register("given", pa.table({"text": texts}))
+        con.unregister("records")
+        con.execute(OBJECTS)
+        shape, rows = con.execute(SHAPE).fetchall()[0]
     found = json.loads(shape) if rows else {}
     kinds = dict(_leaves(found)) if isinstance(found, dict) else {}
     paths = [*dict.fromkeys([*kinds, *known])]

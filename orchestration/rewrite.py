@@ -20,7 +20,7 @@ def rewrite(project: Project, connection: str, stream: Stream, records: int, run
     with suppress(LeaseHeld), lease(project.ledger, f"connection:{connection}", run_id):
         states = (stream.name, refresh_of(stream.name))
         if not any(project.ledger.open_slices(connection, state) for state in states):
-            Held(project, asset, stream, memory=None).rewrite()
+            Held(project, asset, stream, is_at_leisure=True).rewrite()
             return True
     return False
 

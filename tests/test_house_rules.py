@@ -48,6 +48,7 @@ WITHOUT_DAGSTER = (
     "sightings",
     "recorded",
     "field",
+    "matching",
     "left",
 )
 

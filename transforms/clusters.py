@@ -1,7 +1,7 @@
 """Groups of nodes joined into clusters on the driver, keeping apart what was judged different."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,15 +14,17 @@ CLUSTERS = pa.schema([("node", pa.string()), ("cluster", pa.int64()), ("rank", p
 ALONE = 99
 Ints = NDArray[np.int64]
 Group = tuple[int, list[int]]
+Number = tuple[str, str]  # country, number
 
 
-def clusters(groups: pa.Table, different: pa.Table) -> pa.Table:
+def clusters(groups: pa.Table, different: pa.Table, numbers: pa.Table | None = None, weak: int = ALONE) -> pa.Table:
     """Give each node of `groups` (node, rank, value) its cluster, and the best rank by which it hangs on it.
 
-    No cluster holds both nodes of a pair (left, right) of `different`: a cluster that would is built again
-    from its groups, best rank first, leaving out each step that would bring such a pair together. The
-    result does not depend on the order of rows; the cluster numbers mean nothing beyond this call. A node
-    that ends up without company has the rank `ALONE`.
+    No cluster holds both nodes of a pair (left, right) of `different`, and no group of rank `weak` or beyond brings
+    nodes together whose `numbers` (node, country, number) differ within a country. A cluster that is against that is
+    built again from its groups, best rank first, leaving out each step that would be. The result does not depend on
+    the order of rows; the cluster numbers mean nothing beyond this call. A node that ends up without company has the
+    rank `ALONE`.
     """
     if groups.num_rows == 0:
         return CLUSTERS.empty_table()
@@ -34,9 +36,10 @@ def clusters(groups: pa.Table, different: pa.Table) -> pa.Table:
     rank = ordered["rank"].to_numpy().astype(np.int64)
     np.minimum.at(best, member, rank)
     pairs = _forbidden(different, names, cluster)
-    if pairs:
-        torn = np.isin(cluster[member], [cluster[left] for left, _ in pairs])
-        _rebuild(_grouped(rank[torn], group[torn], member[torn]), pairs, cluster, best)
+    held = _conflicting(numbers, names, cluster) if numbers is not None else {}
+    if pairs or held:
+        torn = np.isin(cluster[member], [*{int(cluster[one]) for one in (*(left for left, _ in pairs), *held)}])
+        _rebuild(_grouped(rank[torn], group[torn], member[torn]), _Parts(pairs, held, weak), cluster, best)
     return pa.table([names, pa.array(cluster), pa.array(best)], schema=CLUSTERS)
 
 
@@ -60,6 +63,18 @@ def _forbidden(different: pa.Table, names: pa.Array, cluster: Ints) -> list[tupl
     return [(left, right) for left, right in known if left != right and cluster[left] == cluster[right]]
 
 
+def _conflicting(numbers: pa.Table, names: pa.Array, cluster: Ints) -> dict[int, Number]:
+    """Find the numbers of the nodes in clusters that hold more than one of a country."""
+    place = pc.index_in(numbers["node"].combine_chunks(), names)
+    known = pc.is_valid(place)
+    at = pc.fill_null(place, 0).to_numpy().astype(np.int64)
+    held = numbers.append_column("at", pa.array(at)).append_column("cluster", pa.array(cluster[at])).filter(known)
+    counted = held.group_by(["cluster", "country"]).aggregate([("number", "count_distinct")])
+    several = counted.filter(pc.greater(counted["number_count_distinct"], 1))
+    rows = held.filter(pc.is_in(held["cluster"], several["cluster"].combine_chunks())).to_pylist()
+    return {row["at"]: (row["country"], row["number"]) for row in rows}
+
+
 def _grouped(rank: Ints, group: Ints, member: Ints) -> list[Group]:
     """Gather the members of each group, in the order of the rows."""
     ranks: dict[int, int] = {}
@@ -70,11 +85,10 @@ def _grouped(rank: Ints, group: Ints, member: Ints) -> list[Group]:
     return [(ranks[number], gathered) for number, gathered in members.items()]
 
 
-def _rebuild(groups: list[Group], pairs: Iterable[tuple[int, int]], cluster: Ints, best: Ints) -> None:
-    """Join the groups again without the forbidden pairs, in place."""
-    parts = _Parts(pairs)
-    for _, members in groups:
-        parts.join(members)
+def _rebuild(groups: list[Group], parts: "_Parts", cluster: Ints, best: Ints) -> None:
+    """Join the groups again without what is forbidden, in place."""
+    for rank, members in groups:
+        parts.join(members, rank)
     fresh = int(cluster.max()) + 1
     touched = {name for _, members in groups for name in members}
     for name in touched:
@@ -88,12 +102,14 @@ def _rebuild(groups: list[Group], pairs: Iterable[tuple[int, int]], cluster: Int
 
 
 class _Parts:
-    """Join nodes step by step, refusing each step that would bring a forbidden pair together."""
+    """Join nodes step by step, refusing each step that would bring together what is forbidden."""
 
-    def __init__(self, pairs: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, pairs: Iterable[tuple[int, int]], numbers: Mapping[int, Number], weak: int) -> None:
         self._root: dict[int, int] = {}
         self._members: dict[int, set[int]] = {}
         self._foes: dict[int, set[int]] = defaultdict(set)
+        self._numbers = defaultdict(set, {name: {number} for name, number in numbers.items()})
+        self._weak = weak
         for left, right in pairs:
             self._foes[left].add(right)
             self._foes[right].add(left)
@@ -101,23 +117,29 @@ class _Parts:
     def root(self, name: int) -> int:
         return self._root.setdefault(name, name)
 
-    def join(self, members: Sequence[int]) -> None:
+    def join(self, members: Sequence[int], rank: int) -> None:
         """Join each member to those of the earlier parts that it may be with."""
         earlier: list[int] = []
         for name in members:
             for part in earlier:
-                self._unite(self.root(part), self.root(name))
+                self._unite(self.root(part), self.root(name), rank)
             earlier = list(dict.fromkeys(self.root(part) for part in [*earlier, name]))
 
-    def _unite(self, one: int, other: int) -> None:
-        if one == other:
+    def _unite(self, one: int, other: int, rank: int) -> None:
+        if one == other or self._is_refused(one, other, rank):
             return
         mine, theirs = (self._members.get(root, {root}) for root in (one, other))
-        if self._foes[one] & theirs:
-            return
         kept, moved = (one, other) if len(mine) >= len(theirs) else (other, one)
         for name in mine if kept == other else theirs:
             self._root[name] = kept
         self._members[kept] = mine | theirs
         self._foes[kept] = self._foes[one] | self._foes[other]
+        self._numbers[kept] = self._numbers[one] | self._numbers[other]
         self._members.pop(moved, None)
+
+    def _is_refused(self, one: int, other: int, rank: int) -> bool:
+        if self._foes[one] & self._members.get(other, {other}):
+            return True
+        mine, theirs = self._numbers[one], self._numbers[other]
+        shared = {country for country, _ in mine} & {country for country, _ in theirs}
+        return rank >= self._weak and bool(shared - {country for country, _ in mine & theirs})

@@ -5,17 +5,18 @@ from datetime import date
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from transforms import ids
 from transforms.clusters import clusters
-from transforms.evidence import RULES, SCORES, groups, node, nodes
+from transforms.evidence import RULES, SCORES, WEAK, groups, judged, nodes, numbers
 from transforms.first import first
-from transforms.normalise import company, company_domain, domain
-from transforms.once import once
+from transforms.match_keys import match_keys, node
 
 # Measured precision of two accounts that share nothing else (facts/engine.md).
 SUGGESTIONS = {"domain": 0.92, "name_country": 0.28}
 MOST_CUSTOMERS = 5
+LIKELY = pa.schema([("left", pa.string()), ("right", pa.string()), ("score", pa.float64())])
 
 
 def crosswalk(
@@ -26,39 +27,57 @@ def crosswalk(
     as_of: date,
     links: Mapping[str, str],
     max_cluster: int,
+    keys: ir.Table | None = None,
+    likely: ir.Table | None = None,
 ) -> ir.Table:
     """Give every account its customer.
 
     `judgements` (left_connection, left_account_id, right_connection, right_account_id, verdict "same" or
     "different") win over every rule, "different" over "same". `previous` is the last crosswalk, or an
     empty one. `links` maps a connection whose accounts carry a `link_id` to the connection it points to.
+    `keys` are the `match_keys` of the accounts, where they are worked out already; `likely` are pairs of nodes
+    (left, right, score) that are as good as certainly one.
 
     A cluster keeps the id of its oldest customer in `previous`; the others' accounts move over. After a
     split the part with the account that the id was minted for keeps it. A new id is "C" and 12 digits of
     the SHA-256 of the founder, "connection/account_id": of the account known for the longest, then
     created first. An id that is taken is never given to another founder: that one gets 24 digits.
+    A judgement leaves no trace once it is taken back (`transforms.ids`).
 
     Ids merged away at the source have a row too (rule "redirect"), so that what still points at them
     finds its customer. So have accounts that are gone: they keep the customer that they were, and the
     same id should they come back. Customers without any account left have only such rows.
     """
+    keys = _worked_out(match_keys(accounts)) if keys is None else keys
+    likely = _nothing_likely() if likely is None else likely
     known = nodes(accounts)
-    joined = _joined(accounts, known, judgements, links)
-    members = ids.members(known, joined, previous, as_of)
-    claims = ids.claims(members)
-    kept = ids.kept(claims, previous)
-    named = kept.union(ids.minted(members, kept, previous))
-    return _rows(members.join(named, "cluster"), max_cluster).union(_gone(previous, known, claims, named))
+    found = groups(accounts, keys, known, likely, links).to_pyarrow()
+    same, different = (_judged(judgements, verdict) for verdict in ("same", "different"))
+    held, apart = numbers(keys).to_pyarrow(), different.to_pyarrow()
+    joined = clusters(found, apart.slice(0, 0), held, WEAK)
+    based = _worked_out(ids.settled(known, ibis.memtable(joined), previous, as_of))
+    said = judged(same, known).to_pyarrow()
+    if said.num_rows or apart.num_rows:
+        joined = clusters(pa.concat_tables([found, said]), apart, held, WEAK)
+    return _rows(ids.judged(based, ibis.memtable(joined)), _surest(likely), max_cluster)
 
 
-def match_suggestions(accounts: ir.Table, crosswalk: ir.Table, judgements: ir.Table | None = None) -> ir.Table:
-    """Pair customers that share a domain, or name and country, for a person to judge.
+def match_suggestions(
+    accounts: ir.Table,
+    crosswalk: ir.Table,
+    judgements: ir.Table | None = None,
+    *,
+    keys: ir.Table | None = None,
+    likely: ir.Table | None = None,
+) -> ir.Table:
+    """Pair customers that are probably one, or share a domain, or name and country, for a person to judge.
 
     One pair of accounts for two customers, left before right. Domains of mail providers and values that
     more than `MOST_CUSTOMERS` customers share suggest nothing, nor do two customers of whom accounts were
-    judged different.
+    judged different. `likely` are pairs of nodes (left, right, score).
     """
-    pairs = _pairs(_suggesting(accounts, crosswalk))
+    owned = _worked_out(_owned(match_keys(accounts) if keys is None else keys, crosswalk))
+    pairs = _pairs(_suggesting(owned)).union(_probable(owned, _nothing_likely() if likely is None else likely))
     if judgements is not None:
         pairs = pairs.anti_join(_judged_apart(crosswalk, judgements), ["one", "other"])
     order = [ibis.desc(pairs.score), pairs.left_node, pairs.right_node]
@@ -67,70 +86,63 @@ def match_suggestions(accounts: ir.Table, crosswalk: ir.Table, judgements: ir.Ta
     return best.select(*sides, "rule", "score")
 
 
-def _joined(accounts: ir.Table, known: ir.Table, judgements: ir.Table, links: Mapping[str, str]) -> ir.Table:
-    """Collect the groups, a small part of the accounts, join them on the driver and take the result back."""
-    judged = judgements.select(
-        "verdict",
-        left=node(judgements.left_connection, judgements.left_account_id),
-        right=node(judgements.right_connection, judgements.right_account_id),
+def _worked_out(table: ir.Table) -> ir.Table:
+    """Work a table out that is used many times: each use would do it again."""
+    return ibis.memtable(table.to_pyarrow())
+
+
+def _nothing_likely() -> ir.Table:
+    return ibis.memtable(LIKELY.empty_table())
+
+
+def _judged(judgements: ir.Table, verdict: str) -> ir.Table:
+    """List the pairs of nodes with a verdict."""
+    given = judgements.filter(judgements.verdict == verdict)
+    return given.select(
+        left=node(given.left_connection, given.left_account_id),
+        right=node(given.right_connection, given.right_account_id),
     )
-    same, different = (judged.filter(judged.verdict == verdict) for verdict in ("same", "different"))
-    found = groups(accounts, known, same.select("left", "right"), links).to_pyarrow()
-    return ibis.memtable(clusters(found, different.select("left", "right").to_pyarrow()))
 
 
-def _rows(members: ir.Table, max_cluster: int) -> ir.Table:
-    """Name the best rule by which each account hangs on its cluster; without company it is alone."""
-    size = members.is_live.cast("int64").sum().over(group_by="cluster")
+def _surest(likely: ir.Table) -> ir.Table:
+    """Find how surely each account has company by probability (sure_node, sure)."""
+    sides = likely.select("score", sure_node=ibis.array([likely.left, likely.right]).unnest())
+    return sides.group_by("sure_node").agg(sure=sides.score.max())
+
+
+def _rows(members: ir.Table, surest: ir.Table, max_cluster: int) -> ir.Table:
+    """Name the best rule by which each account hangs on its customer; without company it is alone."""
+    size = members.is_live.cast("int64").sum().over(group_by="customer_id")
     counted = members.mutate(_size=size)
     named = [(counted["rank"] == rank, rule) for rank, rule in enumerate(RULES)]
     rule = ibis.cases((~counted.is_live, "redirect"), (counted._size == 1, "alone"), *named, else_="alone")
     ruled = counted.mutate(rule=rule)
-    scored = [(ruled.rule == rule, score) for rule, score in zip(RULES, SCORES, strict=True)]
+    ruled = ruled.left_join(surest, [("node", "sure_node")])
+    fixed = {rule: score for rule, score in zip(RULES, SCORES, strict=True) if score is not None}
+    scored = [(ruled.rule == rule, score) for rule, score in fixed.items()]
     return ruled.select(
         "customer_id",
         "connection",
         "account_id",
         "rule",
-        score=ibis.cases(*scored, else_=1.0).cast("float64"),
-        since="since",
-        is_oversized=ruled._size > max_cluster,
-    )
-
-
-def _gone(previous: ir.Table, known: ir.Table, claims: ir.Table, named: ir.Table) -> ir.Table:
-    """Keep the accounts that are no more with the customer that goes on with their id."""
-    before = previous.mutate(_node=node(previous.connection, previous.account_id))
-    gone = before.anti_join(known, [("_node", "node")])
-    heirs = claims.join(named, "cluster").select("held_id", heir="customer_id")
-    followed = gone.left_join(heirs, [("customer_id", "held_id")])
-    return followed.select(
-        "connection",
-        "account_id",
         "since",
-        customer_id=ibis.coalesce(followed.heir, followed.customer_id),
-        rule=ibis.literal("redirect"),
-        score=followed.score.cast("float64"),
-        is_oversized=ibis.literal(False),
-    ).select("customer_id", "connection", "account_id", "rule", "score", "since", "is_oversized")
-
-
-def _suggesting(accounts: ir.Table, crosswalk: ir.Table) -> ir.Table:
-    """List what may suggest: (customer_id, connection, account_id, node, rule, value), once a customer."""
-    owners = crosswalk.select("customer_id", "connection", "account_id")
-    joined = accounts.join(owners, ["connection", "account_id"])
-    owned = joined.select("customer_id", "connection", "account_id", "country", "domain", "email", "name")
-    keys = once(
-        owned,
-        node=node(owned.connection, owned.account_id),
-        site=company_domain(owned.domain),
-        mail=company_domain(domain(owned.email)),
-        name=company(owned.name),
+        "base_id",
+        "first_id",
+        score=ibis.cases(*scored, (ruled.rule == "probabilistic", ruled.sure), else_=1.0).cast("float64"),
+        is_oversized=(ruled._size > max_cluster) & ruled.is_there,
     )
-    site = ibis.coalesce(keys.site.nullif(""), keys.mail)
+
+
+def _owned(keys: ir.Table, crosswalk: ir.Table) -> ir.Table:
+    owners = crosswalk.select("customer_id", "connection", "account_id")
+    return keys.join(owners, ["connection", "account_id"]).select(*keys.columns, "customer_id")
+
+
+def _suggesting(keys: ir.Table) -> ir.Table:
+    """List what may suggest: (customer_id, connection, account_id, node, rule, value), once a customer."""
     named = (keys.name != "").ifelse(keys.name.concat("|", keys.country), "")
     values = [
-        ibis.struct({"rule": rule, "value": value}) for rule, value in zip(SUGGESTIONS, (site, named), strict=True)
+        ibis.struct({"rule": rule, "value": value}) for rule, value in zip(SUGGESTIONS, (keys.site, named), strict=True)
     ]
     held = keys.select("customer_id", "connection", "account_id", "node", proof=ibis.array(values).unnest())
     each = held.mutate(rule=held.proof["rule"], value=held.proof["value"]).drop("proof")
@@ -146,10 +158,32 @@ def _pairs(suggesting: ir.Table) -> ir.Table:
     right = suggesting.select("rule", "value", **{f"right_{name}": name for name in sides})
     met = left.join(right, ["rule", "value"]).filter(lambda row: row.left_node < row.right_node)
     scored = [(met.rule == rule, score) for rule, score in SUGGESTIONS.items()]
-    return met.mutate(
+    return _between(met.mutate(score=ibis.cases(*scored, else_=0.0).cast("float64")))
+
+
+def _probable(owned: ir.Table, likely: ir.Table) -> ir.Table:
+    """Pair the customers of likely pairs that did not come together."""
+    sides = ("customer_id", "connection", "account_id", "node")
+    left, right = (owned.select(**{f"{side}_{name}": name for name in sides}) for side in ("left", "right"))
+    half = likely.join(left, [("left", "left_node")])
+    met = half.join(right, [("right", "right_node")]).filter(lambda row: row.left_customer_id != row.right_customer_id)
+    return _between(met.mutate(rule=ibis.literal("probabilistic")))
+
+
+def _between(met: ir.Table) -> ir.Table:
+    """Name the two customers of each pair of accounts in one order, and its account that comes first the left one."""
+    ordered = met.left_node < met.right_node
+    sides = {
+        f"{side}_{name}": ordered.ifelse(met[f"{side}_{name}"], met[f"{other}_{name}"])
+        for side, other in (("left", "right"), ("right", "left"))
+        for name in ("connection", "account_id", "node")
+    }
+    return met.select(
+        "rule",
+        "score",
         one=ibis.least(met.left_customer_id, met.right_customer_id),
         other=ibis.greatest(met.left_customer_id, met.right_customer_id),
-        score=ibis.cases(*scored, else_=0.0).cast("float64"),
+        **sides,
     )
 
 

@@ -34,21 +34,35 @@ FREE_MAIL = (
 )
 _SHARED_DOMAINS = tuple(FREE_MAIL.split())
 _LEGAL_FORMS = (
-    "gmbh mbh ggmbh ag kg kgaa ohg gbr ug ev eg se co and et inc incorporated corp corporation ltd "
+    "gmbh mbh ggmbh gesmbh ag kg kgaa ohg gbr ug ek ev eg se co and inc incorporated corp corporation ltd "
     "limited llc llp lp plc pllc sa sas sasu sarl eurl scs snc spa srl srls sl slu sau bv nv vof bvba "
     "cvba ab hb oy oyj as asa aps ks kft zrt nyrt bt doo dd sro spol sp zoo spzoo spj pty pte pvt "
-    "private company cie compagnie haftungsbeschrankt oo ooo zao pao kk gk ltda lda "
-    "eireli cv de rl"
+    "private company cie compagnie gesellschaft aktiengesellschaft haftungsbeschrankt oo ooo zao pao kk gk ltda lda "
+    "eireli cv de rl aktiebolag aktieselskab anpartsselskab osakeyhtio ооо оао зао пао ао"
 )
-_LEGAL_ENDING = rf"(?: (?:{'|'.join(_LEGAL_FORMS.split())}|z oo?|z o o|a s|s a|b v|k k))+$"
+_LEGAL_PHRASES = (
+    "z oo?|z o o|a s|s a|b v|n v|k k|gesellschaft mit beschrankter haftung|limited liability company|"
+    "limited liability partnership|public limited company|societe anonyme|societe par actions simplifiee|"
+    "societe a responsabilite limitee|societa per azioni|societa a responsabilita limitata|sociedad anonima|"
+    "sociedad limitada|sociedade anonima|besloten vennootschap|naamloze vennootschap"
+)
+_LEGAL_ENDING = (
+    rf"(?: (?:{'|'.join(_LEGAL_FORMS.split())}|{_LEGAL_PHRASES}|株))+$"
+    "|(?:株式会社|有限会社|合同会社|股份有限公司|有限责任公司|有限公司|주식회사)$"
+)
+_LEGAL_BEGINNING = (
+    "^(?:the |(?:ooo|oao|zao|pao|ооо|оао|зао|пао|ао|тов|株|주) |(?:株式会社|有限会社|合同会社|주식회사) ?)"
+)
+_AND = " (?:und|et|y|och|og) "
 _VAT_PREFIXES = "AT|BE|BG|CHE|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI"
 _COUNTED = "|".join(run[:end] for run in ("1234567890", "0123456789", "9876543210") for end in range(4, 11))
 _SAME = "|".join(f"{digit}+" for digit in "0123456789X")
 
 
 def company(name: ir.StringValue) -> ir.StringValue:
-    """Compare companies without legal form, accents, umlaut spelling and punctuation."""
-    words = plain(name.replace("&", " and ")).re_replace(r"^the ", "").re_replace(_LEGAL_ENDING, "")
+    """Compare companies without legal form, accents, umlaut spelling, "The", punctuation and words for "and"."""
+    words = plain(name.replace("&", " and ").replace("+", " and ")).re_replace(_LEGAL_BEGINNING, "")
+    words = words.re_replace(_LEGAL_ENDING, "").re_replace(_AND, " and ")
     spelled = words.replace("ae", "a").replace("oe", "o").replace("ue", "u")
     return spelled.re_replace(rf"^(?:.|new|{_PLACEHOLDERS})$", "")
 

@@ -30,5 +30,5 @@ def plain(text: ir.StringValue) -> ir.StringValue:
     bare = lower.translate(_ACCENTED, _BARE).replace("ß", "ss").replace("æ", "ae").replace("œ", "oe")
     # Most text is plain already, and translating is the dearest step.
     letters = lower.re_search(r"[^\x00-\x7f]").ifelse(bare, lower)
-    joined = letters.re_replace("[.'\u2019\\p{M}]+", "")
+    joined = letters.re_replace("[.'\u2019\u0300-\u036f]+", "")
     return joined.re_replace(r"[^\p{L}\p{N}]+", " ").strip()

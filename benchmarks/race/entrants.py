@@ -44,6 +44,7 @@ class Entrant:
 ENTRANTS = (
     Entrant("bytes", "floor 1: requests, bytes only", "floor_bytes", writes=False),
     Entrant("parquet", "floor 2: cut, DuckDB, Parquet", "floor_parquet"),
+    Entrant("payload", "floor 3: the same, payload kept", "floor_payload"),
     Entrant("ours", "ours: extract into lake and ledger", "ours"),
     Entrant("dagster", "ours, through Dagster", "ours_dagster"),
     Entrant("dlt-arrow", "dlt 1.31.0, Arrow to Parquet", "dlt_arrow", DLT),
@@ -63,7 +64,7 @@ def _python(needs: tuple[str, ...]) -> str:
         print(f"installing {needs[0]} ...", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *needs]
-        done = subprocess.run(pip, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotMeasured(f"{needs[0]} cannot be installed: {(done.stderr.strip() or '?').splitlines()[-1]}")
         (folder / "installed").touch()

@@ -25,17 +25,21 @@ class Cost:
 
 
 def environment(root: Path) -> dict[str, str]:
-    """Give a child's environment: our tree first, byte code kept, no proxy, no word sent home."""
+    """Give a child's environment: our tree first, byte code kept, no proxy, no word sent home, no idle threads.
+
+    The last is what `belvedere` sets for itself; it helps whoever loads numpy.
+    """
     held = {name: value for name, value in os.environ.items() if not name.startswith(("BELVEDERE_", "DAGSTER_"))}
     held.pop("PYTHONDONTWRITEBYTECODE", None)
     telemetry = {"RUNTIME__DLTHUB_TELEMETRY": "false", "DO_NOT_TRACK": "1"}
-    return held | telemetry | {"PYTHONPATH": str(root), "NO_PROXY": "127.0.0.1"}
+    idle = {"OPENBLAS_NUM_THREADS": "1"}
+    return held | telemetry | idle | {"PYTHONPATH": str(root), "NO_PROXY": "127.0.0.1"}
 
 
 def start(command: Sequence[str], variables: Mapping[str, str], output: Path, errors: Path) -> subprocess.Popen[bytes]:
     """Start a command; what it says goes to files."""
     with output.open("wb") as told, errors.open("wb") as wrong:
-        return subprocess.Popen(list(command), env=dict(variables), stdout=told, stderr=wrong)  # noqa: S603
+        return subprocess.Popen(list(command), env=dict(variables), stdout=told, stderr=wrong)
 
 
 def cost(command: Sequence[str], variables: Mapping[str, str], output: Path, errors: Path) -> Cost:

@@ -15,13 +15,14 @@ SCRIPT = Path(__file__).with_name("source.py")
 
 
 class Started:
-    """Run a source of so many companies for as long as a block runs."""
+    """Run a source of so many companies, by pages of so many, for as long as a block runs."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, page: int = 100) -> None:
         command = [sys.executable, str(SCRIPT), str(count)]
-        self.process = subprocess.Popen(command, env=environment(ROOT), stdout=subprocess.PIPE)  # noqa: S603
-        self.count = count
-        self.task: dict[str, Any] = json.loads(self.process.stdout.readline() if self.process.stdout else b"")
+        self.process = subprocess.Popen(command, env=environment(ROOT), stdout=subprocess.PIPE)
+        self.count, self.page = count, page
+        told = json.loads(self.process.stdout.readline() if self.process.stdout else b"")
+        self.task: dict[str, Any] = told | {"page": page}
 
     def __enter__(self) -> "Started":
         return self

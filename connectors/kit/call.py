@@ -94,10 +94,10 @@ class Requests:
         return prepared
 
     def _with_query(self, url: str, params: Query) -> str:
-        """Add parameters as requests would: lists repeat their name, None is left out."""
+        """Add parameters as requests would, but for commas: lists repeat their name, None is left out."""
         if not params:
             return url
-        query = urlencode(list(_pairs(params)))
+        query = urlencode(list(_pairs(params)), safe=",")  # urllib3 looks at each letter of an address with a %
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
     def _add_body(self, request: requests.PreparedRequest, call: Call) -> None:

@@ -19,7 +19,7 @@ def depth(body: bytes) -> int:
 
     Only quotes and brackets are looked at: an even number of quotes before a bracket says that it is in no text.
     """
-    if _hides_quotes(np.frombuffer(body, np.uint8)):
+    if b"\\" in body and _hides_quotes(np.frombuffer(body, np.uint8)):
         body = body.replace(rb"\\", b"").replace(rb"\"", b"")
     marks = body.translate(None, _OTHERS)
     for pairs in (_QUOTES, b'""'):  # an even number of them changes nothing; the long ones first, which is quicker

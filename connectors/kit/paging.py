@@ -3,6 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin
 
@@ -63,7 +64,7 @@ class CursorInBody(Paging):
         return params + ([(self.param, str(place["cursor"]))] if "cursor" in place else []), {}, None
 
     def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
-        token = at(reply.json(), self.path)
+        token = told(reply, self.path)
         if token in (None, "", False):
             return None
         return _moved(place, {"cursor": token})
@@ -82,7 +83,7 @@ class NextLink(Paging):
         return ([(self.size_param, str(self.size))] if self.size_param else []), {}, None
 
     def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
-        link = at(reply.json(), self.path) if self.path else _link_header(reply.headers.get("Link", ""))
+        link = told(reply, self.path) if self.path else _link_header(reply.headers.get("Link", ""))
         return _moved(place, {"link": urljoin(reply.url, str(link))}) if link else None
 
 
@@ -193,6 +194,25 @@ def at(value: Any, path: str) -> Any:
         else:
             return None
     return value
+
+
+def told(reply: Reply, path: str) -> Any:
+    """Look a dotted path up in an answer, whose records are passed over unread; None where there is nothing."""
+    try:
+        found = _decoder(path).decode(reply.body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # a list on the way, or no JSON at all
+        return at(reply.json(), path)
+    for _ in path.split("."):
+        found = None if found is None else found.inner
+    return found
+
+
+@cache
+def _decoder(path: str) -> msgspec.json.Decoder[Any]:
+    kind: Any = Any
+    for part in reversed(path.split(".")):
+        kind = msgspec.defstruct("At", [("inner", kind | None, msgspec.field(name=part, default=None))])
+    return msgspec.json.Decoder(kind)
 
 
 def _key(row: bytes, path: str) -> str | int:

@@ -5,11 +5,9 @@ Python object on the way.
 """
 
 import json
-from array import array
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from itertools import accumulate
 from threading import Lock
 from typing import Any
 
@@ -17,10 +15,11 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from connectors.kit import columns
+from connectors.kit.columns import INSTANT
 from connectors.kit.errors import ReplyError
 from connectors.kit.stream import Stream
 
-INSTANT = pa.timestamp("us", tz="UTC")
 COMMON = pa.schema(
     [
         ("_key", pa.string()),
@@ -66,26 +65,18 @@ def raw_table(records: Sequence[bytes], stream: Stream, extracted_at: datetime, 
         payloads, stream, f"{deleted} AS _deleted, TIMESTAMPTZ '{extracted_at.isoformat()}' AS _extracted_at"
     )
     place = COMMON.get_field_index("_payload")
-    columns = [*typed.columns[:place], payloads, *typed.columns[place:]]
-    return pa.Table.from_arrays(columns, schema=raw_schema(stream))
+    whole = [*typed.columns[:place], payloads, *typed.columns[place:]]
+    return pa.Table.from_arrays(whole, schema=raw_schema(stream))
 
 
 def _payloads(records: Sequence[bytes]) -> pa.Array:
-    """Take the records' bytes as they are; only where some are no UTF-8 are they made such, one by one.
-
-    No array is made of Python objects: for that pyarrow imports pandas, a quarter of a second.
-    """
+    """Take the records' bytes as they are; only where some are no UTF-8 are they made such, one by one."""
     try:
-        payloads = _array(records)
+        payloads = columns.texts(records)
         payloads.validate(full=True)
     except pa.ArrowInvalid:
-        payloads = _array([record.decode("utf-8", "replace").encode() for record in records])
+        payloads = columns.texts([record.decode("utf-8", "replace").encode() for record in records])
     return payloads
-
-
-def _array(texts: Sequence[bytes]) -> pa.Array:
-    places = array("i", accumulate(map(len, texts), initial=0))
-    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(places), pa.py_buffer(b"".join(texts))])
 
 
 def _typed(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
@@ -101,11 +92,11 @@ def _typed(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
 
 def _in_bulk(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
     wanted = _wanted(stream)
-    listed = ", ".join(_quoted(json_path(path)) for path in wanted)
+    places = {path: place for place, path in enumerate(dict.fromkeys(wanted), start=1)}  # the cursor feeds a field, too
+    listed = ", ".join(_quoted(json_path(path)) for path in places)
     values = f"SELECT json_extract_string(p, [{listed}]) AS x FROM page"  # noqa: S608 - quoted
-    return _asked(
-        [f"x[{place}]" for place in range(1, len(wanted) + 1)], values, pa.table({"p": payloads}), stream, constants
-    )
+    texts = [f"x[{places[path]}]" for path in wanted]
+    return _asked(texts, values, pa.table({"p": payloads}), stream, constants)
 
 
 def _one_by_one(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
@@ -164,7 +155,7 @@ def _text(value: Any) -> str | None:
 @cache
 def _engine() -> duckdb.DuckDBPyConnection:
     engine = duckdb.connect(config={"threads": 1})
-    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("SET GLOBAL TimeZone = 'UTC'")  # each page is typed by a cursor of its own
     return engine
 
 

@@ -21,7 +21,7 @@ from schemas.find import model
 
 GROUPS = {
     "conform": (*CONFORMED, "fx_rates", "quarantine", "redirects", "reconciliation"),
-    "customers": ("crosswalk", "match_suggestions", "customers"),
+    "customers": ("crosswalk", "customer_redirects", "match_suggestions", "customers"),
     "scores": (
         "retention",
         "satisfaction",
@@ -50,6 +50,7 @@ READS = {
     "redirects": CONFORMED,
     "reconciliation": (*CONFORMED, "crosswalk", "quarantine", "redirects"),
     "crosswalk": ("accounts",),
+    "customer_redirects": ("crosswalk",),
     "match_suggestions": ("accounts", "crosswalk"),
     "customers": ("accounts", "crosswalk", "owners", "deals", "orders", "invoices", "tickets", "activities"),
     "retention": ("customers", "orders", "invoices", "overrides"),

@@ -1,6 +1,7 @@
 """The command `belvedere`: one module a command, each imported when it is called."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -21,6 +22,7 @@ COMMANDS = {
     "reconcile": "compare what is held with a fresh reading of everything",
     "calibrate": "take new anchors for the criteria of key accounts from the portfolio, and say what they change",
     "customer": "show one customer: the record, its accounts, its scores and why",
+    "match": "list accounts that may be one customer, and judge them: same, different, forget",
     "quarantine": "list, show or replay the rows that broke their table's rules",
     "fields": "list the fields that sources show, what is new, gone or retyped of them, and accept it",
     "state": "show or reset what has been read, built and delivered",
@@ -32,6 +34,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and answer its exit code."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin when numpy starts; no matrix here is large
     args = _parser().parse_args(argv)
     module = import_module(f"orchestration.cli.{args.command}")
     try:

@@ -3,16 +3,19 @@
 import os
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 import duckdb
 
+MEMORY = "128MB"  # what does not fit goes to the disk
+
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open an engine in memory; `memory_limit` as DuckDB writes it ("4GB"): what goes beyond it goes to the disk."""
     engine = duckdb.connect()
-    engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("SET GLOBAL TimeZone = 'UTC'")
     engine.execute("SET preserve_insertion_order = false")
     engine.execute("SET temp_directory = $1", [_overflow()])
     if threads:
@@ -20,6 +23,11 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> duck
     if memory_limit:
         engine.execute("SET memory_limit = $1", [memory_limit])
     return engine
+
+
+def lent() -> duckdb.DuckDBPyConnection:
+    """Lend the engine that all small questions of this process share; opening one takes longer than answering them."""
+    return _shared().cursor()
 
 
 def listed(paths: Sequence[str]) -> str:
@@ -30,6 +38,11 @@ def listed(paths: Sequence[str]) -> str:
 def quoted(column: str) -> str:
     """Quote a name for SQL."""
     return '"' + column.replace('"', '""') + '"'
+
+
+@cache
+def _shared() -> duckdb.DuckDBPyConnection:
+    return connect(threads=1, memory_limit=MEMORY)
 
 
 def _overflow() -> str:

@@ -16,6 +16,7 @@ from orchestration.storage import tables as t
 from orchestration.storage.agreements import Agreements
 from orchestration.storage.balances import Balances
 from orchestration.storage.fields import Fields
+from orchestration.storage.judgements import Judgements
 from orchestration.storage.manifest import Manifest
 from orchestration.storage.migrations import migrate
 from orchestration.storage.models import Models
@@ -26,7 +27,7 @@ from orchestration.storage.state import State
 MIGRATION = 7_216_413  # any number, the same for all
 
 
-class Ledger(State, Manifest, Balances, Fields, Models, Plans, Operations, Agreements):
+class Ledger(State, Manifest, Balances, Fields, Models, Judgements, Plans, Operations, Agreements):
     """Open a ledger by SQLAlchemy URL, making its tables; one transaction a call, whole or not at all.
 
     SQLite runs with a rollback journal and full synchronisation: its write-ahead log has a fault in the versions

@@ -1,4 +1,4 @@
-"""What a build is given beside the rows: fitted parameters and people's judgements."""
+"""What a build is given beside the rows: fitted parameters."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,7 +21,7 @@ class Parameters:
 
 
 class Models(Transactions):
-    """Keep parameters and judgements."""
+    """Keep parameters."""
 
     def save_parameters(self, model: str, version: str, as_of: date, values: dict[str, Any]) -> None:
         """Keep what was fitted as of a date; a second fit of the same date replaces the first."""
@@ -37,15 +37,3 @@ class Models(Transactions):
             query = select(t.parameters).where(t.parameters.c.model == model, t.parameters.c.as_of <= as_of)
             row = opened.execute(query.order_by(t.parameters.c.as_of.desc()).limit(1)).mappings().first()
             return Parameters(row["model"], row["version"], row["as_of"], row["values"]) if row else None
-
-    def judge(self, left: tuple[str, str], right: tuple[str, str], verdict: str, by: str, why: str) -> None:
-        """Keep a person's word on two accounts, each (connection, account_id): same or different."""
-        row = dict(zip(("left_connection", "left_account_id"), left, strict=True))
-        row |= dict(zip(("right_connection", "right_account_id"), right, strict=True))
-        with self.transaction() as opened:
-            opened.execute(insert(t.judgements).values(**row, verdict=verdict, by=by, why=why, at=datetime.now(UTC)))
-
-    def judgements(self) -> list[dict[str, Any]]:
-        """List all judgements, oldest first."""
-        with self.transaction() as opened:
-            return [dict(row) for row in opened.execute(select(t.judgements).order_by(t.judgements.c.id)).mappings()]

@@ -187,13 +187,45 @@ def _postcode(country: str, prefix: str, random: Random) -> str:
 
 
 def _vat(country: str, number: int, random: Random) -> str:
+    own = f"{(number * 7919 + 1_234_567) % 10_000_000:07d}"  # no two customers share one
     if country == "DE":
-        digits = f"{(number * 7919 + random.randint(1, 999) * 100000) % 90000000 + 10000000:08d}"
+        digits = f"{random.randint(1, 999) % 9 + 1}{own}"
         return f"DE{digits}{_check_digit(digits)}"
     if country == "US":
-        return f"{number % 90 + 10}-{random.randint(1000000, 9999999)}"
-    body = "".join(random.choice("0123456789") for _ in range({"AT": 8, "FR": 11, "IT": 11, "ES": 8, "GB": 9}[country]))
-    return {"AT": f"ATU{body}", "FR": f"FR{body}", "IT": f"IT{body}", "ES": f"ESB{body}", "GB": f"GB{body}"}[country]
+        return f"{random.randint(1000000, 9999999) % 90 + 10}-{own}"
+    drawn = "".join(
+        random.choice("0123456789") for _ in range({"AT": 8, "FR": 11, "IT": 11, "ES": 8, "GB": 9}[country])
+    )
+    body = f"{drawn[:2]}{own}{drawn[9:]}" if country == "FR" else own + drawn[7:]
+    return {"AT": _austrian, "FR": _french, "IT": _italian, "ES": _spanish, "GB": _british}[country](body)
+
+
+def _austrian(body: str) -> str:
+    return f"ATU{body[:7]}{(96 - _doubling(body[:7], 1)) % 10}"
+
+
+def _french(body: str) -> str:
+    siren = body[2:10] + str(-_doubling(body[2:10], 1) % 10)
+    return f"FR{(12 + 3 * (int(siren) % 97)) % 97:02d}{siren}"
+
+
+def _italian(body: str) -> str:
+    return f"IT{body[:10]}{-_doubling(body[:10], 1) % 10}"
+
+
+def _spanish(body: str) -> str:
+    return f"ESB{body[:7]}{-_doubling(body[:7], 0) % 10}"
+
+
+def _british(body: str) -> str:
+    weighted = sum(int(digit) * (8 - place) for place, digit in enumerate(body[:7]))
+    return f"GB{body[:7]}{97 - weighted % 97:02d}"
+
+
+def _doubling(digits: str, start: int) -> int:
+    """Sum digits up, every second one doubled and its own digits summed, as Luhn has it."""
+    doubled = (int(digit) * 2 if place % 2 == start else int(digit) for place, digit in enumerate(digits))
+    return sum(number // 10 + number % 10 for number in doubled)
 
 
 def _check_digit(digits: str) -> int:

@@ -1,5 +1,6 @@
 """The commands that look, on a project that has built once."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,13 @@ def test_a_backtest_is_run_and_shown(
     assert "too few customers order again" in capsys.readouterr().out  # the village of this test has 30 customers
     assert not (tmp_path / "plot.svg").exists()
     assert main(["backtest", "--show"]) == 0
+
+
+@pytest.mark.parametrize(("asked", "threads"), [(None, "1"), ("4", "4")])
+def test_numpy_starts_no_idle_threads_unless_asked_to(monkeypatch: pytest.MonkeyPatch, asked: str | None, threads: str):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", asked or "")
+    if asked is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert os.environ["OPENBLAS_NUM_THREADS"] == threads

@@ -35,6 +35,10 @@ def test_an_address_is_spelt_as_requests_spells_it(ours, path, query):
         assert made.url == requests.Request("GET", whole, params=query).prepare().url
 
 
+def test_commas_stay_as_they_are(ours):
+    assert ours.made(Call("GET", "a", {"ids": "1,2", "b": "&,"})).url == f"{BASE}/a?ids=1,2&b=%26,"
+
+
 @pytest.mark.parametrize("options", [{"json": {"a": [1, "ü"]}}, {"json": {}}, {"form": {"a": "ü &"}}, {}])
 def test_a_body_has_its_type_and_its_length(ours, options):
     theirs = {"data" if name == "form" else name: value for name, value in options.items()}

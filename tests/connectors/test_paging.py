@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.kit.errors import ReplyError
-from connectors.kit.paging import CursorInBody, KeySet, NextLink, NoPaging, Offset, PageNumber, Range, at
+from connectors.kit.paging import CursorInBody, KeySet, NextLink, NoPaging, Offset, PageNumber, Range, at, told
 from connectors.kit.reply import Reply
 
 URL = "https://erp.example.com/api/customers?page=1"
@@ -152,6 +152,32 @@ def test_a_range_ends_with_the_count_and_does_not_ask_behind_it():
     assert paging.following({}, reply(Content_Range="records 0-1/*"), rows(2)) == {"offset": 2}
     assert paging.following({}, reply(), rows(1)) is None
     assert paging.following({}, reply(Content_Range="records */4"), rows(0)) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":{"b":{"0":"x","c":5}}}',
+        b'{"a":{"b":["x"]},"records":[{"a":1}]}',
+        b'{"a":{"b":null}}',
+        b'{"a":null,"a":{"b":{"0":[1.5,"\\u00e9"]}}}',
+        b'{"a":{"b":{"0":{"deep":{}}}}}',
+        b'{"a":[]}',
+        b'{"a":7}',
+        b"[1]",
+        b"{}",
+        b"null",
+    ],
+)
+def test_what_an_answer_tells_is_found_as_if_it_were_read_whole(body):
+    answer = reply(body)
+    assert told(answer, "a.b.0") == at(answer.json(), "a.b.0")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"<html>", b'{"a":"\xff"}', b'{"x":' * 2000])
+def test_an_answer_that_is_no_json_tells_nothing(body):
+    with pytest.raises(ReplyError, match="is not JSON"):
+        told(reply(body), "a")
 
 
 def test_a_path_leads_through_lists():

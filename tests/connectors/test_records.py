@@ -1,5 +1,6 @@
 """From a page's bytes to raw rows."""
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -179,6 +180,18 @@ def test_typing_records_does_not_import_pandas():
         "sys.exit('pandas' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_stamp_without_a_zone_is_utc_wherever_the_machine_stands():
+    code = (
+        "from datetime import UTC, datetime; from connectors.kit.records import raw_table; "
+        "from connectors.kit.stream import Stream; "
+        "rows = raw_table([b'{\"at\":\"2026-01-01 00:00:00\"}'], Stream('s', 'id', {}, cursor='at'), datetime.now(UTC)); "
+        "print(rows.column('_cursor').to_pylist()[0].isoformat())"
+    )
+    there = os.environ | {"TZ": "America/New_York"}
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=there).stdout
+    assert told.strip() == "2026-01-01T00:00:00+00:00"
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-9, minutes=-30))])

@@ -115,7 +115,11 @@ FIELDS = (
 
 
 def test_no_write_is_sent_twice(first: Night):
-    keys = [(write["system"], write["object"], write["id"]) for write in first.sandbox.writes if write["after"]]
+    keys = [
+        (write["system"], write["object"], write["id"], name)
+        for write in first.sandbox.writes
+        for name in write["after"]
+    ]
     assert len(keys) == len(set(keys))
     assert not [write for write in first.sandbox.writes if write["no_change"]]
 

@@ -1,6 +1,8 @@
 """Which fields there are, by the records alone."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
@@ -116,3 +118,18 @@ def test_its_memory_is_bounded_by_the_piece_and_not_by_the_stream():
     before = getrusage(RUSAGE_SELF).ru_maxrss
     assert looked_at([texts] * 25, (), NOON).rows == 100_000
     assert getrusage(RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+
+
+def test_landing_and_looking_do_not_import_pandas():
+    """Pages are stamped by the second; to spread their stamps over the rows took a quarter of a second of imports."""
+    code = (
+        "import sys; from datetime import UTC, datetime, timedelta; from connectors.kit.page import Page; "
+        "from connectors.kit.stream import Stream; "
+        "from orchestration.landing import typed; from orchestration.recorded import looked_at; "
+        "stream, now = Stream('s', 'id', {'a': 'b'}, cursor='at'), datetime.now(UTC); "
+        "pages = [Page(stream, [b'{}'], now + timedelta(seconds=n), {}) for n in range(2)]; "
+        "rows = typed(pages); "
+        "looked_at([rows.column('_payload').combine_chunks()], [], now); "
+        "sys.exit('pandas' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

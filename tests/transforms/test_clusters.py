@@ -74,6 +74,36 @@ def test_an_account_is_not_different_from_itself():
     assert parts(clusters(table([(2, "ab")]), forbidden(("a", "a"), ("a", "nobody")))) == [["a", "b"]]
 
 
+def numbers(held):
+    schema = pa.schema([(name, pa.string()) for name in ("node", "country", "number")])
+    return pa.Table.from_pylist([{"node": n, "country": v[:2], "number": v[2:]} for n, v in held.items()], schema)
+
+
+def test_a_weak_rule_never_bridges_two_tax_numbers():
+    held = numbers({"a": "DE1", "c": "DE2", "d": "FR2", "nobody": "DE9"})
+    found = clusters(table([(4, "ab"), (5, "bc"), (5, "cd")]), forbidden(), held, 4)
+    assert parts(found) == [["a", "b"], ["c", "d"]]
+
+
+def test_a_strong_rule_does():
+    held = numbers({"a": "DE1", "b": "DE2", "c": "DE2"})
+    assert parts(clusters(table([(2, "ab"), (4, "bc")]), forbidden(), held, 4)) == [["a", "b", "c"]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    groups=GROUPS,
+    held=st.dictionaries(st.sampled_from(NODES), st.sampled_from(["DE1", "DE2", "FR1"])),
+    seed=st.integers(0, 9),
+)
+def test_weak_rules_alone_leave_one_number_a_country_in_any_order(groups, held, seed):
+    found = clusters(table(groups), forbidden(), numbers(held), 0)
+    shuffled = clusters(table(groups, random.Random(seed)), forbidden(), numbers(dict(reversed(held.items()))), 0)
+    assert (parts(found), ranks(found)) == (parts(shuffled), ranks(shuffled))
+    for part in parts(found):
+        assert len({held[node] for node in part if held.get(node, "")[:2] == "DE"}) < 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(groups=GROUPS, pairs=PAIRS, seed=st.integers(0, 9))
 def test_order_changes_nothing_and_forbidden_pairs_never_meet(groups, pairs, seed):

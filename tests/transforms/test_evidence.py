@@ -6,7 +6,8 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from transforms.evidence import MOST_PER_CONNECTION, RULES, groups, nodes
+from transforms.evidence import RULES, groups, judged, nodes
+from transforms.match_keys import MOST_PER_CONNECTION, match_keys
 
 SAME = pa.schema([("left", pa.string()), ("right", pa.string())])
 POSTAL = {"name": "Müller GmbH", "postal_code": "10115"}
@@ -21,12 +22,17 @@ def account(node: str, **given: Any) -> dict[str, Any]:
 def joins(rows):
     """List what joins: the rule and the nodes of each group."""
 
-    def find(*accounts: dict[str, Any], same: Any = (), links: Any = None) -> list[tuple[str, list[str]]]:
+    def find(
+        *accounts: dict[str, Any], same: Any = (), probable: Any = (), links: Any = None
+    ) -> list[tuple[str, list[str]]]:
         table = rows("accounts", *accounts)
-        judged = ibis.memtable(pa.Table.from_pylist([{"left": a, "right": b} for a, b in same], schema=SAME))
+        likely, pairs = (
+            ibis.memtable(pa.Table.from_pylist([{"left": a, "right": b} for a, b in given], schema=SAME))
+            for given in (probable, same)
+        )
         gathered: dict[tuple[int, str], list[str]] = {}
-        found = groups(table, nodes(table), judged, {"crm": "erp"} if links is None else links)
-        for row in found.to_pyarrow().to_pylist():
+        found = groups(table, match_keys(table), nodes(table), likely, {"crm": "erp"} if links is None else links)
+        for row in found.to_pyarrow().to_pylist() + judged(pairs, nodes(table)).to_pyarrow().to_pylist():
             gathered.setdefault((row["rank"], row["value"]), []).append(row["node"])
         return sorted((RULES[rank], sorted(members)) for (rank, _), members in gathered.items())
 
@@ -74,9 +80,9 @@ def test_tax_numbers_join_however_they_are_written(joins):
 
 def test_equal_tax_numbers_of_two_countries_join_within_each_only(joins):
     found = joins(
-        account("crm/1", tax_id="DE136695976"),
-        account("erp/1", tax_id="136695976", country="DE"),
-        account("erp/2", tax_id="136695976", country="FR"),
+        account("crm/1", tax_id="13-6695976", country="US"),
+        account("erp/1", tax_id="136695976", country="US"),
+        account("erp/2", tax_id="136695976", country="CA"),
         account("help/1", tax_id="136695976"),
     )
     assert found == [("tax_id", ["crm/1", "erp/1"])]
@@ -124,6 +130,36 @@ def test_name_and_postcode_join_together_but_not_alone(joins):
         account("crm/3", name="test", postal_code="10115"),
     )
     assert found == [("name_postcode", ["crm/1", "erp/1"])]
+
+
+def test_a_mistyped_tax_number_joins_nobody(joins):
+    assert joins(account("crm/1", tax_id="DE136695977"), account("erp/1", tax_id="DE 136 695 977")) == []
+
+
+def test_a_domain_joins_with_the_name_or_the_postal_code_but_not_alone(joins):
+    found = joins(
+        account("crm/1", name="Acme GmbH", domain="www.acme.co.uk"),
+        account("erp/1", name="ACME AG", email="office@shop.acme.co.uk"),
+        account("crm/2", domain="beta.de", postal_code="10115"),
+        account("erp/2", domain="beta.de", postal_code="D-10115"),
+        account("crm/3", domain="gamma.de"),
+        account("erp/3", domain="gamma.de", postal_code="99999"),
+        account("crm/4", name="Delta", email="delta@gmail.com"),
+        account("erp/4", name="Delta", email="delta@gmail.com"),
+    )
+    assert found == [("domain", ["crm/1", "erp/1"]), ("domain", ["crm/2", "erp/2"])]
+
+
+def test_a_domain_that_many_of_one_system_share_is_a_host(joins):
+    many = [account(f"crm/{n}", domain="stadtnetz.de") for n in range(MOST_PER_CONNECTION)]
+    pair = [account(node, domain="stadtnetz.de", postal_code="10115") for node in ("crm/9", "erp/9")]
+    assert joins(*many, *pair) == []
+    assert joins(*many[1:], *pair) == [("domain", ["crm/9", "erp/9"])]
+
+
+def test_what_is_very_probable_joins(joins):
+    found = joins(account("crm/1"), account("erp/1"), probable=[("crm/1", "erp/1"), ("crm/1", "erp/404")])
+    assert found == [("probabilistic", ["crm/1", "erp/1"])]
 
 
 def test_one_account_alone_is_no_group(joins):

@@ -17,9 +17,12 @@ from transforms.check import check_result
 from transforms.models.base import Fit, Model
 from transforms.models.find import find, models
 from transforms.order_events import order_events
+from transforms.overrides import in_force, overridden
 from transforms.priors import Priors, fit_priors
+from transforms.retention import BANDS as RETENTION_BANDS
 from transforms.retention import chances, retention
 from transforms.retention_statistics import cells, retention_statistics
+from transforms.satisfaction import BANDS as SATISFACTION_BANDS
 from transforms.satisfaction import satisfaction, satisfaction_observations
 
 END = date(2026, 6, 17)
@@ -74,6 +77,7 @@ def scored(con: Any, rows: Any, history: dict[str, list[int]], model: Model, fit
     lookup = con.create_table(f"told_{next(NUMBERS)}", told, temp=True)
     people = rows("customers", *({"customer_id": name, "status": "active"} for name in history))
     made = retention(people, found, lookup, as_of=END, horizon=12, version="v", period=model.period)
+    made = overridden(made, in_force((), END), "retention", RETENTION_BANDS, "critical")
     columns = schema_of("retention").to_schema().columns
     return made.cast({name: column.dtype.type for name, column in columns.items()})
 
@@ -194,8 +198,10 @@ def test_satisfaction_is_always_a_number(
     people = rows("customers", *({"customer_id": f"C{name}"} for name in "abcd"))
     columns = schema_of("satisfaction").to_schema().columns
     made = satisfaction(people, seen, as_of=END, priors=priors)
+    made = overridden(made, in_force((), END), "satisfaction", SATISFACTION_BANDS, "F")
     made = made.select(*columns).cast({name: column.dtype.type for name, column in columns.items()})
     for row in proven(made, "satisfaction"):
         points = [reason["points"] for reason in json.loads(row["reasons"])]
-        portfolio = sum(share * priors.value(name) for name, share in priors.active().items()) if points != [0] else 50
+        shares = priors.active()
+        portfolio = sum(share * priors.value(name) for name, share in shares.items()) if shares else row["value"]
         assert sum(points) == pytest.approx(row["value"] - portfolio, abs=0.011)

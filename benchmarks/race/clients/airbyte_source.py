@@ -21,7 +21,7 @@ def manifest(task: dict[str, Any]) -> dict[str, Any]:
             "path": "/crm/v3/objects/companies",
             "http_method": "GET",
             "authenticator": {"type": "BearerAuthenticator", "api_token": task["token"]},
-            "request_parameters": {"limit": "100", "properties": ",".join(task["properties"])},
+            "request_parameters": {"limit": str(task["page"]), "properties": ",".join(task["properties"])},
         },
         "record_selector": {
             "type": "RecordSelector",

@@ -28,7 +28,7 @@ def main() -> None:
     def accounts() -> Iterator[pa.Table]:
         session = requests.Client().session
         session.headers["Authorization"] = f"Bearer {task['token']}"
-        params, rows = {"limit": "100", "properties": ",".join(names)}, []
+        params, rows = {"limit": str(task["page"]), "properties": ",".join(names)}, []
         while params:
             answer = orjson.loads(session.get(f"{task['url']}/crm/v3/objects/companies", params=params).content)
             rows += [row | row.pop("properties") for row in answer["results"]]

@@ -13,7 +13,7 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     endpoint = {
         "path": "crm/v3/objects/companies",
-        "params": {"limit": 100, "properties": ",".join(task["properties"])},
+        "params": {"limit": task["page"], "properties": ",".join(task["properties"])},
         "data_selector": "results",
         "paginator": {"type": "cursor", "cursor_path": "paging.next.after", "cursor_param": "after"},
     }

@@ -15,7 +15,7 @@ def main() -> None:
     session = requests.Session()
     session.trust_env = False
     headers = {"Authorization": f"Bearer {task['token']}", "Accept": "application/json"}
-    first = f"{task['url']}/crm/v3/objects/companies?limit=100&properties={','.join(task['properties'])}"
+    first = f"{task['url']}/crm/v3/objects/companies?limit={task['page']}&properties={','.join(task['properties'])}"
     prepared = session.prepare_request(requests.Request("GET", first, headers=headers))
     adapter = session.get_adapter(first)
     after: str | None = ""

@@ -47,16 +47,16 @@ class Parquet:
         self.engine.execute(f"COPY ({flat}) TO '{self.folder / str(self.count)}.parquet' (COMPRESSION zstd)")
 
 
-def main() -> None:
+def run(kind: type[Parquet]) -> None:
     """Read all pages, write all records."""
     task = json.loads(sys.argv[1])
     session = requests.Session()
     session.trust_env = False
     headers = {"Authorization": f"Bearer {task['token']}", "Accept": "application/json"}
-    first = f"{task['url']}/crm/v3/objects/companies?limit=100&properties={','.join(task['properties'])}"
+    first = f"{task['url']}/crm/v3/objects/companies?limit={task['page']}&properties={','.join(task['properties'])}"
     prepared = session.prepare_request(requests.Request("GET", first, headers=headers))
     adapter, decoder = session.get_adapter(first), msgspec.json.Decoder(_Page)
-    parquet, records, after = Parquet(Path(task["out"]), task["properties"]), [], ""
+    parquet, records, after = kind(Path(task["out"]), task["properties"]), [], ""
     while after is not None:
         prepared.url = f"{first}&after={after}" if after else first
         with adapter.send(prepared, stream=True, timeout=60) as response:
@@ -69,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(Parquet)

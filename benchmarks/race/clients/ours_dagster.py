@@ -15,7 +15,7 @@ def main() -> None:
     defs, home = configured(json.loads(sys.argv[1]))
     os.environ |= {"BELVEDERE_DEFS": str(defs), "BELVEDERE_HOME": str(home)}
     with dg.DagsterInstance.ephemeral() as instance:
-        assets = list(connection_assets("hubspot").assets or ())
+        assets = list(connection_assets("crm").assets or ())
         sys.exit(not dg.materialize(assets, instance=instance).success)
 
 

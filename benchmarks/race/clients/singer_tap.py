@@ -34,7 +34,7 @@ class Accounts(RESTStream):
         return BearerTokenAuthenticator(token=TASK["token"])
 
     def get_url_params(self, context: Any, next_page_token: str | None) -> dict[str, Any]:
-        asked = {"limit": 100, "properties": ",".join(TASK["properties"])}
+        asked = {"limit": TASK["page"], "properties": ",".join(TASK["properties"])}
         return asked | ({"after": next_page_token} if next_page_token else {})
 
 

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.storage import engine
+from orchestration.storage import duck, engine
 from orchestration.storage.engine import Backend
 
 ROWS = pa.table(
@@ -33,6 +34,18 @@ def test_it_tells_time_in_utc_and_keeps_to_its_limits():
     assert setting(con, "threads") == 1
     assert setting(con, "preserve_insertion_order") is False
     assert "286" in str(setting(con, "memory_limit"))
+
+
+def test_small_questions_share_an_engine_and_nothing_that_they_keep():
+    with duck.lent() as one, duck.lent() as other:
+        one.execute("CREATE TEMP TABLE mine AS SELECT 1")
+        one.register("given", pa.table({"a": [1]}))
+        assert other.execute("SELECT current_setting('TimeZone'), current_setting('threads')").fetchall() == [
+            ("UTC", 1)
+        ]
+        for name in ("mine", "given"):
+            with pytest.raises(duckdb.CatalogException):
+                other.execute(f"FROM {name}")
 
 
 def test_what_does_not_fit_into_memory_goes_where_only_its_owner_may_look(con: Backend):

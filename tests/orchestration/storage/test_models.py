@@ -1,4 +1,4 @@
-"""Fitted parameters by date, and people's judgements in order."""
+"""Fitted parameters by date."""
 
 from datetime import date
 
@@ -29,13 +29,3 @@ def test_a_second_fit_of_a_date_replaces_the_first(ledger: Ledger):
     found = ledger.parameters("retention", date(2026, 2, 1))
     assert found is not None
     assert (found.version, found.values) == ("v2", {"alpha": 2})
-
-
-def test_judgements_are_kept_in_order_and_none_is_lost(ledger: Ledger):
-    ledger.judge(("crm", "1"), ("erp", "7"), "same", "ada", "one tax id, mistyped")
-    ledger.judge(("crm", "1"), ("erp", "7"), "different", "ben", "sold in May")
-    rows = ledger.judgements()
-    assert [(row["verdict"], row["by"]) for row in rows] == [("same", "ada"), ("different", "ben")]
-    assert rows[0]["left_connection"] == "crm"
-    assert rows[0]["right_account_id"] == "7"
-    assert rows[0]["at"].tzinfo
