@@ -30,6 +30,7 @@ from schemas.find import model
 
 ROUNDS = 3
 JUST_NOW = timedelta(seconds=10)
+LONG_AGO = "0001-01-01T00:00:00+00:00"
 
 
 @dataclass
@@ -86,6 +87,7 @@ class _Applying:
         self.config = project.delivery(plan.delivery)
         self.key = self.config.key.field if self.config.key else None
         self.concluding = Conclusions(project, plan.delivery, target)
+        self._known: set[str] = set()
         self.result = Applied(plan.delivery, plan.digest)
         pin(project, target.connector)
 
@@ -118,7 +120,7 @@ class _Applying:
 
         When the target cannot be used any more, what is settled stays settled and the plan stays open.
         """
-        sending = Sending(self.target, self.ledger, self.concluding, self._must_look(), self.key)
+        sending = Sending(self.target, self.concluding, self._must_look(), not self._is_just_read(), self.key)
         try:
             for _ in range(ROUNDS):
                 waiting = self._waiting()
@@ -141,20 +143,25 @@ class _Applying:
         """
         if self.target.writing.versions and all(row["version"] for row in self.plan.rows("update", "delete")):
             return not self.plan.head.summary.get("is_live")
-        head = self.plan.head
         is_ours = all(row["policy"] == "overwrite" for row in self.plan.rows("update"))
-        just_now = datetime.now(UTC) - datetime.fromisoformat(
-            head.summary.get("looked_at", "0001-01-01T00:00:00+00:00")
-        )
-        is_read = head.run_id == self.run_id and head.summary.get("is_live") and just_now < JUST_NOW
+        is_read = self._is_just_read() and self.plan.head.summary.get("is_live")
         return not (is_ours and is_read and not self.plan.rows("delete"))
 
+    def _is_just_read(self) -> bool:
+        """Tell whether this very run has looked at the target a moment ago."""
+        looked_at = datetime.fromisoformat(self.plan.head.summary.get("looked_at", LONG_AGO))
+        return self.plan.head.run_id == self.run_id and datetime.now(UTC) - looked_at < JUST_NOW
+
     def _waiting(self) -> list[Operation]:
-        tried = {one.op_id: one for one in self.ledger.operations(digest=self.plan.digest)}
+        tried = self.ledger.tried(self.plan.digest)
+        again = {op_id for op_id, one in tried.items() if one.outcome == "retry"}
+        if not again and self._known and self._known <= tried.keys():
+            return []
         knows = self.target.knows_operations(self.config.key)
         resumed = self.ledger.resumable(self.plan.delivery) if knows else {}
         made = operations(self.plan, self.run_id, tried, resumed)
-        return [one for one in made if one.op_id not in tried or tried[one.op_id].outcome == "retry"]
+        self._known = {one.op_id for one in made}
+        return [one for one in made if one.op_id not in tried or one.op_id in again]
 
     def finished(self) -> Applied:
         """Count the outcomes, and put them into the lake as the audit log of this run."""

@@ -1,6 +1,6 @@
 """What follows from a write that is done: kept before its outcome is, so that no crash can come between the two."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -28,14 +28,14 @@ class Conclusions:
     target: Target
     _undone: dict[str, str | None] = field(default_factory=dict)
 
-    def settle(self, settled: Iterable[Settled]) -> None:
-        """Write down what the target answered, or what was seen there."""
+    def settle(self, settled: Iterable[Settled], following: Sequence[Operation] = ()) -> None:
+        """Write down what the target answered, or what was seen there; and what is about to be sent next."""
         pairs = list(settled)
         done = [pair for pair in pairs if pair[1].status in DONE and _record(pair)]
         self.project.ledger.agree(self.name, (one for pair in done for one in self._agreed(pair)))
         self._hold_what_was_undone([pair for pair in done if self._undoes(pair)])
         self._join([pair for pair in done if pair[0].action == "create"])
-        self.project.ledger.settle(outcome for _, outcome in pairs)
+        self.project.ledger.exchange((outcome for _, outcome in pairs), following)
 
     def _agreed(self, pair: Settled) -> Iterator[tuple[str, str, Agreed]]:
         """Keep owned fields, and values that the target keeps in a form of its own."""

@@ -1,6 +1,5 @@
 """From the rows of a plan to one operation a record, in an order in which parents come before children."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,13 +7,15 @@ from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
+import msgspec
+
 from orchestration.deliver.desired import RECORD_OF
 from orchestration.deliver.saved import WRITTEN, Plan
-from orchestration.storage.operations import Operation
+from orchestration.storage.operations import Operation, Tried
 
 
 def operations(
-    plan: Plan, run_id: str, tried: Mapping[str, Operation], resumed: Mapping[str, Operation]
+    plan: Plan, run_id: str, tried: Mapping[str, Tried], resumed: Mapping[str, Operation]
 ) -> list[Operation]:
     """Gather the planned fields of each record into one operation, named by plan and record.
 
@@ -24,7 +25,7 @@ def operations(
     made = []
     named = {key: one.op_id for key, one in resumed.items()}
     named |= {one.key: one.op_id for one in tried.values() if one.key}
-    known = {one.op_id: one for one in (*resumed.values(), *tried.values())}
+    known: dict[str, Tried | Operation] = {one.op_id: one for one in (*resumed.values(), *tried.values())}
     rows = sorted(plan.rows(*WRITTEN), key=lambda row: (row["record_id"] or "", row["key"] or ""))
     for (record, key), group in groupby(rows, key=lambda row: (row["record_id"], row["key"])):
         fields = list(group)
@@ -90,4 +91,4 @@ def _is_reference(value: Any) -> bool:
 
 
 def _parsed(value: str | None) -> Any:
-    return None if value is None else json.loads(value)
+    return None if value is None else msgspec.json.decode(value)

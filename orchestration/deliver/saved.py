@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -30,7 +31,12 @@ class Plan:
 
     def rows(self, *actions: str) -> list[Row]:
         """List the planned fields, all or those of some actions."""
-        return [row for row in self.table.to_pylist() if not actions or row["action"] in actions]
+        return [row for row in self._rows if not actions or row["action"] in actions]
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        rows: list[Row] = self.table.to_pylist()
+        return rows
 
     @property
     def changes(self) -> int:

@@ -7,68 +7,94 @@ from dataclasses import dataclass, field
 from connectors.kit.base import Change, Held, Outcome
 from connectors.kit.errors import ConnectorError
 from connectors.kit.write import chunks
-from orchestration.deliver.conclude import Conclusions
+from orchestration.deliver.conclude import Conclusions, Settled
 from orchestration.deliver.look import found
 from orchestration.deliver.target import Target
-from orchestration.storage.ledger import Ledger
 from orchestration.storage.operations import Operation
 from transforms.sameness import is_same, plain
 
 CHANGED = "somebody changed it since it was planned"
 SEEN = "seen at the target"
+UNSENT = "it was not sent"
 LOCKED_TRIES = 4  # a record that others keep locked is left to a later run
+Batch = list[Operation]
 
 
 @dataclass
 class Sending:
-    """Send to one target; `looks` says that what is about to change is read again first.
+    """Send to one target; `looks` says that what is about to change is read again first, `finds` the same of creates.
 
-    Locks mean that we are too many at once: after an answer that tells of some, half as many batches are under way.
+    Some batches are intended ahead, so that no connection waits for the ledger. Locks mean that we are too many at
+    once: after an answer that tells of some, half as many batches are under way, and none ahead.
     """
 
     target: Target
-    ledger: Ledger
     concluding: Conclusions
     looks: bool
+    finds: bool
     key: str | None = None
-    allowed: int = 0
     error: ConnectorError | None = None
+    _allowed: int = 0
     _tries: dict[str, int] = field(default_factory=dict)
+    _waiting: list[Batch] = field(default_factory=list)
+    _running: dict[Future[list[Outcome]], Batch] = field(default_factory=dict)
+    _answered: list[Settled] = field(default_factory=list)
 
     def send(self, operations: Sequence[Operation]) -> None:
         """Send all; raises the first ConnectorError once what is under way is settled: the rest stays unsent."""
         sent = [one for one in operations if one.after or one.action == "delete"]
-        waiting = [list(some) for some in chunks(sent, self.target.writing.batch)]
-        self.allowed = self.allowed or self.target.writing.parallel
-        running: dict[Future[list[Outcome]], list[Operation]] = {}
+        self._waiting = [list(some) for some in chunks(sent, self.target.writing.batch)]
+        self._allowed = self._allowed or self.target.writing.parallel
         with ThreadPoolExecutor(self.target.writing.parallel) as pool:
-            while running or (waiting and not self.error):
-                while waiting and not self.error and len(running) < self.allowed:
-                    batch = waiting.pop(0)
-                    self.ledger.intend(batch)
-                    running[pool.submit(self._written, batch)] = batch
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    waiting += self._settled(done, running.pop(done))
+            while self._running or self._answered or (self._waiting and not self.error):
+                batches = self._next()
+                self.concluding.settle(self._answered, [one for batch in batches for one in batch])
+                self._answered = []
+                self._running |= {pool.submit(self._written, batch): batch for batch in batches}
+                for done in wait(self._running, return_when=FIRST_COMPLETED).done:
+                    self._take(self._running.pop(done, []), done)
         if self.error:
             raise self.error
 
-    def _settled(self, done: Future[list[Outcome]], batch: list[Operation]) -> list[list[Operation]]:
-        """Write down what came of a batch; answers what to send again because it was locked."""
+    def _next(self) -> list[Batch]:
+        """Choose what is intended now."""
+        if self.error:
+            return []
+        ahead = bool(self._running) and self._allowed == self.target.writing.parallel and self._may_be_left
+        room = max(0, self._allowed * (1 + ahead) - len(self._running))
+        batches, self._waiting = self._waiting[:room], self._waiting[room:]
+        return batches
+
+    @property
+    def _may_be_left(self) -> bool:
+        """Tell whether what a crash leaves intended and unsent can be settled by asking."""
+        creates = any(one.action == "create" for batch in self._waiting for one in batch)
+        return not creates or self.target.creates_once(self.key)
+
+    def _take(self, batch: Batch, done: Future[list[Outcome]]) -> None:
+        """Take the answer to a batch; what was locked is sent again, up to a limit."""
+        if done.cancelled():
+            return
         try:
             outcomes = done.result()
         except ConnectorError as error:  # nobody can say what was sent of it: it is asked for
             self.error = error
-            return []
+            self._call_off()
+            return
         by_id = {one.op_id: one for one in batch}
-        self.concluding.settle((by_id[outcome.op_id], outcome) for outcome in outcomes)
+        self._answered += [(by_id[outcome.op_id], outcome) for outcome in outcomes]
         locked = {one.op_id for one in outcomes if one.is_locked and one.status == "retry"}
-        if not locked:
-            return []
-        self.allowed = max(1, self.allowed // 2)
-        for op_id in locked:
-            self._tries[op_id] = self._tries.get(op_id, 0) + 1
-        again = [one for one in batch if one.op_id in locked and self._tries[one.op_id] < LOCKED_TRIES]
-        return [again] if again else []
+        if locked:
+            self._allowed = max(1, self._allowed // 2)
+            self._tries |= {op_id: self._tries.get(op_id, 0) + 1 for op_id in locked}
+            again = [one for one in batch if one.op_id in locked and self._tries[one.op_id] < LOCKED_TRIES]
+            self._waiting += [again] if again else []
+
+    def _call_off(self) -> None:
+        """Take back what was intended ahead and not begun."""
+        for future in [one for one in self._running if one.cancel()]:
+            batch = self._running.pop(future)
+            self._answered += [(one, Outcome(one.op_id, "retry", one.record_id, message=UNSENT)) for one in batch]
 
     def _written(self, batch: Sequence[Operation]) -> list[Outcome]:
         """Write a batch; where there is nothing to send, the outcome is known without."""
@@ -90,7 +116,7 @@ class Sending:
     def _twins(self, batch: Sequence[Operation]) -> Mapping[str, Sequence[Held]]:
         """Find what others created meanwhile under the key of a new record."""
         new = [one for one in batch if one.action == "create" and one.key]
-        if not (self.looks and self.key and new):
+        if not (self.finds and self.key and new):
             return {}
         fields = sorted({name for one in new for name in one.after})
         return found(self.target, self.key, [str(one.key) for one in new], fields)

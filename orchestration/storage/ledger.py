@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, func, insert, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
@@ -120,7 +121,14 @@ class Ledger(State, Manifest, Balances, Fields, Models, Judgements, Plans, Opera
 def _engine(url: URL) -> Engine:
     is_sqlite = url.get_backend_name() == "sqlite"
     waiting = {"timeout": 60} if is_sqlite else {}
-    engine = create_engine(url, hide_parameters=True, pool_pre_ping=not is_sqlite, connect_args=waiting)
+    engine = create_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=not is_sqlite,
+        connect_args=waiting,
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
+        json_deserializer=msgspec.json.decode,
+    )
     if is_sqlite:
 
         @event.listens_for(engine, "connect")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
 from connectors.kit.base import Outcome
+from connectors.kit.write import chunks
 from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
 
@@ -44,43 +45,42 @@ class Operation:
     read_back_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Tried:
+    """Hold how far an operation came."""
+
+    op_id: str
+    key: str | None
+    record_id: str | None
+    attempt: int
+    outcome: str | None
+
+
 class Operations(Transactions):
     """Keep operations."""
 
     def intend(self, operations: Sequence[Operation]) -> None:
         """Write down what is about to be sent, before it is sent."""
-        now, o = datetime.now(UTC), t.operations
-        settled = ("outcome", "message", "settled_at", "confirmed", "read_back_at")
-        rows = [vars(one) | dict.fromkeys(settled) | {"intended_at": now} for one in operations]
-        with self.transaction() as opened:
-            known = set(opened.scalars(select(o.c.op_id).where(o.c.op_id.in_([one.op_id for one in operations]))))
-            if fresh := [row for row in rows if row["op_id"] not in known]:
-                opened.execute(insert(o), fresh)
-            if again := [{**row, "b_op": row["op_id"]} for row in rows if row["op_id"] in known]:
-                opened.execute(update(o).where(o.c.op_id == bindparam("b_op")), again)
+        self.exchange((), operations)
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
         """Write down what the target answered."""
-        now, o = datetime.now(UTC), t.operations
-        rows = [
-            {
-                "b_op": one.op_id,
-                "b_record": one.record_id or None,
-                "b_version": one.version,
-                "outcome": one.status,
-                "message": one.message or None,
-                "settled_at": now,
-                "confirmed": dict(one.values) if one.values is not None else None,
-            }
-            for one in outcomes
-        ]
-        told: dict[str, Any] = {
-            "record_id": func.coalesce(bindparam("b_record"), o.c.record_id),
-            "version": func.coalesce(bindparam("b_version"), o.c.version),
-        }
-        if rows:
+        self.exchange(outcomes, ())
+
+    def exchange(self, outcomes: Iterable[Outcome], operations: Sequence[Operation]) -> None:
+        """Write down what the target answered, and what is about to be sent next, at once."""
+        answered = [_answer(one) for one in outcomes]
+        if answered or operations:
             with self.transaction() as opened:
-                opened.execute(update(o).where(o.c.op_id == bindparam("b_op")).values(told), rows)
+                _settle(opened, answered)
+                _intend(opened, operations)
+
+    def tried(self, digest: str) -> dict[str, Tried]:
+        """Tell of each operation of a plan how far it came."""
+        o = t.operations
+        query = select(o.c.op_id, o.c.key, o.c.record_id, o.c.attempt, o.c.outcome).where(o.c.digest == digest)
+        with self.transaction() as opened:
+            return {row.op_id: Tried(*row) for row in opened.execute(query)}
 
     def unsettled(self, delivery: str) -> list[Operation]:
         """List what was sent, or about to be, of which nobody knows whether it arrived."""
@@ -204,3 +204,38 @@ class Operations(Transactions):
         with self.transaction() as opened:
             query = select(t.operations).where(*where).order_by(t.operations.c.intended_at, t.operations.c.op_id)
             return [Operation(**row) for row in opened.execute(query).mappings()]
+
+
+def _intend(opened: Connection, operations: Sequence[Operation]) -> None:
+    now, o = datetime.now(UTC), t.operations
+    settled = ("outcome", "message", "settled_at", "confirmed", "read_back_at")
+    rows = [vars(one) | dict.fromkeys(settled) | {"intended_at": now} for one in operations]
+    known: set[str] = set()
+    for some in chunks([one.op_id for one in operations], SOME):
+        known |= set(opened.scalars(select(o.c.op_id).where(o.c.op_id.in_(some))))
+    if fresh := [row for row in rows if row["op_id"] not in known]:
+        opened.execute(insert(o), fresh)
+    if again := [{**row, "b_op": row["op_id"]} for row in rows if row["op_id"] in known]:
+        opened.execute(update(o).where(o.c.op_id == bindparam("b_op")), again)
+
+
+def _answer(one: Outcome) -> dict[str, Any]:
+    return {
+        "b_op": one.op_id,
+        "b_record": one.record_id or None,
+        "b_version": one.version,
+        "outcome": one.status,
+        "message": one.message or None,
+        "settled_at": datetime.now(UTC),
+        "confirmed": dict(one.values) if one.values is not None else None,
+    }
+
+
+def _settle(opened: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    o = t.operations
+    told: dict[str, Any] = {
+        "record_id": func.coalesce(bindparam("b_record"), o.c.record_id),
+        "version": func.coalesce(bindparam("b_version"), o.c.version),
+    }
+    if rows:
+        opened.execute(update(o).where(o.c.op_id == bindparam("b_op")).values(told), rows)
