@@ -9,7 +9,7 @@ import pytest
 
 from connectors.kit.base import Connector
 from connectors.kit.errors import SettingsError
-from orchestration.build import TableResult, _Build
+from orchestration.build import Build, TableResult
 from orchestration.extract import extract
 from orchestration.project import Project
 from orchestration.stream_result import StreamResult
@@ -88,7 +88,7 @@ class House:
 
     def build(self) -> None:
         """Make the conformed tables: scores would only take their time."""
-        making = _Build(self.project, TODAY, f"build-{self.runs}")
+        making = Build(self.project, TODAY, f"build-{self.runs}")
         self.built = {one.table: one for one in making.conformed()}
         self.project.ledger.switch(making.snapshot, TODAY, making.run_id)
 
