@@ -9,6 +9,7 @@ from typing import Any
 
 from sandbox.asked import is_write
 
+OF_WRITES = ("locked", "partial", "silent")  # reading knows nothing of these
 KINDS = (
     "latency",
     "rate_limit",
@@ -25,9 +26,7 @@ KINDS = (
     "foreign_redirect",
     "duplicate_page",
     "bad_json",
-    "locked",
-    "partial",
-    "silent",
+    *OF_WRITES,
 )
 NOWHERE = "http://127.0.0.1:9"  # the port of the discard service: nobody listens
 
