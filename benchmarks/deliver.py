@@ -56,7 +56,9 @@ def _print(name: str, requests: Counter[tuple[str, str]]) -> None:
 
 def _many(count: int, latency: int) -> None:
     """Time changes of all records over a slow link."""
-    print(f"\n{count:,} records, all changed, {latency} ms{'requests':>12}{'link alone':>12}{'wall':>9}{'ratio':>7}{'our CPU':>9}")
+    print(
+        f"\n{count:,} records, all changed, {latency} ms{'requests':>12}{'link alone':>12}{'wall':>9}{'ratio':>7}{'our CPU':>9}"
+    )
     with Target(count) as target, TemporaryDirectory() as home:
         project, scores = opened(Path(home), target), dict.fromkeys(target.ids, 50)
         for extracted in (False, True):
@@ -74,7 +76,9 @@ def _many(count: int, latency: int) -> None:
             needed = 2 * -(-count // BATCH)
             least = needed / PARALLEL * latency / 1000
             name = "ours, extracted this night" if extracted else "ours, target must be read"
-            print(f"  {name:<32}{target.requests().total():>8}{least:>10.2f} s{wall:>7.2f} s{wall / least:>7.2f}{cpu:>7.2f} s")
+            print(
+                f"  {name:<32}{target.requests().total():>8}{least:>10.2f} s{wall:>7.2f} s{wall / least:>7.2f}{cpu:>7.2f} s"
+            )
             target.delay(0)
         _loop(target, dict(list(scores.items())[:LOOP]), count, latency)
 
@@ -90,7 +94,9 @@ def _loop(target: Target, some: dict[str, int], count: int, latency: int) -> Non
         asked = target.requests().total() * count // len(some)
         least = 2 * -(-count // BATCH) / PARALLEL * latency / 1000
         name = f"record by record, {parallel} at once"
-        print(f"  {name:<32}{asked:>8}{least:>10.2f} s{wall:>7.0f} s{wall / least:>7.0f}   measured on {len(some)}, scaled")
+        print(
+            f"  {name:<32}{asked:>8}{least:>10.2f} s{wall:>7.0f} s{wall / least:>7.0f}   measured on {len(some)}, scaled"
+        )
 
 
 def _asked() -> argparse.Namespace:

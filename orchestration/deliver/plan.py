@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors.kit.base import Held
+from orchestration.collector import spare_what_stays
 from orchestration.config import DeliveryConfig
 from orchestration.deliver.desired import Desired, desired
 from orchestration.deliver.guards import violations
@@ -40,6 +41,7 @@ def plan(project: Project, name: str, run_id: str) -> Plan:
 
 def planned(project: Project, name: str, target: Target, run_id: str) -> Plan:
     """Make and save a plan on a target that is open, under a lease that is held."""
+    spare_what_stays()
     prove(project, name, project.delivery(name), target)
     pin(project, target.connector)
     settle(project, target, name)

@@ -1,7 +1,7 @@
 """What was intended and done at the targets, record by record: the audit log."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,6 +43,9 @@ class Operation:
     key: str | None = None
     confirmed: dict[str, Any] | None = None
     read_back_at: datetime | None = None
+
+
+_COLUMNS = [t.operations.c[field.name] for field in fields(Operation)]
 
 
 @dataclass(frozen=True)
@@ -164,10 +167,10 @@ class Operations(Transactions):
         )
         is_newest = (newest.c.record_id == o.c.record_id) & (newest.c.at == o.c.intended_at)
         where = (o.c.delivery == delivery, o.c.outcome == "applied", o.c.read_back_at.is_(None))
-        query = select(o).join(newest, is_newest).where(*where, o.c.settled_at <= before)
+        query = select(*_COLUMNS).join(newest, is_newest).where(*where, o.c.settled_at <= before)
         with self.transaction() as opened:
-            rows = opened.execute(query.order_by(o.c.intended_at.desc(), o.c.op_id).limit(most)).mappings()
-            return [Operation(**row) for row in rows]
+            rows = opened.execute(query.order_by(o.c.intended_at.desc(), o.c.op_id).limit(most))
+            return [Operation(*row) for row in rows]
 
     def read_back(self, op_ids: Sequence[str]) -> None:
         """Remember that operations were read back."""
@@ -202,8 +205,9 @@ class Operations(Transactions):
 
     def _operations(self, *where: ColumnElement[bool]) -> list[Operation]:
         with self.transaction() as opened:
-            query = select(t.operations).where(*where).order_by(t.operations.c.intended_at, t.operations.c.op_id)
-            return [Operation(**row) for row in opened.execute(query).mappings()]
+            o = t.operations
+            query = select(*_COLUMNS).where(*where).order_by(o.c.intended_at, o.c.op_id)
+            return [Operation(*row) for row in opened.execute(query)]
 
 
 def _intend(opened: Connection, operations: Sequence[Operation]) -> None:
