@@ -87,7 +87,7 @@ class _Applying:
         self.config = project.delivery(plan.delivery)
         self.key = self.config.key.field if self.config.key else None
         self.concluding = Conclusions(project, plan.delivery, target)
-        self._known: set[str] = set()
+        self._intended = 0
         self.result = Applied(plan.delivery, plan.digest)
         pin(project, target.connector)
 
@@ -153,15 +153,15 @@ class _Applying:
         return self.plan.head.run_id == self.run_id and datetime.now(UTC) - looked_at < JUST_NOW
 
     def _waiting(self) -> list[Operation]:
-        tried = self.ledger.tried(self.plan.digest)
-        again = {op_id for op_id, one in tried.items() if one.outcome == "retry"}
-        if not again and self._known and self._known <= tried.keys():
+        counts = self.ledger.outcomes(self.plan.digest)
+        if self._intended and counts.total() >= self._intended and not counts["retry"]:
             return []
+        tried = self.ledger.tried(self.plan.digest)
         knows = self.target.knows_operations(self.config.key)
         resumed = self.ledger.resumable(self.plan.delivery) if knows else {}
         made = operations(self.plan, self.run_id, tried, resumed)
-        self._known = {one.op_id for one in made}
-        return [one for one in made if one.op_id not in tried or one.op_id in again]
+        self._intended = len(made)
+        return [one for one in made if one.op_id not in tried or tried[one.op_id].outcome == "retry"]
 
     def finished(self) -> Applied:
         """Count the outcomes, and put them into the lake as the audit log of this run."""

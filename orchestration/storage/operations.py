@@ -1,5 +1,6 @@
 """What was intended and done at the targets, record by record: the audit log."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -84,6 +85,16 @@ class Operations(Transactions):
         query = select(o.c.op_id, o.c.key, o.c.record_id, o.c.attempt, o.c.outcome).where(o.c.digest == digest)
         with self.transaction() as opened:
             return {row.op_id: Tried(*row) for row in opened.execute(query)}
+
+    def outcomes(self, digest: str) -> Counter[str]:
+        """Count the operations of a plan by their outcome; open ones are unknown."""
+        o = t.operations
+        query = select(func.coalesce(o.c.outcome, "unknown"), func.count()).where(o.c.digest == digest)
+        with self.transaction() as opened:
+            found: Counter[str] = Counter()
+            for outcome, count in opened.execute(query.group_by(o.c.outcome)):
+                found[outcome] += count
+            return found
 
     def unsettled(self, delivery: str) -> list[Operation]:
         """List what was sent, or about to be, of which nobody knows whether it arrived."""

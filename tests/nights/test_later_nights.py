@@ -7,7 +7,6 @@ import duckdb
 from orchestration.build import build
 from tests.nights.conftest import Night
 
-
 OURS = ("hubspot/accounts", "hubspot/tasks", "odoo/accounts")  # what was written there comes back once
 
 
