@@ -25,13 +25,6 @@ def test_only_changes_count_as_changes(second: Night):
     }
 
 
-def test_what_was_written_comes_back_once(first: Night, second: Night, third: tuple[Night, int]):
-    written = {one.record_id for one in first.project.ledger.operations(run_id="second")}
-    back = [third[0].read[stream] for stream in OURS]
-    assert sum(one.new + one.changed for one in back) <= len(written)
-    assert second.read["hubspot/tasks"].new == first.plans["reminders_to_hubspot"].creates
-
-
 def test_a_full_list_is_not_read_again(second: Night):
     assert ("GET", "/hubspot/crm/v3/objects/deals") in second.sandbox.requests  # the archived ones
     listed = second.sandbox.requests["GET", "/hubspot/crm/v3/objects/deals"]
@@ -127,3 +120,10 @@ def test_a_reminder_goes_to_the_account_manager(third: tuple[Night, int]):
     )
     assert [row for row in rows if row["owner"] != row["account_manager"]] == []
     assert all('"hubspot":' in row["owner_ids"] for row in rows if row["owner"])
+
+
+def test_what_was_written_comes_back_once(first: Night, second: Night, third: tuple[Night, int]):
+    written = {one.record_id for one in first.project.ledger.operations(run_id="second")}
+    back = [third[0].read[stream] for stream in OURS]
+    assert sum(one.new + one.changed for one in back) <= len(written)
+    assert second.read["hubspot/tasks"].new == first.plans["reminders_to_hubspot"].creates
