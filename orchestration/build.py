@@ -236,6 +236,9 @@ class Build:
     def scores(self) -> Iterator[TableResult]:
         """Score the customers, and take the scores down in the history."""
         t, f, as_of, ledger = self.tables, self.facts, self.as_of, self.project.ledger
+        rows = criteria_rows(self.in_force, self.config, as_of, arrow_schema("criteria"))
+        yield self.keep("criteria", engine.table(self.con, rows))
+        yield self.keep("overrides", overrides(self.in_force.overrides, as_of=as_of))
         forced = in_force(self.in_force.overrides, as_of)
         yield self._retention(forced)
         wanted = self.config.satisfaction
@@ -287,9 +290,6 @@ class Build:
 
     def _key_accounts(self, history: History) -> Iterator[TableResult]:
         t, as_of, wanted, held = self.tables, self.as_of, self.config.key_accounts, self.in_force
-        rows = criteria_rows(held, self.config, as_of, arrow_schema("criteria"))
-        yield self.keep("criteria", engine.table(self.con, rows))
-        yield self.keep("overrides", overrides(held.overrides, as_of=as_of))
         yield self.keep(
             "key_account_criteria",
             key_account_criteria(

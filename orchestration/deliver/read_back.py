@@ -50,7 +50,7 @@ def read_back(project: Project, name: str) -> ReadBack:
             for one, _ in seen
             if (left := refused[one.op_id])
         )
-        project.ledger.read_back([one.op_id for one in written])
+        project.ledger.read_back(name, before)
     where = f"{config.target.connection} {config.target.stream}"
     wrong = (f"{where} {one.record_id}: {said}" for one, there in seen for said in _differences(one, there, clock))
     return ReadBack(len(newest), tuple(wrong))

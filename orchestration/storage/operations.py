@@ -183,13 +183,17 @@ class Operations(Transactions):
             rows = opened.execute(query.order_by(o.c.intended_at.desc(), o.c.op_id).limit(most))
             return [Operation(*row) for row in rows]
 
-    def read_back(self, op_ids: Sequence[str]) -> None:
-        """Remember that operations were read back."""
-        o, now = t.operations, datetime.now(UTC)
+    def read_back(self, delivery: str, before: datetime) -> None:
+        """Remember that what a delivery had written by a moment was read back, or might have been."""
+        o = t.operations
+        done = (
+            o.c.delivery == delivery,
+            o.c.outcome == "applied",
+            o.c.read_back_at.is_(None),
+            o.c.settled_at <= before,
+        )
         with self.transaction() as opened:
-            for start in range(0, len(op_ids), SOME):
-                some = o.c.op_id.in_(op_ids[start : start + SOME])
-                opened.execute(update(o).where(some).values(read_back_at=now))
+            opened.execute(update(o).where(*done).values(read_back_at=datetime.now(UTC)))
 
     def writing_runs(self, most: int = 20) -> list[dict[str, Any]]:
         """List the newest runs that wrote something: when, where, how many records."""

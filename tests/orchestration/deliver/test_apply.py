@@ -8,6 +8,7 @@ import pytest
 
 from connectors.kit.base import Writing
 from connectors.kit.errors import AccessError, SettingsError
+from orchestration.deliver.read_back import read_back
 from tests.orchestration.deliver.shelf import Finding, House, Keeping
 
 Made = Callable[..., House]
@@ -374,3 +375,13 @@ def test_an_owned_field_is_read_again_before_it_is_written(made: Made, kind: typ
     self = test_the_owner_is_asked_and_not_the_survivor
     self(house)
     assert house.shelf.calls == ["fetch", "fetch", "write"]
+
+
+def test_what_was_not_in_the_sample_is_not_looked_for_later(house: House):
+    with_records(house, "1", "2", "3")
+    house.deliver(fields=NAME, read_back=2)
+    house.night()
+    assert read_back(house.project, "d").records == 2
+    for name in ("1", "2", "3"):
+        house.shelf.drop(name)
+    assert read_back(house.project, "d").records == 0
