@@ -80,7 +80,9 @@ def bare(target: Target, scores: Scores, parallel: int, batch: int) -> None:
 
     def send(place: int, verb: str) -> None:
         for some in parts[place::parallel]:
-            inputs = [{"id": one} | ({"properties": {FIELD: str(scores[one])}} if verb == "update" else {}) for one in some]
+            inputs = [
+                {"id": one} | ({"properties": {FIELD: str(scores[one])}} if verb == "update" else {}) for one in some
+            ]
             more = {"properties": [FIELD], "propertiesWithHistory": []} if verb == "read" else {}
             _asked(sessions[place], "POST", f"{root}/{verb}", json={"inputs": inputs, **more})
 

@@ -139,6 +139,7 @@ class TestWhatOthersDidMeanwhile:
 class TestReadBack:
     def test_only_the_newest_write_of_a_record_is_judged(self, made: Made):
         house = with_records(made(tells=False), "1")
+        house.deliver(fields=NAME, read_back=1)
         house.night()
         house.apply(digest=undone(house).digest)
         assert (read_back(house.project, "d").records, read_back(house.project, "d").records) == (1, 0)
