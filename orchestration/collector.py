@@ -1,10 +1,15 @@
 """The collector of garbage, and what it need not look at."""
 
 import gc
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-@cache
-def spare_what_stays() -> None:
-    """Let it not walk through all that was imported, again and again, while many rows come and go; once a process."""
+@contextmanager
+def sparing_what_stays() -> Iterator[None]:
+    """Let it not walk again and again through all that is there already, while a block makes and drops many rows."""
     gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -14,6 +14,7 @@ import ibis
 import pyarrow as pa
 
 from connectors.kit.errors import ConnectorError, SettingsError
+from orchestration.collector import sparing_what_stays
 from orchestration.deliver.conclude import Conclusions
 from orchestration.deliver.delivered import delivered_rows
 from orchestration.deliver.guards import violations
@@ -61,7 +62,7 @@ def apply(
     Raises SettingsError when there is no such plan, when what it stands on has changed (then another plan is made in
     its place), or when a guard trips; LeaseHeld when another run delivers to this target.
     """
-    with lease(project.ledger, f"delivery:{name}", run_id):
+    with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id):
         plan = find(project, digest or name)
         with opened(project, project.delivery(plan.delivery)) as target:
             applying = _Applying(project, target, plan, run_id)

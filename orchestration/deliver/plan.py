@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors.kit.base import Held
-from orchestration.collector import spare_what_stays
+from orchestration.collector import sparing_what_stays
 from orchestration.config import DeliveryConfig
 from orchestration.deliver.desired import Desired, desired
 from orchestration.deliver.guards import violations
@@ -35,13 +35,12 @@ def plan(project: Project, name: str, run_id: str) -> Plan:
     LeaseHeld when another run is at this delivery.
     """
     config = project.delivery(name)
-    with lease(project.ledger, f"delivery:{name}", run_id), opened(project, config) as target:
+    with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id), opened(project, config) as target:
         return planned(project, name, target, run_id)
 
 
 def planned(project: Project, name: str, target: Target, run_id: str) -> Plan:
     """Make and save a plan on a target that is open, under a lease that is held."""
-    spare_what_stays()
     prove(project, name, project.delivery(name), target)
     pin(project, target.connector)
     settle(project, target, name)
