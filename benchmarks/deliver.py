@@ -8,14 +8,17 @@ divided by those that may be under way at once, times the latency. How to read i
 import argparse
 import os
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 
-from race.delivering import build, deliver, naive, opened, read
+from race.delivering import bare, build, deliver, naive, opened, read
 from race.target import Target
 
 from connectors.hubspot import HubSpot
+from orchestration.project import Project
 
 BATCH, PARALLEL = HubSpot.writing.batch, HubSpot.writing.parallel
 ASIDE = ("/account-info/", "/properties/")  # who is it, and which fields there are: whatever is delivered
@@ -56,9 +59,9 @@ def _print(name: str, requests: Counter[tuple[str, str]]) -> None:
 
 def _many(count: int, latency: int) -> None:
     """Time changes of all records over a slow link."""
-    print(
-        f"\n{count:,} records, all changed, {latency} ms{'requests':>12}{'link alone':>12}{'wall':>9}{'ratio':>7}{'our CPU':>9}"
-    )
+    link = 2 * -(-count // BATCH) / PARALLEL * latency / 1000
+    print(f"\n{count:,} records, all changed; {latency} ms: the link alone takes {link:.2f} s")
+    print(f"  {'':<34}{'requests':>9}{'wall':>10}{'x link':>8}{'our CPU':>10}")
     with Target(count) as target, TemporaryDirectory() as home:
         project, scores = opened(Path(home), target), dict.fromkeys(target.ids, 50)
         for extracted in (False, True):
@@ -66,37 +69,32 @@ def _many(count: int, latency: int) -> None:
                 read(project)
             scores = {one: score + 1 for one, score in scores.items()}
             build(project, f"all-{extracted}", scores)
-            target.delay(latency)
-            target.requests()
-            begun, spent = perf_counter(), process_time()
-            counts = deliver(project, f"all-{extracted}")
-            wall, cpu = perf_counter() - begun, process_time() - spent
-            if counts != {"applied": count} or set(target.held().values()) != {str(50 + 1 + extracted)}:
-                raise RuntimeError(f"not delivered: {counts}")
-            needed = 2 * -(-count // BATCH)
-            least = needed / PARALLEL * latency / 1000
             name = "ours, extracted this night" if extracted else "ours, target must be read"
-            print(
-                f"  {name:<32}{target.requests().total():>8}{least:>10.2f} s{wall:>7.2f} s{wall / least:>7.2f}{cpu:>7.2f} s"
-            )
-            target.delay(0)
-        _loop(target, dict(list(scores.items())[:LOOP]), count, latency)
+            _time(name, target, link, latency, partial(_delivered, project, f"all-{extracted}", count))
+            if set(target.held().values()) != {str(51 + extracted)}:
+                raise RuntimeError("not delivered")
+        newest = {one: score + 1 for one, score in scores.items()}
+        _time("the same requests, sent bare", target, link, latency, partial(bare, target, newest, PARALLEL, BATCH))
+        some = dict(list(newest.items())[:LOOP])
+        for parallel in (1, PARALLEL):
+            loop = partial(naive, target, some, parallel)
+            _time(f"record by record, {parallel} at once", target, link, latency, loop, count // LOOP)
 
 
-def _loop(target: Target, some: dict[str, int], count: int, latency: int) -> None:
-    """Time a loop on a part, and say what the whole would take."""
+def _time(name: str, target: Target, link: float, latency: int, does: Callable[[], object], scale: int = 1) -> None:
     target.delay(latency)
     target.requests()
-    for parallel in (1, PARALLEL):
-        begun = perf_counter()
-        naive(target, some, parallel)
-        wall = (perf_counter() - begun) * count / len(some)
-        asked = target.requests().total() * count // len(some)
-        least = 2 * -(-count // BATCH) / PARALLEL * latency / 1000
-        name = f"record by record, {parallel} at once"
-        print(
-            f"  {name:<32}{asked:>8}{least:>10.2f} s{wall:>7.0f} s{wall / least:>7.0f}   measured on {len(some)}, scaled"
-        )
+    begun, spent = perf_counter(), process_time()
+    does()
+    wall, cpu = (perf_counter() - begun) * scale, (process_time() - spent) * scale
+    target.delay(0)
+    asked, told = target.requests().total() * scale, f"   measured on {LOOP}, scaled" if scale > 1 else ""
+    print(f"  {name:<34}{asked:>9}{wall:>8.2f} s{wall / link:>8.2f}{cpu:>8.2f} s{told}")
+
+
+def _delivered(project: Project, run: str, count: int) -> None:
+    if (counts := deliver(project, run)) != {"applied": count}:
+        raise RuntimeError(f"not delivered: {counts}")
 
 
 def _asked() -> argparse.Namespace:

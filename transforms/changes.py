@@ -9,6 +9,7 @@ from typing import Any
 from transforms.sameness import is_same, plain
 
 Row = dict[str, Any]
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -197,4 +198,5 @@ def _row(want: Wanted, rule: Rule, action: str, before: Any, after: Any, reason:
 
 def as_json(value: Any) -> str | None:
     """Write a value as the plan and the audit log keep it; nothing for nothing."""
-    return None if plain(value) is None else json.dumps(plain(value), ensure_ascii=False)
+    given = plain(value)
+    return None if given is None else _JSON.encode(given)

@@ -71,6 +71,26 @@ def naive(target: Target, scores: Scores, parallel: int = 1) -> None:
         list(pool.map(upsert, range(parallel)))
 
 
+def bare(target: Target, scores: Scores, parallel: int, batch: int) -> None:
+    """Read and write all in batches, by nothing but sessions: what link and target take of themselves."""
+    sessions = [requests.Session() for _ in range(parallel)]
+    ids = list(scores)
+    parts = [ids[start : start + batch] for start in range(0, len(ids), batch)]
+    root = f"{target.url}/crm/v3/objects/companies/batch"
+
+    def send(place: int, verb: str) -> None:
+        for some in parts[place::parallel]:
+            inputs = [
+                {"id": one} | ({"properties": {FIELD: str(scores[one])}} if verb == "update" else {}) for one in some
+            ]
+            more = {"properties": [FIELD], "propertiesWithHistory": []} if verb == "read" else {}
+            _asked(sessions[place], "POST", f"{root}/{verb}", json={"inputs": inputs, **more})
+
+    with ThreadPoolExecutor(parallel) as pool:
+        for verb in ("read", "update"):
+            list(pool.map(send, range(parallel), [verb] * parallel))
+
+
 def _asked(session: requests.Session, method: str, url: str, **given: Any) -> Any:
     reply = session.request(method, url, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60, **given)
     reply.raise_for_status()

@@ -14,6 +14,7 @@ import ibis
 import pyarrow as pa
 
 from connectors.kit.errors import ConnectorError, SettingsError
+from orchestration.collector import sparing_what_stays
 from orchestration.deliver.conclude import Conclusions
 from orchestration.deliver.delivered import delivered_rows
 from orchestration.deliver.guards import violations
@@ -61,7 +62,7 @@ def apply(
     Raises SettingsError when there is no such plan, when what it stands on has changed (then another plan is made in
     its place), or when a guard trips; LeaseHeld when another run delivers to this target.
     """
-    with lease(project.ledger, f"delivery:{name}", run_id):
+    with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id):
         plan = find(project, digest or name)
         with opened(project, project.delivery(plan.delivery)) as target:
             applying = _Applying(project, target, plan, run_id)
@@ -87,7 +88,7 @@ class _Applying:
         self.config = project.delivery(plan.delivery)
         self.key = self.config.key.field if self.config.key else None
         self.concluding = Conclusions(project, plan.delivery, target)
-        self._known: set[str] = set()
+        self._intended = 0
         self.result = Applied(plan.delivery, plan.digest)
         pin(project, target.connector)
 
@@ -153,15 +154,15 @@ class _Applying:
         return self.plan.head.run_id == self.run_id and datetime.now(UTC) - looked_at < JUST_NOW
 
     def _waiting(self) -> list[Operation]:
-        tried = self.ledger.tried(self.plan.digest)
-        again = {op_id for op_id, one in tried.items() if one.outcome == "retry"}
-        if not again and self._known and self._known <= tried.keys():
+        counts = self.ledger.outcomes(self.plan.digest)
+        if self._intended and counts.total() >= self._intended and not counts["retry"]:
             return []
+        tried = self.ledger.tried(self.plan.digest)
         knows = self.target.knows_operations(self.config.key)
         resumed = self.ledger.resumable(self.plan.delivery) if knows else {}
         made = operations(self.plan, self.run_id, tried, resumed)
-        self._known = {one.op_id for one in made}
-        return [one for one in made if one.op_id not in tried or one.op_id in again]
+        self._intended = len(made)
+        return [one for one in made if one.op_id not in tried or tried[one.op_id].outcome == "retry"]
 
     def finished(self) -> Applied:
         """Count the outcomes, and put them into the lake as the audit log of this run."""

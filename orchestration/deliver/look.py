@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+import pyarrow as pa
+
 from connectors.kit.base import Held
 from connectors.kit.write import chunks
 from orchestration.deliver.target import Target
@@ -13,7 +15,6 @@ from orchestration.project import Project
 
 Answer = TypeVar("Answer")
 TONIGHT = timedelta(hours=12)
-KEYS = 1000
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,11 @@ def extracted(project: Project, target: Target, record_ids: Sequence[str], field
     if reads is None:
         return {}
     con = engine.connect()
-    rows = latest(project.lake.read(con, f"raw/{name}/{stream.name}", schema=raw_schema(stream)))
-    held = {}
-    for some in chunks(record_ids, KEYS):
-        for row in rows.filter(rows._key.isin(list(some))).select("_payload").to_pyarrow().to_pylist():
-            one = reads.held(stream, row["_payload"].encode(), fields)
-            if one is not None:
-                held[one.record_id] = one
-    return held
+    asked = con.create_table("asked", pa.table({"_key": pa.array(record_ids, pa.string())}), temp=True)
+    raw = project.lake.read(con, f"raw/{name}/{stream.name}", schema=raw_schema(stream))
+    rows = latest(raw.semi_join(asked, "_key")).select("_payload").to_pyarrow()
+    found = (reads.held(stream, payload.encode(), fields) for payload in rows["_payload"].to_pylist())
+    return {one.record_id: one for one in found if one is not None}
 
 
 def _side_by_side(

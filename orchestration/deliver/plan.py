@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors.kit.base import Held
+from orchestration.collector import sparing_what_stays
 from orchestration.config import DeliveryConfig
 from orchestration.deliver.desired import Desired, desired
 from orchestration.deliver.guards import violations
@@ -34,7 +35,7 @@ def plan(project: Project, name: str, run_id: str) -> Plan:
     LeaseHeld when another run is at this delivery.
     """
     config = project.delivery(name)
-    with lease(project.ledger, f"delivery:{name}", run_id), opened(project, config) as target:
+    with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id), opened(project, config) as target:
         return planned(project, name, target, run_id)
 
 

@@ -35,6 +35,7 @@ class Sending:
     key: str | None = None
     error: ConnectorError | None = None
     _allowed: int = 0
+    _is_askable: bool = True
     _tries: dict[str, int] = field(default_factory=dict)
     _waiting: list[Batch] = field(default_factory=list)
     _running: dict[Future[list[Outcome]], Batch] = field(default_factory=dict)
@@ -45,6 +46,8 @@ class Sending:
         sent = [one for one in operations if one.after or one.action == "delete"]
         self._waiting = [list(some) for some in chunks(sent, self.target.writing.batch)]
         self._allowed = self._allowed or self.target.writing.parallel
+        is_new = any(one.action == "create" for one in sent)
+        self._is_askable = not is_new or self.target.creates_once(self.key)  # what a crash leaves unsent can be settled
         with ThreadPoolExecutor(self.target.writing.parallel) as pool:
             while self._running or self._answered or (self._waiting and not self.error):
                 batches = self._next()
@@ -60,16 +63,10 @@ class Sending:
         """Choose what is intended now."""
         if self.error:
             return []
-        ahead = bool(self._running) and self._allowed == self.target.writing.parallel and self._may_be_left
+        ahead = bool(self._running) and self._allowed == self.target.writing.parallel and self._is_askable
         room = max(0, self._allowed * (1 + ahead) - len(self._running))
         batches, self._waiting = self._waiting[:room], self._waiting[room:]
         return batches
-
-    @property
-    def _may_be_left(self) -> bool:
-        """Tell whether what a crash leaves intended and unsent can be settled by asking."""
-        creates = any(one.action == "create" for batch in self._waiting for one in batch)
-        return not creates or self.target.creates_once(self.key)
 
     def _take(self, batch: Batch, done: Future[list[Outcome]]) -> None:
         """Take the answer to a batch; what was locked is sent again, up to a limit."""

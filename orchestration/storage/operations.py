@@ -1,7 +1,8 @@
 """What was intended and done at the targets, record by record: the audit log."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,6 +46,9 @@ class Operation:
     read_back_at: datetime | None = None
 
 
+_COLUMNS = [t.operations.c[field.name] for field in fields(Operation)]
+
+
 @dataclass(frozen=True)
 class Tried:
     """Hold how far an operation came."""
@@ -81,6 +85,16 @@ class Operations(Transactions):
         query = select(o.c.op_id, o.c.key, o.c.record_id, o.c.attempt, o.c.outcome).where(o.c.digest == digest)
         with self.transaction() as opened:
             return {row.op_id: Tried(*row) for row in opened.execute(query)}
+
+    def outcomes(self, digest: str) -> Counter[str]:
+        """Count the operations of a plan by their outcome; open ones are unknown."""
+        o = t.operations
+        query = select(func.coalesce(o.c.outcome, "unknown"), func.count()).where(o.c.digest == digest)
+        with self.transaction() as opened:
+            found: Counter[str] = Counter()
+            for outcome, count in opened.execute(query.group_by(o.c.outcome)):
+                found[outcome] += count
+            return found
 
     def unsettled(self, delivery: str) -> list[Operation]:
         """List what was sent, or about to be, of which nobody knows whether it arrived."""
@@ -164,10 +178,10 @@ class Operations(Transactions):
         )
         is_newest = (newest.c.record_id == o.c.record_id) & (newest.c.at == o.c.intended_at)
         where = (o.c.delivery == delivery, o.c.outcome == "applied", o.c.read_back_at.is_(None))
-        query = select(o).join(newest, is_newest).where(*where, o.c.settled_at <= before)
+        query = select(*_COLUMNS).join(newest, is_newest).where(*where, o.c.settled_at <= before)
         with self.transaction() as opened:
-            rows = opened.execute(query.order_by(o.c.intended_at.desc(), o.c.op_id).limit(most)).mappings()
-            return [Operation(**row) for row in rows]
+            rows = opened.execute(query.order_by(o.c.intended_at.desc(), o.c.op_id).limit(most))
+            return [Operation(*row) for row in rows]
 
     def read_back(self, delivery: str, before: datetime) -> None:
         """Remember that what a delivery had written by a moment was read back, or might have been."""
@@ -206,8 +220,9 @@ class Operations(Transactions):
 
     def _operations(self, *where: ColumnElement[bool]) -> list[Operation]:
         with self.transaction() as opened:
-            query = select(t.operations).where(*where).order_by(t.operations.c.intended_at, t.operations.c.op_id)
-            return [Operation(**row) for row in opened.execute(query).mappings()]
+            o = t.operations
+            query = select(*_COLUMNS).where(*where).order_by(o.c.intended_at, o.c.op_id)
+            return [Operation(*row) for row in opened.execute(query)]
 
 
 def _intend(opened: Connection, operations: Sequence[Operation]) -> None:

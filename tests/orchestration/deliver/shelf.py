@@ -15,6 +15,7 @@ from orchestration.deliver.apply import Applied, apply
 from orchestration.deliver.plan import plan
 from orchestration.deliver.saved import Plan
 from orchestration.project import Project
+from tests.nights.death import Death
 from tests.orchestration.deliver.tabled import hasty, tabled
 
 ACCOUNTS = Stream("accounts", primary_key="id", table="accounts", fields={"account_id": "id", "name": "name"})
@@ -40,10 +41,10 @@ class Shelf:
     """What the target holds, what it was asked, and what goes wrong.
 
     `faults` are taken one a write: lost (done, nobody hears of it), failed (not done, nobody knows), later (done only
-    when `arrive` is called), locked, busy (the target cannot be reached), ignored (a yes, and nothing done); None is
-    none. `refuses` are records or keys that are refused, `forms` how the target spells a field. `deeds` are all writes
-    that were done, with what they met, `sends` all that was sent and what went wrong; after `deaf_after` more
-    calls nobody answers.
+    when `arrive` is called), locked, busy (the target cannot be reached), ignored (a yes, and nothing done), dead (done,
+    and then we die); None is none. `refuses` are records or keys that are refused, `forms` how the target spells a
+    field. `deeds` are all writes that were done, with what they met, `sends` all that was sent and what went wrong;
+    after `deaf_after` more calls nobody answers.
     """
 
     writing: Writing = field(default_factory=lambda: Writing(batch=3))
@@ -211,6 +212,8 @@ class Keeping(Connector):
             if fault == "ignored":
                 return [shelf.do(one) if one.action == "create" else shelf.nod(one) for one in changes]
             outcomes = [shelf.do(one) for one in changes]
+            if fault == "dead":
+                raise Death
             return [Outcome(one.op_id, "unknown", one.record_id) for one in changes] if fault == "lost" else outcomes
 
 
