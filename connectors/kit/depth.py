@@ -8,6 +8,7 @@ from connectors.kit.errors import ReplyError
 DEEPEST = 100
 _QUOTE, _ESCAPE = ord('"'), ord("\\")
 _QUOTES = b'"' * 16
+_FLAT = (b"{}", b"[]", b"{}", b"[]")
 _OTHERS = bytes(sorted(set(range(256)) - set(b'"[]{}')))
 _STEPS = np.zeros(256, np.int8)
 _STEPS[list(b"[{")] = 1
@@ -19,12 +20,24 @@ def depth(body: bytes) -> int:
 
     Only quotes and brackets are looked at: an even number of quotes before a bracket says that it is in no text.
     """
+    return _exactly(np.frombuffer(_marks(body), np.uint8))
+
+
+def _marks(body: bytes) -> bytes:
+    """Leave but brackets, and the quotes that tell whether they lie within a text."""
     if b"\\" in body and _hides_quotes(np.frombuffer(body, np.uint8)):
         body = body.replace(rb"\\", b"").replace(rb"\"", b"")
     marks = body.translate(None, _OTHERS)
     for pairs in (_QUOTES, b'""'):  # an even number of them changes nothing; the long ones first, which is quicker
         marks = marks.replace(pairs, b"")
-    return _exactly(np.frombuffer(marks, np.uint8))
+    return marks
+
+
+def _at_most(marks: bytes) -> int:
+    """Bound the depth: what holds nothing is taken out, which makes it less by one at most, and what is left counted."""
+    for pair in _FLAT:
+        marks = marks.replace(pair, b"")
+    return len(marks) + len(_FLAT)
 
 
 def _hides_quotes(letters: npt.NDArray[np.uint8]) -> bool:
@@ -42,5 +55,8 @@ def _exactly(marks: npt.NDArray[np.uint8]) -> int:
 
 def refuse_deep(body: bytes) -> None:
     """Raise ReplyError for JSON that is nested beyond reason."""
-    if len(body) > DEEPEST and depth(body) > DEEPEST:
+    if len(body) <= DEEPEST:
+        return
+    marks = _marks(body)
+    if _at_most(marks) > DEEPEST and _exactly(np.frombuffer(marks, np.uint8)) > DEEPEST:
         raise ReplyError(f"an answer of {len(body)} bytes is nested deeper than {DEEPEST} levels")

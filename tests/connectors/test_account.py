@@ -139,6 +139,26 @@ def test_a_shorter_text_leaves_nothing_of_a_longer_one(machine, time):
     assert time.waits == [0.001]
 
 
+def test_a_hold_of_another_process_counts_in_the_midst_of_ours(machine, time):
+    ours = machine.budget(Limit(100, 10))
+    for seconds in (7, 3):
+        ours.spend()
+        ours.spend()
+        machine.budget().hold(seconds, "the source asks to wait")
+    ours.spend()
+    assert time.waits == [7.0, 3.0]
+
+
+def test_what_was_changed_before_an_error_was_never_so(machine, time):
+    ours = machine.budget(Limit(100, 10))
+    ours.spend()
+    with pytest.raises(ZeroDivisionError), ours._account.opened() as use:
+        use.held_until = use.at + 60
+        raise ZeroDivisionError
+    ours.spend()
+    assert time.waits == []
+
+
 def test_a_place_is_taken_once_and_given_back(tmp_path, time):
     first, second = (InFile(tmp_path / "account.json", time.now, 1) for _ in range(2))
     with first.place() as is_mine:

@@ -27,6 +27,19 @@ def test_tells_the_depth_whatever_the_texts_hold(value, is_ascii):
     assert depth(json.dumps(value, ensure_ascii=is_ascii).encode()) == counted(value)
 
 
+@settings(max_examples=60, deadline=None)
+@given(VALUES, st.integers(0, 8))
+def test_what_is_refused_is_what_is_deeper(value, deepest):
+    body = json.dumps(value).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("connectors.kit.depth.DEEPEST", deepest)
+        if counted(value) > deepest:
+            with pytest.raises(ReplyError):
+                refuse_deep(body)
+        else:
+            refuse_deep(body)
+
+
 @pytest.mark.parametrize("body", [b"[" * 101, b"[" * 100_000, b'{"a":' * 101, b'["]",' * 101, b'{"]}\\"]":[' * 51])
 def test_what_is_nested_beyond_reason_is_refused(body):
     with pytest.raises(ReplyError, match=f"an answer of {len(body)} bytes is nested deeper than 100 levels"):
