@@ -23,7 +23,7 @@ JUDGED = pa.schema([(name, pa.string()) for name in (*SIDES, "verdict")])
 def account(node: str, tax: int | None = None, **given: Any) -> dict[str, Any]:
     connection, account_id = node.split("/")
     tax_id = german(1366959 * 10 + tax) if tax is not None else None
-    return {"connection": connection, "account_id": account_id, "name": node, "tax_id": tax_id, **given}
+    return {"connection": connection, "account_id": account_id, "name": node, "tax_id": tax_id} | given
 
 
 def german(number: int) -> str:
@@ -95,8 +95,8 @@ def test_every_account_gets_a_customer_and_the_rule_by_which_we_know(build):
             account("crm/1", 1, link_id="9"),
             account("erp/9", 2, created_at=datetime(2019, 1, 1, tzinfo=UTC)),
             account("help/1", 2),
-            account("crm/2", phone="+49 30 2244667"),
-            account("help/2", phone="0049 30 2244667"),
+            account("crm/2", name="Acme", phone="+49 30 2244667"),
+            account("help/2", name="Acme AG", phone="0049 30 2244667"),
             account("crm/3"),
         ],
         keys=None,
