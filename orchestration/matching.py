@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from splink import Linker
 
+MODEL, NO_MODEL = "splink-1", "none"  # another number when other columns are compared
 FEWEST_ACCOUNTS = 500
 FEWEST_PAIRS = 100
 MOST_PER_BLOCK = 50
@@ -191,10 +192,10 @@ def _partnered(sides: ir.Table, given: ir.Table, auto_link: float) -> ir.Table:
 
 def _model(con: engine.Backend, given: ir.Table, ledger: Models, as_of: date, refit_days: int) -> dict[str, Any]:
     held = ledger.parameters("matching", as_of)
-    if held and (as_of - held.as_of).days < max(refit_days, 1):
+    if held and held.version in (MODEL, NO_MODEL) and (as_of - held.as_of).days < max(refit_days, 1):
         return held.values
     model = fit(con, given)
-    ledger.save_parameters("matching", "splink-1" if model else "none", as_of, model)
+    ledger.save_parameters("matching", MODEL if model else NO_MODEL, as_of, model)
     return model
 
 

@@ -50,7 +50,7 @@ def crosswalk(
     """
     keys = _worked_out(match_keys(accounts)) if keys is None else keys
     likely = _nothing_likely() if likely is None else likely
-    known = nodes(accounts)
+    known, previous = nodes(accounts), _with_base_ids(previous)
     found = groups(accounts, keys, known, likely, links).to_pyarrow()
     same, different = (_judged(judgements, verdict) for verdict in ("same", "different"))
     held, apart = numbers(keys).to_pyarrow(), different.to_pyarrow()
@@ -88,6 +88,13 @@ def match_suggestions(
     best = first(pairs, ["one", "other"], order)
     sides = ("left_connection", "left_account_id", "right_connection", "right_account_id")
     return best.select(*sides, "rule", "score")
+
+
+def _with_base_ids(previous: ir.Table) -> ir.Table:
+    """Let a crosswalk from before ids were settled twice be its own base."""
+    if "base_id" in previous.columns:
+        return previous
+    return previous.mutate(base_id=previous.customer_id, first_id=previous.customer_id)
 
 
 def _worked_out(table: ir.Table) -> ir.Table:

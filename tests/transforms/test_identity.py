@@ -234,6 +234,24 @@ def test_since_is_the_first_day_of_an_account(told):
     assert [told[own(place, node)]["since"] for node in ("crm/2", "crm/1")] == [DAY1, DAY2]
 
 
+def test_a_crosswalk_of_an_earlier_version_is_gone_on_with(rows):
+    old = rows(
+        "crosswalk", {"customer_id": "C1", "connection": "crm", "account_id": "1", "rule": "alone", "since": DAY1}
+    )
+    accounts = [account("crm/1")]
+    now = crosswalk(
+        rows("accounts", *accounts),
+        judged(),
+        old.drop("base_id", "first_id"),
+        as_of=DAY2,
+        links={},
+        max_cluster=50,
+        keys=keys(*accounts),
+    )
+    (row,) = now.to_pyarrow().to_pylist()
+    assert (row["customer_id"], row["base_id"], row["first_id"], row["since"]) == ("C1", "C1", "C1", DAY1)
+
+
 def test_a_cluster_above_the_cap_is_marked(build):
     found = build([account(f"c{n}/1", 1) for n in range(3)] + [account("crm/2")], max_cluster=2)
     assert {node: row["is_oversized"] for node, row in found.items()} == {
