@@ -83,7 +83,6 @@ def make(world: str, path: str) -> None:
 
 def join(way: str, path: str) -> None:
     """Join a set and compare with the truth."""
-    import ibis
 
     from orchestration.config import MatchingConfig
     from orchestration.matching import matches
@@ -116,9 +115,7 @@ def join(way: str, path: str) -> None:
             likely=probable.joining,
         ),
     )
-    suggested = engine.keep(
-        con, match_suggestions(accounts, found, keys=keys, likely=ibis.union(probable.joining, probable.suggested))
-    )
+    suggested = engine.keep(con, match_suggestions(accounts, found, keys=keys, likely=probable.all))
     cpu = process_time() - start
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     told = _compared(con, given, found, suggested)
@@ -154,33 +151,31 @@ def _nothing_known() -> Any:
     return ibis.schema({name: column.dtype.type for name, column in columns.items()}).to_pyarrow().empty_table()
 
 
+PAIRS = """SELECT coalesce(sum(n * (n - 1) / 2), 0)
+    FROM (SELECT count(*) n FROM given JOIN found USING (connection, account_id) GROUP BY {})"""
+SUGGESTED = """SELECT count(*), coalesce(avg((l.entity = r.entity)::int), 0) FROM suggested s
+    JOIN given l ON l.connection = left_connection AND l.account_id = left_account_id
+    JOIN given r ON r.connection = right_connection AND r.account_id = right_account_id"""
+
+
 def _compared(con: Any, given: Any, found: Any, suggested: Any) -> dict[str, Any]:
     """Count pairs: within customers, within entities, within both; and how many suggestions are right."""
-    con.create_view("given", given, overwrite=True)
-    con.create_view("found", found, overwrite=True)
-    con.create_view("suggested", suggested, overwrite=True)
-    joined = "SELECT count(*) n FROM given JOIN found USING (connection, account_id) GROUP BY {}"
-    pairs = f"SELECT coalesce(sum(n * (n - 1) / 2), 0) FROM ({joined})"  # noqa: S608 - no value in it
-    joined, true, both = (
-        float(con.con.execute(pairs.format(by)).fetchall()[0][0])
-        for by in ("customer_id", "entity", "customer_id, entity")
-    )
-    told = con.con.execute(
-        "SELECT count(*), coalesce(avg((l.entity = r.entity)::int), 0) FROM suggested s "
-        "JOIN given l ON l.connection = left_connection AND l.account_id = left_account_id "
-        "JOIN given r ON r.connection = right_connection AND r.account_id = right_account_id"
-    ).fetchall()[0]
-    precision, recall = both / max(joined, 1), both / max(true, 1)
-    accounts = int(con.con.execute("SELECT count(*) FROM given").fetchall()[0][0])
-    by_rule = con.con.execute("SELECT rule, count(*) FROM found GROUP BY 1 ORDER BY 2 DESC").fetchall()
+    for name, table in (("given", given), ("found", found), ("suggested", suggested)):
+        con.create_view(name, table, overwrite=True)
+
+    def first(sql: str) -> Any:
+        return con.con.execute(sql).fetchall()[0]
+
+    joined, true, both = (float(first(PAIRS.format(by))[0]) for by in ("customer_id", "entity", "customer_id, entity"))
+    told, right = first(SUGGESTED)
     return {
-        "accounts": accounts,
-        "precision": precision,
-        "recall": recall,
+        "accounts": int(first("SELECT count(*) FROM given")[0]),
+        "precision": both / max(joined, 1),
+        "recall": both / max(true, 1),
         "f1": 2 * both / max(joined + true, 1),
-        "suggested": told[0],
-        "right": told[1],
-        "rules": dict(by_rule),
+        "suggested": told,
+        "right": right,
+        "rules": dict(con.con.execute("SELECT rule, count(*) FROM found GROUP BY 1").fetchall()),
     }
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from splink import Linker
 
+MODEL, NO_MODEL = "splink-1", "none"  # another number when other columns are compared
 FEWEST_ACCOUNTS = 500
 FEWEST_PAIRS = 100
 MOST_PER_BLOCK = 50
@@ -36,9 +37,15 @@ DIGITS = 6
 FEWEST_BLOCKS = 2
 LEAST_FILLED = 0.02
 FLOOR = 0.005
-CERTAIN = ("by_tax", "by_phone", "by_site", "by_name", "by_street")
-EXACT = (("tax",), ("phone", "country"), ("name", "postal_code"), ("name", "site"))
+RIVAL = 0.05  # from this probability on a pair is a rival to others
+LEAST_ALONE = 0.1
+# Pairs that agree in these are mostly one company: from them is learnt what the other columns say.
+TAUGHT_BY = (("tax",), ("phone",), ("site",), ("name", "postal_code"), ("name", "city"))
+EXACT = (("tax",), ("phone", "name"), ("name", "postal_code"), ("name", "site"))
 BLOCKS = ("by_tax", "by_site", "by_phone", "by_name", "by_place", "by_street", "by_town", "by_code")
+AGREE = "{0}_l = {0}_r"
+NEAR = "jaro_winkler_similarity(street_l, street_r) >= 0.92"
+UNPLACED = """(postal_code_l IS NULL OR postal_code_r IS NULL) AND (city_l IS NULL OR city_r IS NULL)"""
 MADE_BY_SPLINK = """SELECT table_name, table_type FROM information_schema.tables
     WHERE starts_with(table_name, '__splink') OR starts_with(table_name, 'splink_')"""
 TEXTS = ("tax", "phone", "name", "postal_code", "city", "street", "site")
@@ -46,11 +53,20 @@ TEXTS = ("tax", "phone", "name", "postal_code", "city", "street", "site")
 
 @dataclass(frozen=True)
 class Matches:
-    """Hold the pairs of accounts (left, right, score) that join, those that may, and how they were found."""
+    """Hold the pairs of accounts (left, right, score) that join, those that may, and how they were found.
+
+    Where nothing could be learnt, `all` is None: then the rules suggest what they can.
+    """
 
     joining: ir.Table
     suggested: ir.Table
     notes: dict[str, Any]
+    is_learnt: bool = True
+
+    @property
+    def all(self) -> ir.Table | None:
+        """Give all pairs, where they are known."""
+        return ibis.union(self.joining, self.suggested) if self.is_learnt else None
 
 
 def matches(con: engine.Backend, keys: ir.Table, ledger: Models, as_of: date, config: MatchingConfig) -> Matches:
@@ -61,10 +77,10 @@ def matches(con: engine.Backend, keys: ir.Table, ledger: Models, as_of: date, co
     model = _model(con, given, ledger, as_of, config.refit_days)
     if not model:
         return _none(con, "too few accounts to learn from")
-    found = engine.keep(con, predicted(con, given, model, config.suggest))
-    joining = engine.keep(con, mutual(found.filter(found.score >= config.auto_link), given))
-    notes = {"probable": _count(found), "joining": _count(joining)}
-    return Matches(joining.select(*LIKELY.names), found.anti_join(joining, ["left", "right"]), notes)
+    found = engine.keep(con, predicted(con, given, model, min(config.suggest, RIVAL)))
+    joining = engine.keep(con, mutual(found, given, config.auto_link))
+    suggested = found.filter(found.score >= config.suggest).anti_join(joining, ["left", "right"])
+    return Matches(joining, suggested, {"probable": _count(suggested), "joining": _count(joining)})
 
 
 def comparable(keys: ir.Table) -> ir.Table:
@@ -73,7 +89,7 @@ def comparable(keys: ir.Table) -> ir.Table:
     A block that more than `MOST_PER_BLOCK` accounts share says nothing and costs their square: it is none.
     """
     known = {name: keys[name].nullif("") for name in TEXTS}
-    held = keys.select("node", "connection", country=keys.country, **known)
+    held = _capped(keys.select("node", "connection", country=keys.country, **known), ("tax", "phone", "site"))
     nation = ibis.coalesce(held.country, "")
     blocks = {
         "by_tax": held.tax,
@@ -85,10 +101,13 @@ def comparable(keys: ir.Table) -> ir.Table:
         "by_town": held.city.concat("|", held.name.left(7)),
         "by_code": held.postal_code.concat("|", nation),
     }
-    blocked = held.mutate(**blocks)
-    sizes = {name: (blocked.count().over(group_by=name) <= MOST_PER_BLOCK) for name in blocks}
-    capped = {name: is_small.ifelse(blocked[name], ibis.null("string")) for name, is_small in sizes.items()}
-    return blocked.mutate(**capped)
+    return _capped(held.mutate(**blocks), tuple(blocks))
+
+
+def _capped(held: ir.Table, columns: Sequence[str]) -> ir.Table:
+    """Empty what too many accounts share."""
+    small = {name: held.count().over(group_by=name) <= MOST_PER_BLOCK for name in columns}
+    return held.mutate(**{name: fits.ifelse(held[name], ibis.null("string")) for name, fits in small.items()})
 
 
 def fit(con: engine.Backend, given: ir.Table) -> dict[str, Any]:
@@ -100,7 +119,7 @@ def fit(con: engine.Backend, given: ir.Table) -> dict[str, Any]:
 
     accounts = _count(given)
     filled = _filled(given, accounts)
-    blocks = [name for name in CERTAIN if _pairs_within(given, name) >= FEWEST_PAIRS]
+    blocks = [columns for columns in TAUGHT_BY if _pairs_within(given, columns) >= FEWEST_PAIRS]
     if accounts < FEWEST_ACCOUNTS or len(blocks) < FEWEST_BLOCKS:
         return {}
     with _linker(con, given, _settings(filled)) as linker:
@@ -111,7 +130,7 @@ def fit(con: engine.Backend, given: ir.Table) -> dict[str, Any]:
         share = min(1.0, LEARNT_FROM / accounts)
         for block in blocks:
             learn.estimate_parameters_using_expectation_maximisation(
-                block_on(block), record_sample_proportion=share, fix_probability_two_random_records_match=True
+                block_on(*block), record_sample_proportion=share, fix_probability_two_random_records_match=True
             )
         model: dict[str, Any] = _rounded(linker.misc.save_model_to_json())
     for comparison in model["comparisons"]:
@@ -128,30 +147,55 @@ def predicted(con: engine.Backend, given: ir.Table, model: Mapping[str, Any], le
         return engine.keep(con, table.select(left=node[0], right=node[1], score=table.match_probability.round(DIGITS)))
 
 
-def mutual(found: ir.Table, given: ir.Table) -> ir.Table:
-    """Keep the pairs of which each is the other's only best in its system: of two that are as likely, neither joins."""
+def mutual(found: ir.Table, given: ir.Table, auto_link: float) -> ir.Table:
+    """Keep the pairs (left, right, score) that join: each is the other's only best in its system, at `auto_link` or more.
+
+    Of two that are as likely neither joins. A pair without any rival is likelier than its values alone say, for had
+    each of the two its true partner elsewhere, that would mostly be found: the odds grow by the share of its system's
+    accounts that have found theirs, and the `score` is what comes of it.
+    """
+    sides = _sides(found, given)
+    seen = {"group_by": ["one", "there"]}
+    best = sides.mutate(_best=sides.score.max().over(**seen), _rivals=sides.count().over(**seen))
+    ranked = best.mutate(_equals=(best.score == best._best).cast("int64").sum().over(**seen))
+    won = ranked.filter((ranked.score == ranked._best) & (ranked._equals == 1))
+    shares = _partnered(sides, given, auto_link)
+    grown = won.left_join(shares, ["here", "there"])
+    is_lone = (grown._rivals == 1) & (grown.here != grown.there)
+    lifted = grown.select("left", "right", "score", is_lone=is_lone, lift=ibis.coalesce(grown.lift, 1.0).log())
+    both = lifted.group_by("left", "right", "score").agg(
+        sides=lifted.count(), is_lone=lifted.is_lone.all(), lift=lifted.lift.sum()
+    )
+    odds = both.score / ibis.greatest(1 - both.score, 10.0**-DIGITS) * both.is_lone.ifelse(both.lift, 0.0).exp()
+    sure = both.filter(both.sides == 2).mutate(score=ibis.greatest(both.score, (odds / (odds + 1)).round(DIGITS)))
+    return sure.filter(sure.score >= auto_link).select("left", "right", "score")
+
+
+def _sides(found: ir.Table, given: ir.Table) -> ir.Table:
+    """See each pair from both sides (left, right, score, one, here, there): an account, its system, the other's."""
     system = given.select("node", "connection")
     ends = found.join(system.rename(left_node="node", left_in="connection"), [("left", "left_node")])
     ends = ends.join(system.rename(right_node="node", right_in="connection"), [("right", "right_node")])
     each = ends.select("left", "right", "score", "left_in", "right_in")
-    sides = each.select("left", "right", "score", one="left", there="right_in").union(
-        each.select("left", "right", "score", one="right", there="left_in")
-    )
-    best = sides.mutate(
-        _best=sides.score.max().over(group_by=["one", "there"]), _all=sides.count().over(group_by=["one", "there"])
-    )
-    tied = best.mutate(_tied=(best.score == best._best).cast("int64").sum().over(group_by=["one", "there"]))
-    won = tied.filter((tied.score == tied._best) & (tied._tied == 1))
-    both = won.group_by("left", "right", "score").agg(sides=won.count())
-    return both.filter(both.sides == 2).select("left", "right", "score")
+    left = each.select("left", "right", "score", one="left", here="left_in", there="right_in")
+    return left.union(each.select("left", "right", "score", one="right", here="right_in", there="left_in"))
+
+
+def _partnered(sides: ir.Table, given: ir.Table, auto_link: float) -> ir.Table:
+    """Find by how much the odds grow for lack of a rival (here, there, lift), from the share that has a partner."""
+    sure = sides.filter(sides.score >= auto_link)
+    counted = sure.group_by("here", "there").agg(n=sure.one.nunique())
+    sizes = given.group_by(here="connection").agg(size=given.count())
+    shares = counted.join(sizes, "here")
+    return shares.select("here", "there", lift=1 / ibis.greatest(1 - shares.n / shares["size"], LEAST_ALONE))
 
 
 def _model(con: engine.Backend, given: ir.Table, ledger: Models, as_of: date, refit_days: int) -> dict[str, Any]:
     held = ledger.parameters("matching", as_of)
-    if held and (as_of - held.as_of).days < max(refit_days, 1):
+    if held and held.version in (MODEL, NO_MODEL) and (as_of - held.as_of).days < max(refit_days, 1):
         return held.values
     model = fit(con, given)
-    ledger.save_parameters("matching", "splink-1" if model else "none", as_of, model)
+    ledger.save_parameters("matching", MODEL if model else NO_MODEL, as_of, model)
     return model
 
 
@@ -169,14 +213,17 @@ def _settings(filled: set[str]) -> Any:
     def slip(column: str) -> Any:
         return comparisons.DamerauLevenshteinAtThresholds(column, [1])
 
-    code = comparisons.CustomComparison(
+    # One comparison, not three: who moves changes street, code and town at once.
+    place = comparisons.CustomComparison(
         [
-            levels.NullLevel("postal_code"),
-            levels.ExactMatchLevel("postal_code", term_frequency_adjustments=True),
-            levels.CustomLevel("left(postal_code_l, 3) = left(postal_code_r, 3)", "the same area"),
+            levels.CustomLevel(UNPLACED, "not known").configure(is_null_level=True),
+            levels.CustomLevel(f"{AGREE.format('postal_code')} AND {NEAR}", "the same address"),
+            levels.CustomLevel(AGREE.format("postal_code"), "the same postal code"),
+            levels.CustomLevel(f"{AGREE.format('city')} AND {NEAR}", "the same street and town"),
+            levels.CustomLevel(AGREE.format("city"), "the same town"),
             levels.ElseLevel(),
         ],
-        output_column_name="postal_code",
+        output_column_name="place",
     )
     system = comparisons.CustomComparison(
         [levels.CustomLevel("connection_l = connection_r", "the same system"), levels.ElseLevel()],
@@ -187,9 +234,7 @@ def _settings(filled: set[str]) -> Any:
         "tax": slip("tax"),
         "phone": slip("phone"),
         "site": same("site").configure(term_frequency_adjustments=True),
-        "postal_code": code,
-        "street": close("street", 0.92),
-        "city": same("city").configure(term_frequency_adjustments=True),
+        "place": place,
         "country": same("country"),
         "connection": system,
     }
@@ -241,19 +286,20 @@ def _filled(given: ir.Table, accounts: int) -> set[str]:
     columns = (*TEXTS, "country")
     counts = given.agg(**{name: given[name].count() for name in columns}, systems=given.connection.nunique())
     (row,) = counts.to_pyarrow().to_pylist()
-    return {name for name in columns if row[name] > LEAST_FILLED * accounts} | (
-        {"connection"} if row["systems"] > 1 else set()
-    )
+    filled = {name for name in columns if row[name] > LEAST_FILLED * accounts}
+    told = {"place": bool({"postal_code", "city"} & filled), "connection": row["systems"] > 1}
+    return filled | {name for name, is_told in told.items() if is_told}
 
 
-def _pairs_within(given: ir.Table, block: str) -> int:
-    sizes = given.filter(given[block].notnull()).group_by(block).agg(n=ibis._.count())
+def _pairs_within(given: ir.Table, columns: Sequence[str]) -> int:
+    held = given.filter([given[column].notnull() for column in columns])
+    sizes = held.group_by(list(columns)).agg(n=ibis._.count())
     return int(sizes.agg(pairs=(sizes.n * (sizes.n - 1) / 2).sum()).to_pyarrow()["pairs"][0].as_py() or 0)
 
 
 def _none(con: engine.Backend, why: str) -> Matches:
     nothing = engine.table(con, LIKELY.empty_table())
-    return Matches(nothing, nothing, {"probabilistic": why})
+    return Matches(nothing, nothing, {"probabilistic": why}, is_learnt=False)
 
 
 def _count(table: ir.Table) -> int:

@@ -10,7 +10,7 @@ class MatchSuggestions(Table):
     left_account_id: str = required("The first account")
     right_connection: str = required("Connection of the second account")
     right_account_id: str = required("The second account")
-    rule: str = required("Rule that suggests it: probabilistic, domain or name_country")
+    rule: str = required("Rule that suggests it: probabilistic, domain, phone or name_country")
     score: float = required("How sure, 0 to 1", **within(0, 1))
 
     class Config(Table.Config):

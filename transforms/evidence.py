@@ -19,6 +19,7 @@ from transforms.match_keys import MOST_PER_CONNECTION, node
 RULES = ("link", "redirect", "tax_id", "judgement", "domain", "phone", "name_postcode", "probabilistic")
 # Links, merges and judgements are statements; the others as measured (benchmarks/identity.py).
 SCORES = (1.0, 1.0, 0.9999, 1.0, 0.9999, 0.9999, 0.9999, None)
+GUARDS = ("country", "tax", "place")
 WEAK = RULES.index("domain")  # from this rank on a rule gives way to tax numbers that differ
 
 
@@ -112,13 +113,17 @@ def _links(named: ir.Table, links: Mapping[str, str]) -> ir.Table:
 def _shared(keys: ir.Table) -> ir.Table:
     """Take what accounts share, parted by country and, but for tax numbers, by tax number.
 
-    A domain joins only together with the name or the postal code: alone it is right in 92 of 100 cases.
+    A domain joins only together with the name or the postal code: alone it is right in 92 of 100 cases. A phone joins
+    only names that begin alike: a house with many firms has one switchboard. Where one system knows it under several
+    names it is that, and joins only equal names.
     """
+    keys = _with_switchboards(keys)
+    called = keys.is_switchboard.ifelse(keys.name, keys.name.split(" ")[0])
     values = [
         ("tax_id", keys.tax),
         ("domain", _both(keys.site, keys.name, "name")),
         ("domain", _both(keys.site, keys.postal_code, "code")),
-        ("phone", keys.phone),
+        ("phone", _both(keys.phone, called)),
         ("name_postcode", _both(keys.name, keys.postal_code)),
     ]
     proofs = [
@@ -128,14 +133,22 @@ def _shared(keys: ir.Table) -> ir.Table:
                 "value": value,
                 "country": keys.tax_country if rule == "tax_id" else keys.country,
                 "tax": ibis.null("string") if rule == "tax_id" else keys.tax.nullif(""),
+                "place": keys.postal_code.nullif("") if rule in ("domain", "phone") else ibis.null("string"),
             }
         )
         for rule, value in values
     ]
     held = keys.select("node", "connection", proof=ibis.array(proofs).unnest())
-    parts = {name: held.proof[name] for name in ("rank", "value", "country", "tax")}
+    parts = {name: held.proof[name] for name in ("rank", "value", *GUARDS)}
     valued = held.select("node", "connection", **parts).filter(lambda row: row.value != "")
-    return _not_too_wide(_parted(_parted(valued, "country"), "tax")).select("node", "rank", "value")
+    return _not_too_wide(reduce(_parted, GUARDS, valued)).select("node", "rank", "value")
+
+
+def _with_switchboards(keys: ir.Table) -> ir.Table:
+    here = {"group_by": ["phone", "connection"]}
+    name = keys.name.nullif("")
+    several = keys.mutate(_several=ibis.coalesce(name.min().over(**here) != name.max().over(**here), False))
+    return several.mutate(is_switchboard=several._several.any().over(group_by="phone")).drop("_several")
 
 
 def _both(one: ir.StringValue, other: ir.StringValue, kind: str = "") -> ir.StringValue:

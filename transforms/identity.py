@@ -13,8 +13,8 @@ from transforms.evidence import RULES, SCORES, WEAK, groups, judged, nodes, numb
 from transforms.first import first
 from transforms.match_keys import match_keys, node
 
-# Measured precision of two accounts that share nothing else (facts/engine.md).
-SUGGESTIONS = {"domain": 0.92, "name_country": 0.28}
+# Measured precision of two accounts that share nothing else (facts/engine.md, benchmarks/identity.py).
+SUGGESTIONS = {"domain": 0.92, "phone": 0.88, "name_country": 0.28}
 MOST_CUSTOMERS = 5
 LIKELY = pa.schema([("left", pa.string()), ("right", pa.string()), ("score", pa.float64())])
 
@@ -50,7 +50,7 @@ def crosswalk(
     """
     keys = _worked_out(match_keys(accounts)) if keys is None else keys
     likely = _nothing_likely() if likely is None else likely
-    known = nodes(accounts)
+    known, previous = nodes(accounts), _with_base_ids(previous)
     found = groups(accounts, keys, known, likely, links).to_pyarrow()
     same, different = (_judged(judgements, verdict) for verdict in ("same", "different"))
     held, apart = numbers(keys).to_pyarrow(), different.to_pyarrow()
@@ -70,20 +70,31 @@ def match_suggestions(
     keys: ir.Table | None = None,
     likely: ir.Table | None = None,
 ) -> ir.Table:
-    """Pair customers that are probably one, or share a domain, or name and country, for a person to judge.
+    """Pair customers that are probably one, or share a domain, a phone, or name and country, for a person to judge.
 
     One pair of accounts for two customers, left before right. Domains of mail providers and values that
     more than `MOST_CUSTOMERS` customers share suggest nothing, nor do two customers of whom accounts were
-    judged different. `likely` are pairs of nodes (left, right, score).
+    judged different. `likely` are pairs of nodes (left, right, score); with them name and country, which are right in
+    one of four cases, suggest nothing more.
     """
     owned = _worked_out(_owned(match_keys(accounts) if keys is None else keys, crosswalk))
-    pairs = _pairs(_suggesting(owned)).union(_probable(owned, _nothing_likely() if likely is None else likely))
+    alone = _pairs(_suggesting(owned))
+    if likely is not None:
+        alone = alone.filter(alone.rule != "name_country")
+    pairs = alone.union(_probable(owned, _nothing_likely() if likely is None else likely))
     if judgements is not None:
         pairs = pairs.anti_join(_judged_apart(crosswalk, judgements), ["one", "other"])
     order = [ibis.desc(pairs.score), pairs.left_node, pairs.right_node]
     best = first(pairs, ["one", "other"], order)
     sides = ("left_connection", "left_account_id", "right_connection", "right_account_id")
     return best.select(*sides, "rule", "score")
+
+
+def _with_base_ids(previous: ir.Table) -> ir.Table:
+    """Let a crosswalk from before ids were settled twice be its own base."""
+    if "base_id" in previous.columns:
+        return previous
+    return previous.mutate(base_id=previous.customer_id, first_id=previous.customer_id)
 
 
 def _worked_out(table: ir.Table) -> ir.Table:
@@ -142,7 +153,8 @@ def _suggesting(keys: ir.Table) -> ir.Table:
     """List what may suggest: (customer_id, connection, account_id, node, rule, value), once a customer."""
     named = (keys.name != "").ifelse(keys.name.concat("|", keys.country), "")
     values = [
-        ibis.struct({"rule": rule, "value": value}) for rule, value in zip(SUGGESTIONS, (keys.site, named), strict=True)
+        ibis.struct({"rule": rule, "value": value})
+        for rule, value in zip(SUGGESTIONS, (keys.site, keys.phone, named), strict=True)
     ]
     held = keys.select("customer_id", "connection", "account_id", "node", proof=ibis.array(values).unnest())
     each = held.mutate(rule=held.proof["rule"], value=held.proof["value"]).drop("proof")

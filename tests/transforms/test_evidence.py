@@ -15,7 +15,7 @@ POSTAL = {"name": "Müller GmbH", "postal_code": "10115"}
 
 def account(node: str, **given: Any) -> dict[str, Any]:
     connection, account_id = node.split("/")
-    return {"connection": connection, "account_id": account_id, "name": node, **given}
+    return {"connection": connection, "account_id": account_id, "name": f"Acme {node}", **given}
 
 
 @pytest.fixture
@@ -95,29 +95,63 @@ def test_phones_join_across_spellings(joins):
 
 def test_a_phone_of_two_companies_with_their_own_tax_numbers_proves_nothing(joins):
     found = joins(
-        account("erp/1", phone="+49 30 2244667", tax_id="DE136695976"),
-        account("erp/2", phone="+49 30 2244667", tax_id="DE129273398"),
-        account("crm/1", phone="+49 30 2244667"),
+        account("erp/1", name="Acme", phone="+49 30 2244667", tax_id="DE136695976"),
+        account("erp/2", name="Acme", phone="+49 30 2244667", tax_id="DE129273398"),
+        account("crm/1", name="Acme", phone="+49 30 2244667"),
     )
     assert found == []
 
 
 def test_a_phone_of_accounts_in_two_countries_joins_within_each_only(joins):
     found = joins(
-        account("crm/1", phone="+49 30 2244667", country="DE"),
-        account("erp/1", phone="+49 30 2244667", country="DE"),
-        account("erp/2", phone="+49 30 2244667", country="AT"),
+        account("crm/1", name="Acme", phone="+49 30 2244667", country="DE"),
+        account("erp/1", name="Acme", phone="+49 30 2244667", country="DE"),
+        account("erp/2", name="Acme", phone="+49 30 2244667", country="AT"),
     )
     assert found == [("phone", ["crm/1", "erp/1"])]
 
 
-def test_a_switchboard_joins_nobody(joins):
-    many = [account(f"crm/{n}", phone="+49 30 2244667") for n in range(MOST_PER_CONNECTION + 1)]
-    assert joins(*many, account("erp/1", phone="+49 30 2244667")) == []
+def test_a_phone_joins_names_that_begin_alike(joins):
+    found = joins(
+        account("crm/1", name="Acme Berlin GmbH", phone="+49 30 2244667"),
+        account("erp/1", name="ACME", phone="+49 30 2244667"),
+        account("erp/2", name="Beta", phone="+49 30 2244667"),
+    )
+    assert found == []
+    found = joins(
+        account("crm/1", name="Acme Berlin GmbH", phone="+49 30 2244667"),
+        account("erp/1", name="ACME", phone="+49 30 2244667"),
+        account("help/2", name="Beta", phone="+49 30 2244667"),
+    )
+    assert found == [("phone", ["crm/1", "erp/1"])]
+
+
+def test_neither_phone_nor_domain_joins_across_postal_codes(joins):
+    found = joins(
+        account("crm/1", name="Acme", phone="+49 30 2244667", domain="acme.de", postal_code="10115"),
+        account("erp/1", name="Acme", phone="+49 30 2244667", domain="acme.de", postal_code="80331"),
+        account("help/1", name="Acme", phone="+49 30 2244667", domain="acme.de"),
+    )
+    assert found == []
+
+
+def test_a_switchboard_joins_equal_names_alone(joins):
+    found = joins(
+        account("crm/1", name="Ritz Café", phone="+49 30 2244667"),
+        account("crm/2", name="Ritz Bar", phone="+49 30 2244667"),
+        account("erp/1", name="Ritz Café", phone="+49 30 2244667"),
+        account("erp/2", name="Ritz Ballroom", phone="+49 30 2244667"),
+    )
+    assert found == [("phone", ["crm/1", "erp/1"])]
+
+
+def test_a_phone_that_too_many_share_joins_nobody(joins):
+    same = {"name": "Acme", "phone": "+49 30 2244667"}
+    assert joins(*(account(f"crm/{n}", **same) for n in range(MOST_PER_CONNECTION + 1)), account("erp/1", **same)) == []
 
 
 def test_duplicates_of_one_system_join_up_to_the_cap(joins):
-    many = [account(f"crm/{n}", phone="+49 30 2244667") for n in range(MOST_PER_CONNECTION)]
+    many = [account(f"crm/{n}", name="Acme", phone="+49 30 2244667") for n in range(MOST_PER_CONNECTION)]
     assert joins(*many) == [("phone", [f"crm/{n}" for n in range(MOST_PER_CONNECTION)])]
 
 

@@ -23,7 +23,7 @@ JUDGED = pa.schema([(name, pa.string()) for name in (*SIDES, "verdict")])
 def account(node: str, tax: int | None = None, **given: Any) -> dict[str, Any]:
     connection, account_id = node.split("/")
     tax_id = german(1366959 * 10 + tax) if tax is not None else None
-    return {"connection": connection, "account_id": account_id, "name": node, "tax_id": tax_id, **given}
+    return {"connection": connection, "account_id": account_id, "name": node, "tax_id": tax_id} | given
 
 
 def german(number: int) -> str:
@@ -95,8 +95,8 @@ def test_every_account_gets_a_customer_and_the_rule_by_which_we_know(build):
             account("crm/1", 1, link_id="9"),
             account("erp/9", 2, created_at=datetime(2019, 1, 1, tzinfo=UTC)),
             account("help/1", 2),
-            account("crm/2", phone="+49 30 2244667"),
-            account("help/2", phone="0049 30 2244667"),
+            account("crm/2", name="Acme", phone="+49 30 2244667"),
+            account("help/2", name="Acme AG", phone="0049 30 2244667"),
             account("crm/3"),
         ],
         keys=None,
@@ -232,6 +232,24 @@ def test_in_time(told, story):
 def test_since_is_the_first_day_of_an_account(told):
     place = list(STORIES).index("two_customers_that_turn_out_to_be_one_keep_the_older_id")
     assert [told[own(place, node)]["since"] for node in ("crm/2", "crm/1")] == [DAY1, DAY2]
+
+
+def test_a_crosswalk_of_an_earlier_version_is_gone_on_with(rows):
+    old = rows(
+        "crosswalk", {"customer_id": "C1", "connection": "crm", "account_id": "1", "rule": "alone", "since": DAY1}
+    )
+    accounts = [account("crm/1")]
+    now = crosswalk(
+        rows("accounts", *accounts),
+        judged(),
+        old.drop("base_id", "first_id"),
+        as_of=DAY2,
+        links={},
+        max_cluster=50,
+        keys=keys(*accounts),
+    )
+    (row,) = now.to_pyarrow().to_pylist()
+    assert (row["customer_id"], row["base_id"], row["first_id"], row["since"]) == ("C1", "C1", "C1", DAY1)
 
 
 def test_a_cluster_above_the_cap_is_marked(build):
