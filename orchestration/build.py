@@ -160,6 +160,7 @@ class Build:
         self.facts: dict[str, ir.Table] = {}
         self.flows = Flows(project)
         self.merged: list[ir.Table] = []
+        self._passing: list[ir.Table] = []
 
     def conformed(self) -> Iterator[TableResult]:
         """Make the tables that unite the streams of all connections, and the quarantine."""
@@ -176,6 +177,7 @@ class Build:
                 notes[f"{connection}/{stream.name}"] = note
             united = self._united(table, parts)
             yield self.keep(table, united, notes=notes)
+            self._forget()
         yield self.keep("quarantine", self._united("quarantine", aside))
         for connection, stream in self._feeding(None):
             flow = self.flows.of(connection, stream)
@@ -412,12 +414,12 @@ class Build:
         typed = conformed(self.project, connection, stream, newest)
         if table in MONEY:
             typed = self._converted(table, typed)
-        typed = self._cached(typed)
+        typed = self._for_now(typed)
         split = check(typed, model(table))
-        good, bad = self._cached(split.accepted), self._cached(split.quarantine)
+        good, bad = self._for_now(split.accepted), self._cached(split.quarantine)
         accepted, broken = flow.count("accepted", good), flow.count("quarantined", bad)
-        if "account_id" in good.columns:
-            flow.stamped = good.select("connection", "account_id", "_cursor")
+        if "account_id" in good.columns and flow.windows:
+            flow.stamped = engine.keep(self.con, good.select("connection", "account_id", "_cursor"))
         good, bad = good.drop("_cursor"), bad.drop("_cursor")
         share = broken / (accepted + broken) if broken else 0.0
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
@@ -478,6 +480,16 @@ class Build:
 
     def _cached(self, table: ir.Table) -> ir.Table:
         return engine.keep(self.con, table)
+
+    def _for_now(self, table: ir.Table) -> ir.Table:
+        """Work a table out that is not needed any more once the table it goes into is written: records are large."""
+        kept = self._cached(table)
+        self._passing.append(kept)
+        return kept
+
+    def _forget(self) -> None:
+        while self._passing:
+            engine.forget(self.con, self._passing.pop())
 
     def _previous(self, table: str) -> ir.Table:
         """Read a table of the current build; columns that it did not have yet are null."""

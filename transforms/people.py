@@ -79,16 +79,16 @@ def _held(table: ir.Table, known: ir.Table, roles: Mapping[str, str]) -> ir.Tabl
     held = table.select(
         "customer_id",
         "connection",
+        "owner_id",
         place=place,
         what=table.status if is_deal else ibis.literal("account"),
         on=table.close_on if is_deal else ibis.null("date"),
         key=table.deal_id if is_deal else table.account_id,
-        held_by=_owner(table),
     )
     owners = known.filter(known.person.notnull()).select(
         "owner_key", "person", "staff_role", "is_there", held_by=_owner(known)
     )
-    return held.join(owners, "held_by").drop("held_by")
+    return held.mutate(held_by=_owner(held)).join(owners, "held_by").drop("owner_id", "held_by")
 
 
 def _owner(table: ir.Table) -> ir.StringValue:

@@ -71,6 +71,11 @@ def keep(engine: Backend, table: ir.Table) -> ir.Table:
     return engine.table(name, database="temp.main")
 
 
+def forget(engine: Backend, table: ir.Table) -> None:
+    """Give back the memory of a table that was kept."""
+    engine.raw_sql(f"DROP TABLE {table.get_name()}")
+
+
 def write(engine: Backend, table: ir.Table, path: str) -> int:
     """Write a table to one Parquet file (zstd), in its own order and with exactly its types; answers the rows.
 
