@@ -89,7 +89,7 @@ def reasons(scored: ir.Table, criteria: Sequence[Criterion]) -> ir.Table:
         + points.cast("string")
         + "}"
     )
-    t = t.mutate(text=text, points=points)
+    t = t.mutate(text=ibis.ifelse(t.named, text, None), points=points)
     grouped = t.group_by("customer_id").agg(
         said=t.text.group_concat(",", where=t.named, order_by=[t.contribution.abs().desc(), t.criterion]),
         rest=(t.contribution.sum().round(2) - t.points.sum(where=t.named).coalesce(0.0)).round(2),
