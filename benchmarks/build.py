@@ -40,7 +40,13 @@ def main() -> None:
     for name, label in LABELS.items():
         one = costs[name]
         print(f"{label:<42}{one.cpu:>9.1f}{one.wall:>9.1f}{one.peak / 1024:>7.2f}")
-    for one, other in (("values", "hand"), ("scores", "hand"), ("hand", "floor"), ("scores", "floor"), ("whole", "floor_whole")):
+    for one, other in (
+        ("values", "hand"),
+        ("scores", "hand"),
+        ("hand", "floor"),
+        ("scores", "floor"),
+        ("whole", "floor_whole"),
+    ):
         print(f"{one} / {other}: {costs[one].cpu / costs[other].cpu:.2f} times the CPU")
     print(f"goal: the same values within {GOAL} times of the SQL by hand")
 

@@ -38,7 +38,7 @@ from transforms.criteria import CriterionError
 from transforms.customer_360 import customer_360
 from transforms.customer_redirects import customer_redirects
 from transforms.customers import customers
-from transforms.handovers import handovers
+from transforms.handovers import first_wins, handovers
 from transforms.identity import crosswalk, match_suggestions
 from transforms.key_accounts import key_accounts
 from transforms.known import known_on
@@ -346,18 +346,19 @@ class Build:
         members, dealt = (self._owned(t[name]) for name in ("accounts", "deals"))
         seen = self._cached(holders(members, dealt, t["owners"], self.project.roles()))
         yield self.keep("ownership", ownership(t["customers"], seen, self._previous("ownership"), as_of=as_of))
+        wins = self._cached(first_wins(*(t[name] for name in ("crosswalk", "deals", "orders", "invoices")), as_of))
         reads = ("customers", "crosswalk", "owners", "deals", "orders", "invoices", "activities", "ownership")
-        made = handovers(*(t[name] for name in reads), as_of=as_of, days=config.handover_days)
+        made = handovers(*(t[name] for name in reads), as_of=as_of, days=config.handover_days, wins=wins)
         yield self.keep("handovers", made)
         reads = (
             *("customers", "crosswalk", "deals", "invoices", "activities", "retention"),
             *("key_accounts", "score_history", "ownership", "handovers"),
         )
         wanted = config.reminders.model_dump()
-        yield from self._judged(wanted["cadence_days"])
+        yield from self._judged(wanted["cadence_days"], wins)
         yield self.keep("reminders", reminders(*(t[name] for name in reads), as_of=as_of, **wanted))
 
-    def _judged(self, cadence_days: Mapping[str, int]) -> Iterator[TableResult]:
+    def _judged(self, cadence_days: Mapping[str, int], wins: ir.Table) -> Iterator[TableResult]:
         """Make the tables by which portfolios are judged, and the alerts."""
         t, as_of = self.tables, self.as_of
         reads = ("customers", "crosswalk", "invoices", "ownership")
@@ -368,7 +369,7 @@ class Build:
         yield self.keep("account_managers", account_managers(kept, now, t["handovers"], as_of=as_of))
         yield self.keep("regions", regions(kept, now, as_of=as_of))
         reads = ("crosswalk", "owners", "deals", "orders", "invoices", "handovers")
-        yield self.keep("account_executives", account_executives(*(t[name] for name in reads), as_of=as_of))
+        yield self.keep("account_executives", account_executives(*(t[name] for name in reads), as_of=as_of, wins=wins))
         alerts = score_alerts(t["score_history"], t["customers"], self._previous("score_alerts"), as_of=as_of)
         yield self.keep("score_alerts", alerts)
 

@@ -77,9 +77,7 @@ def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, pr
         response_rate=(rated / solved.nullif(0.0)).round(4),
         response_low=response_low,
         response_high=response_high,
-        ratings=sum((joined[f"n_{name}"].coalesce(0) for name in ASKED), ibis.literal(0)).cast(
-            "int64"
-        ),
+        ratings=sum((joined[f"n_{name}"].coalesce(0) for name in ASKED), ibis.literal(0)).cast("int64"),
         tickets=joined.tickets.coalesce(0).cast("int64"),
         reasons=_reasons(joined, score, values, priors),
         model_version=ibis.literal(priors.version),

@@ -405,7 +405,8 @@ def fields() -> str:
 def shrunk(pi: dict[str, float], m: dict[str, float], weights: dict[str, float], backlog: float) -> dict[str, str]:
     """Write the components of satisfaction, each between a customer's own data and the portfolio's."""
     means = {
-        name: f"(coalesce(wy_{name}, 0) + {m[name] * pi[name]!r}) / (coalesce(w_{name}, 0) + {m[name]!r})" for name in pi
+        name: f"(coalesce(wy_{name}, 0) + {m[name] * pi[name]!r}) / (coalesce(w_{name}, 0) + {m[name]!r})"
+        for name in pi
     }
     scaled = {name: f"100 * {mean}" for name, mean in means.items()}
     scaled |= {"nps": f"50 + 50 * {means['nps']}", "reopen": f"100 * (1 - {means['reopen']})"}
@@ -427,7 +428,9 @@ def criterion(name: str, group: str, weight: float, anchors: Sequence[float]) ->
         f" WHEN v <= {right}::DOUBLE THEN {start} + (v - {left}) * {(end - start) / (right - left)!r}::DOUBLE"
         for (left, start), (right, end) in pairwise(points)
     )
-    score = f"CASE WHEN v <= {points[0][0]}::DOUBLE THEN {points[0][1]}{steps} WHEN v IS NOT NULL THEN {points[-1][1]} END"
+    score = (
+        f"CASE WHEN v <= {points[0][0]}::DOUBLE THEN {points[0][1]}{steps} WHEN v IS NOT NULL THEN {points[-1][1]} END"
+    )
     return (
         f"SELECT customer_id, '{name}' AS criterion, '{group}' AS \"group\", {weight}::DOUBLE AS weight, v AS measured, "  # noqa: S608
         f"round({score}, 9) AS score FROM (SELECT customer_id, {name}::DOUBLE AS v FROM measured)"

@@ -1,5 +1,6 @@
 """What is measured, each in a process of its own: `python runs.py NAME CUSTOMERS`."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, time, timedelta
@@ -85,7 +86,9 @@ def hand(customers: int) -> None:
     folder = _by_hand(customers)
     folder.mkdir(exist_ok=True)
     for table in by_hand.RESULTS:
-        con.execute(f"COPY (FROM {table} ORDER BY {', '.join(_key(table))}) TO '{folder / table}.parquet' (COMPRESSION zstd)")
+        con.execute(
+            f"COPY (FROM {table} ORDER BY {', '.join(_key(table))}) TO '{folder / table}.parquet' (COMPRESSION zstd)"
+        )
 
 
 def floor(customers: int) -> None:
@@ -175,17 +178,29 @@ def compare(customers: int) -> None:
 
 def _compare(con: Any, table: str) -> None:
     key = _key(table)
-    kinds = {name: str(kind) for name, kind in con.execute("SELECT column_name, column_type FROM (DESCRIBE hand)").fetchall()}
+    kinds = {
+        name: str(kind) for name, kind in con.execute("SELECT column_name, column_type FROM (DESCRIBE hand)").fetchall()
+    }
     columns = [name for name in kinds if name not in key]
     differs = ", ".join(f'count(*) FILTER ({_differs(name, kinds[name])}) AS "{name}"' for name in columns)
     joined = f"ours o FULL JOIN hand h USING ({', '.join(key)})"
-    row = con.execute(f"SELECT count(*), count(*) FILTER (o.{key[0]} IS NULL OR h.{key[0]} IS NULL), {differs} FROM {joined}")
+    row = con.execute(
+        f"SELECT count(*), count(*) FILTER (o.{key[0]} IS NULL OR h.{key[0]} IS NULL), {differs} FROM {joined}"
+    )
     rows, alone, *counts = row.fetchall()[0]
     wrong = {name: count for name, count in zip(columns, counts, strict=True) if count}
-    print(f"{table}: {rows:,} rows, {len(columns)} columns: " + (f"DIFFER {wrong}, {alone} alone" if wrong or alone else "equal"))
+    print(
+        f"{table}: {rows:,} rows, {len(columns)} columns: "
+        + (f"DIFFER {wrong}, {alone} alone" if wrong or alone else "equal")
+    )
     if "-v" in sys.argv:
         for name in wrong:
-            print(name, con.execute(f'SELECT {key[0]}, o."{name}", h."{name}" FROM {joined} WHERE {_differs(name, kinds[name])} LIMIT 3').fetchall())
+            print(
+                name,
+                con.execute(
+                    f'SELECT {key[0]}, o."{name}", h."{name}" FROM {joined} WHERE {_differs(name, kinds[name])} LIMIT 3'
+                ).fetchall(),
+            )
 
 
 def _differs(name: str, kind: str) -> str:
@@ -213,4 +228,5 @@ RUNS: Mapping[str, Callable[[int], None]] = {
 }
 
 if __name__ == "__main__":
+    os.environ["BELVEDERE_MEMORY"] = MEMORY
     RUNS[sys.argv[1]](int(sys.argv[2]))

@@ -192,7 +192,9 @@ def connection(name: str, columns: Mapping[str, list[str]]) -> dict[str, Any]:
 
 def records(source: Source, customers: int) -> str:
     """Give the SQL of a stream's records."""
-    rows = f"SELECT i, {source.by} AS n FROM (SELECT i, {customers} AS many FROM range({_size(source, customers)}) t(i))"
+    rows = (
+        f"SELECT i, {source.by} AS n FROM (SELECT i, {customers} AS many FROM range({_size(source, customers)}) t(i))"
+    )
     return f"SELECT {source.records} FROM ({rows})"
 
 
