@@ -5,6 +5,7 @@ prints. How to read it: docs/benchmarks.md.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -53,6 +54,7 @@ def main() -> None:
 
 def _run(name: str, customers: int, folder: Path) -> tuple[Cost, str]:
     variables = environment(ROOT) | {"PYTHONPATH": f"{ROOT}:{SCRIPT.parents[1]}", "PYTHONWARNINGS": "ignore"}
+    variables["BELVEDERE_BENCH_HOME"] = os.environ.get("BELVEDERE_BENCH_HOME") or str(ROOT / ".bench")
     output, errors = folder / "output", folder / "errors"
     spent = cost([sys.executable, str(SCRIPT), name, str(customers)], variables, output, errors)
     if spent.code:
