@@ -186,9 +186,20 @@ class RemindersConfig(Config):
     renewal_days: int = Field(60, ge=0, description="Days before an open deal of existing business is to close")
 
 
+class SparkConfig(Config):
+    """Set how a build finds its Spark (extra `spark`)."""
+
+    master: str = Field(
+        "local[*]", pattern=r"^(local(\[.+\])?$|[a-z][a-z0-9]*(://.+)?$)", description="Where Spark runs"
+    )
+    config: dict[str, str | int | bool] = Field(default_factory=dict, description="Spark's own settings, by full name")
+
+
 class CustomerModelConfig(Config):
     """Configure how accounts become customers and how they are scored."""
 
+    engine: Literal["duckdb", "spark"] = Field("duckdb", description="What makes the tables of a build")
+    spark: SparkConfig = Field(default_factory=SparkConfig)
     reporting_currency: str = Field("EUR", pattern="^[A-Z]{3}$")
     links: dict[str, str] = Field(
         default_factory=dict, description="Connection whose accounts carry a link -> connection it points to"

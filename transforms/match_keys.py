@@ -43,7 +43,7 @@ def match_keys(accounts: ir.Table) -> ir.Table:
         city=plain(registered.city),
         street=plain(registered.street),
     )
-    tax = is_mistyped(keys.tax, keys.tax_country).ifelse("", keys.tax)
+    mistyped = is_mistyped(keys.tax, keys.tax_country)
     filled = {name: ibis.coalesce(keys[name], "") for name in ("phone", "name", "postal_code", "city", "street")}
     return keys.select(
         "node",
@@ -51,8 +51,8 @@ def match_keys(accounts: ir.Table) -> ir.Table:
         "account_id",
         "country",
         "tax_country",
-        tax=ibis.coalesce(tax, ""),
-        is_proven=has_check_digits(tax, keys.tax_country),
+        tax=ibis.coalesce(mistyped.ifelse("", keys.tax), ""),
+        is_proven=has_check_digits(keys.tax, keys.tax_country) & ~mistyped,
         site=ibis.coalesce(keys._site, ""),
         **filled,
     )

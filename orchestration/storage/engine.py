@@ -1,8 +1,9 @@
 """The engine: Ibis on an embedded DuckDB. The one module that imports Ibis's backends."""
 
 import warnings
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from functools import singledispatch
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import duckdb
@@ -40,12 +41,20 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> Back
     return over(duck.connect(threads, memory_limit))
 
 
+def spark(master: str, config: Mapping[str, Any]) -> Backend:
+    """Open Spark in place of DuckDB (extra `spark`)."""
+    from orchestration.storage import engine_spark
+
+    return engine_spark.connect(master, config)
+
+
 def over(connection: duckdb.DuckDBPyConnection) -> Backend:
     """Let Ibis work upon a connection that is open already."""
     engine: Backend = ibis.duckdb.from_connection(connection)
     return engine
 
 
+@singledispatch
 def read(engine: Backend, paths: Sequence[str], schema: pa.Schema | None = None) -> ir.Table:
     """Read Parquet files as one table, by column name; without files an empty table of the schema."""
     if paths:
@@ -59,11 +68,13 @@ def filled(table: ir.Table, schema: pa.Schema) -> ir.Table:
     return table.mutate(**{column.name: ibis.null(PyArrowType.to_ibis(column.type)) for column in new})
 
 
+@singledispatch
 def table(engine: Backend, rows: pa.Table) -> ir.Table:
     """Put rows into the engine."""
     return engine.create_table(f"given_{uuid4().hex[:12]}", rows, temp=True)
 
 
+@singledispatch
 def keep(engine: Backend, table: ir.Table) -> ir.Table:
     """Work a table out once and keep it in the engine."""
     name = f"kept_{uuid4().hex[:12]}"
@@ -71,6 +82,7 @@ def keep(engine: Backend, table: ir.Table) -> ir.Table:
     return engine.table(name, database="temp.main")
 
 
+@singledispatch
 def write(engine: Backend, table: ir.Table, path: str) -> int:
     """Write a table to one Parquet file (zstd), in its own order and with exactly its types; answers the rows.
 
