@@ -27,13 +27,26 @@ warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extr
 import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend as DuckDBBackend
+from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 from ibis.backends.sql.datatypes import DuckDBType
 from ibis.formats.pyarrow import PyArrowType
 
 from orchestration.storage import duck
 from orchestration.storage.duck import quoted
+from orchestration.storage.engine_rounding import Rounds
 
-Backend: TypeAlias = DuckDBBackend
+
+class DuckDB(DuckDBBackend):
+    """DuckDB, rounding as all engines do."""
+
+    class _Compiler(Rounds, DuckDBCompiler):
+        __slots__ = ()
+        SIMPLE_OPS = {}
+
+    compiler = _Compiler()
+
+
+Backend: TypeAlias = DuckDB
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> Backend:
@@ -50,8 +63,7 @@ def spark(master: str, config: Mapping[str, Any]) -> Backend:
 
 def over(connection: duckdb.DuckDBPyConnection) -> Backend:
     """Let Ibis work upon a connection that is open already."""
-    engine: Backend = ibis.duckdb.from_connection(connection)
-    return engine
+    return DuckDB.from_connection(connection)
 
 
 @singledispatch

@@ -10,6 +10,8 @@ import sqlglot as sg
 import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 
+from orchestration.storage.engine_rounding import Rounds
+
 _SECONDS = {"m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 _FIELDS = {"%Y": "yyyy", "%m": "MM", "%d": "dd", "%H": "HH", "%M": "mm", "%S": "ss"}
 _FIELD = re.compile(r"(%[A-Za-z])")
@@ -17,7 +19,7 @@ _UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _GROUP = re.compile(r"\\(\d)")
 
 
-class SparkCompiler(PySparkCompiler):
+class SparkCompiler(Rounds, PySparkCompiler):
     """Translate expressions to Spark SQL."""
 
     __slots__ = ()
