@@ -187,12 +187,16 @@ class RemindersConfig(Config):
 
 
 class SparkConfig(Config):
-    """Set how a build finds its Spark (extra `spark`)."""
+    """Set where Spark runs, when it is the engine of a build (extra `spark`)."""
 
     master: str = Field(
-        "local[*]", pattern=r"^(local(\[.+\])?$|[a-z][a-z0-9]*(://.+)?$)", description="Where Spark runs"
+        "local[*]",
+        pattern=r"^(local(\[(\*|\d+)\])?|yarn|(spark|k8s)://\S+)$",
+        description="local[*] for this machine, spark://host:port, yarn, k8s://...",
     )
-    config: dict[str, str | int | bool] = Field(default_factory=dict, description="Spark's own settings, by full name")
+    config: dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | bool] = Field(
+        default_factory=dict, description="Spark's own settings by their full names, such as spark.driver.memory"
+    )
 
 
 class CustomerModelConfig(Config):

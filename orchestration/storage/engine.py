@@ -1,9 +1,10 @@
-"""The engine: Ibis on an embedded DuckDB. The one module that imports Ibis's backends."""
+"""The engine: Ibis on an embedded DuckDB, or on Spark (`engine_spark`). Nothing else imports Ibis's backends."""
 
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
-from typing import Any, TypeAlias
+from importlib.util import find_spec
+from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
 import duckdb
@@ -31,22 +32,24 @@ from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 from ibis.backends.sql.datatypes import DuckDBType
 from ibis.formats.pyarrow import PyArrowType
 
+from connectors.kit.errors import SettingsError
 from orchestration.storage import duck
 from orchestration.storage.duck import quoted
 from orchestration.storage.engine_rounding import Rounds
 
 
-class DuckDB(DuckDBBackend):
+class DuckDB(DuckDBBackend):  # type: ignore[misc]
     """DuckDB, rounding as all engines do."""
 
-    class _Compiler(Rounds, DuckDBCompiler):
+    class _Compiler(Rounds, DuckDBCompiler):  # type: ignore[misc]
         __slots__ = ()
-        SIMPLE_OPS = {}
+        SIMPLE_OPS: ClassVar[dict[type, str]] = {}  # those of the parent are methods already
 
     compiler = _Compiler()
 
 
-Backend: TypeAlias = DuckDB
+Backend: TypeAlias = Any  # DuckDB or engine_spark.Spark
+NOTHING = pa.schema([("nothing", pa.string())])
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> Backend:
@@ -54,8 +57,10 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> Back
     return over(duck.connect(threads, memory_limit))
 
 
-def spark(master: str, config: Mapping[str, Any]) -> Backend:
-    """Open Spark in place of DuckDB (extra `spark`)."""
+def spark(master: str, config: Mapping[str, str | int | bool]) -> Backend:
+    """Open Spark in the place of DuckDB; raises SettingsError where something is missing that it needs."""
+    if find_spec("pyspark") is None:
+        raise SettingsError("engine: spark needs PySpark: pip install 'belvedere[spark]'")
     from orchestration.storage import engine_spark
 
     return engine_spark.connect(master, config)
@@ -71,7 +76,7 @@ def read(engine: Backend, paths: Sequence[str], schema: pa.Schema | None = None)
     """Read Parquet files as one table, by column name; without files an empty table of the schema."""
     if paths:
         return engine.read_parquet(list(paths), union_by_name=True)
-    return table(engine, (schema or pa.schema([("nothing", pa.string())])).empty_table())
+    return table(engine, (schema or NOTHING).empty_table())
 
 
 def filled(table: ir.Table, schema: pa.Schema) -> ir.Table:
@@ -112,6 +117,18 @@ def write(engine: Backend, table: ir.Table, path: str) -> int:
     finally:
         engine.raw_sql("SET preserve_insertion_order = false")
     return int(pq.read_metadata(path).num_rows)
+
+
+@singledispatch
+def local(engine: Backend, table: ir.Table) -> tuple[Backend, ir.Table]:
+    """Work a table out on this machine, for what runs on DuckDB only; gives the engine that holds it, and the table."""
+    return engine, keep(engine, table)
+
+
+@singledispatch
+def back(engine: Backend, table: ir.Table) -> ir.Table:
+    """Bring a table from where `local` took it."""
+    return table
 
 
 def _sql(engine: Backend, table: ir.Table) -> str:

@@ -1,12 +1,15 @@
-"""Spark as the engine, for data that outgrows one machine: Ibis upon PySpark (extra `spark`), made to mean what DuckDB does."""
+"""Spark as the engine, for data that outgrows one machine: Ibis upon PySpark (extra `spark`), meaning what DuckDB means."""
 
+import os
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import ibis
+warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+
 import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import ibis.expr.types as ir
@@ -14,97 +17,134 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis.backends.pyspark import Backend as PySparkBackend
 from ibis.formats.pyarrow import PyArrowData, PyArrowSchema
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
-from orchestration.storage import engine
+from connectors.kit.errors import SettingsError
+from orchestration.storage import duck, engine
 from orchestration.storage.engine_spark_sql import SparkCompiler
 
-DEFAULTS = {
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.session.timeZone": "UTC",
-}
+JAVA = "engine: spark needs Java 17 or 21: apt-get install default-jre-headless, or set JAVA_HOME"
+DEFAULTS = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+HERE = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}  # nobody else is to connect
 
 
-class SparkBackend(PySparkBackend):
+class Spark(PySparkBackend):  # type: ignore[misc]
     """Let rows come and go as Arrow, and let instants keep their time zone."""
 
     compiler = SparkCompiler()
 
     def create_table(self, name: str, /, obj: Any = None, *, temp: bool | None = None, **options: Any) -> ir.Table:
-        """Hold rows under a name for as long as the session lives."""
-        rows = obj.to_pyarrow() if isinstance(obj, ir.Expr) else obj
-        self._frame(rows).createOrReplaceTempView(name)
+        """Hold rows under a name for as long as the session lives; there are no other tables."""
+        if not isinstance(obj, pa.Table) or not temp or options:
+            raise NotImplementedError("on Spark, give Arrow rows and temp=True")
+        self._framed(obj).createOrReplaceTempView(name)
         return self.table(name)
 
     def get_schema(self, table_name: str, *, catalog: str | None = None, database: str | None = None) -> sch.Schema:
-        """Tell the columns of a table; Spark's TIMESTAMP is an instant, its TIMESTAMP_NTZ is not."""
-        found = PyArrowSchema.to_ibis(_arrow_schema(self._session.table(table_name)))
-        return sch.Schema({column: kind.copy(nullable=True) for column, kind in found.items()})
+        """Tell the columns of a table; a TIMESTAMP of Spark is an instant, a TIMESTAMP_NTZ is none."""
+        told = to_arrow_schema(self._session.table(table_name).schema, timezone="UTC")
+        return sch.Schema({name: kind.copy(nullable=True) for name, kind in PyArrowSchema.to_ibis(told).items()})
 
     def to_pyarrow(self, expr: ir.Expr, /, **options: Any) -> pa.Table:
         """Fetch the result of an expression."""
         rows = expr.as_table()
-        self._run_pre_execute_hooks(rows)
-        found = self._session.sql(self.compile(rows)).toArrow()
+        found = self.frame(rows).toArrow()
         return expr.__pyarrow_result__(PyArrowData.convert_table(found, rows.schema()))
 
-    def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
-        self._frame(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
+    def frame(self, table: ir.Table) -> DataFrame:
+        """Plan a table; rows that it brings along in memory go into the session first."""
+        self._run_pre_execute_hooks(table)
+        return self._session.sql(self.compile(table))
 
-    def _frame(self, rows: pa.Table) -> DataFrame:
+    def named(self, frame: DataFrame) -> ir.Table:
+        """Let Ibis know a frame."""
+        name = f"frame_{uuid4().hex[:12]}"
+        frame.createOrReplaceTempView(name)
+        return self.table(name)
+
+    def read(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:
+        """Read Parquet files that have some of a schema's columns each; a bracket in a path is no pattern."""
+        reader = self._session.read.schema(from_arrow_schema(schema)).option("__globPaths__", "false")
+        return self.named(reader.parquet(*paths))
+
+    def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
+        self._framed(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
+
+    def _framed(self, rows: pa.Table) -> DataFrame:
         return self._session.createDataFrame(rows)
 
 
-def connect(master: str, config: Mapping[str, str]) -> SparkBackend:
-    """Open a session; one that is open already in this process is used."""
+def connect(master: str, config: Mapping[str, str | int | bool]) -> Spark:
+    """Open a session of its own; all sessions of a process share the Spark that the first one started.
+
+    Raises SettingsError where there is no Java, or Spark does not start with these settings.
+    """
+    if not shutil.which("java") and not os.environ.get("JAVA_HOME"):
+        raise SettingsError(JAVA)
+    private = Path(duck.private_folder())
+    folders = {"spark.local.dir": str(private), "spark.sql.warehouse.dir": str(private / "warehouse")}
+    settings = {**DEFAULTS, **folders, **(HERE if master.startswith("local") else {}), **config}
     builder = SparkSession.builder.appName("belvedere").master(master)
-    for name, value in {**DEFAULTS, **config}.items():
+    for name, value in settings.items():
         builder = builder.config(name, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    opened = SparkBackend()
+    try:
+        started = builder.getOrCreate()
+    except Exception as error:  # whatever Java throws
+        raise SettingsError(_why(error)) from None
+    started.sparkContext.setLogLevel("OFF")  # what fails is raised as well
+    opened = Spark()
     opened.register_options()
-    opened.do_connect(session)
+    opened.do_connect(started.newSession())
     return opened
 
 
 @engine.read.register
-def read(spark: SparkBackend, paths: Sequence[str], schema: pa.Schema | None = None) -> ir.Table:
+def read(spark: Spark, paths: Sequence[str], schema: pa.Schema | None = None) -> ir.Table:
+    """Read Parquet files as one table; what columns there are is read from the files here, without a job."""
     if not paths:
-        return engine.table(spark, (schema or pa.schema([("nothing", pa.string())])).empty_table())
-    held = pa.unify_schemas([pq.read_schema(path).remove_metadata() for path in paths])
-    reader = spark._session.read.schema(from_arrow_schema(held)).option("__globPaths__", "false")
-    name = f"read_{uuid4().hex[:12]}"
-    reader.parquet(*paths).createOrReplaceTempView(name)
-    return spark.table(name)
+        return engine.table(spark, (schema or engine.NOTHING).empty_table())
+    return spark.read(paths, pa.unify_schemas([pq.read_schema(path).remove_metadata() for path in paths]))
 
 
 @engine.table.register
-def table(spark: SparkBackend, rows: pa.Table) -> ir.Table:
-    return spark.create_table(f"given_{uuid4().hex[:12]}", rows)
+def table(spark: Spark, rows: pa.Table) -> ir.Table:
+    """Put rows into the session."""
+    return spark.create_table(f"given_{uuid4().hex[:12]}", rows, temp=True)
 
 
 @engine.keep.register
-def keep(spark: SparkBackend, table: ir.Table) -> ir.Table:
-    name = f"kept_{uuid4().hex[:12]}"
-    _worked_out(spark, table).localCheckpoint().createOrReplaceTempView(name)
-    return spark.table(name)
+def keep(spark: Spark, table: ir.Table) -> ir.Table:
+    """Work a table out once: the plan ends here, or each use would plan all that came before anew."""
+    return spark.named(spark.frame(table).localCheckpoint())
 
 
 @engine.write.register
-def write(spark: SparkBackend, table: ir.Table, path: str) -> int:
-    parts = Path(f"{path}.parts")
-    schema = table.schema().to_pyarrow()
+def write(spark: Spark, table: ir.Table, path: str) -> int:
+    """Let Spark write parts in the table's order, and join them to one file, batch by batch."""
+    parts, schema = Path(f"{path}.parts"), table.schema().to_pyarrow()
     try:
-        _worked_out(spark, table).write.parquet(parts.as_uri(), compression="zstd")
-        with pq.ParquetWriter(path, schema, compression="zstd", store_decimal_as_integer=True) as writer:
+        spark.frame(table).write.parquet(parts.resolve().as_uri(), compression="zstd")
+        with pq.ParquetWriter(path, schema, compression="zstd", store_decimal_as_integer=True) as file:
             for batch in _batches(parts):
-                writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+                file.write_table(pa.Table.from_batches([batch]).cast(schema))
     finally:
         shutil.rmtree(parts, ignore_errors=True)
     return int(pq.read_metadata(path).num_rows)
+
+
+@engine.local.register
+def local(_: Spark, table: ir.Table) -> tuple[engine.Backend, ir.Table]:
+    """Take a table to a DuckDB."""
+    at_hand = engine.connect()
+    return at_hand, engine.table(at_hand, table.to_pyarrow())
+
+
+@engine.back.register
+def back(spark: Spark, table: ir.Table) -> ir.Table:
+    """Bring a table that was made on a DuckDB."""
+    return engine.table(spark, table.to_pyarrow())
 
 
 def _batches(parts: Path) -> Iterator[pa.RecordBatch]:
@@ -112,12 +152,8 @@ def _batches(parts: Path) -> Iterator[pa.RecordBatch]:
         yield from pq.ParquetFile(part).iter_batches()
 
 
-def _worked_out(spark: SparkBackend, table: ir.Table) -> DataFrame:
-    spark._run_pre_execute_hooks(table)
-    return spark._session.sql(spark.compile(table))
-
-
-def _arrow_schema(frame: DataFrame) -> pa.Schema:
-    from pyspark.sql.pandas.types import to_arrow_schema
-
-    return to_arrow_schema(frame.schema, timezone="UTC")
+def _why(error: Exception) -> str:
+    if isinstance(error, PySparkException) and error.getCondition() == "JAVA_GATEWAY_EXITED":
+        return f"{JAVA} (the one that is there did not start)"
+    said = str(getattr(error, "java_exception", error)).strip().splitlines()
+    return f"engine: Spark does not start with these settings (spark: master, config): {said[0] if said else error!r}"

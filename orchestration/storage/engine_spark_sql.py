@@ -2,7 +2,7 @@
 
 import re
 from string import whitespace
-from typing import Any
+from typing import Any, ClassVar
 
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
@@ -19,11 +19,13 @@ _UNWRITABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _GROUP = re.compile(r"\\(\d)")
 
 
-class SparkCompiler(Rounds, PySparkCompiler):
+class SparkCompiler(Rounds, PySparkCompiler):  # type: ignore[misc]
     """Translate expressions to Spark SQL."""
 
     __slots__ = ()
-    SIMPLE_OPS = {}  # those of the parent are methods already, and would take the place of ours
+    SIMPLE_OPS: ClassVar[
+        dict[type, str]
+    ] = {}  # those of the parent are methods already, and would take the place of ours
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
         """Write a text; Spark reads some of the escapes for control characters as letters."""
@@ -38,7 +40,7 @@ class SparkCompiler(Rounds, PySparkCompiler):
     def visit_Strftime(self, op: Any, *, arg: Any, format_str: Any) -> Any:
         """Write an instant; what is no field of it is a text."""
         parts = _FIELD.split(format_str.this)
-        pattern = "".join(_FIELDS[part] if part in _FIELDS else f"'{part}'" for part in parts if part)
+        pattern = "".join(_FIELDS.get(part, f"'{part}'") for part in parts if part)
         return self.f.anon.date_format(arg, sge.convert(pattern))
 
     def visit_IntervalFromInteger(self, op: Any, *, arg: Any, unit: Any) -> Any:
@@ -108,8 +110,7 @@ class SparkCompiler(Rounds, PySparkCompiler):
     def visit_Cast(self, op: Any, *, arg: Any, to: dt.DataType) -> Any:
         """Write JSON as text: a text with its quotes, and null as a word."""
         if op.arg.dtype.is_json() and to.is_string():
-            written = self.if_(self._kind(arg).isin("STRING", "VOID"), self.f.anon.to_json(self._variant(arg)), arg)
-            return written
+            return self.if_(self._kind(arg).isin("STRING", "VOID"), self.f.anon.to_json(self._variant(arg)), arg)
         return super().visit_Cast(op, arg=arg, to=to)
 
     def visit_TryCast(self, op: Any, *, arg: Any, to: dt.DataType) -> Any:
