@@ -1,11 +1,12 @@
 """Spark as the engine, for data that outgrows one machine: Ibis upon PySpark (extra `spark`), meaning what DuckDB means."""
 
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
@@ -28,6 +29,7 @@ from orchestration.storage.engine_spark_sql import SparkCompiler
 JAVA = "engine: spark needs Java 17 or 21: apt-get install default-jre-headless, or set JAVA_HOME"
 DEFAULTS = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
 HERE = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}  # nobody else is to connect
+_PATTERN, _ESCAPED = re.compile(r"([\[\]{}*?\\])"), r"\\\1"
 
 
 class Spark(PySparkBackend):  # type: ignore[misc]
@@ -35,11 +37,12 @@ class Spark(PySparkBackend):  # type: ignore[misc]
 
     compiler = SparkCompiler()
 
-    def create_table(self, name: str, /, obj: Any = None, *, temp: bool | None = None, **options: Any) -> ir.Table:
+    def create_table(
+        self, name: str, /, obj: pa.Table, *, temp: Literal[True], overwrite: bool = False, **options: Any
+    ) -> ir.Table:
         """Hold rows under a name for as long as the session lives; there are no other tables."""
-        if not isinstance(obj, pa.Table) or not temp or options:
-            raise NotImplementedError("on Spark, give Arrow rows and temp=True")
-        self._framed(obj).createOrReplaceTempView(name)
+        held = self._framed(obj)
+        held.createOrReplaceTempView(name) if overwrite else held.createTempView(name)
         return self.table(name)
 
     def get_schema(self, table_name: str, *, catalog: str | None = None, database: str | None = None) -> sch.Schema:
@@ -66,14 +69,15 @@ class Spark(PySparkBackend):  # type: ignore[misc]
 
     def read(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:
         """Read Parquet files that have some of a schema's columns each; a bracket in a path is no pattern."""
-        reader = self._session.read.schema(from_arrow_schema(schema)).option("__globPaths__", "false")
-        return self.named(reader.parquet(*paths))
+        places = [f"file:{_PATTERN.sub(_ESCAPED, path)}" for path in paths]
+        types = from_arrow_schema(schema, prefer_timestamp_ntz=True)
+        return self.named(self._session.read.schema(types).parquet(*places))
 
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
         self._framed(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
 
     def _framed(self, rows: pa.Table) -> DataFrame:
-        return self._session.createDataFrame(rows)
+        return self._session.createDataFrame(rows, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True))
 
 
 def connect(master: str, config: Mapping[str, str | int | bool]) -> Spark:
@@ -125,7 +129,7 @@ def write(spark: Spark, table: ir.Table, path: str) -> int:
     """Let Spark write parts in the table's order, and join them to one file, batch by batch."""
     parts, schema = Path(f"{path}.parts"), table.schema().to_pyarrow()
     try:
-        spark.frame(table).write.parquet(parts.resolve().as_uri(), compression="zstd")
+        spark.frame(table).write.parquet(f"file:{parts.resolve()}", compression="zstd")
         with pq.ParquetWriter(path, schema, compression="zstd", store_decimal_as_integer=True) as file:
             for batch in _batches(parts):
                 file.write_table(pa.Table.from_batches([batch]).cast(schema))

@@ -37,6 +37,14 @@ class SparkCompiler(Rounds, PySparkCompiler):  # type: ignore[misc]
         """Take blanks off both ends."""
         return sge.Trim(this=arg, expression=_bytes(whitespace))
 
+    def visit_IsNan(self, op: Any, *, arg: Any) -> Any:
+        """Tell what is not a number; of nothing nothing is told."""
+        return self.if_(arg.is_(sge.null()), sge.null(), self.f.isnan(arg))
+
+    def visit_IsInf(self, op: Any, *, arg: Any) -> Any:
+        """Tell infinities; Ibis compares its own words and finds none ever."""
+        return self.f.abs(arg).eq(self.cast(sge.convert("Infinity"), dt.float64))
+
     def visit_Strftime(self, op: Any, *, arg: Any, format_str: Any) -> Any:
         """Write an instant; what is no field of it is a text."""
         parts = _FIELD.split(format_str.this)
@@ -74,10 +82,11 @@ class SparkCompiler(Rounds, PySparkCompiler):  # type: ignore[misc]
         return super().visit_Substring(op, arg=arg, start=start, length=length)
 
     def visit_ArrayCollect(self, op: Any, *, arg: Any, order_by: Any, **more: Any) -> Any:
-        """Gather values in their own order."""
-        if [key.arg for key in op.order_by if key.ascending] == [op.arg]:
-            return self.f.anon.array_sort(super().visit_ArrayCollect(op, arg=arg, order_by=(), **more))
-        return super().visit_ArrayCollect(op, arg=arg, order_by=order_by, **more)
+        """Gather values, those in their own order too; of none there is no list."""
+        is_sorted = [key.arg for key in op.order_by if key.ascending] == [op.arg]
+        found = super().visit_ArrayCollect(op, arg=arg, order_by=() if is_sorted else order_by, **more)
+        gathered = self.f.anon.array_sort(found) if is_sorted else found
+        return self.if_(self.f.anon.size(found).eq(0), sge.null(), gathered)
 
     def visit_ArrayIndex(self, op: Any, *, arg: Any, index: Any) -> Any:
         """Take an item, counted from the end below zero; there is none beyond the last."""
