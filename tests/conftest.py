@@ -17,8 +17,11 @@ from sandbox.server import Sandbox
 TODAY = date(2026, 10, 20)
 SPARK = SparkConfig(
     master="local[2]",
-    config={  # planning is all the work there is: compile little, shuffle nothing
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    config={  # planning is all the work there is: compile little, collect little, shuffle nothing
+        "spark.driver.extraJavaOptions": (
+            "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xmn700m"
+        ),
+        "spark.driver.memory": "2g",
         "spark.sql.adaptive.enabled": False,
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.sql.codegen.wholeStage": False,
