@@ -186,9 +186,24 @@ class RemindersConfig(Config):
     renewal_days: int = Field(60, ge=0, description="Days before an open deal of existing business is to close")
 
 
+class SparkConfig(Config):
+    """Set where Spark runs, when it is the engine of a build (extra `spark`)."""
+
+    master: str = Field(
+        "local[*]",
+        pattern=r"^(local(\[(\*|\d+)\])?|yarn|(spark|k8s)://\S+)$",
+        description="local[*] for this machine, spark://host:port, yarn, k8s://...",
+    )
+    config: dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | bool] = Field(
+        default_factory=dict, description="Spark's own settings by their full names, such as spark.driver.memory"
+    )
+
+
 class CustomerModelConfig(Config):
     """Configure how accounts become customers and how they are scored."""
 
+    engine: Literal["duckdb", "spark"] = Field("duckdb", description="What makes the tables of a build")
+    spark: SparkConfig = Field(default_factory=SparkConfig)
     reporting_currency: str = Field("EUR", pattern="^[A-Z]{3}$")
     links: dict[str, str] = Field(
         default_factory=dict, description="Connection whose accounts carry a link -> connection it points to"

@@ -1,15 +1,30 @@
-"""What tests share: a sandbox, a project upon it, and a real PostgreSQL."""
+"""What tests share: a sandbox, a project upon it, a real PostgreSQL, a Spark."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestration.config import SparkConfig
 from orchestration.project import Project
+from orchestration.storage import engine
 from sandbox.server import Sandbox
 
 TODAY = date(2026, 10, 20)
+SPARK = SparkConfig(
+    master="local[2]",
+    config={  # planning is all the work there is: compile little, shuffle nothing
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.sql.adaptive.enabled": False,
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.codegen.wholeStage": False,
+        "spark.sql.shuffle.partitions": 1,
+    },
+)
 SECRETS = {
     "HUBSPOT_TOKEN": "sandbox-hubspot-token",
     "ODOO_API_KEY": "sandbox-odoo-key",
@@ -73,6 +88,20 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.psql("SELECT pg_reload_conf()")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def needs_spark() -> None:
+    """Skip where PySpark or Java is missing."""
+    pytest.importorskip("pyspark", reason="no PySpark here: pip install -e '.[spark]'")
+    if not shutil.which("java") and not os.environ.get("JAVA_HOME"):
+        pytest.skip("no Java here: apt-get install default-jre-headless")
+
+
+@pytest.fixture(scope="session")
+def spark(needs_spark: None) -> Any:
+    """Open Spark on this machine, set for tables of a few rows; it ends with its process."""
+    return engine.spark(SPARK.master, SPARK.config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

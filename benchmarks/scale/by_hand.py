@@ -432,7 +432,7 @@ def criterion(name: str, group: str, weight: float, anchors: Sequence[float]) ->
         f"CASE WHEN v <= {points[0][0]}::DOUBLE THEN {points[0][1]}{steps} WHEN v IS NOT NULL THEN {points[-1][1]} END"
     )
     return (
-        f"SELECT customer_id, '{name}' AS criterion, '{group}' AS \"group\", {weight}::DOUBLE AS weight, v AS measured, "  # noqa: S608
+        f"SELECT customer_id, '{name}' AS criterion, '{group}' AS \"group\", {weight}::DOUBLE AS weight, v AS measured, "
         f"round({score}, 9) AS score FROM (SELECT customer_id, {name}::DOUBLE AS v FROM measured)"
     )
 

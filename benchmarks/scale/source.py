@@ -206,7 +206,7 @@ def raw(source: Source, customers: int, columns: list[str]) -> str:
         SELECT r."{columns[0]}" AS _key, r.updated_at::TIMESTAMPTZ - to_hours(age) AS _cursor, false AS _deleted,
             {seen} - to_hours(age) AS _extracted_at, to_json(r)::VARCHAR AS _payload, {texts}
         FROM ({records(source, customers)}) r, (VALUES (0), (24)) versions(age)
-        WHERE age = 0 OR hash(r."{columns[0]}") % 20 = 0"""  # noqa: S608 - our own words
+        WHERE age = 0 OR hash(r."{columns[0]}") % 20 = 0"""
 
 
 def _size(source: Source, customers: int) -> int:
