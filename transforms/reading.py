@@ -72,6 +72,7 @@ def _instant(text: ir.StringValue, unit: Unit) -> ir.Value:
     if unit in _PER_SECOND:
         return _epoch(text, _PER_SECOND[unit])
     mended = text.re_replace(r"[ T]*(?:UTC|GMT)$", "Z").re_replace(r"\s+([+-]\d{2}:?(?:\d{2})?)$", r"\1")
+    mended = mended.re_replace(r"^(.{10}[ T]\d\d:\d\d)(Z|[+-].*)$", r"\1:00\2")  # Spark asks for seconds
     stamp = ibis.coalesce(text.try_cast(Instant), mended.try_cast(Instant))
     is_written = text.like("____-__-__%") & ~text.like("____-__-___24:%")  # 24 o'clock is a time to DuckDB alone
     return is_written.ifelse(stamp, ibis.null(Instant))

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from ibis.backends.pyspark import Backend as PySparkBackend
 from ibis.formats.pyarrow import PyArrowData, PyArrowSchema
 from pyspark.errors import PySparkException
+from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
@@ -27,7 +28,8 @@ from orchestration.storage import duck, engine
 from orchestration.storage.engine_spark_sql import SparkCompiler
 
 JAVA = "engine: spark needs Java 17 or 21: apt-get install default-jre-headless, or set JAVA_HOME"
-DEFAULTS = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+# What fails is raised as well, so that nothing need be logged.
+DEFAULTS = {"spark.ui.enabled": False, "spark.ui.showConsoleProgress": False, "spark.log.level": "OFF"}
 HERE = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}  # nobody else is to connect
 _PATTERN, _ESCAPED = re.compile(r"([\[\]{}*?\\])"), r"\\\1"
 
@@ -38,10 +40,10 @@ class Spark(PySparkBackend):  # type: ignore[misc]
     compiler = SparkCompiler()
 
     def create_table(
-        self, name: str, /, obj: pa.Table, *, temp: Literal[True], overwrite: bool = False, **options: Any
+        self, name: str, /, obj: pa.Table | ir.Table, *, temp: Literal[True], overwrite: bool = False, **options: Any
     ) -> ir.Table:
         """Hold rows under a name for as long as the session lives; there are no other tables."""
-        held = self._framed(obj)
+        held = self._framed(obj if isinstance(obj, pa.Table) else obj.to_pyarrow())
         held.createOrReplaceTempView(name) if overwrite else held.createTempView(name)
         return self.table(name)
 
@@ -101,7 +103,7 @@ def connect(master: str, config: Mapping[str, str | int | bool]) -> Spark:
         started = builder.getOrCreate()
     except Exception as error:  # whatever Java throws
         raise SettingsError(_why(error)) from None
-    started.sparkContext.setLogLevel("OFF")  # what fails is raised as well
+    PySparkLogger.getLogger("SQLQueryContextLogger").disabled = True
     opened = Spark()
     opened.register_options()
     opened.do_connect(started.newSession())
