@@ -38,7 +38,7 @@ from transforms.criteria import CriterionError
 from transforms.customer_360 import customer_360
 from transforms.customer_redirects import customer_redirects
 from transforms.customers import customers
-from transforms.handovers import handovers
+from transforms.handovers import first_wins, handovers
 from transforms.identity import crosswalk, match_suggestions
 from transforms.key_accounts import key_accounts
 from transforms.known import known_on
@@ -162,6 +162,7 @@ class Build:
         self.facts: dict[str, ir.Table] = {}
         self.flows = Flows(project)
         self.merged: list[ir.Table] = []
+        self._passing: list[ir.Table] = []
 
     def conformed(self) -> Iterator[TableResult]:
         """Make the tables that unite the streams of all connections, and the quarantine."""
@@ -178,6 +179,7 @@ class Build:
                 notes[f"{connection}/{stream.name}"] = note
             united = self._united(table, parts)
             yield self.keep(table, united, notes=notes)
+            self._forget()
         yield self.keep("quarantine", self._united("quarantine", aside))
         for connection, stream in self._feeding(None):
             flow = self.flows.of(connection, stream)
@@ -346,18 +348,19 @@ class Build:
         members, dealt = (self._owned(t[name]) for name in ("accounts", "deals"))
         seen = self._cached(holders(members, dealt, t["owners"], self.project.roles()))
         yield self.keep("ownership", ownership(t["customers"], seen, self._previous("ownership"), as_of=as_of))
+        wins = self._cached(first_wins(*(t[name] for name in ("crosswalk", "deals", "orders", "invoices")), as_of))
         reads = ("customers", "crosswalk", "owners", "deals", "orders", "invoices", "activities", "ownership")
-        made = handovers(*(t[name] for name in reads), as_of=as_of, days=config.handover_days)
+        made = handovers(*(t[name] for name in reads), as_of=as_of, days=config.handover_days, wins=wins)
         yield self.keep("handovers", made)
         reads = (
             *("customers", "crosswalk", "deals", "invoices", "activities", "retention"),
             *("key_accounts", "score_history", "ownership", "handovers"),
         )
         wanted = config.reminders.model_dump()
-        yield from self._judged(wanted["cadence_days"])
+        yield from self._judged(wanted["cadence_days"], wins)
         yield self.keep("reminders", reminders(*(t[name] for name in reads), as_of=as_of, **wanted))
 
-    def _judged(self, cadence_days: Mapping[str, int]) -> Iterator[TableResult]:
+    def _judged(self, cadence_days: Mapping[str, int], wins: ir.Table) -> Iterator[TableResult]:
         """Make the tables by which portfolios are judged, and the alerts."""
         t, as_of = self.tables, self.as_of
         reads = ("customers", "crosswalk", "invoices", "ownership")
@@ -368,7 +371,7 @@ class Build:
         yield self.keep("account_managers", account_managers(kept, now, t["handovers"], as_of=as_of))
         yield self.keep("regions", regions(kept, now, as_of=as_of))
         reads = ("crosswalk", "owners", "deals", "orders", "invoices", "handovers")
-        yield self.keep("account_executives", account_executives(*(t[name] for name in reads), as_of=as_of))
+        yield self.keep("account_executives", account_executives(*(t[name] for name in reads), as_of=as_of, wins=wins))
         alerts = score_alerts(t["score_history"], t["customers"], self._previous("score_alerts"), as_of=as_of)
         yield self.keep("score_alerts", alerts)
 
@@ -414,12 +417,12 @@ class Build:
         typed = conformed(self.project, connection, stream, newest)
         if table in MONEY:
             typed = self._converted(table, typed)
-        typed = self._cached(typed)
+        typed = self._for_now(typed)
         split = check(typed, model(table))
-        good, bad = self._cached(split.accepted), self._cached(split.quarantine)
+        good, bad = self._for_now(split.accepted), self._cached(split.quarantine)
         accepted, broken = flow.count("accepted", good), flow.count("quarantined", bad)
-        if "account_id" in good.columns:
-            flow.stamped = good.select("connection", "account_id", "_cursor")
+        if "account_id" in good.columns and flow.windows:
+            flow.stamped = engine.keep(self.con, good.select("connection", "account_id", "_cursor"))
         good, bad = good.drop("_cursor"), bad.drop("_cursor")
         share = broken / (accepted + broken) if broken else 0.0
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
@@ -480,6 +483,16 @@ class Build:
 
     def _cached(self, table: ir.Table) -> ir.Table:
         return engine.keep(self.con, table)
+
+    def _for_now(self, table: ir.Table) -> ir.Table:
+        """Work a table out that is not needed any more once the table it goes into is written: records are large."""
+        kept = self._cached(table)
+        self._passing.append(kept)
+        return kept
+
+    def _forget(self) -> None:
+        while self._passing:
+            engine.forget(self.con, self._passing.pop())
 
     def _previous(self, table: str) -> ir.Table:
         """Read a table of the current build; columns that it did not have yet are null."""

@@ -23,7 +23,7 @@ Counts = list[int]
 class Flow:
     """Follow one stream: `counts` holds for each stage the whole and then each window of the last reading.
 
-    `stamped` are the accepted rows by account and cursor, of a stream whose rows belong to accounts.
+    `stamped` are the accepted rows by account and cursor, of a stream with windows whose rows belong to accounts.
     """
 
     connection: str
@@ -110,6 +110,7 @@ class Flows:
             if flow.stamped is not None:
                 flow.count("joined", flow.stamped.semi_join(known, known.columns))
                 flow.count("unjoined", flow.stamped.anti_join(known, known.columns))
+            if "account_id" in rows.columns:
                 flow.note("joined", joined.get(name, 0))
                 flow.note("unjoined", conformed.get(name, 0) - joined.get(name, 0))
 

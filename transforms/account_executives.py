@@ -28,11 +28,16 @@ def account_executives(
     handovers: ir.Table,
     *,
     as_of: date,
+    wins: ir.Table | None = None,
 ) -> ir.Table:
-    """Give one row an executive and period; a deal is its owner's, a customer who won it."""
+    """Give one row an executive and period; a deal is its owner's, a customer who won it.
+
+    `wins` are the `first_wins`, where they are worked out already.
+    """
     people = staff(owners).select("connection", "owner_id", "owner_key", "person", "region")
     owned = deals.inner_join(people, ["connection", "owner_id"])
-    wins = first_wins(crosswalk, deals, orders, invoices, as_of).inner_join(people, ["connection", "owner_id"])
+    wins = first_wins(crosswalk, deals, orders, invoices, as_of) if wins is None else wins
+    wins = wins.inner_join(people, ["connection", "owner_id"])
     amounts = deals.group_by("connection", "deal_id").agg(booked=deals.reporting_amount.max())
     wins = wins.left_join(amounts, ["connection", "deal_id"]).drop("connection_right", "deal_id_right")
     parts = [_now(owned), _early(wins, deals, orders, invoices, crosswalk, as_of)]

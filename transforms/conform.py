@@ -131,14 +131,22 @@ class _Source:
 
 
 def _newest(raw: ir.Table) -> ir.Table:
+    """Keep the first version of each record; most have but one, and need no place in a window, which is dear."""
+    keyed = raw.mutate(_deleted=ibis.coalesce(raw._deleted, False))
+    versions = raw.group_by("_key").agg(_versions=lambda rows: rows.count())
+    several = versions.filter(versions._key.isnull() | (versions._versions > 1)).select(_several="_key")
+    is_one = keyed._key.identical_to(several._several)
+    return keyed.anti_join(several, is_one).union(_newest_of_several(keyed.semi_join(several, is_one)))
+
+
+def _newest_of_several(raw: ir.Table) -> ir.Table:
     """Number the versions of each record and keep the first.
 
     A tombstone without a cursor stands at the time it was noticed; if the record was seen alive by a
     later extraction, the tombstone was a mistake.
     """
     same = {"_group": raw._key, "_keyless": raw._key.isnull().ifelse(raw._payload, ibis.null("string"))}
-    is_deleted = ibis.coalesce(raw._deleted, False)
-    seen = raw.mutate(**same, _deleted=is_deleted, _stamp=ibis.coalesce(raw._cursor, raw._extracted_at))
+    seen = raw.mutate(**same, _stamp=ibis.coalesce(raw._cursor, raw._extracted_at))
     alive = seen._extracted_at.max(where=~seen._deleted).over(group_by=["_group", "_keyless"])
     mistaken = ibis.coalesce(seen._deleted & seen._cursor.isnull() & (seen._extracted_at < alive), False)
     order = [ibis.desc(column) for column in ("_stamp", "_extracted_at", "_deleted", "_payload")]

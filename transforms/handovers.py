@@ -25,14 +25,16 @@ def handovers(
     *,
     as_of: date,
     days: int = 14,
+    wins: ir.Table | None = None,
 ) -> ir.Table:
     """List the deals that won a customer, who hands over to whom, and whether the manager has talked with it since.
 
     A deal wins a customer when nothing was bought in the 365 days before it; bought earlier still, it is a re-win.
-    Where executive and manager are the same person there is nothing to hand over.
+    Where executive and manager are the same person there is nothing to hand over. `wins` are the `first_wins`, where
+    they are worked out already.
     """
     people = staff(owners)
-    won = first_wins(crosswalk, deals, orders, invoices, as_of)
+    won = first_wins(crosswalk, deals, orders, invoices, as_of) if wins is None else wins
     won = _beside(won, people.select("connection", "owner_id", executive_key="owner_key", executive="person"))
     managers = ownership.filter(ownership.role == MANAGER, ownership.valid_from <= as_of)
     managers = managers.filter(managers.valid_to.isnull() | (managers.valid_to > as_of))

@@ -52,7 +52,7 @@ def match_keys(accounts: ir.Table) -> ir.Table:
         "country",
         "tax_country",
         tax=ibis.coalesce(mistyped.ifelse("", keys.tax), ""),
-        is_proven=has_check_digits(keys.tax, keys.tax_country) & ~mistyped,
+        is_proven=has_check_digits(keys.tax, keys.tax_country) & ~mistyped,  # short: SQL grows with each use of a key
         site=ibis.coalesce(keys._site, ""),
         **filled,
     )

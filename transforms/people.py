@@ -67,7 +67,11 @@ def staff(owners: ir.Table) -> ir.Table:
 
 
 def _held(table: ir.Table, known: ir.Table, roles: Mapping[str, str]) -> ir.Table:
-    """List the accounts or deals with their owners: what it is, since when, and by whom."""
+    """List the accounts or deals with their owners: what it is, since when, and by whom.
+
+    They are joined by one key: if the connection were a key of its own, an engine that reorders joins could pair each
+    account of a connection with each of its owners first.
+    """
     is_deal = "deal_id" in table.columns
     place = ibis.cases(
         *((table.connection == name, _PLACES.get(role, 2)) for name, role in roles.items()), else_=2
@@ -81,8 +85,14 @@ def _held(table: ir.Table, known: ir.Table, roles: Mapping[str, str]) -> ir.Tabl
         on=table.close_on if is_deal else ibis.null("date"),
         key=table.deal_id if is_deal else table.account_id,
     )
-    owned = held.join(known, ["connection", "owner_id"])
-    return owned.filter(owned.person.notnull())
+    owners = known.filter(known.person.notnull()).select(
+        "owner_key", "person", "staff_role", "is_there", held_by=_owner(known)
+    )
+    return held.mutate(held_by=_owner(held)).join(owners, "held_by").drop("owner_id", "held_by")
+
+
+def _owner(table: ir.Table) -> ir.StringValue:
+    return table.connection.concat("/", table.owner_id)
 
 
 def _manager_rank(held: ir.Table) -> ir.IntegerValue:

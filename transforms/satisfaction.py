@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime, time
 import ibis
 import ibis.expr.types as ir
 
-from transforms.priors import COUNTED, WEIGHTS, Priors
+from transforms.priors import WEIGHTS, Priors
 from transforms.reasons import listed, reason, whole
 
 HALF_LIFE_DAYS, WINDOW_DAYS = 180, 730
+ASKED = ("csat", "nps", "ces")
 LN2 = 0.6931471805599453
 URGENCY = {"urgent": 4.0, "high": 3.0, "normal": 2.0, "low": 1.0}
 BANDS = ((85, "A"), (75, "B"), (65, "C"), (50, "D"))
@@ -32,25 +33,15 @@ def satisfaction_observations(
     """
     end = ibis.literal(datetime.combine(as_of, time.max, UTC), "timestamp('UTC')")
     known = crosswalk.select("connection", "account_id", "customer_id")
-    owned = tickets.filter(tickets.created_at <= end).inner_join(known, ["connection", "account_id"])
-    seen = ibis.union(_rated(ratings.filter(ratings.rated_at <= end), tickets, known), *_served(owned, targets, end))
-    aged = seen.mutate(age=_days(end, seen.at)).filter(lambda t: t.age <= WINDOW_DAYS)
-    aged = aged.mutate(w=(aged.age * (-LN2 / HALF_LIFE_DAYS)).exp())
-    sums = {}
-    for name in COUNTED:
-        is_it = aged.component == name
-        sums[f"w_{name}"] = aged.w.sum(where=is_it).coalesce(0.0)
-        sums[f"wy_{name}"] = (aged.w * aged.y).sum(where=is_it).coalesce(0.0)
-        sums[f"k_{name}"] = aged.y.sum(where=is_it).coalesce(0.0)
-        sums[f"n_{name}"] = is_it.sum().cast("int64")
-    counted = aged.group_by("customer_id").agg(**sums)
-    made = counted.select("customer_id")
-    others = (_backlog(owned, end, targets["resolution"]), _response(owned, ratings, end))
-    for other in others:
-        made = ibis.union(made, other.select("customer_id"), distinct=True)
-    for part in (counted, *others):
-        made = made.left_join(part, "customer_id").drop("customer_id_right")
-    return made
+    heard = ratings.filter(ratings.rated_at <= end)
+    rated = _rated(heard, tickets, known)
+    answers = _summed(rated, {name: (rated.at, ibis.ifelse(rated.kind == name, rated.y, None)) for name in ASKED}, end)
+    owned = _owned(tickets.filter(tickets.created_at <= end), known, heard)
+    aside = _backlog(owned, end, targets["resolution"]) | _response(owned, end)
+    service = _summed(owned, _served(owned, targets, end), end, **aside)
+    service = service.mutate(backlog=ibis.literal(100.0) * (-service.late).exp()).drop("late")
+    both = answers.outer_join(service, "customer_id")
+    return both.mutate(customer_id=both.customer_id.coalesce(both.customer_id_right)).drop("customer_id_right")
 
 
 def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, priors: Priors) -> ir.Table:
@@ -86,14 +77,28 @@ def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, pr
         response_rate=(rated / solved.nullif(0.0)).round(4),
         response_low=response_low,
         response_high=response_high,
-        ratings=sum((joined[f"n_{name}"].coalesce(0) for name in ("csat", "nps", "ces")), ibis.literal(0)).cast(
-            "int64"
-        ),
+        ratings=sum((joined[f"n_{name}"].coalesce(0) for name in ASKED), ibis.literal(0)).cast("int64"),
         tickets=joined.tickets.coalesce(0).cast("int64"),
         reasons=_reasons(joined, score, values, priors),
         model_version=ibis.literal(priors.version),
         as_of=ibis.literal(as_of),
     )
+
+
+def _summed(
+    rows: ir.Table, observed: Mapping[str, tuple[ir.Value, ir.NumericValue]], end: ir.Value, **aside: ir.Value
+) -> ir.Table:
+    """Sum up by customer what each component observed, (when, outcome), and whatever else is asked of the same rows."""
+    sums: dict[str, ir.Value] = {}
+    for name, (at, y) in observed.items():
+        age = _days(end, at)
+        counts = (y.notnull() & (at <= end) & (age <= WINDOW_DAYS)).coalesce(False)
+        w = (age * (-LN2 / HALF_LIFE_DAYS)).exp()
+        sums[f"w_{name}"] = w.sum(where=counts).coalesce(0.0)
+        sums[f"wy_{name}"] = (w * y).sum(where=counts).coalesce(0.0)
+        sums[f"k_{name}"] = y.sum(where=counts).coalesce(0.0)
+        sums[f"n_{name}"] = counts.sum().cast("int64")
+    return rows.group_by("customer_id").agg(**sums, **aside)
 
 
 def _rated(ratings: ir.Table, tickets: ir.Table, known: ir.Table) -> ir.Table:
@@ -107,23 +112,29 @@ def _rated(ratings: ir.Table, tickets: ir.Table, known: ir.Table) -> ir.Table:
     outcome = ibis.cases(
         (owned.kind == "csat", (share >= 0.75).cast("float64")), (owned.kind == "nps", promoter), else_=share
     )
-    made = owned.select("customer_id", component=owned.kind, at=owned.rated_at, share=share, y=outcome)
+    made = owned.select("customer_id", kind=owned.kind, at=owned.rated_at, share=share, y=outcome)
     return made.filter(made.share >= 0, made.share <= 1).drop("share")
 
 
-def _served(owned: ir.Table, targets: Mapping[str, Mapping[str, float]], end: ir.Value) -> list[ir.Table]:
-    def one(name: str, at: ir.Value, y: ir.Value) -> ir.Table:
-        picked = owned.select("customer_id", component=ibis.literal(name), at=at, y=y.cast("float64"))
-        return picked.filter(picked.y.notnull(), picked.at <= end)
+def _owned(tickets: ir.Table, known: ir.Table, ratings: ir.Table) -> ir.Table:
+    """Give each ticket its customer, and whether it was rated."""
+    rated = ratings.filter(ratings.kind == "csat", ratings.ticket_id.notnull())
+    rated = rated.select("connection", "ticket_id").distinct().mutate(is_rated=True)
+    owned = tickets.inner_join(known, ["connection", "account_id"]).left_join(rated, ["connection", "ticket_id"])
+    return owned.select(*tickets.columns, "customer_id", is_rated=owned.is_rated.coalesce(False))
 
+
+def _served(
+    owned: ir.Table, targets: Mapping[str, Mapping[str, float]], end: ir.Value
+) -> dict[str, tuple[ir.Value, ir.NumericValue]]:
     answered = owned.first_reply_minutes <= _days(end, owned.created_at) * 1440
     first = owned.first_reply_minutes <= _target(owned, targets["first_reply"])
     solved = owned.resolution_minutes <= _target(owned, targets["resolution"])
-    return [
-        one("sla_first", owned.created_at, ibis.ifelse(answered, first, None)),
-        one("sla_resolution", owned.solved_at, solved),
-        one("reopen", owned.solved_at, owned.reopens > 0),
-    ]
+    return {
+        "sla_first": (owned.created_at, ibis.ifelse(answered, first, None).cast("float64")),
+        "sla_resolution": (owned.solved_at, solved.cast("float64")),
+        "reopen": (owned.solved_at, (owned.reopens > 0).cast("float64")),
+    }
 
 
 def _target(owned: ir.Table, minutes: Mapping[str, float]) -> ir.NumericValue:
@@ -133,30 +144,24 @@ def _target(owned: ir.Table, minutes: Mapping[str, float]) -> ir.NumericValue:
     )
 
 
-def _backlog(owned: ir.Table, end: ir.Value, minutes: Mapping[str, float]) -> ir.Table:
-    """Score open tickets by how far beyond their target they are: 100 is none, or all in time."""
+def _backlog(owned: ir.Table, end: ir.Value, minutes: Mapping[str, float]) -> dict[str, ir.Value]:
+    """Weigh open tickets by how far beyond their target they are: nothing is none, or all in time."""
     age, target = _days(end, owned.created_at) * 1440, _target(owned, minutes)
     beyond = ibis.least(ibis.greatest((age - target) / target, 0.0), 3.0) / 3
     urgency = ibis.cases(*((owned.priority == name, value) for name, value in URGENCY.items()), else_=URGENCY["normal"])
     is_open = ~owned.status.isin(["solved", "closed"]) | (owned.solved_at > end).coalesce(False)
-    recent = owned.mutate(late=ibis.ifelse(is_open, urgency * beyond, 0.0), is_open=is_open).filter(
-        _days(end, owned.created_at) <= WINDOW_DAYS
-    )
-    summed = recent.group_by("customer_id").agg(
-        late=recent.late.sum(), open_late=((recent.late > 0).sum()).cast("int64"), tickets=recent.count()
-    )
-    return summed.select("customer_id", "tickets", "open_late", backlog=(ibis.literal(100.0) * (-summed.late).exp()))
+    late, recent = ibis.ifelse(is_open, urgency * beyond, 0.0), _days(end, owned.created_at) <= WINDOW_DAYS
+    return {
+        "late": late.sum(where=recent),
+        "open_late": ((late > 0) & recent).sum().cast("int64"),
+        "tickets": recent.sum().cast("int64"),
+    }
 
 
-def _response(owned: ir.Table, ratings: ir.Table, end: ir.Value) -> ir.Table:
+def _response(owned: ir.Table, end: ir.Value) -> dict[str, ir.Value]:
     """Count the tickets that were solved, and those of them that were rated; who is silent is never taken for unhappy."""
-    solved = owned.filter(owned.solved_at <= end, _days(end, owned.solved_at) <= WINDOW_DAYS)
-    heard = ratings.filter(ratings.rated_at <= end, ratings.kind == "csat", ratings.ticket_id.notnull())
-    heard = heard.select("connection", "ticket_id").distinct().mutate(is_heard=True)
-    told = solved.left_join(heard, ["connection", "ticket_id"])
-    return told.group_by("customer_id").agg(
-        solved=told.count().cast("int64"), rated=told.is_heard.notnull().sum().cast("int64")
-    )
+    solved = ((owned.solved_at <= end) & (_days(end, owned.solved_at) <= WINDOW_DAYS)).coalesce(False)
+    return {"solved": solved.sum().cast("int64"), "rated": (solved & owned.is_rated).sum().cast("int64")}
 
 
 def _days(end: ir.Value, at: ir.Value) -> ir.NumericValue:

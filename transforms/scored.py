@@ -70,10 +70,10 @@ def totals(criteria: ir.Table, missing: str) -> ir.Table:
 
 def reasons(scored: ir.Table, criteria: Sequence[Criterion]) -> ir.Table:
     """Name the three criteria that add most and the three that take most, and sum up the rest."""
-    best = ibis.row_number().over(group_by="customer_id", order_by=[scored.contribution.desc(), scored.criterion])
-    worst = ibis.row_number().over(group_by="customer_id", order_by=[scored.contribution, scored.criterion])
-    t = scored.mutate(best=best, worst=worst)
-    t = t.mutate(named=((t.best < 3) & (t.contribution > 0)) | ((t.worst < 3) & (t.contribution < 0)))
+    size = scored.contribution.abs().desc()
+    nth = ibis.row_number().over(group_by=["customer_id", scored.contribution.sign()], order_by=[size, "criterion"])
+    t = scored.mutate(nth=nth)
+    t = t.mutate(named=(t.nth < 3) & (t.contribution != 0))
     label = ibis.cases(*((t.criterion == one.name, one.label) for one in criteria), else_=t.criterion)
     shown = ibis.ifelse(t.measured.isnull(), "no data", t.measured.round(2).cast("string"))
     shown = ibis.ifelse(t.override_id.isnull(), shown, "set by hand")
@@ -89,7 +89,7 @@ def reasons(scored: ir.Table, criteria: Sequence[Criterion]) -> ir.Table:
         + points.cast("string")
         + "}"
     )
-    t = t.mutate(text=text, points=points)
+    t = t.mutate(text=ibis.ifelse(t.named, text, None), points=points)
     grouped = t.group_by("customer_id").agg(
         said=t.text.group_concat(",", where=t.named, order_by=[t.contribution.abs().desc(), t.criterion]),
         rest=(t.contribution.sum().round(2) - t.points.sum(where=t.named).coalesce(0.0)).round(2),

@@ -44,16 +44,17 @@ def survivors(members: ir.Table, survivorship: Mapping[str, Mapping[str, Any]], 
             if ruled[field][0] == "most_frequent"
         }
     )
+    ranks = _ranks(ruled)
     ranked = counted.mutate(
-        **{f"_rank_{field}": _rank(counted, field, rule, order, roles) for field, (rule, order) in ruled.items()},
-        _at=ibis.coalesce(counted.updated_at, counted.created_at).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **{name: _rank(counted, field, *ruled[field], roles) for field, name in ranks.items()},
+        _origin=_origin(counted),
     )
     picked = ranked.group_by("customer_id").agg(
-        **{field: _pick(ranked, field) for field in FIELDS},
+        **{field: _pick(ranked, field, ranks[field]) for field in FIELDS},
         **{f"_sum_{field}": ranked[field].sum() for field in FIELDS if ruled[field][0] == "sum"},
         **{f"_of_{field}": ranked[field].count() for field in FIELDS if ruled[field][0] == "sum"},
     )
-    origins = ibis.literal("").concat(*(_origin(picked, field, ruled[field][0]) for field in FIELDS))
+    origins = ibis.literal("").concat(*(_member(picked, field, ruled[field][0]) for field in FIELDS))
     values = {
         field: picked[f"_sum_{field}"] if ruled[field][0] == "sum" else picked[field]["value"] for field in FIELDS
     }
@@ -74,6 +75,16 @@ def _refuse_unknown(survivorship: Mapping[str, Mapping[str, Any]]) -> None:
 def _rule(field: str, given: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
     usual = _CRM_FIRST if field in _BY_CRM else _ERP_FIRST
     return str(given.get("rule") or "priority"), given.get("order") or usual
+
+
+def _ranks(ruled: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, str]:
+    """Name the ranking of each field; fields that are ranked alike share it."""
+    alike = {
+        field: (rule, *order, *([field] if rule in ("longest", "most_frequent") else []))
+        for field, (rule, order) in ruled.items()
+    }
+    numbers = {ranking: number for number, ranking in enumerate(dict.fromkeys(alike.values()))}
+    return {field: f"_rank_{numbers[ranking]}" for field, ranking in alike.items()}
 
 
 def _rank(members: ir.Table, field: str, rule: str, order: Sequence[str], roles: Mapping[str, str]) -> ir.IntegerValue:
@@ -99,29 +110,32 @@ def _position(connection: ir.StringValue, order: Sequence[str], roles: Mapping[s
     return ibis.cases(*((connection == name, place) for name, place in known.items()), else_=len(order))
 
 
-def _pick(ranked: ir.Table, field: str) -> ir.StructValue:
-    origin = {"value": ranked[field], "connection": ranked.connection, "account_id": ranked.account_id}
-    held = ibis.struct({**origin, "at": ranked._at})
-    return held.argmin(ranked[f"_rank_{field}"], where=ranked[field].notnull())
+def _pick(ranked: ir.Table, field: str, rank: str) -> ir.StructValue:
+    held = ibis.struct({"value": ranked[field], "origin": ranked._origin})
+    return held.argmin(ranked[rank], where=ranked[field].notnull())
 
 
-def _origin(picked: ir.Table, field: str, rule: str) -> ir.StringValue:
+def _origin(members: ir.Table) -> ir.StringValue:
+    """Write which record an account is, as JSON."""
+    at = ibis.coalesce(members.updated_at, members.created_at).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return ibis.literal('{"connection": ').concat(
+        _quoted(members.connection),
+        ', "account_id": ',
+        _quoted(members.account_id),
+        ', "at": ',
+        ibis.coalesce(_quoted(at), "null"),
+        "}",
+    )
+
+
+def _member(picked: ir.Table, field: str, rule: str) -> ir.StringValue:
     """Write one field's origin as a member of a JSON object; nothing where the field is empty."""
     if rule == "sum":
         count = picked[f"_of_{field}"].cast("string")
         member = ibis.literal(f', "{field}": {{"connection": null, "account_id": null, "at": null, "sum_of": ')
         return (picked[f"_of_{field}"] > 0).ifelse(member.concat(count, "}"), "")
     held = picked[field]
-    parts = [
-        ibis.literal(f', "{field}": {{"connection": '),
-        _quoted(held["connection"]),
-        ibis.literal(', "account_id": '),
-        _quoted(held["account_id"]),
-        ibis.literal(', "at": '),
-        ibis.coalesce(_quoted(held["at"]), "null"),
-        ibis.literal("}"),
-    ]
-    return held["value"].notnull().ifelse(parts[0].concat(*parts[1:]), "")
+    return held["value"].notnull().ifelse(ibis.literal(f', "{field}": ').concat(held["origin"]), "")
 
 
 def _quoted(text: ir.StringValue) -> ir.StringValue:

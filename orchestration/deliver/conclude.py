@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from connectors.kit.base import Outcome
+from connectors.kit.base import Held, Outcome
 from orchestration.deliver.target import Target
 from orchestration.project import Project
 from orchestration.storage.operations import DONE, Operation
@@ -13,6 +13,7 @@ from transforms.sameness import is_same
 
 Settled = tuple[Operation, Outcome]
 BY_US = "belvedere"
+SEEN = "seen at the target"
 
 
 @dataclass
@@ -41,7 +42,9 @@ class Conclusions:
         """Keep owned fields, and values that the target keeps in a form of its own."""
         operation, outcome = pair
         told = outcome.values or {}
-        for name, value in operation.after.items() if not self._undoes(pair) else ():
+        names = [] if self._undoes(pair) else told if outcome.message == SEEN else operation.after
+        for name in names:
+            value = operation.after[name]
             held = told.get(name, value)
             if name in self._owned or not is_same(held, value):
                 yield _record(pair), name, Agreed(value, held)
@@ -98,3 +101,10 @@ class Conclusions:
 
 def _record(pair: Settled) -> str:
     return str(pair[1].record_id or pair[0].record_id or "")
+
+
+def seen(operation: Operation, twin: Held) -> Outcome:
+    """Say that a write is there, and what the record still holds of it: the rest may be of others, and proves nothing."""
+    held = {name: value for name, value in twin.values.items() if name in operation.after}
+    still = {name: value for name, value in held.items() if is_same(value, operation.after[name])}
+    return Outcome(operation.op_id, "applied", twin.record_id, twin.version, SEEN, still)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.kit.base import Held, Outcome
+from orchestration.deliver.conclude import SEEN
 from orchestration.deliver.look import ask
-from orchestration.deliver.send import SEEN
 from orchestration.deliver.target import Target, opened
 from orchestration.project import Project
 from orchestration.storage.operations import Operation

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from connectors.kit.base import Change, Held, Outcome
 from connectors.kit.errors import ConnectorError
 from connectors.kit.write import chunks
-from orchestration.deliver.conclude import Conclusions, Settled
+from orchestration.deliver.conclude import Conclusions, Settled, seen
 from orchestration.deliver.look import found
 from orchestration.deliver.target import Target
 from orchestration.storage.operations import Operation
 from transforms.sameness import is_same, plain
 
 CHANGED = "somebody changed it since it was planned"
-SEEN = "seen at the target"
 UNSENT = "it was not sent"
 LOCKED_TRIES = 4  # a record that others keep locked is left to a later run
 Batch = list[Operation]
@@ -162,11 +161,6 @@ def _taken(operation: Operation, twins: Mapping[str, Sequence[Held]]) -> Outcome
     if operation.attempt > 1 and len(there) == 1:
         return seen(operation, there[0])
     return Outcome(operation.op_id, "conflict", message="somebody created it since it was planned")
-
-
-def seen(operation: Operation, twin: Held) -> Outcome:
-    """Say that a write is there; what the record holds by now may be of others, so it proves no form of a value."""
-    return Outcome(operation.op_id, "applied", twin.record_id, twin.version, SEEN)
 
 
 def _done(outcome: Outcome, change: Change) -> Outcome:

@@ -1,36 +1,44 @@
 """Find out what became of writes whose answer was lost: the target is asked, nothing is guessed."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 from connectors.kit.base import Held, Outcome
-from orchestration.deliver.conclude import Conclusions
+from orchestration.deliver.conclude import SEEN, Conclusions, seen
 from orchestration.deliver.look import ask, found
-from orchestration.deliver.send import SEEN, holds, seen
+from orchestration.deliver.send import holds
 from orchestration.deliver.target import Target
 from orchestration.project import Project
-from orchestration.storage.operations import Operation
+from orchestration.storage.operations import DONE, Operation
 from transforms.sameness import is_same
 
 NEVER = "it never arrived"
+DAYS = timedelta(days=2)  # what has not arrived by then will not
 
 
 def settle(project: Project, target: Target, delivery: str) -> None:
     """Ask for every operation of a delivery that is open.
 
     What never arrived becomes `retry`: it may be sent again. A create that could be made twice is that only when the
-    target has had the time that it may need; until then, or where nobody can be asked, it stays unknown.
+    target has had the time that it may need; until then, or where nobody can be asked, it stays unknown. What had not
+    arrived when it was last asked for, and was not done since, may have come late: it is asked for once more.
     """
-    left, key = project.ledger.unsettled(delivery), project.delivery(delivery).key
-    concluding = Conclusions(project, delivery, target)
+    given = project.delivery(delivery).key
+    key, concluding = given.field if given else None, Conclusions(project, delivery, target)
+    late = _found(target, project.ledger.undone(delivery, NEVER, datetime.now(UTC) - DAYS), key)
+    concluding.settle(pair for pair in late if pair[1].status in DONE)
+    concluding.settle(_found(target, project.ledger.unsettled(delivery), key))
+
+
+def _found(target: Target, left: Sequence[Operation], key: str | None) -> Iterator[tuple[Operation, Outcome]]:
     creates = [one for one in left if one.action == "create"]
     others = [one for one in left if one.action != "create" and one.record_id]
     if others:
         fields = sorted({name for one in others for name in one.after})
         held = ask(target, sorted({str(one.record_id) for one in others}), fields)
-        concluding.settle((one, _of_change(one, held.get(one.record_id or ""))) for one in others)
+        yield from ((one, _of_change(one, held.get(one.record_id or ""))) for one in others)
     if creates:
-        concluding.settle(zip(creates, _of_creates(target, creates, key.field if key else None), strict=True))
+        yield from zip(creates, _of_creates(target, creates, key), strict=True)
 
 
 def _of_change(operation: Operation, held: Held | None) -> Outcome:

@@ -13,7 +13,11 @@ MEMORY = "128MB"  # what does not fit goes to the disk
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Open an engine in memory; `memory_limit` as DuckDB writes it ("4GB"): what goes beyond it goes to the disk."""
+    """Open an engine in memory; `memory_limit` as DuckDB writes it ("4GB"): what goes beyond it goes to the disk.
+
+    Without one BELVEDERE_MEMORY counts, else what DuckDB takes: four fifths of the machine's.
+    """
+    memory_limit = memory_limit or os.environ.get("BELVEDERE_MEMORY")
     engine = duckdb.connect()
     engine.execute("SET GLOBAL TimeZone = 'UTC'")
     engine.execute("SET preserve_insertion_order = false")

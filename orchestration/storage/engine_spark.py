@@ -61,7 +61,8 @@ class Spark(PySparkBackend):  # type: ignore[misc]
     def frame(self, table: ir.Table) -> DataFrame:
         """Plan a table; rows that it brings along in memory go into the session first."""
         self._run_pre_execute_hooks(table)
-        return self._session.sql(self.compile(table))
+        planned: DataFrame = self._session.sql(self.compile(table))
+        return planned
 
     def named(self, frame: DataFrame) -> ir.Table:
         """Let Ibis know a frame."""
@@ -79,7 +80,10 @@ class Spark(PySparkBackend):  # type: ignore[misc]
         self._framed(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
 
     def _framed(self, rows: pa.Table) -> DataFrame:
-        return self._session.createDataFrame(rows, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True))
+        framed: DataFrame = self._session.createDataFrame(
+            rows, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
+        )
+        return framed
 
 
 def connect(master: str, config: Mapping[str, str | int | bool]) -> Spark:
@@ -124,6 +128,12 @@ def table(spark: Spark, rows: pa.Table) -> ir.Table:
 def keep(spark: Spark, table: ir.Table) -> ir.Table:
     """Work a table out once: the plan ends here, or each use would plan all that came before anew."""
     return spark.named(spark.frame(table).localCheckpoint())
+
+
+@engine.forget.register
+def forget(spark: Spark, table: ir.Table) -> None:
+    """Give back the memory of a table that was kept: Spark does once nothing names it."""
+    spark.drop_view(table.get_name())
 
 
 @engine.write.register

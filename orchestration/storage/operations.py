@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, or_, select, update
 
 from connectors.kit.base import Outcome
 from connectors.kit.write import chunks
@@ -100,6 +100,19 @@ class Operations(Transactions):
         """List what was sent, or about to be, of which nobody knows whether it arrived."""
         is_open = t.operations.c.outcome.is_(None) | (t.operations.c.outcome == "unknown")
         return self._operations(t.operations.c.delivery == delivery, is_open)
+
+    def undone(self, delivery: str, message: str, since: datetime) -> list[Operation]:
+        """List what may be sent again for a reason, and was not done since under another operation."""
+        o, later = t.operations, t.operations.alias()
+        subject, its = func.coalesce(o.c.key, o.c.record_id), func.coalesce(later.c.key, later.c.record_id)
+        is_done = exists().where(
+            later.c.delivery == delivery,
+            its == subject,
+            later.c.intended_at > o.c.intended_at,
+            later.c.outcome.in_(DONE),
+        )
+        where = (o.c.delivery == delivery, o.c.outcome == "retry", o.c.message == message, o.c.intended_at >= since)
+        return self._operations(*where, ~is_done)
 
     def resumable(self, delivery: str) -> dict[str, Operation]:
         """List the creates that were sent, and may be sent again, by key."""

@@ -76,15 +76,23 @@ def _stays(p: Floats, x: Floats, n: Floats) -> Floats:
     return np.asarray(betaln(a + x, b + n - x) - betaln(a, b) + betaln(g, d + n) - betaln(g, d))
 
 
-def _loglik(p: Floats, x: Floats, tx: Floats, n: Floats) -> Floats:
+def _leaves(p: Floats, x: Floats, last: Floats) -> Floats:
+    """Give the log of the chance of x months with an order and then to leave, `last` months after the first order."""
     from scipy.special import betaln
 
     a, b, g, d = p
+    left = betaln(a + x, b + last - x) - betaln(a, b)
+    return np.asarray(left + betaln(g + 1, d + last) - betaln(g, d))
+
+
+def _loglik(p: Floats, x: Floats, tx: Floats, n: Floats) -> Floats:
+    """Sum over all months in which a customer may have left. They are few, so each is worked out once for all cells."""
     step = np.arange(int(np.max(n - tx, initial=0)))[None, :]
     seen = step < (n - tx)[:, None]
-    left = betaln(a + x[:, None], b + (tx - x)[:, None] + step) - betaln(a, b)
-    left = left + betaln(g + 1, d + tx[:, None] + step) - betaln(g, d)
-    gone = np.where(seen, np.exp(np.where(seen, left, 0.0)), 0.0).sum(axis=1)
+    last = np.where(seen, tx[:, None] + step, 0).astype(int)
+    orders, months = np.arange(np.max(x, initial=0) + 1)[:, None], np.arange(np.max(last, initial=0) + 1)[None, :]
+    chance = np.exp(_leaves(p, np.minimum(orders, months), months))
+    gone = np.where(seen, chance[x.astype(int)[:, None], last], 0.0).sum(axis=1)
     return np.asarray(np.log(np.exp(_stays(p, x, n)) + gone))
 
 

@@ -147,8 +147,9 @@ class _Handler(BaseHTTPRequestHandler):
         raw = told.raw.replace(b"{base_url}", self.server_.url.encode())
         drips = DRIPS if told.wire == "dripping" else 0
         self._head(told, len(raw) + drips)
+        looks = TIME.looks
         self.wfile.write(raw[: len(raw) // 2] if told.wire == "truncated" else raw)
-        self._drip(drips)
+        self._drip(drips, looks)
         if told.wire == "truncated":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -156,10 +157,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
-    def _drip(self, drips: int) -> None:
+    def _drip(self, drips: int, looks: int) -> None:
         patience = PATIENCE
         for _ in range(drips):
-            patience = TIME.after_a_look(DRIP, patience)
+            patience = TIME.after_a_look(looks, DRIP, patience)
+            looks = TIME.looks
             self.wfile.write(b" ")
 
     def _head(self, told: Told, length: int) -> None:

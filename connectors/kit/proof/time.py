@@ -10,12 +10,12 @@ class Time:
     """Tell a time that only waiting moves on, and that never goes back: budgets may outlive a connector."""
 
     def __init__(self) -> None:
-        self.at, self._looks, self._looked = 0.0, 0, Condition()
+        self.at, self.looks, self._looked = 0.0, 0, Condition()
 
     def look(self) -> float:
         """Tell the time to the connector, and let the one know who waits for that."""
         with self._looked:
-            self._looks += 1
+            self.looks += 1
             self._looked.notify_all()
             return self.at
 
@@ -24,11 +24,10 @@ class Time:
         with self._looked:
             self.at += max(0.0, seconds)
 
-    def after_a_look(self, seconds: float, patience: float) -> float:
-        """Let time pass once the connector has looked at the clock; one that does not is not waited for again."""
+    def after_a_look(self, looks: int, seconds: float, patience: float) -> float:
+        """Let time pass once the connector has looked more often at the clock; one that does not is not waited for again."""
         with self._looked:
-            looks = self._looks
-            looked = self._looked.wait_for(lambda: self._looks > looks, patience)
+            looked = self._looked.wait_for(lambda: self.looks > looks, patience)
             self.at += seconds
             return patience if looked else 0
 

@@ -5,7 +5,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from connectors.kit.base import Writing
+from orchestration.deliver.apply import ROUNDS
 from orchestration.deliver.read_back import read_back
 from orchestration.deliver.saved import Plan
 from orchestration.deliver.undo import undo
@@ -43,6 +46,28 @@ def owned(house: House, city: str) -> House:
     )
     house.deliver(fields=OWNED)
     return house
+
+
+def owned_new(house: House, city: str) -> House:
+    """Let the ERP own the city of a customer that the CRM does not hold yet."""
+    house.tables(
+        customers=[{"customer_id": "C1"}],
+        accounts=[{"connection": "erp", "account_id": "9", "city": city, "is_active": True}],
+        crosswalk=[{"customer_id": "C1", "connection": "erp", "account_id": "9"}],
+    )
+    house.deliver(match="upsert", key={"field": "key", "from": "customer_id"}, fields=OWNED)
+    return house
+
+
+def dies_before_writing(house: House, does: Callable[[], object]) -> None:
+    """Let the process die when it has said what it is about to write, and has not."""
+    with suppress(Death), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.kind, "write", _dies)
+        does()
+
+
+def _dies(*_: object) -> None:
+    raise Death
 
 
 def dies_after_writing(house: House, does: Callable[[], object]) -> None:
@@ -106,6 +131,47 @@ class TestAfterACrash:
         house.night()
         assert house.shelf.records == {"n1": {"key": "C1", "name": "Newer"}}
         assert [action for action, _, _ in house.shelf.log] == ["create", "update"]
+
+
+class TestWhatArrivesLate:
+    """It was asked for and not there; then it came, and the next plan finds nothing left to do."""
+
+    def test_a_record_is_known_to_be_created_and_joined(self, house: House):
+        self._late(to_create(house))
+        to_create(house).night()
+        assert house.project.ledger.created("d") == {"C1": ("n1", "C1")}
+        assert [one["right_account_id"] for one in house.project.ledger.judgements()] == ["n1"]
+
+    def test_a_change_is_known_to_be_done(self, house: House):
+        self._late(with_records(house, "1"))
+        house.night()
+        assert outcomes(house) == ["applied"]
+
+    def test_an_older_create_says_nothing_of_what_a_newer_one_wanted(self, house: House):
+        house = owned_new(house, "Ulm")
+        house.shelf.faults = ["later"] * ROUNDS
+        house.night()
+        dies_before_writing(house, owned_new(house, "Bonn").night)
+        house.shelf.arrive()
+        house.night()
+        assert house.shelf.records["n1"]["city"] == "Bonn"
+
+    def test_what_was_never_sent_is_not_taken_for_what_others_created(self, made: Made):
+        house = made(unique=None, writing=Writing(batch=1, parallel=1, idempotent=True))
+        house.shelf.faults = ["locked"] * 99
+        to_create(house).night()
+        house.shelf.faults.clear()
+        house.shelf.put("7", key="C1", name="mine")
+        house.plan()
+        assert house.project.ledger.created("d") == {}
+
+    @staticmethod
+    def _late(house: House) -> None:
+        """Write again and again, ask too early each time, and let it arrive when nobody asks any more."""
+        house.shelf.faults = ["later"] * ROUNDS
+        house.night()
+        house.shelf.arrive()
+        assert outcomes(house) == ["retry"]
 
 
 class TestWhatOthersDidMeanwhile:
