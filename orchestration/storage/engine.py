@@ -60,7 +60,7 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> Back
 def spark(master: str, config: Mapping[str, str | int | bool]) -> Backend:
     """Open Spark in the place of DuckDB; raises SettingsError where something is missing that it needs."""
     if find_spec("pyspark") is None:
-        raise SettingsError("engine: spark needs PySpark: pip install 'belvedere[spark]'")
+        raise SettingsError("engine: spark needs PySpark: pip install -c constraints.txt -e '.[spark]'")
     from orchestration.storage import engine_spark
 
     return engine_spark.connect(master, config)

@@ -27,7 +27,7 @@ from connectors.kit.errors import SettingsError
 from orchestration.storage import duck, engine
 from orchestration.storage.engine_spark_sql import SparkCompiler
 
-JAVA = "engine: spark needs Java 17 or 21: apt-get install default-jre-headless, or set JAVA_HOME"
+JAVA = "engine: spark needs Java 17 or newer: apt-get install default-jre-headless, or set JAVA_HOME"
 # What fails is raised as well, so that nothing need be logged.
 DEFAULTS = {"spark.ui.enabled": False, "spark.ui.showConsoleProgress": False, "spark.log.level": "OFF"}
 HERE = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}  # nobody else is to connect
