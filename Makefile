@@ -2,6 +2,7 @@
 #   make demo   three nights against the sandbox        make test   all tests
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13 3,$(if $(shell command -v python$(v)),python$(v))))
 VENV   ?= .venv
+EXTRAS ?= dev,postgres,matching
 BIN     = $(VENV)/bin
 HOME_DIR = $(CURDIR)/.belvedere
 export BELVEDERE_HOME ?= $(HOME_DIR)
@@ -18,7 +19,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "belvedere needs Python 3.11, 3.12 or 3.13"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres,matching]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: install
@@ -32,7 +33,7 @@ dev: install
 	$(BIN)/dagster dev -m orchestration.definitions -h 127.0.0.1 -p $${PORT:-3000}
 
 test: install
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -155,7 +155,9 @@ class Build:
         self.config = project.model
         self.in_force = criteria_for(project.ledger, self.config, as_of)
         self.snapshot = f"{as_of:%Y%m%d}-{uuid4().hex[:12]}"
-        self.con = engine.connect()
+        self.con = (
+            engine.connect() if self.config.engine == "duckdb" else engine.spark(**self.config.spark.model_dump())
+        )
         self.tables: dict[str, ir.Table] = {}
         self.facts: dict[str, ir.Table] = {}
         self.flows = Flows(project)

@@ -1,10 +1,11 @@
 """What a user configures, as data: one model per kind of component in `defs/<name>/defs.yaml`."""
 
+import re
 from datetime import date, timedelta
 from hashlib import sha256
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 WritePolicy = Literal["overwrite", "fill_empty", "owner"]
 OnConflict = Literal["keep_target", "keep_ours", "newest", "ask"]
@@ -186,9 +187,35 @@ class RemindersConfig(Config):
     renewal_days: int = Field(60, ge=0, description="Days before an open deal of existing business is to close")
 
 
+class SparkConfig(Config):
+    """Set where Spark runs, when it is the engine of a build (extra `spark`)."""
+
+    master: str = Field("local[*]", description="local[*] for this machine, spark://host:port, yarn, k8s://...")
+    config: dict[str, str | int | bool] = Field(
+        default_factory=dict, description="Spark's own settings by their full names, such as spark.driver.memory"
+    )
+
+    @field_validator("master")
+    @classmethod
+    def _is_a_place(cls, master: str) -> str:
+        if not re.fullmatch(r"local(\[(\*|\d+)\])?|yarn|(spark|k8s)://\S+", master):
+            raise ValueError("is one of local[*], local[4], spark://host:port, yarn, k8s://host:port")
+        return master
+
+    @field_validator("config")
+    @classmethod
+    def _is_named_in_full(cls, config: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+        for name in config:
+            if not name.startswith("spark."):
+                raise ValueError(f"{name!r} is no setting of Spark: their names begin with spark.")
+        return config
+
+
 class CustomerModelConfig(Config):
     """Configure how accounts become customers and how they are scored."""
 
+    engine: Literal["duckdb", "spark"] = Field("duckdb", description="What makes the tables of a build")
+    spark: SparkConfig = Field(default_factory=SparkConfig)
     reporting_currency: str = Field("EUR", pattern="^[A-Z]{3}$")
     links: dict[str, str] = Field(
         default_factory=dict, description="Connection whose accounts carry a link -> connection it points to"

@@ -13,6 +13,8 @@ from orchestration.project import ROOT, defs_folder
 # Dagster warns of parts of its own that it uses itself; nobody here can do anything about them.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+# pandera imports PySpark where it is installed; the parts that it warns of are not used here.
+warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
 
 DEFS_MODULE = "orchestration.defs"
 

@@ -73,14 +73,15 @@ def matches(con: engine.Backend, keys: ir.Table, ledger: Models, as_of: date, co
     """Find the accounts that are probably one customer; without Splink, or with too few accounts to learn from, none."""
     if not config.enabled or find_spec("splink") is None:
         return _none(con, "off" if not config.enabled else "Splink is not installed (extra: matching)")
-    given = engine.keep(con, comparable(keys))
-    model = _model(con, given, ledger, as_of, config.refit_days)
+    here, given = engine.local(con, comparable(keys))  # Splink on Spark would need jars of its own
+    model = _model(here, given, ledger, as_of, config.refit_days)
     if not model:
         return _none(con, "too few accounts to learn from")
-    found = engine.keep(con, predicted(con, given, model, min(config.suggest, RIVAL)))
-    joining = engine.keep(con, mutual(found, given, config.auto_link))
+    found = engine.keep(here, predicted(here, given, model, min(config.suggest, RIVAL)))
+    joining = engine.keep(here, mutual(found, given, config.auto_link))
     suggested = found.filter(found.score >= config.suggest).anti_join(joining, ["left", "right"])
-    return Matches(joining, suggested, {"probable": _count(suggested), "joining": _count(joining)})
+    notes = {"probable": _count(suggested), "joining": _count(joining)}
+    return Matches(engine.back(con, joining), engine.back(con, suggested), notes)
 
 
 def comparable(keys: ir.Table) -> ir.Table:

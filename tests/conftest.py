@@ -1,15 +1,33 @@
-"""What tests share: a sandbox, a project upon it, and a real PostgreSQL."""
+"""What tests share: a sandbox, a project upon it, a real PostgreSQL, a Spark."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestration.config import SparkConfig
 from orchestration.project import Project
+from orchestration.storage import engine
 from sandbox.server import Sandbox
 
 TODAY = date(2026, 10, 20)
+SPARK = SparkConfig(
+    master="local[2]",
+    config={  # planning is all the work there is: compile little, collect little, shuffle nothing
+        "spark.driver.extraJavaOptions": (
+            "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xmn700m"
+        ),
+        "spark.driver.memory": "2g",
+        "spark.sql.adaptive.enabled": False,
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.codegen.wholeStage": False,
+        "spark.sql.shuffle.partitions": 1,
+    },
+)
 SECRETS = {
     "HUBSPOT_TOKEN": "sandbox-hubspot-token",
     "ODOO_API_KEY": "sandbox-odoo-key",
@@ -75,7 +93,28 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def needs_spark() -> None:
+    """Skip where PySpark or Java is missing."""
+    pytest.importorskip("pyspark", reason="no PySpark here: pip install -e '.[spark]'")
+    if not shutil.which("java") and not os.environ.get("JAVA_HOME"):
+        pytest.skip("no Java here: apt-get install default-jre-headless")
+
+
+@pytest.fixture(scope="session")
+def spark(needs_spark: None) -> Any:
+    """Open Spark on this machine, set for tables of a few rows; it ends with its process."""
+    return engine.spark(SPARK.master, SPARK.config)
+
+
+LONGEST_FIRST = ("test_build_on_spark.py", "test_dagster.py", "test_masters.py", "test_backfill.py", "nights", "real")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the files that take longest begin, so that no worker waits for them in the end."""
-    long = ("real", "nights", "test_dagster.py")
-    items.sort(key=lambda item: not {item.path.parent.name, item.path.name} & {*long})
+
+    def place(item: pytest.Item) -> int:
+        named = {item.path.name, item.path.parent.name}
+        return next((place for place, name in enumerate(LONGEST_FIRST) if name in named), len(LONGEST_FIRST))
+
+    items.sort(key=place)

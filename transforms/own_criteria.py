@@ -66,4 +66,11 @@ def _expression(one: Criterion, columns: set[str]) -> str:
             raise CriterionError(f"criterion {one.name!r}: table {one.table!r} has no column {column.name!r}")
     if not said.find(exp.AggFunc):
         said = exp.Max(this=said)
-    return str(said.sql(dialect=DIALECT))
+    return str(said.transform(_dividing_by_something).sql(dialect=DIALECT))
+
+
+def _dividing_by_something(node: exp.Expression) -> exp.Expression:
+    """Let what is divided by nothing be no data; some engines would stop."""
+    if isinstance(node, exp.Div | exp.IntDiv | exp.Mod):
+        node.set("expression", exp.Nullif(this=node.expression, expression=exp.Literal.number(0)))
+    return node

@@ -87,7 +87,7 @@ def _floating_quotes(quotes: ir.Table) -> ir.Table:
 
 def _spread(quotes: ir.Table, days: int) -> ir.Table:
     following = quotes.quoted_on.lead().over(group_by="currency", order_by="quoted_on")
-    aged = quotes.mutate(_next=following, _age=ibis.range(0, days + 1).unnest())
+    aged = quotes.mutate(_next=following).mutate(_age=ibis.range(0, days + 1).unnest())
     rated = aged.mutate(rate_on=_after(aged.quoted_on, aged._age))
     last = ibis.cases(
         *((rated.currency == name, ibis.literal(since)) for name, (since, _) in _IRREVOCABLE.items()),

@@ -29,7 +29,7 @@ def read(text: ir.StringValue, dtype: dt.DataType, unit: Unit = "text") -> ir.Va
         return _floating(text, unit)
     if dtype.is_timestamp() or dtype.is_date():
         return _instant(text, unit) if dtype.is_timestamp() else _date(text, unit)
-    return text if dtype.is_string() else text.try_cast(dtype)
+    return text if dtype.is_string() else _number(text).try_cast(dtype)
 
 
 def kind(dtype: dt.DataType) -> str:
@@ -51,15 +51,20 @@ def _boolean(text: ir.StringValue) -> ir.BooleanValue:
 
 
 def _integer(text: ir.StringValue, dtype: dt.DataType) -> ir.Value:
-    number = text.try_cast("decimal(38, 6)")
+    number = _number(text).try_cast("decimal(38, 6)")
     whole = number.try_cast(dtype)
     return (whole == number).ifelse(whole, ibis.null(dtype))
 
 
 def _floating(text: ir.StringValue, unit: Unit) -> ir.Value:
-    number = text.replace("%", "").try_cast("float64") if unit == "percent" else text.try_cast("float64")
+    number = _number(text.replace("%", "") if unit == "percent" else text).try_cast("float64")
     finite = (number.isnan() | number.isinf()).ifelse(ibis.null("float64"), number)
     return finite / _DIVISORS[unit] if unit in _DIVISORS else finite
+
+
+def _number(text: ir.StringValue) -> ir.StringValue:
+    """Keep what is a number to people: engines also read 1_000, 1.5d or 0x1p3, each its own."""
+    return text.re_extract(r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$", 0)
 
 
 def _instant(text: ir.StringValue, unit: Unit) -> ir.Value:
@@ -67,8 +72,10 @@ def _instant(text: ir.StringValue, unit: Unit) -> ir.Value:
     if unit in _PER_SECOND:
         return _epoch(text, _PER_SECOND[unit])
     mended = text.re_replace(r"[ T]*(?:UTC|GMT)$", "Z").re_replace(r"\s+([+-]\d{2}:?(?:\d{2})?)$", r"\1")
+    mended = mended.re_replace(r"^(.{10}[ T]\d\d:\d\d)(Z|[+-].*)$", r"\1:00\2")  # Spark asks for seconds
     stamp = ibis.coalesce(text.try_cast(Instant), mended.try_cast(Instant))
-    return text.like("____-__-__%").ifelse(stamp, ibis.null(Instant))
+    is_written = text.like("____-__-__%") & ~text.like("____-__-___24:%")  # 24 o'clock is a time to DuckDB alone
+    return is_written.ifelse(stamp, ibis.null(Instant))
 
 
 def _epoch(text: ir.StringValue, per_unit: int) -> ir.Value:

@@ -19,6 +19,7 @@ _ACCENTS = {
     "u": "ùúûüūůűų",
     "y": "ýÿ",
     "z": "žźż",
+    "\u03c3": "\u03c2",  # sigma: one engine writes the form for the end of a word, another does not
 }
 _ACCENTED = "".join(_ACCENTS.values())
 _BARE = "".join(letter * len(accented) for letter, accented in _ACCENTS.items())

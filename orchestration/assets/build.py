@@ -153,7 +153,7 @@ def _spec(project: Project, table: str) -> dg.AssetSpec:
         ],
         group_name=next(group for group, members in GROUPS.items() if table in members),
         description=getdoc(model(table)),
-        kinds={"duckdb", "parquet"},
+        kinds={project.model.engine, "parquet"},
         metadata={"dagster/column_schema": dg.TableSchema(columns)},
     )
 

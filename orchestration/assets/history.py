@@ -22,7 +22,8 @@ GROUP = "history"
 
 def history_assets() -> dg.Definitions:
     """Make the asset `score_history`; each partition is the date that its scores are about."""
-    start = Project.load().model.history_start
+    config = Project.load().model
+    start = config.history_start
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy: a run a day would take hours for a year
@@ -34,7 +35,7 @@ def history_assets() -> dg.Definitions:
             group_name=GROUP,
             deps=["customers", "retention", "satisfaction", "key_accounts", "key_account_criteria"],
             check_specs=[dg.AssetCheckSpec("rules", asset=TABLE)],
-            kinds={"duckdb", "parquet"},
+            kinds={config.engine, "parquet"},
             pool="build",
             description=f"{getdoc(model(TABLE))} Each build adds its day; a partition that is materialised here is made "
             "from facts dated up to that day alone. A range is filled oldest first.",

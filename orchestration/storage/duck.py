@@ -49,10 +49,14 @@ def _shared() -> duckdb.DuckDBPyConnection:
     return connect(threads=1, memory_limit=MEMORY)
 
 
-def _overflow() -> str:
-    """Choose where what does not fit into memory goes: DuckDB would take the working folder, open to all."""
+def private_folder() -> Path:
+    """Make a folder that only we can read, for what does not fit into memory: engines would take one open to all."""
     home = Path(tempfile.gettempdir(), f"belvedere-{os.getuid()}")
     home.mkdir(mode=0o700, exist_ok=True)
     if home.lstat().st_uid != os.getuid():
         home = Path(tempfile.mkdtemp(prefix="belvedere-"))
-    return str(home / uuid4().hex)  # DuckDB makes it when it must, and takes it away again
+    return home
+
+
+def _overflow() -> str:
+    return str(private_folder() / uuid4().hex)  # DuckDB makes it when it must, and takes it away again

@@ -1,8 +1,10 @@
-"""The engine: Ibis on an embedded DuckDB. The one module that imports Ibis's backends."""
+"""The engine: Ibis on an embedded DuckDB, or on Spark (`engine_spark`). Nothing else imports Ibis's backends."""
 
 import warnings
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from functools import singledispatch
+from importlib.util import find_spec
+from typing import Any, ClassVar, TypeAlias
 from uuid import uuid4
 
 import duckdb
@@ -26,16 +28,31 @@ warnings.filterwarnings("ignore", "Arrow output on a DB-API result makes an extr
 import ibis
 import ibis.expr.types as ir
 from ibis.backends.duckdb import Backend as DuckDBBackend
+from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 from ibis.backends.sql.datatypes import DuckDBType
 from ibis.formats.pyarrow import PyArrowType
 
+from connectors.kit.errors import SettingsError
 from orchestration.storage import duck
 from orchestration.storage.duck import quoted
+from orchestration.storage.engine_rounding import Rounds
 
 # Engines fuse selects by themselves; Ibis takes a twelfth of a small build to do it for them.
 ibis.options.sql.fuse_selects = False
 
-Backend: TypeAlias = DuckDBBackend
+
+class DuckDB(DuckDBBackend):  # type: ignore[misc]
+    """DuckDB, rounding as all engines do."""
+
+    class _Compiler(Rounds, DuckDBCompiler):  # type: ignore[misc]
+        __slots__ = ()
+        SIMPLE_OPS: ClassVar[dict[type, str]] = {}  # those of the parent are methods already
+
+    compiler = _Compiler()
+
+
+Backend: TypeAlias = Any  # DuckDB or engine_spark.Spark
+NOTHING = pa.schema([("nothing", pa.string())])
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> Backend:
@@ -43,17 +60,26 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> Back
     return over(duck.connect(threads, memory_limit))
 
 
+def spark(master: str, config: Mapping[str, str | int | bool]) -> Backend:
+    """Open Spark in the place of DuckDB; raises SettingsError where something is missing that it needs."""
+    if find_spec("pyspark") is None:
+        raise SettingsError("engine: spark needs PySpark: pip install -c constraints.txt -e '.[spark]'")
+    from orchestration.storage import engine_spark
+
+    return engine_spark.connect(master, config)
+
+
 def over(connection: duckdb.DuckDBPyConnection) -> Backend:
     """Let Ibis work upon a connection that is open already."""
-    engine: Backend = ibis.duckdb.from_connection(connection)
-    return engine
+    return DuckDB.from_connection(connection)
 
 
+@singledispatch
 def read(engine: Backend, paths: Sequence[str], schema: pa.Schema | None = None) -> ir.Table:
     """Read Parquet files as one table, by column name; without files an empty table of the schema."""
     if paths:
         return engine.read_parquet(list(paths), union_by_name=True)
-    return table(engine, (schema or pa.schema([("nothing", pa.string())])).empty_table())
+    return table(engine, (schema or NOTHING).empty_table())
 
 
 def filled(table: ir.Table, schema: pa.Schema) -> ir.Table:
@@ -62,11 +88,13 @@ def filled(table: ir.Table, schema: pa.Schema) -> ir.Table:
     return table.mutate(**{column.name: ibis.null(PyArrowType.to_ibis(column.type)) for column in new})
 
 
+@singledispatch
 def table(engine: Backend, rows: pa.Table) -> ir.Table:
     """Put rows into the engine."""
     return engine.create_table(f"given_{uuid4().hex[:12]}", rows, temp=True)
 
 
+@singledispatch
 def keep(engine: Backend, table: ir.Table) -> ir.Table:
     """Work a table out once and keep it in the engine."""
     name = f"kept_{uuid4().hex[:12]}"
@@ -74,11 +102,13 @@ def keep(engine: Backend, table: ir.Table) -> ir.Table:
     return engine.table(name, database="temp.main")
 
 
+@singledispatch
 def forget(engine: Backend, table: ir.Table) -> None:
     """Give back the memory of a table that was kept."""
     engine.raw_sql(f"DROP TABLE {table.get_name()}")
 
 
+@singledispatch
 def write(engine: Backend, table: ir.Table, path: str) -> int:
     """Write a table to one Parquet file (zstd), in its own order and with exactly its types; answers the rows.
 
@@ -96,6 +126,18 @@ def write(engine: Backend, table: ir.Table, path: str) -> int:
     finally:
         engine.raw_sql("SET preserve_insertion_order = false")
     return int(pq.read_metadata(path).num_rows)
+
+
+@singledispatch
+def local(engine: Backend, table: ir.Table) -> tuple[Backend, ir.Table]:
+    """Work a table out on this machine, for what runs on DuckDB only; gives the engine that holds it, and the table."""
+    return engine, keep(engine, table)
+
+
+@singledispatch
+def back(engine: Backend, table: ir.Table) -> ir.Table:
+    """Bring a table from where `local` took it."""
+    return table
 
 
 def compiled(engine: Backend, table: ir.Table) -> str:

@@ -14,11 +14,36 @@ from schemas.find import model
 Rows = Callable[..., ir.Table]
 
 
+# What each engine has ideas of its own about: text, numbers, days, quantiles, ties, windows.
+ON_BOTH = {
+    "test_calibration",
+    "test_conform",
+    "test_domains",
+    "test_normalise",
+    "test_own_criteria",
+    "test_ownership",
+    "test_rates",
+    "test_survivorship",
+    "test_tax_numbers",
+}
+ENGINES = ("duckdb", pytest.param("spark", marks=pytest.mark.spark))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let some tests run on both engines, but for those that need 30 years of rates."""
+    is_dangerous = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH
+    if is_dangerous and "con" in metafunc.fixturenames and "shipped" not in metafunc.fixturenames:
+        metafunc.parametrize("con", ENGINES, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def con() -> Iterator[Any]:
-    engine = connect(threads=1)
-    yield engine
-    engine.disconnect()
+def con(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if getattr(request, "param", "duckdb") == "spark":
+        yield request.getfixturevalue("spark")
+    else:
+        engine = connect(threads=1)
+        yield engine
+        engine.disconnect()
 
 
 @pytest.fixture(scope="session")

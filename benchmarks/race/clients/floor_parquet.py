@@ -43,7 +43,7 @@ class Parquet:
         lines = self.folder / "lines.json"
         lines.write_bytes(b"\n".join(records))
         read = f"read_json('{lines}', format = 'newline_delimited', columns = {self.columns})"
-        flat = f"SELECT * EXCLUDE (properties), unnest(properties) FROM {read}"  # noqa: S608 - our own names
+        flat = f"SELECT * EXCLUDE (properties), unnest(properties) FROM {read}"
         self.engine.execute(f"COPY ({flat}) TO '{self.folder / str(self.count)}.parquet' (COMPRESSION zstd)")
 
 
