@@ -14,6 +14,9 @@ SOURCES = (
 RESULTS = ("customers", "retention", "satisfaction", "key_account_criteria", "key_accounts", "customer_360")
 
 FACTS = """
+-- as the build rounds, on every engine (orchestration/storage/engine_rounding.py)
+CREATE MACRO half_up(number, digits) AS round(number::DOUBLE * 10.0 ** digits) / 10.0 ** digits;
+
 CREATE TEMP TABLE x AS SELECT connection, account_id, customer_id, is_oversized FROM crosswalk;
 
 CREATE TEMP TABLE staff AS
@@ -134,7 +137,7 @@ WHERE status = 'confirmed' AND ordered_on <= DATE '{as_of}' GROUP BY customer_id
 CREATE TEMP TABLE by_ratings AS
 WITH scored AS (
     SELECT customer_id, kind, exp(-0.6931471805599453 / 180 * age) AS w,
-        round((score - score_min) / nullif(score_max - score_min, 0), 9) AS share
+        half_up((score - score_min) / nullif(score_max - score_min, 0), 9) AS share
     FROM (SELECT r.*, coalesce(r.account_id, t.account_id) AS account, ({end} - epoch(rated_at)::BIGINT) / 86400.0 AS age
         FROM ratings r LEFT JOIN tickets t USING (connection, ticket_id) WHERE rated_at < TIMESTAMPTZ '{tomorrow}') r
     JOIN x ON x.connection = r.connection AND x.account_id = r.account
@@ -258,7 +261,7 @@ monthly AS (
         (born = {now})::BIGINT AS is_born_now, sum(amount)::DOUBLE / count(DISTINCT month) AS spend_per_month
     FROM recent JOIN born USING (customer_id) GROUP BY customer_id, born)
 SELECT e.customer_id, DATE '{as_of}' - last_on AS days_since_order,
-    round((last_on - first_on) / nullif(days - 1, 0)::DOUBLE, 1) AS usual_gap_days, m.* EXCLUDE (customer_id, born)
+    half_up((last_on - first_on) / nullif(days - 1, 0)::DOUBLE, 1) AS usual_gap_days, m.* EXCLUDE (customer_id, born)
 FROM ever e LEFT JOIN monthly m USING (customer_id);
 """
 CELLS = "SELECT DISTINCT x, tx, n, has_now, is_born_now FROM statistic WHERE x IS NOT NULL ORDER BY ALL"
@@ -267,16 +270,16 @@ RETENTION = """
 CREATE TEMP TABLE retention AS
 WITH told AS (
     SELECT customers.customer_id, status, s.* EXCLUDE customer_id, p, p_recent, orders_if_alive, p_alive, p_order_if_alive,
-        round(p * 100, 2) AS value
+        half_up(p * 100, 2) AS value
     FROM customers LEFT JOIN statistic s USING (customer_id)
         LEFT JOIN chances USING (x, tx, n, has_now, is_born_now))
 SELECT customer_id, value, value AS value_effective,
     CASE WHEN status = 'churned' AND coalesce(days_since_order > 730, true) THEN 'churned' WHEN value IS NULL THEN 'unknown'
         WHEN value >= 75 THEN 'healthy' WHEN value >= 50 THEN 'watch' WHEN value >= 25 THEN 'at_risk' ELSE 'critical' END
         AS band,
-    round(p_alive, 6) AS p_alive, round(p_order_if_alive, 6) AS p_order_if_alive, {horizon} AS horizon_months,
-    x AS months_with_orders, tx AS last_order_month, n AS months_observed, -round((p - p_recent) * 100, 2) AS silence_loss,
-    days_since_order, usual_gap_days, round((1 - p) * orders_if_alive * spend_per_month, 2)::DECIMAL(18, 2)
+    half_up(p_alive, 6) AS p_alive, half_up(p_order_if_alive, 6) AS p_order_if_alive, {horizon} AS horizon_months,
+    x AS months_with_orders, tx AS last_order_month, n AS months_observed, -half_up((p - p_recent) * 100, 2) AS silence_loss,
+    days_since_order, usual_gap_days, half_up((1 - p) * orders_if_alive * spend_per_month, 2)::DECIMAL(18, 2)
         AS revenue_at_risk_amount,
     CASE WHEN value IS NULL THEN 'NO_DATA' WHEN p_recent - p >= 0.15 THEN 'SILENT' WHEN p_order_if_alive < 0.5 THEN 'RARE'
         WHEN n < 3 THEN 'NEW' ELSE 'OK' END AS reason
@@ -291,19 +294,19 @@ WITH known AS (
         coalesce(n_csat, 0) + coalesce(n_nps, 0) + coalesce(n_ces, 0) AS ratings, rated::DOUBLE AS rated,
         solved::DOUBLE AS solved
     FROM customers LEFT JOIN by_ratings USING (customer_id) LEFT JOIN by_tickets USING (customer_id)),
-valued AS (SELECT * REPLACE (round(confidence, 4) AS confidence), round({score}, 2) AS value FROM known)
+valued AS (SELECT * REPLACE (half_up(confidence, 4) AS confidence), half_up({score}, 2) AS value FROM known)
 SELECT customer_id, value, value AS value_effective, confidence,
     CASE WHEN confidence >= 0.6 THEN 'high' WHEN confidence >= 0.3 THEN 'medium' WHEN confidence >= 0.1 THEN 'low'
         ELSE 'insufficient' END AS confidence_band,
     CASE WHEN confidence < 0.1 THEN 'unknown' WHEN value >= 85 THEN 'A' WHEN value >= 75 THEN 'B' WHEN value >= 65 THEN 'C'
         WHEN value >= 50 THEN 'D' ELSE 'F' END AS band,
     {rounded}, wilson_low(wy_csat, w_csat) AS csat_low, wilson_high(wy_csat, w_csat) AS csat_high,
-    round(rated / nullif(solved, 0), 4) AS response_rate, wilson_low(rated, solved) AS response_low,
+    half_up(rated / nullif(solved, 0), 4) AS response_rate, wilson_low(rated, solved) AS response_low,
     wilson_high(rated, solved) AS response_high, ratings, tickets
 FROM valued;
 """
 WILSON = """
-CREATE MACRO wilson(good, n, side) AS round((least(good / n, 1) + 3.841459 / (2 * n) + side * 1.959964 * sqrt(
+CREATE MACRO wilson(good, n, side) AS half_up((least(good / n, 1) + 3.841459 / (2 * n) + side * 1.959964 * sqrt(
     least(good / n, 1) * (1 - least(good / n, 1)) / n + 3.841459 / (4 * n * n))) / (1 + 3.841459 / n), 4);
 CREATE MACRO wilson_low(good, seen) AS greatest(wilson(good, nullif(seen, 0), -1), 0);
 CREATE MACRO wilson_high(good, seen) AS least(wilson(good, nullif(seen, 0), 1), 1);
@@ -341,14 +344,14 @@ FROM joined;
 
 CREATE TEMP TABLE key_account_criteria AS
 WITH long AS ({criteria})
-SELECT customer_id, criterion, "group", weight, round(measured, 9) AS measured, coalesce(score, 5.5) AS score,
-    coalesce(score, 5.5) AS score_effective, round(weight * (coalesce(score, 5.5) - 5.5) / {total}, 9) AS contribution
+SELECT customer_id, criterion, "group", weight, half_up(measured, 9) AS measured, coalesce(score, 5.5) AS score,
+    coalesce(score, 5.5) AS score_effective, half_up(weight * (coalesce(score, 5.5) - 5.5) / {total}, 9) AS contribution
 FROM long;
 
 CREATE TEMP TABLE key_accounts AS
 WITH total AS (
-    SELECT customer_id, round(sum(weight * score) / sum(weight), 4) AS value,
-        round(coalesce(sum(weight) FILTER (measured IS NOT NULL), 0) / sum(weight), 4) AS coverage, {groups}
+    SELECT customer_id, half_up(sum(weight * score) / sum(weight), 4) AS value,
+        half_up(coalesce(sum(weight) FILTER (measured IS NOT NULL), 0) / sum(weight), 4) AS coverage, {groups}
     FROM key_account_criteria GROUP BY customer_id),
 ranked AS (
     SELECT *, status = 'active' AND coverage >= 0.6 AND value >= 6 AS is_eligible,
@@ -415,7 +418,7 @@ def shrunk(pi: dict[str, float], m: dict[str, float], weights: dict[str, float],
         "values": ", ".join(f"{value} AS {name}" for name, value in scaled.items()),
         "sure": " + ".join(shares),
         "score": " + ".join(f"{weight!r}::DOUBLE * {name}" for name, weight in weights.items()),
-        "rounded": ", ".join(f"round({name}, 3) AS {name}" for name in weights),
+        "rounded": ", ".join(f"half_up({name}, 3) AS {name}" for name in weights),
         "backlog": repr(backlog),
         "backlog_weight": repr(weights["backlog"]),
     }
@@ -433,14 +436,14 @@ def criterion(name: str, group: str, weight: float, anchors: Sequence[float]) ->
     )
     return (
         f"SELECT customer_id, '{name}' AS criterion, '{group}' AS \"group\", {weight}::DOUBLE AS weight, v AS measured, "
-        f"round({score}, 9) AS score FROM (SELECT customer_id, {name}::DOUBLE AS v FROM measured)"
+        f"half_up({score}, 9) AS score FROM (SELECT customer_id, {name}::DOUBLE AS v FROM measured)"
     )
 
 
 def means(groups: Sequence[str]) -> str:
     """Take the mean of each group of criteria."""
     return ", ".join(
-        f"round(sum(weight * score) FILTER (\"group\" = '{group}') / sum(weight) FILTER (\"group\" = '{group}'), 4) AS {group}"
+        f"half_up(sum(weight * score) FILTER (\"group\" = '{group}') / sum(weight) FILTER (\"group\" = '{group}'), 4) AS {group}"
         for group in groups
     )
 
