@@ -37,7 +37,10 @@ def test_it_is_duckdb_unless_told_otherwise():
         ("{engine: spark, spark: {master: here}}", "is one of local[*], local[4], spark://host:port, "),
         ("{engine: spark, spark: {master: 'local[x]'}}", "is one of local[*]"),
         ("{engine: spark, spark: {confg: {}}}", "unknown setting 'spark.confg'"),
-        ("{engine: spark, spark: {config: {driver.memory: 8g}}}", "'driver.memory' is no setting of spark: their names begin with spark."),
+        (
+            "{engine: spark, spark: {config: {driver.memory: 8g}}}",
+            "'driver.memory' is no setting of spark: their names begin with spark.",
+        ),
         ("{engine: spark, spark: {config: {spark.driver.memory: [8]}}}", "spark.config.spark.driver.memory"),
     ],
 )
