@@ -107,7 +107,14 @@ def spark(needs_spark: None) -> Any:
     return engine.spark(SPARK.master, SPARK.config)
 
 
+LONGEST_FIRST = ("test_build_on_spark.py", "test_dagster.py", "test_masters.py", "test_backfill.py", "nights", "real")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the files that take longest begin, so that no worker waits for them in the end."""
-    long = ("real", "nights", "test_dagster.py")
-    items.sort(key=lambda item: not {item.path.parent.name, item.path.name} & {*long})
+
+    def place(item: pytest.Item) -> int:
+        named = {item.path.name, item.path.parent.name}
+        return next((place for place, name in enumerate(LONGEST_FIRST) if name in named), len(LONGEST_FIRST))
+
+    items.sort(key=place)

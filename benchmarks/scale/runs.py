@@ -26,6 +26,8 @@ from transforms.retention_statistics import month_part, window_start
 
 MEMORY = "6GB"  # of DuckDB; Python and Arrow come on top
 HOME, RUN = "whole", "bench"
+LAST_PLACE = 1.01e-4
+EXPLAINS = ("reasons", "parts", "changes")
 Making = TypeVar("Making", bound=Build)
 
 
@@ -57,9 +59,11 @@ class Values(Build):
     def keep(self, table: str, made: ir.Table, *_: Any, **__: Any) -> TableResult:
         """Write a table without a look at its schema, unless it only explains another one."""
         start = monotonic()
+        if table == "score_history":  # customer_360 reads it three times
+            bare = made.select([name for name in made.columns if name not in EXPLAINS])
+            self.tables[table] = engine.filled(engine.keep(self.con, bare), arrow_schema(table))
         if table not in by_hand.RESULTS:
-            self.tables[table] = made
-            return TableResult(table, 0, 0.0)
+            return TableResult(table, 0, monotonic() - start)
         path = str(self.folder / f"{table}.parquet")
         columns = pq.read_schema(self.hand / f"{table}.parquet").names
         rows = engine.write(self.con, made.select(columns).order_by(_key(table)), path)
@@ -168,7 +172,7 @@ def _moved(customers: int, sources: tuple[Project, Any], results: Any) -> None:
 
 
 def compare(customers: int) -> None:
-    """Compare what was written by hand with ours, column by column; raises SystemExit where a value differs."""
+    """Compare what was written by hand with ours, column by column, and say what differs."""
     project, con = opened(customers, HOME), duck.connect(2, MEMORY)
     for table in by_hand.RESULTS:
         con.execute(f"CREATE OR REPLACE VIEW ours AS FROM read_parquet({listed(_files(project, table))})")
@@ -189,31 +193,17 @@ def _compare(con: Any, table: str) -> None:
     )
     rows, alone, *counts = row.fetchall()[0]
     wrong = {name: count for name, count in zip(columns, counts, strict=True) if count}
-    print(
-        f"{table}: {rows:,} rows, {len(columns)} columns: "
-        + (f"DIFFER {wrong}, {alone} alone" if wrong or alone else "equal")
-    )
-    if "-v" in sys.argv:
-        for name in wrong:
-            print(
-                name,
-                con.execute(
-                    f'SELECT {key[0]}, o."{name}", h."{name}" FROM {joined} WHERE {_differs(name, kinds[name])} LIMIT 3'
-                ).fetchall(),
-            )
+    said = f"DIFFER: {wrong}, {alone} rows on one side" if wrong or alone else "equal"
+    print(f"{table}: {rows:,} rows, {len(columns)} columns: {said}")
 
 
 def _differs(name: str, kind: str) -> str:
-    """Write what makes two values differ; what is rounded may differ by one in its last place."""
+    """Write what makes two values differ; sums come in no fixed order, so the last of four places may be another."""
     mine, theirs = f'o."{name}"', f'h."{name}"'
     if not kind.startswith(("DOUBLE", "DECIMAL")):
         return f"{mine} IS DISTINCT FROM {theirs}"
-    near = f"abs({mine}::DOUBLE - {theirs}::DOUBLE) <= greatest(1e-9 * abs({theirs}::DOUBLE), {_last_place(name)})"
+    near = f"abs({mine}::DOUBLE - {theirs}::DOUBLE) <= greatest(1e-9 * abs({theirs}::DOUBLE), {LAST_PLACE})"
     return f"NOT coalesce({near}, {mine} IS NULL AND {theirs} IS NULL)"
-
-
-def _last_place(name: str) -> float:
-    return 0.0101 if name.endswith("_amount") or "score" in name or name.startswith("value") else 0.00101
 
 
 RUNS: Mapping[str, Callable[[int], None]] = {
