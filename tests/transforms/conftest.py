@@ -12,6 +12,7 @@ from orchestration.storage.engine import connect
 from schemas.find import model
 
 Rows = Callable[..., ir.Table]
+NUMBER = count()  # of this process: Spark keeps what an earlier session of tests has named
 
 
 # What each engine has ideas of its own about: text, numbers, days, quantiles, ties, windows.
@@ -49,7 +50,6 @@ def con(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def rows(con: Any) -> Rows:
     """Make a table of a model's columns from dictionaries; what a dictionary leaves out is null."""
-    number = count()
 
     def make(table: str, *dicts: dict[str, Any], **extra: pa.DataType) -> ir.Table:
         columns = model(table).to_schema().columns
@@ -59,6 +59,6 @@ def rows(con: Any) -> Rows:
         filled = [{name: row.get(name) for name in schema.names} for row in dicts]
         unknown = {name for row in dicts for name in row} - set(schema.names)
         assert not unknown, unknown
-        return con.create_table(f"rows_{next(number)}", pa.Table.from_pylist(filled, schema=schema), temp=True)
+        return con.create_table(f"rows_{next(NUMBER)}", pa.Table.from_pylist(filled, schema=schema), temp=True)
 
     return make
