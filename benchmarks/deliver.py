@@ -19,6 +19,7 @@ from race.target import Target
 
 from connectors.hubspot import HubSpot
 from orchestration.project import Project
+from orchestration.storage import engine  # noqa: F401 - what is imported late is start-up, and no part of a delivery
 
 BATCH, PARALLEL = HubSpot.writing.batch, HubSpot.writing.parallel
 ASIDE = ("/account-info/", "/properties/")  # who is it, and which fields there are: whatever is delivered

@@ -139,7 +139,11 @@ def webserver(synced: tuple[subprocess.CompletedProcess[str], Path]) -> Iterator
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
-            server.wait()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:  # it interrupts itself, which a shell's background commands ignore
+                server.kill()
+                server.wait()
 
 
 def ask(url: str, query: str) -> Any:
