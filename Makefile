@@ -2,7 +2,7 @@
 #   make demo   three nights against the sandbox        make test   all tests
 PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13 3,$(if $(shell command -v python$(v)),python$(v))))
 VENV   ?= .venv
-EXTRAS ?= dev,postgres,matching
+EXTRAS ?= dev,postgres
 BIN     = $(VENV)/bin
 HOME_DIR = $(CURDIR)/.belvedere
 export BELVEDERE_HOME ?= $(HOME_DIR)

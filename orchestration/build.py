@@ -422,7 +422,7 @@ class Build:
         good, bad = self._for_now(split.accepted), self._cached(split.quarantine)
         accepted, broken = flow.count("accepted", good), flow.count("quarantined", bad)
         if "account_id" in good.columns and flow.windows:
-            flow.stamped = engine.keep(self.con, good.select("connection", "account_id", "_cursor"))
+            flow.stamped = self._cached(good.select("connection", "account_id", "_cursor"))
         good, bad = good.drop("_cursor"), bad.drop("_cursor")
         share = broken / (accepted + broken) if broken else 0.0
         note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}

@@ -73,7 +73,7 @@ def extracted(project: Project, target: Target, record_ids: Sequence[str], field
     if reads is None:
         return {}
     con = engine.connect()
-    asked = con.create_table("asked", pa.table({"_key": pa.array(record_ids, pa.string())}), temp=True)
+    asked = engine.table(con, pa.table({"_key": pa.array(record_ids, pa.string())}))
     raw = project.lake.read(con, f"raw/{name}/{stream.name}", schema=raw_schema(stream))
     rows = latest(raw.semi_join(asked, "_key")).select("_payload").to_pyarrow()
     found = (reads.held(stream, payload.encode(), fields) for payload in rows["_payload"].to_pylist())

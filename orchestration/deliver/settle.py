@@ -25,7 +25,7 @@ def settle(project: Project, target: Target, delivery: str) -> None:
     """
     given = project.delivery(delivery).key
     key, concluding = given.field if given else None, Conclusions(project, delivery, target)
-    late = _found(target, project.ledger.undone(delivery, NEVER, datetime.now(UTC) - DAYS), key)
+    late = _found(target, project.ledger.not_arrived(delivery, NEVER, datetime.now(UTC) - DAYS), key)
     concluding.settle(pair for pair in late if pair[1].status in DONE)
     concluding.settle(_found(target, project.ledger.unsettled(delivery), key))
 

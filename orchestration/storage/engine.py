@@ -98,7 +98,7 @@ def table(engine: Backend, rows: pa.Table) -> ir.Table:
 def keep(engine: Backend, table: ir.Table) -> ir.Table:
     """Work a table out once and keep it in the engine."""
     name = f"kept_{uuid4().hex[:12]}"
-    engine.raw_sql(f"CREATE TEMP TABLE {name} AS {compiled(engine, table)}")
+    engine.raw_sql(f"CREATE TEMP TABLE {name} AS {_sql(engine, table)}")
     return engine.table(name, database="temp.main")
 
 
@@ -121,7 +121,7 @@ def write(engine: Backend, table: ir.Table, path: str) -> int:
     target = path.replace("'", "''")
     engine.raw_sql("SET preserve_insertion_order = true")
     try:
-        sql = f"SELECT {', '.join(columns)} FROM ({compiled(engine, table)})"  # noqa: S608 - names are quoted
+        sql = f"SELECT {', '.join(columns)} FROM ({_sql(engine, table)})"  # noqa: S608 - names are quoted
         engine.raw_sql(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)")
     finally:
         engine.raw_sql("SET preserve_insertion_order = false")
@@ -140,7 +140,7 @@ def back(engine: Backend, table: ir.Table) -> ir.Table:
     return table
 
 
-def compiled(engine: Backend, table: ir.Table) -> str:
+def _sql(engine: Backend, table: ir.Table) -> str:
     """Compile a table; rows that it brings along in memory go into the engine first, as Ibis does elsewhere."""
     engine._run_pre_execute_hooks(table)
     return str(engine.compile(table))

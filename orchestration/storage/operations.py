@@ -101,7 +101,7 @@ class Operations(Transactions):
         is_open = t.operations.c.outcome.is_(None) | (t.operations.c.outcome == "unknown")
         return self._operations(t.operations.c.delivery == delivery, is_open)
 
-    def undone(self, delivery: str, message: str, since: datetime) -> list[Operation]:
+    def not_arrived(self, delivery: str, message: str, since: datetime) -> list[Operation]:
         """List what may be sent again for a reason, and was not done since under another operation."""
         o, later = t.operations, t.operations.alias()
         subject, its = func.coalesce(o.c.key, o.c.record_id), func.coalesce(later.c.key, later.c.record_id)

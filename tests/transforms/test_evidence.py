@@ -1,12 +1,12 @@
 """What joins two accounts by which rule, and what proves nothing."""
 
-from collections.abc import Callable
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pytest
 
-from orchestration.storage.engine import compiled
+from orchestration.storage.engine import keep
 from transforms.evidence import RULES, groups, judged, nodes
 from transforms.match_keys import MOST_PER_CONNECTION, match_keys
 
@@ -19,36 +19,22 @@ def account(node: str, **given: Any) -> dict[str, Any]:
     return {"connection": connection, "account_id": account_id, "name": f"Acme {node}", **given}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def joins(rows, con):
-    """List what joins: the rule and the nodes of each group. Compiled once, and asked of other rows each time."""
-    known: dict[str, list[tuple[Any, str]]] = {}  # rows that an expression brings along stay as long as it does
-
-    def put(name: str, table: pa.Table) -> Any:
-        return con.create_table(f"evidence_{name}", table, temp=True, overwrite=True)
-
-    def ask(name: str, *asked: Callable[[], Any]) -> list[pa.Table]:
-        if name not in known:
-            made = [one() for one in asked]
-            known[name] = [(one, compiled(con, one)) for one in made]
-        return [con.con.sql(sql).to_arrow_table() for _, sql in known[name]]
+    """List what joins: the rule and the nodes of each group."""
 
     def find(
         *accounts: dict[str, Any], same: Any = (), probable: Any = (), links: Any = None
     ) -> list[tuple[str, list[str]]]:
-        tables = {"accounts": put("accounts", rows("accounts", *accounts).to_pyarrow())}
-        for name, given in (("likely", probable), ("same", same)):
-            tables[name] = put(name, pa.Table.from_pylist([{"left": a, "right": b} for a, b in given], schema=SAME))
-        (found,) = ask("keys", lambda: match_keys(tables["accounts"]))
-        keys, here = put("keys", found), nodes(tables["accounts"])
-        links = {"crm": "erp"} if links is None else links
+        table = rows("accounts", *accounts)
+        likely, pairs = (
+            ibis.memtable(pa.Table.from_pylist([{"left": a, "right": b} for a, b in given], schema=SAME))
+            for given in (probable, same)
+        )
+        keys, links = keep(con, match_keys(table)), {"crm": "erp"} if links is None else links
         gathered: dict[tuple[int, str], list[str]] = {}
-        for rows_found in ask(
-            f"groups {links}",
-            lambda: groups(tables["accounts"], keys, here, tables["likely"], links),
-            lambda: judged(tables["same"], here),
-        ):
-            for row in rows_found.to_pylist():
+        for found in (groups(table, keys, nodes(table), likely, links), judged(pairs, nodes(table))):
+            for row in found.to_pyarrow().to_pylist():
                 gathered.setdefault((row["rank"], row["value"]), []).append(row["node"])
         return sorted((RULES[rank], sorted(members)) for (rank, _), members in gathered.items())
 
