@@ -1,6 +1,7 @@
 """Odoo's JSON-RPC: log in, call a method of a model, and name what went wrong by what happens next."""
 
 import re
+from threading import Lock
 from typing import Any
 
 from pydantic import SecretStr
@@ -38,6 +39,7 @@ class Rpc:
     def __init__(self, connection: str, http: Http, database: str, login: str, key: SecretStr) -> None:
         self.connection, self.http, self.database, self.login, self._key = connection, http, database, login, key
         self._uid: int | None = None
+        self._logging_in = Lock()
 
     def version(self) -> str:
         """Ask for the server's version, for which nobody needs to log in."""
@@ -46,18 +48,22 @@ class Rpc:
             raise ReplyError(f"{self.connection}: the answer to version is not as documented")
         return str(told.get("server_version", "of a version that it does not tell"))
 
-    def user(self, *, again: bool = False) -> int:
-        """Log in once, or again; raises AccessError."""
-        if self._uid is None or again:
-            secret = self._key.get_secret_value()
-            uid = self._call("login", "common", "authenticate", [self.database, self.login, secret, {}])
-            if not uid:
-                said = f"{self.connection}: login {self.login!r} or its key was refused"
-                raise AccessError(f"{said}; check settings.login and settings.api_key")
-            if not isinstance(uid, int):
-                raise ReplyError(f"{self.connection}: the answer to login is not as documented")
-            self._uid = uid
-        return self._uid
+    def user(self) -> int:
+        """Tell the user's id, logging in when that was not done yet; raises AccessError."""
+        with self._logging_in:
+            return self.log_in() if self._uid is None else self._uid
+
+    def log_in(self) -> int:
+        """Log in; raises AccessError."""
+        secret = self._key.get_secret_value()
+        uid = self._call("login", "common", "authenticate", [self.database, self.login, secret, {}])
+        if not uid:
+            said = f"{self.connection}: login {self.login!r} or its key was refused"
+            raise AccessError(f"{said}; check settings.login and settings.api_key")
+        if not isinstance(uid, int):
+            raise ReplyError(f"{self.connection}: the answer to login is not as documented")
+        self._uid = uid
+        return uid
 
     def execute(
         self, model: str, method: str, args: list[Any], options: dict[str, Any], *, writes: bool = False

@@ -8,6 +8,7 @@ by seconds; associations move no stamp; a batch answers 207 while single records
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
+from threading import Lock
 
 from pydantic import Field, SecretStr
 from requests.auth import AuthBase
@@ -82,6 +83,7 @@ class HubSpot(HttpConnector):
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
         super().__init__(name, settings, http)
         self._described: dict[str, dict[str, SourceField]] = {}
+        self._describing = Lock()
         self._batch = Batch(name, self.http, self._path)
         self._held, self._writer = Holdings(self._batch), Writer(name, self.http, self._path)
         self._tasks = TaskWriter(self._writer)
@@ -165,8 +167,8 @@ class HubSpot(HttpConnector):
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
         """Describe the properties of a stream's object by their own names; a task has its company beside them."""
-        fields = {path.removeprefix(PREFIX): field for path, field in self._fields(stream).items()}
-        return fields | ({COMPANY: FIELD} if stream.object == "tasks" else {})
+        own = self._fields(stream)
+        return own | {COMPANY: FIELD} if stream.object == "tasks" else own
 
     def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
         """Write changes in batches, and answer an outcome for each."""
@@ -255,11 +257,13 @@ class HubSpot(HttpConnector):
         return self.page(stream, full, checkpoint, total)
 
     def _fields(self, stream: Stream) -> dict[str, SourceField]:
+        """Describe a stream's properties, by their own names; asked for once."""
         if stream.object == "owners":
             return {}
-        if stream.object not in self._described:
-            self._described[stream.object] = self._asked_for(stream)
-        return self._described[stream.object]
+        with self._describing:
+            if stream.object not in self._described:
+                self._described[stream.object] = self._asked_for(stream)
+            return self._described[stream.object]
 
     def _asked_for(self, stream: Stream) -> dict[str, SourceField]:
         path = self._path("properties", stream.object)
@@ -268,7 +272,7 @@ class HubSpot(HttpConnector):
         except AccessError as error:
             raise AccessError(f"{error}; without {stream.object}, leave {stream.name!r} out of streams") from None
         return {
-            f"{PREFIX}{row.name}": SourceField(
+            row.name: SourceField(
                 f"{PREFIX}{row.name}",
                 row.type,
                 row.label or "",
@@ -288,7 +292,7 @@ class HubSpot(HttpConnector):
 
     def _custom(self, stream: Stream) -> list[str]:
         known, mapped = self._described.get(stream.object, {}), set(_mapped(stream))
-        names = (path.removeprefix(PREFIX) for path, field in known.items() if field.is_custom)
+        names = (name for name, field in known.items() if field.is_custom)
         return sorted(name for name in names if name not in mapped)
 
     def _left_out(self) -> Iterator[str]:

@@ -9,6 +9,7 @@ changed; `write` and `create` are atomic a call.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,6 +71,8 @@ class Odoo(HttpConnector):
         held = self.settings
         self._rpc = Rpc(name, self.http, held.database, held.login, held.api_key)
         self._described: dict[str, dict[str, Any]] = {}
+        self._writable: dict[str, dict[str, SourceField]] = {}
+        self._describing = Lock()
         self._virtual, names = Virtual(self._search), Names(self._search)
         self._holdings = Holdings(self._search, self._search_live, self._virtual, names)
         self._writer = Writer(self._rpc, self._virtual, names, self._context)
@@ -79,16 +82,19 @@ class Odoo(HttpConnector):
         return (Limit(self.settings.requests_per_second, 1),)
 
     def check(self) -> Check:
-        notes, account = [f"Odoo {self._rpc.version()}"], self.account()
+        notes = [f"Odoo {self._rpc.version()}"]
+        self._rpc.log_in()
+        account = self.account()
         self._check_companies()
         self._described.clear()
+        self._writable.clear()
         for stream in self.streams:
             self._fields(stream.object)
         return Check(account, self.now(), tuple(notes))
 
     def account(self) -> str:
         """Name the database that lets the login in."""
-        self._rpc.user(again=True)
+        self._rpc.user()
         return f"{self.settings.database}/{urlsplit(self.settings.base_url).hostname}"
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
@@ -140,7 +146,9 @@ class Odoo(HttpConnector):
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
         """Describe the fields of a stream's model, and those that are written as something else."""
-        return self._real(stream) | virtual_fields(stream.object)
+        if stream.object not in self._writable:
+            self._writable[stream.object] = self._real(stream) | virtual_fields(stream.object)
+        return self._writable[stream.object]
 
     def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
         """Write equal values in one call each; a call that is refused is halved until the bad record stands alone."""
@@ -234,17 +242,21 @@ class Odoo(HttpConnector):
         return {"active_test": False} | ({"allowed_company_ids": companies} if companies else {})
 
     def _fields(self, model: str) -> dict[str, Any]:
-        if model not in self._described:
-            options = {"attributes": ["type", "string", "readonly", "relation", "store"]}
-            try:
-                found = self._rpc.execute(model, "fields_get", [], options)
-            except RpcError as error:
-                streams = ", ".join(stream.name for stream in self.streams if stream.object == model)
-                raise SettingsError(f"{error}; install its module, or leave {streams} out of `streams`") from None
-            if not isinstance(found, dict) or not all(map(_is_described, found.values())):
-                raise ReplyError(f"{self.name}: fields_get of {model} does not answer as documented")
-            self._described[model] = found
-        return self._described[model]
+        with self._describing:
+            if model not in self._described:
+                self._described[model] = self._asked_for(model)
+            return self._described[model]
+
+    def _asked_for(self, model: str) -> dict[str, Any]:
+        options = {"attributes": ["type", "string", "readonly", "relation", "store"]}
+        try:
+            found = self._rpc.execute(model, "fields_get", [], options)
+        except RpcError as error:
+            streams = ", ".join(stream.name for stream in self.streams if stream.object == model)
+            raise SettingsError(f"{error}; install its module, or leave {streams} out of `streams`") from None
+        if not isinstance(found, dict) or not all(map(_is_described, found.values())):
+            raise ReplyError(f"{self.name}: fields_get of {model} does not answer as documented")
+        return found
 
     def _check_companies(self) -> None:
         if asked := self.settings.company_ids:

@@ -53,7 +53,7 @@ class Clock:
 
 def iso(moment: datetime) -> str:
     """Write an instant as HubSpot and Zendesk do: milliseconds and Z."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 def seconds(moment: datetime) -> str:

@@ -106,10 +106,6 @@ class Properties:
             for name, type_ in custom.items():
                 self.defined[kind][name] = _property(name, type_, is_unique=(kind, name) in UNIQUE)
 
-    def names(self, kind: str) -> set[str]:
-        """List the names."""
-        return set(self.defined[kind])
-
     def listed(self, kind: str) -> list[dict[str, Any]]:
         """List the definitions."""
         return [self.defined[kind][name] for name in sorted(self.defined.get(kind, ()))]
@@ -136,7 +132,7 @@ class Properties:
             raise Invalid(name, f"value of {name} must be a string", "INVALID_JSON")
         if name in READ_ONLY:
             raise Invalid(name, f"{name} is a read only property", "READ_ONLY_VALUE")
-        return taken(self.defined[kind][name], value, {owner["id"] for owner in self.portal.owners})
+        return taken(self.defined[kind][name], value, self.portal.owners)
 
 
 def _standard(kind: str, name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Container
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ class Invalid(Exception):
         super().__init__(f"Property values were not valid: {json.dumps(told)}")
 
 
-def taken(defined: dict[str, Any], value: str, owners: Container[str]) -> str | None:
+def taken(defined: dict[str, Any], value: str, owners: Iterable[Mapping[str, Any]]) -> str | None:
     """Give a value as it will be held: an empty one is none, a moment is told as ISO; raises Invalid."""
     name, type_ = defined["name"], defined["type"]
     if not value:
@@ -33,7 +33,7 @@ def taken(defined: dict[str, Any], value: str, owners: Container[str]) -> str | 
     choices = ["true", "false"] if type_ == "bool" else [option["value"] for option in defined.get("options", ())]
     if type_ in ("bool", "enumeration") and choices and value not in choices:
         raise Invalid(name, f"{value} was not one of the allowed options: {', '.join(choices)}", "INVALID_OPTION")
-    if name == "hubspot_owner_id" and value not in owners:
+    if name == "hubspot_owner_id" and all(value != owner["id"] for owner in owners):
         raise Invalid(name, f"Owner {value} does not exist", "INVALID_OWNER_ID")
     return value.lower() if name in LOWERED else value
 

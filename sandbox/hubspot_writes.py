@@ -1,5 +1,6 @@
 """HubSpot's writes, one record at a time or a hundred, with an answer for each."""
 
+from collections import Counter
 from typing import Any
 
 from sandbox.answer import Answer, Mishap, Request
@@ -43,7 +44,7 @@ class HubSpotWrites(HubSpotLinks):
     def _unfit(self, kind: str, action: str, inputs: list[Record], body: Record) -> str | None:
         """Refuse a batch that names a record twice, or by a property whose values may be shared."""
         ids = [str(one.get("id")) for one in inputs] if action in ("update", "upsert") else []
-        if twice := sorted({number for number in ids if ids.count(number) > 1}):
+        if twice := sorted(number for number, times in Counter(ids).items() if times > 1):
             return f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique"
         keys = {one.get("idProperty") for one in inputs} | {body.get("idProperty")} - {None}
         if action == "upsert" and None in keys:
@@ -151,8 +152,8 @@ class HubSpotWrites(HubSpotLinks):
 
     def _clash(self, kind: str, number: str, one: Record) -> Record | None:
         """Say which record holds a value already that only one may hold."""
-        for name in self.properties.unique(kind):
-            value = self.properties.taken(kind, {name: one["properties"].get(name) or ""})[name]
+        for name in sorted(one["properties"].keys() & self.properties.unique(kind)):
+            value = self.properties.taken(kind, {name: one["properties"][name] or ""})[name]
             held = self._by(kind, name, value) if value else None
             if not held or held["id"] == number:
                 continue
@@ -191,7 +192,7 @@ class HubSpotWrites(HubSpotLinks):
 
     def _shown(self, kind: str, record: Record, wanted: list[str]) -> Record:
         names = dict.fromkeys([*DEFAULTS.get(kind, ()), *wanted, "hs_object_id"])
-        known = self.properties.names(kind)
+        known = self.properties.defined[kind]
         shown = {name: record["properties"].get(name) for name in names if name in known}
         return {**{key: value for key, value in record.items() if key != "properties"}, "properties": shown}
 

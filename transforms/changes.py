@@ -1,15 +1,15 @@
 """What a target should hold, minus what it holds: field by field, by value and not by memory."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from transforms.sameness import is_same, plain
 
 Row = dict[str, Any]
-_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,14 @@ def changes(
     order does not depend on the order of arrival.
     """
     known = past or Past()
+    in_turn = sorted(rules, key=lambda one: one.along is not None)
     for want in sorted(wanted, key=lambda one: (one.record_id or "", one.key or "")):
         if want.record_id is None:
             yield from _created(want, rules)
         elif want.record_id not in held:
             yield _row(want, Rule("*"), "conflict", None, None, "the target holds no such record any more")
         else:
-            yield from _changed(want, held[want.record_id], rules, known)
+            yield from _changed(want, held[want.record_id], in_turn, known)
 
 
 def agreements(
@@ -125,9 +126,9 @@ def _created(want: Wanted, rules: Sequence[Rule]) -> Iterator[Row]:
 
 
 def _changed(want: Wanted, holding: Holding, rules: Sequence[Rule], past: Past) -> Iterator[Row]:
-    """Judge the fields that others go along with first."""
+    """Judge field by field; those that others go along with come first."""
     moved: set[str] = set()
-    for rule in sorted(rules, key=lambda one: one.along is not None):
+    for rule in rules:
         exact = replace(rule, tolerance=0.0) if rule.along in moved else rule
         row = _judged(want, holding, exact, past)
         if row:
@@ -199,4 +200,4 @@ def _row(want: Wanted, rule: Rule, action: str, before: Any, after: Any, reason:
 def as_json(value: Any) -> str | None:
     """Write a value as the plan and the audit log keep it; nothing for nothing."""
     given = plain(value)
-    return None if given is None else _JSON.encode(given)
+    return None if given is None else msgspec.json.encode(given).decode()

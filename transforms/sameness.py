@@ -15,6 +15,8 @@ def is_same(held: Any, wanted: Any, tolerance: float = 0.0) -> bool:
     Two texts are the same only letter by letter: 01067 and 1067 are two postal codes. A day is the same as its midnight.
     """
     left, right = plain(held), plain(wanted)
+    if type(left) is type(right) and left == right:
+        return True
     if left is None or right is None:
         return left is right
     if not (isinstance(left, str) and isinstance(right, str)) or tolerance:

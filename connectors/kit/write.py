@@ -32,7 +32,9 @@ def by_id(changes: Sequence[Change], answered: Mapping[str, Outcome]) -> list[Ou
         found = answered.get(change.op_id) or answered.get(change.record_id or "")
         if found is None:
             found = outcome(change, "unknown", "the answer does not name it")
-        outcomes.append(replace(found, op_id=change.op_id, record_id=found.record_id or change.record_id))
+        named = change.op_id, found.record_id or change.record_id
+        is_named = named == (found.op_id, found.record_id)
+        outcomes.append(found if is_named else replace(found, op_id=named[0], record_id=named[1]))
     return outcomes
 
 

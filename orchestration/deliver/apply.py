@@ -23,7 +23,7 @@ from orchestration.deliver.plan import basis_of, planned
 from orchestration.deliver.saved import Plan, Row, find
 from orchestration.deliver.send import Sending
 from orchestration.deliver.settle import settle
-from orchestration.deliver.target import Target, opened, pin
+from orchestration.deliver.target import Target, opened
 from orchestration.project import Project
 from orchestration.storage.lease import lease
 from orchestration.storage.operations import Operation
@@ -64,7 +64,7 @@ def apply(
     """
     with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id):
         plan = find(project, digest or name)
-        with opened(project, project.delivery(plan.delivery)) as target:
+        with opened(project, project.delivery(plan.delivery), is_written=plan.changes > 0) as target:
             applying = _Applying(project, target, plan, run_id)
             applying.settle_what_is_open()
             if plan.head.status == "planned":
@@ -90,7 +90,6 @@ class _Applying:
         self.concluding = Conclusions(project, plan.delivery, target)
         self._intended = 0
         self.result = Applied(plan.delivery, plan.digest)
-        pin(project, target.connector)
 
     def settle_what_is_open(self) -> None:
         """Ask the target what became of operations whose outcome a crash or a lost answer hid."""

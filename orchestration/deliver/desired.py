@@ -61,8 +61,9 @@ class _Desiring:
                 found.review.append((want.record_id, want.customer_id, want.key, why))
             elif self._is_delivered(row, want):
                 found.wanted.append(want)
-        created = {want.customer_id for want in found.wanted if want.record_id is None}
-        found.wanted = [replace(want, values=_within(want.values, created)) for want in found.wanted]
+        if any(given.refers for given in self.config.fields.values()):
+            created = {want.customer_id for want in found.wanted if want.record_id is None}
+            found.wanted = [replace(want, values=_within(want.values, created)) for want in found.wanted]
         return found
 
     def _want(self, row: Mapping[str, Any]) -> Wanted:

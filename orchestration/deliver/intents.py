@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from itertools import groupby
 from typing import Any
@@ -74,7 +73,9 @@ def resolved(operation: Operation, records: Mapping[str, str]) -> Operation:
     }
     missing = {name for name, value in operation.after.items() if _is_reference(value) and after[name] is None}
     kept = {name: value for name, value in after.items() if name not in missing}
-    return replace(operation, after=kept, before={k: v for k, v in operation.before.items() if k in kept})
+    return msgspec.structs.replace(
+        operation, after=kept, before={k: v for k, v in operation.before.items() if k in kept}
+    )
 
 
 def counted(operations: Iterable[Operation]) -> Counter[str]:

@@ -1,12 +1,12 @@
 """Plan a delivery: compare what the target should hold with what it holds now, and save the difference."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from connectors.kit.base import Held
@@ -15,10 +15,10 @@ from orchestration.config import DeliveryConfig
 from orchestration.deliver.desired import Desired, desired
 from orchestration.deliver.guards import violations
 from orchestration.deliver.look import Look, found, look
-from orchestration.deliver.saved import SCHEMA, WRITTEN, Plan, Row, load
+from orchestration.deliver.saved import SCHEMA, WRITTEN, Plan, Row
 from orchestration.deliver.settings import prove
 from orchestration.deliver.settle import settle
-from orchestration.deliver.target import Target, opened, pin
+from orchestration.deliver.target import Target, opened
 from orchestration.project import Project
 from orchestration.storage.lease import lease
 from orchestration.storage.plans import PlanRow
@@ -42,7 +42,6 @@ def plan(project: Project, name: str, run_id: str) -> Plan:
 def planned(project: Project, name: str, target: Target, run_id: str) -> Plan:
     """Make and save a plan on a target that is open, under a lease that is held."""
     prove(project, name, project.delivery(name), target)
-    pin(project, target.connector)
     settle(project, target, name)
     return _Planning(project, name, target, run_id).made()
 
@@ -57,7 +56,7 @@ def save(
     ledger, config = project.ledger, project.delivery(name)
     snapshot = ledger.current()
     basis = [name, ledger.generation, ledger.last_applied(name), basis_of(project, name), rows]
-    digest = sha256(json.dumps(basis).encode()).hexdigest()
+    digest = sha256(msgspec.json.encode(basis)).hexdigest()
     if tripped is None:
         tripped = violations(rows, int(summary.get("held", 0)), config.guards, (), digest)
     table = pa.Table.from_pylist(rows, SCHEMA)
@@ -75,7 +74,7 @@ def save(
         {**summary, "violations": tripped, "basis": basis_of(project, name)},
     )
     ledger.save_plan(head)
-    return load(project, head)
+    return Plan(name, digest, head, table, tuple(tripped))
 
 
 def basis_of(project: Project, name: str) -> str:

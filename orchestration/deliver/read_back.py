@@ -34,6 +34,8 @@ def read_back(project: Project, name: str) -> ReadBack:
     else at work on the record, is understood, and the form is remembered.
     """
     config = project.delivery(name)
+    if not project.ledger.unread(name, datetime.now(UTC), 1):
+        return ReadBack(0)
     with opened(project, config) as target:
         before = datetime.now(UTC) - target.writing.lag
         written = project.ledger.unread(name, before, config.read_back)

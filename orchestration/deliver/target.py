@@ -1,6 +1,7 @@
 """The target of a delivery, opened: its connector and stream, what it can do, and that it is the account it was."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,40 +16,49 @@ from orchestration.project import Project
 
 @dataclass(frozen=True)
 class Target:
-    """Hold a connector that can be written to, and the stream that is."""
+    """Hold a connector that can be written to, and the stream that is.
+
+    Which account the connector opens is asked meanwhile; whoever comes to read or to write waits for the answer, and
+    gets AccessError when it is not the account that it was.
+    """
 
     connector: Connector
     stream: Stream
+    pinned: Future[None]
 
     @cached_property
     def writes(self) -> Writes:
         """Give the connector as one that writes."""
-        return cast("Writes", self.connector)
+        self.pinned.result()
+        return self._described
 
     @property
     def writing(self) -> Writing:
         """Tell how it is written to."""
-        return self.writes.writing
+        return self._described.writing
 
     @cached_property
     def reads(self) -> ReadsByKey:
         """Give the connector as one that reads by key."""
+        self.pinned.result()
         return cast("ReadsByKey", self.connector)
 
     @cached_property
     def finds(self) -> FindsByField | None:
         """Give the connector as one that finds records by a field, if it is one."""
+        self.pinned.result()
         return self.connector if isinstance(self.connector, FindsByField) else None
 
     @cached_property
     def reads_payload(self) -> ReadsPayload | None:
         """Give the connector as one that reads extracted records, if it is one."""
+        self.pinned.result()
         return self.connector if isinstance(self.connector, ReadsPayload) else None
 
     @cached_property
     def fields(self) -> Mapping[str, SourceField]:
         """Describe what may be written."""
-        return self.writes.writable(self.stream)
+        return self._described.writable(self.stream)
 
     def creates_once(self, key: str | None) -> bool:
         """Tell whether the target itself sees to it that a record with this key is there once."""
@@ -65,22 +75,32 @@ class Target:
         """Give a value as the target can hold it: to some systems 0 and nothing are the same."""
         return None if self.writing.zero_is_empty and value == 0 and not isinstance(value, bool) else value
 
+    @property
+    def _described(self) -> Writes:
+        return cast("Writes", self.connector)
+
 
 @contextmanager
-def opened(project: Project, config: DeliveryConfig) -> Iterator[Target]:
-    """Open a delivery's target.
+def opened(project: Project, config: DeliveryConfig, *, is_written: bool = False) -> Iterator[Target]:
+    """Open a delivery's target; where it will be written to, it is asked at the same time what may be written.
 
     Raises SettingsError for a stream that is not there or cannot be written, AccessError when the connection opens
     another account than at its first delivery: a sandbox taken for production, or the reverse.
     """
     connector = project.open(config.target.connection)
     try:
-        yield Target(connector, _stream(connector, config))
+        stream = _stream(connector, config)
+        with ThreadPoolExecutor(2) as meanwhile:
+            target = Target(connector, stream, meanwhile.submit(_pin, project, connector))
+            if is_written and stream.described:
+                meanwhile.submit(cast("Writes", connector).writable, stream)
+            yield target
+            target.pinned.result()
     finally:
         connector.close()
 
 
-def pin(project: Project, connector: Connector) -> None:
+def _pin(project: Project, connector: Connector) -> None:
     """Remember which account a connection opens; raises AccessError when it is another one now."""
     account = connector.account()
     held = project.ledger.pinned(f"target:{connector.name}", account)

@@ -8,7 +8,7 @@ from connectors.kit.errors import SettingsError
 from orchestration.deliver.look import ask
 from orchestration.deliver.plan import save
 from orchestration.deliver.saved import Plan, Row
-from orchestration.deliver.target import Target, opened, pin
+from orchestration.deliver.target import Target, opened
 from orchestration.project import Project
 from orchestration.storage.lease import lease
 from orchestration.storage.operations import Operation
@@ -28,7 +28,6 @@ def undo(project: Project, undone: str, run_id: str, deliveries: Iterable[str] =
     plans = []
     for name in sorted(chosen & {one.delivery for one in written}):
         with lease(project.ledger, f"delivery:{name}", run_id), opened(project, project.delivery(name)) as target:
-            pin(project, target.connector)
             mine = [one for one in written if one.delivery == name]
             plans.append(_planned(project, name, target, mine, undone, run_id))
     if not plans:

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, or_, select, update
 
 from connectors.kit.base import Outcome
@@ -17,8 +18,7 @@ DONE = ("applied", "unchanged")
 SOME = 500  # names in one question: every database takes so many
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """Hold one record's change as intended, and what came of it.
 
     `key` names a record that was to be created once; `confirmed` is what the target said that it holds.
@@ -46,7 +46,9 @@ class Operation:
     read_back_at: datetime | None = None
 
 
-_COLUMNS = [t.operations.c[field.name] for field in fields(Operation)]
+_COLUMNS = [t.operations.c[name] for name in Operation.__struct_fields__]
+_SETTLED = ("outcome", "message", "settled_at", "confirmed", "read_back_at")
+_INTENDED = [name for name in Operation.__struct_fields__ if name not in (*_SETTLED, "intended_at")]
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,12 @@ class Operations(Transactions):
 
     def exchange(self, outcomes: Iterable[Outcome], operations: Sequence[Operation]) -> None:
         """Write down what the target answered, and what is about to be sent next, at once."""
-        answered = [_answer(one) for one in outcomes]
+        now = datetime.now(UTC)
+        answered = [_answer(one, now) for one in outcomes]
         if answered or operations:
             with self.transaction() as opened:
                 _settle(opened, answered)
-                _intend(opened, operations)
+                _intend(opened, operations, now)
 
     def tried(self, digest: str) -> dict[str, Tried]:
         """Tell of each operation of a plan how far it came."""
@@ -238,27 +241,27 @@ class Operations(Transactions):
             return [Operation(*row) for row in opened.execute(query)]
 
 
-def _intend(opened: Connection, operations: Sequence[Operation]) -> None:
-    now, o = datetime.now(UTC), t.operations
-    settled = ("outcome", "message", "settled_at", "confirmed", "read_back_at")
-    rows = [vars(one) | dict.fromkeys(settled) | {"intended_at": now} for one in operations]
+def _intend(opened: Connection, operations: Sequence[Operation], now: datetime) -> None:
+    o = t.operations
+    rows = [{name: getattr(one, name) for name in _INTENDED} | {"intended_at": now} for one in operations]
     known: set[str] = set()
     for some in chunks([one.op_id for one in operations], SOME):
         known |= set(opened.scalars(select(o.c.op_id).where(o.c.op_id.in_(some))))
     if fresh := [row for row in rows if row["op_id"] not in known]:
         opened.execute(insert(o), fresh)
-    if again := [{**row, "b_op": row["op_id"]} for row in rows if row["op_id"] in known]:
+    unsettled = dict.fromkeys(_SETTLED)
+    if again := [row | unsettled | {"b_op": row["op_id"]} for row in rows if row["op_id"] in known]:
         opened.execute(update(o).where(o.c.op_id == bindparam("b_op")), again)
 
 
-def _answer(one: Outcome) -> dict[str, Any]:
+def _answer(one: Outcome, now: datetime) -> dict[str, Any]:
     return {
         "b_op": one.op_id,
         "b_record": one.record_id or None,
         "b_version": one.version,
         "outcome": one.status,
         "message": one.message or None,
-        "settled_at": datetime.now(UTC),
+        "settled_at": now,
         "confirmed": dict(one.values) if one.values is not None else None,
     }
 

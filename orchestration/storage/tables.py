@@ -1,6 +1,7 @@
 """The ledger's tables, as SQLAlchemy sees them."""
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -28,14 +29,17 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("an instant needs a time zone")
-        return str(value.astimezone(UTC).isoformat(timespec="microseconds"))
+        return None if value is None else _text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         return None if value is None else datetime.fromisoformat(value)
+
+
+@lru_cache(16)  # the rows of one statement have the same
+def _text(instant: datetime) -> str:
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class Day(TypeDecorator[date]):

@@ -93,8 +93,7 @@ def answered() -> Iterator[Callable[..., HubSpot]]:
             made = connected(ELSEWHERE, **settings)
             made.calls = mock.calls  # type: ignore[attr-defined]
             if fields is not None:
-                described = {f"properties.{name}": field for name, field in fields.items()}
-                made._described.update({one.object: described for one in HubSpot.streams})
+                made._described.update({one.object: fields for one in HubSpot.streams})
             return made
 
         yield connector

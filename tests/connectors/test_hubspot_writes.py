@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -513,3 +514,11 @@ class TestTasksOfThePortal:
         assert outcome.status == "applied"
         assert outcome.values is not None
         assert outcome.values["name"] != "Another"
+
+
+def test_batches_side_by_side_ask_once_what_may_be_written(sandbox: Sandbox, hubspot: HubSpot):
+    sandbox.faults.add("/hubspot/crm/v3/properties", "latency", ms=30)
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(hubspot.writable, [ACCOUNTS] * 4))
+    assert all(one == told[0] for one in told)
+    assert sandbox.requests["GET", "/hubspot/crm/v3/properties/companies"] == 1

@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -589,3 +590,13 @@ def test_what_an_activity_says_is_plain_text_both_ways(answered: Callable[..., O
     odoo._described["mail.activity"]["note"] = {"type": "html", "string": "Note", "readonly": False}
     held = odoo.fetch(TASKS, ["7"], ["note"])["7"]
     assert (held.values, held.version, held.changed_at) == ({"note": "Call & ask"}, None, None)
+
+
+def test_batches_side_by_side_log_in_and_ask_once_what_may_be_written(sandbox: Sandbox, odoo: Odoo):
+    sandbox.faults.add("/odoo", "latency", ms=30)
+    with ThreadPoolExecutor(4) as pool:
+        named = pool.submit(odoo.account)
+        told = list(pool.map(odoo.writable, [ACCOUNTS] * 3))
+    assert named.result()
+    assert all(one == told[0] for one in told)
+    assert sandbox.requests["POST", "/odoo/jsonrpc"] == 2

@@ -116,6 +116,31 @@ def test_another_account_behind_the_connection_stops_everything(house: House):
     assert house.night().counts == {"applied": 1}
 
 
+def test_a_plan_is_neither_made_nor_applied_at_another_account(house: House):
+    with_records(house, "1")
+    house.night()
+    house.customers("1", name="new")
+    house.plan()
+    known = house.project.ledger.plans("d")
+    house.shelf.account = "portal 2"
+    house.shelf.calls.clear()
+    for does in (house.plan, house.apply):
+        with pytest.raises(AccessError, match="now it opens portal 2"):
+            does()
+    assert house.project.ledger.plans("d") == known
+    assert not house.shelf.calls
+
+
+def test_where_nothing_was_written_nothing_is_asked_to_read_it_back(house: House):
+    with_records(house, "1")
+    house.night()
+    read_back(house.project, "d")
+    house.shelf.calls.clear()
+    house.shelf.account = "portal 2"  # whoever asked would be refused
+    assert read_back(house.project, "d").records == 0
+    assert not house.shelf.calls
+
+
 def test_a_guard_lets_nothing_through_and_opens_for_one_plan(house: House):
     with_records(house, "1", "2", "3")
     house.deliver(fields=NAME, guards={"max_changes": 2})
