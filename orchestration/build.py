@@ -17,6 +17,7 @@ import pyarrow as pa
 from connectors.kit.errors import SettingsError
 from connectors.kit.records import raw_schema
 from connectors.kit.stream import Stream
+from orchestration.collector import sparing_what_stays
 from orchestration.conformed import conformed, sparse
 from orchestration.criteria_in_force import criteria_for, criteria_rows
 from orchestration.fitted import event_for, priors_for, retention_for, revenue_for
@@ -135,7 +136,7 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
 
     Raises SettingsError for a customer model that makes no sense, LeaseHeld when another build is at work.
     """
-    with lease(project.ledger, "build", run_id):
+    with sparing_what_stays(), lease(project.ledger, "build", run_id):
         making = Build(project, as_of, run_id)
         yield from making.conformed()
         yield from making.results()

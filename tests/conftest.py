@@ -78,6 +78,14 @@ def opened(home: Path) -> Project:
     return project
 
 
+def only(project: Project, **streams: list[str]) -> Project:
+    """Leave a project some streams of some connections: a build takes as long as there are many."""
+    project.connections = {
+        name: project.connections[name].model_copy(update={"streams": some}) for name, some in streams.items()
+    }
+    return project
+
+
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a PostgreSQL of our own, from a wheel, on a socket."""

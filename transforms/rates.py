@@ -87,13 +87,15 @@ def _floating_quotes(quotes: ir.Table) -> ir.Table:
 
 def _spread(quotes: ir.Table, days: int) -> ir.Table:
     following = quotes.quoted_on.lead().over(group_by="currency", order_by="quoted_on")
-    aged = quotes.mutate(_next=following).mutate(_age=ibis.range(0, days + 1).unnest())
+    until = ibis.coalesce(following.epoch_days() - quotes.quoted_on.epoch_days(), days + 1)
+    aged = quotes.mutate(_for=ibis.least(until, days + 1))
+    aged = aged.mutate(_age=ibis.range(0, aged._for).unnest())
     rated = aged.mutate(rate_on=_after(aged.quoted_on, aged._age))
     last = ibis.cases(
         *((rated.currency == name, ibis.literal(since)) for name, (since, _) in _IRREVOCABLE.items()),
         else_=ibis.null("date"),
     )
-    served = rated.filter(ibis.coalesce(rated.rate_on < rated._next, True), ibis.coalesce(rated.rate_on < last, True))
+    served = rated.filter(ibis.coalesce(rated.rate_on < last, True))
     return served.select("rate_on", "currency", "per_eur", "quoted_on")
 
 

@@ -8,7 +8,7 @@ from orchestration.extract import extract
 from orchestration.project import Project
 from orchestration.tables import Tables
 from sandbox.server import Sandbox
-from tests.conftest import TODAY, opened
+from tests.conftest import TODAY, only, opened
 
 Said = pytest.CaptureFixture[str]
 
@@ -18,8 +18,8 @@ def built(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
     """Read one system, say of two of its accounts that they are the same customer, and build."""
     with Sandbox(customers=20, seed=3, today=TODAY) as running:
         monkeysession.setenv("SANDBOX_URL", running.url)
-        project = opened(tmp_path_factory.mktemp("match"))
-        list(extract(project, "hubspot", "first", streams=["accounts"]))
+        project = only(opened(tmp_path_factory.mktemp("match")), hubspot=["accounts"])
+        list(extract(project, "hubspot", "first"))
         spoilt = {row["id"] for row in running.world.dirty}
         companies = running.hubspot.objects["companies"]
         one, other = sorted(key for key in companies if key not in spoilt and not companies[key].get("archived"))[:2]

@@ -13,10 +13,11 @@ from orchestration.deliver.plan import plan as plan_again
 from orchestration.deliver.undo import undo
 from orchestration.project import Project
 from sandbox.server import Sandbox
-from tests.conftest import TODAY, opened
+from tests.conftest import TODAY, only, opened
 from tests.nights.conftest import Night, night
 
 CRM, ERP, TASKS = "finance_to_hubspot", "partners_to_odoo", "reminders_to_hubspot"
+STREAMS = ["accounts", "orders", "invoices", "payments", "owners"]  # of the ERP
 
 
 @dataclass
@@ -62,7 +63,8 @@ class Story:
 def story(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with Sandbox(customers=20, seed=3, today=TODAY) as running:
         monkeysession.setenv("SANDBOX_URL", running.url)
-        told = Story(opened(tmp_path_factory.mktemp("masters") / "home"), running)
+        whole = opened(tmp_path_factory.mktemp("masters") / "home")
+        told = Story(only(whole, hubspot=["accounts", "deals", "owners"], odoo=STREAMS), running)
         told.project.deliveries[ERP].fields["city"].on_conflict = "ask"
         for connection in told.project.connections.values():
             connection.max_quarantine_share = 1.0  # so few accounts that a spoilt one is a large share

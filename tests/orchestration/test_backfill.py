@@ -20,7 +20,7 @@ from orchestration.storage import tables as stored
 from orchestration.storage.lease import LeaseHeld, lease
 from orchestration.tables import Tables
 from sandbox.server import Sandbox
-from tests.conftest import TODAY, opened
+from tests.conftest import TODAY, only, opened
 
 DAY = TODAY - timedelta(days=100)
 END = datetime.combine(DAY + timedelta(days=1), time.min, UTC)
@@ -30,7 +30,12 @@ END = datetime.combine(DAY + timedelta(days=1), time.min, UTC)
 def project(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with Sandbox(customers=40, seed=4, today=TODAY) as running:
         monkeysession.setenv("SANDBOX_URL", running.url)
-        made = opened(tmp_path_factory.mktemp("history"))
+        made = only(
+            opened(tmp_path_factory.mktemp("history")),
+            hubspot=["accounts", "deals", "owners", "emails"],
+            odoo=["accounts", "orders", "invoices", "payments"],
+            zendesk=["accounts", "tickets", "ratings"],
+        )
         for connection in made.connections:
             list(extract(made, connection, "first"))
     list(build(made, TODAY, "first"))
