@@ -11,13 +11,17 @@ GUARDS = ("max_changes", "max_change_pct", "max_creates", "max_blanks", "max_del
 def violations(
     rows: Sequence[dict[str, Any]], held: int, guards: Guards, allowed: Collection[str], digest: str
 ) -> list[str]:
-    """List the guards that trip: what, how many, and how to let it through once.
+    """List the guards that trip: what, how many, and with the last one how to let the plan through once.
 
     `held` is how many values of the planned fields the target holds; `max_change_pct` is the share of those that
     would be replaced.
     """
-    hint = f"; to let this plan through once: belvedere apply {digest[:12]} --allow "
-    return [said + hint + guard for guard, said in _tripped(rows, held, guards) if guard not in allowed]
+    tripped = {guard: said for guard, said in _tripped(rows, held, guards) if guard not in allowed}
+    if not tripped:
+        return []
+    *others, last = tripped.values()
+    asked = "".join(f" --allow {guard}" for guard in tripped)
+    return [*others, f"{last}; to let this plan through once: belvedere apply {digest[:12]}{asked}"]
 
 
 def _tripped(rows: Sequence[dict[str, Any]], held: int, guards: Guards) -> Iterator[tuple[str, str]]:

@@ -93,6 +93,10 @@ def find(project: Project, asked: str) -> Plan:
 
 
 def load(project: Project, head: PlanRow) -> Plan:
-    """Load a plan's rows from the lake."""
+    """Load a plan's rows from the lake.
+
+    Without Arrow's threads: one that lets go of Python's memory while the interpreter ends aborts the process.
+    """
     with project.lake.files.open(project.lake.full(head.path), "rb") as opened:
-        return Plan(head.delivery, head.digest, head, pq.read_table(opened), tuple(head.summary.get("violations", ())))
+        rows = pq.ParquetFile(opened, pre_buffer=False).read(use_threads=False)
+    return Plan(head.delivery, head.digest, head, rows, tuple(head.summary.get("violations", ())))

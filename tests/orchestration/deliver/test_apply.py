@@ -1,5 +1,7 @@
 """What is planned is written once, where the target still holds what was planned upon, and its outcome is known."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -410,3 +412,17 @@ def test_what_was_not_in_the_sample_is_not_looked_for_later(house: House):
     for name in ("1", "2", "3"):
         house.shelf.drop(name)
     assert read_back(house.project, "d").records == 0
+
+
+def test_a_plan_is_loaded_without_threads_that_could_outlive_the_interpreter(house: House):
+    """Arrow's own readers let go of Python's memory late: half of all `belvedere plan` ended by SIGABRT."""
+    with_records(house, *map(str, range(50)))
+    head = house.plan().head
+    code = (
+        "import os, sys; from types import SimpleNamespace as Some; from fsspec.implementations.local import LocalFileSystem; "
+        "from orchestration.deliver.saved import load; "
+        "lake = Some(files=LocalFileSystem(), full=lambda path: path); before = len(os.listdir('/proc/self/task')); "
+        "load(Some(lake=lake), Some(path=sys.argv[1], delivery='d', digest='', summary={})); "
+        "sys.exit(len(os.listdir('/proc/self/task')) - before)"
+    )
+    subprocess.run([sys.executable, "-c", code, house.project.lake.full(head.path)], check=True)
