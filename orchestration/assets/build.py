@@ -113,7 +113,7 @@ def build_assets() -> dg.Definitions:
             context.log.warning(f"built from an earlier reading of: {', '.join(old)}")
         results = []
         try:
-            for result in build(project, as_of, context.run_id):
+            for result in build(project, as_of, context.run.run_id):
                 results.append(result)
                 context.log.info(f"{result.table}: {result.rows} rows")
         except (ConnectorError, LeaseHeld) as error:

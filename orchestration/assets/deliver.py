@@ -1,7 +1,5 @@
 """A delivery's two assets: the plan (what would change) and what was delivered (what came of it)."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
@@ -10,7 +8,7 @@ from orchestration.config import DeliveryConfig
 from orchestration.deliver.apply import Applied, apply
 from orchestration.deliver.plan import plan
 from orchestration.deliver.read_back import ReadBack, read_back
-from orchestration.deliver.saved import Plan
+from orchestration.deliver.saved import Plan, find
 from orchestration.project import Project
 from orchestration.storage.lease import LeaseHeld
 from orchestration.warehouse import refresh
@@ -70,7 +68,7 @@ def _planned(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
     )
     def planned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         try:
-            made = plan(Project.load(), name, context.run_id)
+            made = plan(Project.load(), name, context.run.run_id)
         except (ConnectorError, LeaseHeld) as error:
             raise failure(error) from None
         return _plan_result(made)
@@ -114,28 +112,40 @@ def _delivered(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
         deps=[plan_key(name)],
         kinds={config.target.connection},
         pool=f"delivery_{name}",
-        output_required=False,
         check_specs=[
             dg.AssetCheckSpec("all_applied", asset=delivered_key(name)),
             dg.AssetCheckSpec("read_back", asset=delivered_key(name)),
         ],
         description=f"Every write to {target} with its outcome: the audit log of this delivery.",
     )
-    def delivered(context: dg.AssetExecutionContext, config: Approval) -> Iterator[dg.MaterializeResult]:
+    def delivered(context: dg.AssetExecutionContext, config: Approval) -> dg.MaterializeResult:
         project = Project.load()
         if project.delivery(name).approve == "manual" and not (config.digest or config.approved):
-            context.log.info(f"{name} waits for approval: belvedere apply {name}, or the job {approval_job(name)}")
-            return
+            return _waiting(find(project, name))
         try:
-            made = apply(project, name, context.run_id, digest=config.digest, allow=config.allow)
+            made = apply(project, name, context.run.run_id, digest=config.digest, allow=config.allow)
             again = read_back(project, name)
         except (ConnectorError, LeaseHeld) as error:
             raise failure(error) from None
         finally:
             _audited(context, project)
-        yield _delivered_result(made, again)
+        return _delivered_result(made, again)
 
     return delivered
+
+
+def _waiting(made: Plan) -> dg.MaterializeResult:
+    """Say that nothing was written, and how it will be; what comes after in the run goes on."""
+    asks = f"{made.changes} records wait for approval: belvedere apply {made.digest[:12]}"
+    asks += f", or the job {approval_job(made.delivery)}"
+    return dg.MaterializeResult(
+        metadata={
+            "summary": asks if made.changes else "nothing to write",
+            "digest": made.digest,
+            "dagster/row_count": 0,
+        },
+        check_results=[dg.AssetCheckResult(passed=True, check_name=name) for name in ("all_applied", "read_back")],
+    )
 
 
 def _delivered_result(made: Applied, again: ReadBack) -> dg.MaterializeResult:
@@ -188,7 +198,7 @@ def _audited(context: dg.AssetExecutionContext, project: Project) -> None:
     """Let the warehouses show what was written; one that cannot now will with its next publication."""
     for warehouse in project.warehouses:
         try:
-            refresh(project, warehouse, context.run_id)
+            refresh(project, warehouse, context.run.run_id)
         except (ConnectorError, LeaseHeld) as error:
             context.log.warning(f"warehouse {warehouse} does not show these writes yet: {error}")
 

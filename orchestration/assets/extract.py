@@ -60,7 +60,7 @@ def connection_assets(name: str) -> dg.Definitions:
         chosen = [one.name for one in streams if raw_key(name, one.name) in context.selected_asset_keys]
         failed = []
         try:
-            for result in extract(Project.load(), name, context.run_id, streams=chosen, full=config.full):
+            for result in extract(Project.load(), name, context.run.run_id, streams=chosen, full=config.full):
                 if result.status == "failed":
                     failed.append(f"{result.stream}: {result.error}")
                     context.log.error(failed[-1])

@@ -28,7 +28,7 @@ def warehouse_assets(name: str) -> dg.Definitions:
     )
     def warehouse(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         try:
-            made = publish(Project.load(), name, context.run_id)
+            made = publish(Project.load(), name, context.run.run_id)
         except ConnectorError as error:
             raise failure(error) from None
         records = [dg.TableRecord({"table": table, "rows": rows}) for table, rows in made.tables.items()]
