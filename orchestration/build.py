@@ -115,6 +115,7 @@ MONEY: Mapping[str, tuple[str | None, Mapping[str, str]]] = {
         {"net_amount": "reporting_net_amount", "cost_amount": "reporting_cost_amount"},
     ),
 }
+SCORED = ("retention", "satisfaction", "key_accounts", "key_account_criteria")
 JUDGED = ibis.schema(
     dict.fromkeys(("left_connection", "left_account_id", "right_connection", "right_account_id", "verdict"), "string")
 )
@@ -260,18 +261,20 @@ class Build:
         )
         history = History(self.project, self.con, as_of)
         yield from self._key_accounts(history)
-        scored = (t[name] for name in ("retention", "satisfaction", "key_accounts", "key_account_criteria"))
-        made = score_history(
+        yield self.keep("score_history", self._history(history), part=part(as_of))
+        yield self.keep(
+            "customer_360", customer_360(t["customers"], t["key_accounts"], t["score_history"], as_of=as_of)
+        )
+
+    def _history(self, history: History) -> ir.Table:
+        scored = (self.tables[name] for name in SCORED)
+        return score_history(
             *scored,
             history.on(history.last),
             history.on(history.compared),
-            as_of=as_of,
+            as_of=self.as_of,
             labels=LABELS | {one.name.upper(): one.label for one in self.in_force.criteria},
             most=max(len(LABELS), len(self.in_force.criteria)),
-        )
-        yield self.keep("score_history", made, part=part(as_of))
-        yield self.keep(
-            "customer_360", customer_360(t["customers"], t["key_accounts"], t["score_history"], as_of=as_of)
         )
 
     def _retention(self, forced: Any) -> TableResult:

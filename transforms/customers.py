@@ -70,12 +70,12 @@ def _owned(table: ir.Table, crosswalk: ir.Table) -> ir.Table:
 
 def _gathered(members: ir.Table) -> ir.Table:
     """Count the accounts of each customer and name their connections in order."""
-    held = members.select("customer_id", "connection").distinct()
-    named = held.group_by("customer_id").agg(connections=held.connection.group_concat(", ", order_by=held.connection))
     counted = members.group_by("customer_id").agg(
-        accounts_count=members.count(), is_oversized=members.is_oversized.any()
+        accounts_count=members.count(),
+        is_oversized=members.is_oversized.any(),
+        _held=members.connection.collect(distinct=True),
     )
-    return counted.join(named, "customer_id")
+    return counted.mutate(connections=counted._held.sort().join(", ")).drop("_held")
 
 
 def _beside(record: ir.Table, *measures: ir.Table) -> ir.Table:

@@ -29,10 +29,27 @@ def score_history(
     labels: Mapping[str, str],
     most: int = 24,
 ) -> ir.Table:
-    """Take down a day's scores; `before` is the history of the last day before it, `compared` of the day compared with.
+    """Take down a day's scores and how they changed.
 
-    A churned customer is frozen: no value, the last one kept. `labels` say codes in words,
-    `most` is the most parts that a score has.
+    `before` is the history of the last day before it, `compared` of the day compared with. `labels` say codes in
+    words, `most` is the most parts that a score has.
+    """
+    today = scores_of_day(retention, satisfaction, key_accounts, key_account_criteria, before, as_of=as_of)
+    return with_changes(today, compared.filter(compared.as_of < as_of), labels, most)
+
+
+def scores_of_day(
+    retention: ir.Table,
+    satisfaction: ir.Table,
+    key_accounts: ir.Table,
+    key_account_criteria: ir.Table,
+    before: ir.Table,
+    *,
+    as_of: date,
+) -> ir.Table:
+    """Gather a day's scores with what is remembered of the days before.
+
+    A churned customer is frozen: no value, the last one kept.
     """
     gone = retention.select("customer_id", is_gone=retention.band == "churned")
     by_criterion = _criteria_parts(key_account_criteria)
@@ -47,8 +64,7 @@ def score_history(
     )
     today = today.left_join(gone, "customer_id").drop("customer_id_right")
     today = _frozen(today.mutate(as_of=ibis.literal(as_of)))
-    today = _carried(today, before.filter(before.as_of < as_of), as_of)
-    return with_changes(today, compared.filter(compared.as_of < as_of), labels, most)
+    return _carried(today, before.filter(before.as_of < as_of), as_of)
 
 
 def last_tiers(before: ir.Table) -> ir.Table:

@@ -50,14 +50,13 @@ def survivors(members: ir.Table, survivorship: Mapping[str, Mapping[str, Any]], 
         _origin=_origin(counted),
     )
     picked = ranked.group_by("customer_id").agg(
-        **{field: _pick(ranked, field, ranks[field]) for field in FIELDS},
+        **{field: _pick(ranked, field, ranked[field], ranks[field]) for field in FIELDS},
+        **{f"_from_{field}": _pick(ranked, field, ranked._origin, ranks[field]) for field in FIELDS},
         **{f"_sum_{field}": ranked[field].sum() for field in FIELDS if ruled[field][0] == "sum"},
         **{f"_of_{field}": ranked[field].count() for field in FIELDS if ruled[field][0] == "sum"},
     )
     origins = ibis.literal("").concat(*(_member(picked, field, ruled[field][0]) for field in FIELDS))
-    values = {
-        field: picked[f"_sum_{field}"] if ruled[field][0] == "sum" else picked[field]["value"] for field in FIELDS
-    }
+    values = {field: picked[f"_sum_{field}"] if ruled[field][0] == "sum" else picked[field] for field in FIELDS}
     return picked.select("customer_id", **values, provenance=ibis.literal("{").concat(origins.substr(2), "}"))
 
 
@@ -110,9 +109,9 @@ def _position(connection: ir.StringValue, order: Sequence[str], roles: Mapping[s
     return ibis.cases(*((connection == name, place) for name, place in known.items()), else_=len(order))
 
 
-def _pick(ranked: ir.Table, field: str, rank: str) -> ir.StructValue:
-    held = ibis.struct({"value": ranked[field], "origin": ranked._origin})
-    return held.argmin(ranked[rank], where=ranked[field].notnull())
+def _pick(ranked: ir.Table, field: str, what: ir.Value, rank: str) -> ir.Value:
+    """Take something of the account whose value of a field survives."""
+    return what.argmin(ranked[rank], where=ranked[field].notnull())
 
 
 def _origin(members: ir.Table) -> ir.StringValue:
@@ -134,8 +133,7 @@ def _member(picked: ir.Table, field: str, rule: str) -> ir.StringValue:
         count = picked[f"_of_{field}"].cast("string")
         member = ibis.literal(f', "{field}": {{"connection": null, "account_id": null, "at": null, "sum_of": ')
         return (picked[f"_of_{field}"] > 0).ifelse(member.concat(count, "}"), "")
-    held = picked[field]
-    return held["value"].notnull().ifelse(ibis.literal(f', "{field}": ').concat(held["origin"]), "")
+    return picked[field].notnull().ifelse(ibis.literal(f', "{field}": ').concat(picked[f"_from_{field}"]), "")
 
 
 def _quoted(text: ir.StringValue) -> ir.StringValue:

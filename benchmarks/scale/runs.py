@@ -14,8 +14,9 @@ from scale import by_hand
 from scale.home import fresh, make, opened, place
 from scale.source import AS_OF
 
-from orchestration.build import CONFORMED, Build, TableResult, build
+from orchestration.build import CONFORMED, SCORED, Build, TableResult, build
 from orchestration.fitted import priors_for, retention_for, revenue_for
+from orchestration.history import History
 from orchestration.project import Project
 from orchestration.published import arrow_schema
 from orchestration.storage import duck, engine
@@ -23,11 +24,11 @@ from orchestration.storage.duck import listed
 from transforms.default_criteria import DEFAULTS
 from transforms.retention import chances
 from transforms.retention_statistics import month_part, window_start
+from transforms.score_history import scores_of_day
 
 MEMORY = "6GB"  # of DuckDB; Python and Arrow come on top
 HOME, RUN = "whole", "bench"
 LAST_PLACE = 1.01e-4
-EXPLAINS = ("reasons", "parts", "changes")
 Making = TypeVar("Making", bound=Build)
 
 
@@ -59,16 +60,19 @@ class Values(Build):
     def keep(self, table: str, made: ir.Table, *_: Any, **__: Any) -> TableResult:
         """Write a table without a look at its schema, unless it only explains another one."""
         start = monotonic()
-        if table == "score_history":  # customer_360 reads it three times
-            bare = made.select([name for name in made.columns if name not in EXPLAINS])
-            self.tables[table] = engine.filled(engine.keep(self.con, bare), arrow_schema(table))
         if table not in by_hand.RESULTS:
+            self.tables.setdefault(table, made)
             return TableResult(table, 0, monotonic() - start)
         path = str(self.folder / f"{table}.parquet")
         columns = pq.read_schema(self.hand / f"{table}.parquet").names
         rows = engine.write(self.con, made.select(columns).order_by(_key(table)), path)
         self.tables[table] = engine.filled(engine.read(self.con, [path]), arrow_schema(table))
         return TableResult(table, rows, monotonic() - start)
+
+    def _history(self, history: History) -> ir.Table:
+        """Gather the scores for customer_360, and leave out how they changed."""
+        day = scores_of_day(*(self.tables[name] for name in SCORED), history.on(history.last), as_of=AS_OF)
+        return engine.filled(day, arrow_schema("score_history"))
 
 
 def hand(customers: int) -> None:
