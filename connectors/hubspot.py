@@ -292,8 +292,7 @@ class HubSpot(HttpConnector):
 
     def _custom(self, stream: Stream) -> list[str]:
         known, mapped = self._described.get(stream.object, {}), set(_mapped(stream))
-        names = (name for name, field in known.items() if field.is_custom)
-        return sorted(name for name in names if name not in mapped)
+        return sorted(name for name, field in known.items() if field.is_custom and name not in mapped)
 
     def _left_out(self) -> Iterator[str]:
         """Ask for the properties of every object; note which custom ones an address has no room for."""

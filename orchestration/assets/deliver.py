@@ -121,7 +121,7 @@ def _delivered(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
     def delivered(context: dg.AssetExecutionContext, config: Approval) -> dg.MaterializeResult:
         project = Project.load()
         if project.delivery(name).approve == "manual" and not (config.digest or config.approved):
-            return _waiting(find(project, name))
+            return _waiting(name, project)
         try:
             made = apply(project, name, context.run.run_id, digest=config.digest, allow=config.allow)
             again = read_back(project, name)
@@ -129,32 +129,31 @@ def _delivered(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
             raise failure(error) from None
         finally:
             _audited(context, project)
-        return _delivered_result(made, again)
+        return _delivered_result(made, again, made.summary())
 
     return delivered
 
 
-def _waiting(made: Plan) -> dg.MaterializeResult:
+def _waiting(name: str, project: Project) -> dg.MaterializeResult:
     """Say that nothing was written, and how it will be; what comes after in the run goes on."""
-    asks = f"{made.changes} records wait for approval: belvedere apply {made.digest[:12]}"
-    asks += f", or the job {approval_job(made.delivery)}"
-    return dg.MaterializeResult(
-        metadata={
-            "summary": asks if made.changes else "nothing to write",
-            "digest": made.digest,
-            "dagster/row_count": 0,
-        },
-        check_results=[dg.AssetCheckResult(passed=True, check_name=name) for name in ("all_applied", "read_back")],
-    )
+    try:
+        newest = find(project, name)
+    except ConnectorError as error:
+        raise failure(error) from None
+    nothing = Applied(name, newest.digest)
+    asks = f"{newest.changes} records wait for approval: belvedere apply {newest.digest[:12]}"
+    is_open = newest.head.status == "planned" and newest.changes
+    said = f"{asks}, or the job {approval_job(name)}" if is_open else nothing.summary()
+    return _delivered_result(nothing, ReadBack(0), said)
 
 
-def _delivered_result(made: Applied, again: ReadBack) -> dg.MaterializeResult:
+def _delivered_result(made: Applied, again: ReadBack, summary: str) -> dg.MaterializeResult:
     counts = {outcome: count for outcome, count in made.counts.items() if count}
     bad = {outcome: count for outcome, count in counts.items() if outcome not in ("applied", "unchanged")}
     said = [", ".join(f"{count} {outcome}" for outcome, count in bad.items()), made.error or ""]
     return dg.MaterializeResult(
         metadata={
-            "summary": made.summary(),
+            "summary": summary,
             "digest": made.digest,
             "dagster/row_count": sum(counts.values()),
             "records_read_back": again.records,

@@ -93,7 +93,7 @@ def opened(project: Project, config: DeliveryConfig, *, is_written: bool = False
         with ThreadPoolExecutor(2) as meanwhile:
             target = Target(connector, stream, meanwhile.submit(_pin, project, connector))
             if is_written and stream.described:
-                meanwhile.submit(cast("Writes", connector).writable, stream)
+                meanwhile.submit(lambda: target.fields)
             yield target
             target.pinned.result()
     finally:

@@ -58,3 +58,11 @@ def test_the_checks_of_a_run_that_waits_are_told(manual: House):
     checks = {one.check_name: one.passed for one in ran(manual).get_asset_check_evaluations()}
     assert checks == {"guards": True, "conflicts": True, "all_applied": True, "read_back": True}
     assert delivered_key("d").to_user_string() == "delivered/d"
+
+
+def test_what_was_approved_already_does_not_wait_again(manual: House):
+    ran(manual)
+    ran(manual, "approve__d")
+    _, delivered = delivery_assets("d").assets  # the plan is left out of this run
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert summary(dg.materialize([delivered], instance=instance)) == "nothing to write"  # type: ignore[arg-type, list-item]
