@@ -74,14 +74,15 @@ def match_suggestions(
 
     One pair of accounts for two customers, left before right. Domains of mail providers and values that
     more than `MOST_CUSTOMERS` customers share suggest nothing, nor do two customers of whom accounts were
-    judged different. `likely` are pairs of nodes (left, right, score); with them name and country, which are right in
-    one of four cases, suggest nothing more.
+    judged different, or whose tax numbers of one country differ. `likely` are pairs of nodes (left, right, score);
+    with them name and country, which are right in one of four cases, suggest nothing more.
     """
     owned = _worked_out(_owned(match_keys(accounts) if keys is None else keys, crosswalk))
     alone = _pairs(_suggesting(owned))
     if likely is not None:
         alone = alone.filter(alone.rule != "name_country")
-    pairs = alone.union(_probable(owned, _nothing_likely() if likely is None else likely))
+    pairs = _worked_out(alone.union(_probable(owned, _nothing_likely() if likely is None else likely)))
+    pairs = pairs.anti_join(_of_other_numbers(pairs, owned), ["one", "other"])
     if judgements is not None:
         pairs = pairs.anti_join(_judged_apart(crosswalk, judgements), ["one", "other"])
     order = [ibis.desc(pairs.score), pairs.left_node, pairs.right_node]
@@ -197,6 +198,20 @@ def _between(met: ir.Table) -> ir.Table:
         other=ibis.greatest(met.left_customer_id, met.right_customer_id),
         **sides,
     )
+
+
+def _of_other_numbers(pairs: ir.Table, owned: ir.Table) -> ir.Table:
+    """List the pairs of customers that are known by tax numbers of one country, and by none in common there.
+
+    Customer and country are one key: an engine that joined by countries first would pair nearly everybody.
+    """
+    proven = owned.filter(owned.is_proven)
+    held = proven.select("customer_id", country="tax_country", number="tax").distinct()
+    theirs = held.select(there=held.customer_id.concat("|", held.country), their_number="number")
+    ours = pairs.select("one", "other").distinct().join(held, [("one", "customer_id")]).drop("customer_id")
+    met = ours.mutate(here=ours.other.concat("|", ours.country)).join(theirs, [("here", "there")])
+    shared = met.group_by("one", "other", "here").agg(is_shared=(met.number == met.their_number).any())
+    return shared.filter(~shared.is_shared).select("one", "other").distinct()
 
 
 def _judged_apart(crosswalk: ir.Table, judgements: ir.Table) -> ir.Table:

@@ -399,6 +399,17 @@ def test_suggests_customers_that_share_a_domain_or_name_and_country_once(suggest
     ]
 
 
+def test_suggests_nobody_whose_tax_numbers_of_one_country_differ(suggest):
+    shared = {"domain": "acme.com"}
+    accounts = [account("crm/1", 1, **shared), account("crm/2", 2, **shared), account("crm/3", **shared)]
+    accounts += [account("crm/4", **shared) | {"tax_id": "FR40303265045"}, account("erp/2", 1)]
+    customers = {f"{row['connection']}/{row['account_id']}": f"C{number}" for number, row in enumerate(accounts)}
+    lone = [("crm/1", "crm/3"), ("crm/1", "crm/4"), ("crm/2", "crm/3"), ("crm/2", "crm/4"), ("crm/3", "crm/4")]
+    assert suggest(accounts, customers) == [(left, right, "domain") for left, right in lone]
+    customers["erp/2"] = "C1"  # crm/2 is known by both numbers
+    assert ("crm/1", "crm/2", "domain") in suggest(accounts, customers)
+
+
 def test_suggests_nothing_that_was_judged_or_that_many_share(suggest):
     accounts = [account("crm/1", domain="acme.com"), account("erp/1", domain="acme.com")]
     accounts += [account("crm/2", domain="acme.com")] + [account(f"erp/9{n}", domain="host.com") for n in range(6)]
