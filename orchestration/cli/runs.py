@@ -14,7 +14,7 @@ from orchestration.assets.fields import FIELDS
 from orchestration.cli.exits import Exit
 from orchestration.definitions import defs
 from orchestration.jobs import BY_HAND
-from orchestration.project import ROOT, home_folder
+from orchestration.project import ROOT, Project, home_folder
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -59,7 +59,11 @@ def extract_job() -> dg.JobDefinition:
 
 
 def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[str, Any] | None = None) -> Ran:
-    """Run a job here and now, and wait for its end."""
+    """Run a job here and now, and wait for its end.
+
+    Raises SettingsError for settings that cannot be used: Dagster would tell of them by a page of calls.
+    """
+    Project.load()
     run_config = {**QUIET, **(config or {})}
     tags = {BY_HAND: "true"}
     with instance() as opened:

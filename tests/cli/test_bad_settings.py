@@ -72,6 +72,12 @@ def test_an_unknown_attribute_is_named_with_its_file(defs: Path, capsys: pytest.
     assert "crm/defs.yaml: unknown setting 'rolle'; did you mean role?" in message
 
 
+@pytest.mark.parametrize("command", ["build", "publish", "backtest"])
+def test_what_starts_a_run_says_it_as_plainly(defs: Path, capsys: pytest.CaptureFixture[str], command: str):
+    message = said(defs, capsys, ("role: crm", "rolle: crm"), command=command)
+    assert "crm/defs.yaml: unknown setting 'rolle'; did you mean role?" in message
+
+
 def test_an_unknown_field_of_ours_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
     fields = "role: crm\n  fields: {accounts: {tax_id: properties.vat_number, postl_code: properties.zip}}"
     assert "table 'accounts' has no field 'postl_code'; did you mean postal_code" in said(
