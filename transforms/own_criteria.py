@@ -40,9 +40,10 @@ def _value(tables: Mapping[str, ir.Table], one: Criterion, as_of: date) -> ir.Ta
         raise CriterionError(f"criterion {one.name!r}: no table {one.table!r}; choices: {', '.join(sorted(tables))}")
     rows = tables[one.table].mutate(as_of=ibis.literal(as_of))
     said = _expression(one, set(rows.columns))
-    sql = f"SELECT customer_id, TRY_CAST({said} AS DOUBLE) AS value FROM customer_rows GROUP BY customer_id"  # noqa: S608
+    given = f"rows_of_{one.name}"  # a name of its own: one query holds all criteria
+    sql = f'SELECT customer_id, TRY_CAST({said} AS DOUBLE) AS value FROM "{given}" GROUP BY customer_id'  # noqa: S608
     try:
-        return rows.alias("customer_rows").sql(sql, dialect=DIALECT)
+        return rows.alias(given).sql(sql, dialect=DIALECT)
     except Exception as error:  # the engine's own words say best what it does not understand
         raise CriterionError(f"criterion {one.name!r}: {str(error).splitlines()[0]}") from None
 

@@ -40,6 +40,16 @@ def test_an_expression_sums_up_the_rows_of_a_customer(measure):
     assert measure(table="orders", sql="count(*) FILTER (WHERE ordered_on > as_of - 10)") == [1.0, None]
 
 
+def test_criteria_over_several_tables_are_measured_side_by_side(con: Any, rows: Any):
+    customers = rows("customers", {"customer_id": "C1", "employees": 40, "deals_won": 3})
+    orders = rows("orders", {"connection": "odoo", "order_id": "1"}).mutate(customer_id=ibis.literal("C1"))
+    own = {"size": OWN | {"sql": "employees"}, "loyalty": OWN | {"table": "orders", "sql": "count(*)"}}
+    criteria = [one for one in configured(own, DEFAULTS) if one.name in own]
+    tables = {"customers": customers, "orders": orders}
+    found = with_own(customers.select("customer_id"), tables, criteria, as_of=AS_OF)
+    assert found.to_pyarrow().to_pylist() == [{"customer_id": "C1", "size": 40.0, "loyalty": 1.0}]
+
+
 def test_a_plain_column_of_the_customer_is_itself(measure):
     assert measure(sql="employees / 10") == [4.0, None]
 
