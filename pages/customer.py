@@ -1,7 +1,7 @@
 """The customer page: everything known about one customer, read from the tables of one build."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,7 +63,7 @@ def customer_page(tables: Reads, customer_id: str) -> CustomerPage:
     def one(table: str) -> list[Row]:
         return tables.query(f"SELECT * FROM {table} WHERE customer_id = ?", [customer_id])  # noqa: S608
 
-    customer = one("customers")[0]
+    customer, said = one("customers")[0], {row["override_id"]: row for row in one("overrides")}
     return CustomerPage(
         customer=customer,
         summary=one("customer_360")[0],
@@ -72,7 +72,7 @@ def customer_page(tables: Reads, customer_id: str) -> CustomerPage:
             "LEFT JOIN accounts a USING (connection, account_id) WHERE x.customer_id = ? ORDER BY 1, 2",
             [customer_id],
         ),
-        scores=[_score(name, row) for name in ("retention", "satisfaction", "key_accounts") for row in one(name)],
+        scores=[_score(name, row, said) for name in ("retention", "satisfaction", "key_accounts") for row in one(name)],
         criteria=tables.query(
             "SELECT * FROM key_account_criteria WHERE customer_id = ? ORDER BY contribution DESC, criterion",
             [customer_id],
@@ -85,13 +85,23 @@ def customer_page(tables: Reads, customer_id: str) -> CustomerPage:
     )
 
 
-def _score(name: str, row: Row) -> Row:
+def _score(name: str, row: Row, said: Mapping[str, Row]) -> Row:
     sure = row.get("confidence", row.get("coverage"))
     band = row["tier"] if name == "key_accounts" else row["band"]
+    override = said.get(row["override_id"] or "")
     return {
         "score": name.replace("_", " ").removesuffix("s"),
         "value": row["value_effective"],
         "band": band,
         "sure": sure,
+        "by_hand": override and _by_hand(override, row),
         "reasons": json.loads(row["reasons"]),
     }
+
+
+def _by_hand(override: Row, row: Row) -> str:
+    """Say who set a score by hand, why, and what the reasons beside it add up to."""
+    value = "nothing" if row["value"] is None else f"{row['value']:.1f}"
+    computed = row["tier_computed"] if override["what"] == "tier" else value
+    until = f"until {override['expires_on']}"
+    return f"set by hand by {override['author']} {until}: {override['reason']}; computed: {computed}"

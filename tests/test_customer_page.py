@@ -1,0 +1,70 @@
+"""The customer page: what is shown of one customer, and what a person has set by hand."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from pages.customer import customer_page
+from pages.render import as_html, as_text
+from schemas.find import model
+
+TODAY = date(2026, 11, 26)
+MOVING = ("deals", "invoices", "tickets", "activities")
+SAID = {"customer_id": "C1", "reason": "<told> us", "author": "Eva", "expires_on": date(2027, 4, 30)}
+
+
+class Written:
+    """Hold tables that are written as rows."""
+
+    def __init__(self) -> None:
+        self._con = duckdb.connect()
+
+    def put(self, table: str, *rows: dict[str, Any]) -> None:
+        columns = model(table).to_schema().columns
+        schema = pa.schema([(name, column.dtype.type.to_pyarrow()) for name, column in columns.items()])
+        filled = [{name: row.get(name) for name in schema.names} for row in rows]
+        self._con.register(table, pa.Table.from_pylist(filled, schema=schema))
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        found = self._con.execute(sql, list(parameters))
+        names = [column[0] for column in found.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+@pytest.fixture
+def tables() -> Written:
+    """Write one customer, whose retention and tier were computed."""
+    written = Written()
+    one = {"customer_id": "C1", "as_of": TODAY, "reasons": "[]"}
+    written.put("customers", one | {"name": "Hansa", "status": "active", "currency": "EUR", "provenance": "{}"})
+    written.put("customer_360", one)
+    written.put("crosswalk", one | {"connection": "crm", "account_id": "1", "rule": "alone", "since": TODAY})
+    written.put("retention", one | {"value": 93.29, "value_effective": 93.29, "band": "healthy"})
+    written.put("key_accounts", one | {"value": 6.5, "value_effective": 6.5, "tier_computed": "A", "tier": "A"})
+    for table in ("accounts", "satisfaction", "overrides", "key_account_criteria", *MOVING):
+        written.put(table)
+    return written
+
+
+def test_what_was_computed_is_nobodys_word(tables: Written):
+    shown = as_text(customer_page(tables, "C1"))
+    assert "93.3  healthy" in shown
+    assert "by hand" not in shown
+
+
+def test_a_score_that_was_set_by_hand_says_by_whom_why_and_what_was_computed(tables: Written):
+    one = {"customer_id": "C1", "as_of": TODAY, "reasons": "[]"}
+    tables.put(
+        "overrides", SAID | {"override_id": "o1", "what": "retention"}, SAID | {"override_id": "o2", "what": "tier"}
+    )
+    tables.put("retention", one | {"value": 93.29, "value_effective": 50.0, "band": "watch", "override_id": "o1"})
+    key = {"value": 6.5, "value_effective": 6.5, "tier_computed": "A", "tier": "B", "override_id": "o2"}
+    tables.put("key_accounts", one | key)
+    page = customer_page(tables, "C1")
+    assert "set by hand by Eva until 2027-04-30: <told> us; computed: 93.3" in as_text(page)
+    assert "set by hand by Eva until 2027-04-30: <told> us; computed: A" in as_text(page)
+    assert "&lt;told&gt; us; computed: 93.3" in as_html(page)
