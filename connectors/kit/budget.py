@@ -143,30 +143,29 @@ class Budget:
         with self._account.opened() as use:
             if use.is_lost:
                 self._presume(use)
+            used = {limit.key: use.window(limit.key).used(use.at, limit.seconds) for limit in mine}
             pause, why = use.held_until - use.at, use.held_why
             for limit in mine:
-                free, said = self._free(use, limit, writes)
+                free, said = self._free(use, limit, used[limit.key], writes)
                 if free > pause:
                     pause, why = free, said
             if pause <= 0:
-                self._charge(use, mine)
+                self._charge(use, mine, used)
         if pause > LONGEST_WAIT:
             raise BusyError(f"{self._name}: {why}; {self.goes_on(pause)}")
         return pause
 
-    def _charge(self, use: Use, mine: Sequence[Limit]) -> None:
-        charged = {}
+    def _charge(self, use: Use, mine: Sequence[Limit], used: Mapping[str, int]) -> None:
+        for key, seconds in {limit.key: limit.seconds for limit in mine}.items():
+            use.window(key).charge(use.at, seconds)
         for limit in mine:
-            window = use.window(limit.key)
-            if limit.key not in charged:
-                window.charge(use.at, limit.seconds)
-                charged[limit.key] = window.used(use.at, limit.seconds)
-            self._left[limit.key] = limit.most(window.said, writes=True) - charged[limit.key], window.said
+            said = use.window(limit.key).said
+            self._left[limit.key] = limit.most(said, writes=True) - used[limit.key] - 1, said
 
-    def _free(self, use: Use, limit: Limit, writes: bool) -> tuple[float, str]:
+    def _free(self, use: Use, limit: Limit, used: int, writes: bool) -> tuple[float, str]:
         """Tell in how many seconds a limit lets one more through, and what to say when that is long."""
         window = use.window(limit.key)
-        used, most = window.used(use.at, limit.seconds), limit.most(window.said, writes=writes)
+        most = limit.most(window.said, writes=writes)
         if used < most:
             return 0.0, ""
         whole, kind = limit.most(window.said, writes=True), f"{limit.scope} requests" if limit.scope else "requests"

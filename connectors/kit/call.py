@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urldefrag, urlencode, urljoin, urlsplit
+from urllib.parse import quote_plus, urldefrag, urlencode, urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
@@ -12,6 +13,7 @@ from requests.auth import AuthBase
 from connectors.kit.errors import ReplyError, SettingsError
 
 MOST_TEMPLATES = 256
+_quoted = lru_cache(MOST_TEMPLATES)(quote_plus)  # page after page sends the same words
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
 
 
@@ -94,10 +96,13 @@ class Requests:
         return prepared
 
     def _with_query(self, url: str, params: Query) -> str:
-        """Add parameters as requests would, but for commas: lists repeat their name, None is left out."""
+        """Add parameters as requests would: lists repeat their name, None is left out.
+
+        Commas stay as they are: urllib3 looks at each letter of an address that has a %.
+        """
         if not params:
             return url
-        query = urlencode(list(_pairs(params)), safe=",")  # urllib3 looks at each letter of an address with a %
+        query = urlencode(list(_pairs(params)), safe=",", quote_via=_quoted)
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
     def _add_body(self, request: requests.PreparedRequest, call: Call) -> None:

@@ -11,13 +11,13 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from pydantic import SecretStr
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 from urllib3.exceptions import HTTPError
 
 from connectors.kit.account import ticks
+from connectors.kit.adapter import Adapter
 from connectors.kit.auth import Refreshed, token_answer
 from connectors.kit.body import TooLarge, whole
 from connectors.kit.budget import LONGEST_WAIT, Budget, Limit, RateHeader
@@ -294,7 +294,7 @@ def _session(pool: int) -> requests.Session:
     """Open a session that keeps a socket for each thread, which it would close again otherwise."""
     made = requests.Session()
     for scheme in ("https://", "http://"):
-        made.mount(scheme, HTTPAdapter(pool_maxsize=pool))
+        made.mount(scheme, Adapter(pool))
     return made
 
 

@@ -27,7 +27,7 @@ class Window(msgspec.Struct):
                 break
             gone += 1
         del self.buckets[:gone]
-        return sum(bucket.count for bucket in self.buckets)
+        return sum([bucket.count for bucket in self.buckets])
 
     def charge(self, now: float, seconds: float, count: int = 1) -> None:
         """Count requests sent now; a daily window of a million of them stays as small as any."""

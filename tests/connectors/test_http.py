@@ -429,9 +429,9 @@ def test_a_write_whose_answer_is_cut_is_unknown(little, opened):
 
 def test_an_answer_nested_beyond_reason_is_refused(little, opened):
     little.say(200, b"[" * 200_000)
-    with pytest.raises(ReplyError, match="crm: an answer of 200000 bytes is nested deeper than 100 levels"):
+    with pytest.raises(ReplyError, match="crm: an answer of 200000 bytes is nested deeper than 500 levels"):
         opened(little.url).get("a")
-    with pytest.raises(UnknownOutcome, match="nested deeper than 100 levels; the write may have been applied"):
+    with pytest.raises(UnknownOutcome, match="nested deeper than 500 levels; the write may have been applied"):
         opened(little.url).post("a", json={}, writes=True)
     assert len(little.asked) == 2
 

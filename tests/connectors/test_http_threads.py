@@ -105,8 +105,8 @@ def test_no_window_of_the_budget_is_ever_overdrawn(server: Server, tmp_path: Pat
     clock: Clock = http.test_clock  # type: ignore[attr-defined]
     charged = http.budget._charge
 
-    def noted(use: Any, mine: Any) -> None:
-        charged(use, mine)
+    def noted(use: Any, *given: Any) -> None:
+        charged(use, *given)
         spent.append(use.at)
 
     http.budget._charge = noted  # type: ignore[method-assign]
