@@ -1,16 +1,17 @@
 """Which fields there are, by the records alone: for systems that do not describe themselves.
 
-The engine works out the shape of many records at once. Measured on 400,000 records of 565 bytes with 30 fields, on one
-thread: 9 microseconds of CPU a record, 115 MiB.
+What is known is counted in all records; only pieces with keys that nobody knows have their shape worked out.
+Measured on 100,000 records of 644 bytes with 23 fields, on one thread: 2.3 microseconds of CPU a record; 4.5 where the
+shape of all is worked out.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
-from typing import Any
+from functools import reduce
+from itertools import islice, pairwise
 
 import duckdb
 import numpy as np
@@ -20,18 +21,16 @@ import pyarrow.parquet as pq
 
 from connectors.kit.base import SourceField
 from connectors.kit.records import json_path
+from orchestration.members import Kinds, Members
 from orchestration.storage import duck
 
+FEW = 100
 PIECE = 2 << 20  # bytes of records that are looked at at once
-DEPTH = 3
-SHAPE = "SELECT json_group_structure(record::JSON), count(*) FILTER (record LIKE '{%') FROM records"
 OBJECTS = (
     "CREATE OR REPLACE TEMP TABLE records AS SELECT record FROM "
     "(SELECT try_cast(text AS JSON) AS record FROM given) WHERE json_type(record) = 'OBJECT'"
 )
-MOST = 200  # an object with more keys than this is a mapping, whose keys are values
-LONGEST = 300  # characters of a path that the ledger holds
-KINDS = {"VARCHAR": "text", "BOOLEAN": "yes or no", "NULL": "", "JSON": "mixed"}  # else a number
+KINDS = {"VARCHAR": "text", "BOOLEAN": "yes or no", "NULL": "", "OBJECT": "object", "ARRAY": "list"}  # else a number
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,17 @@ def looked_at(payloads: Iterable[pa.Array], known: Sequence[str], at: datetime) 
     What is no object, or cannot be held, is passed over. The engine keeps ten times the size of what it looks at until
     it is done with it, so it is given little at a time.
     """
-    rows, counts, kinds = 0, Counter[str](), dict[str, str]()
+    rows, members = 0, Members()
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
     with duck.lent() as con:
-        for texts in (piece for given in payloads for piece in _pieces(given)):
-            asked = [*dict.fromkeys([*known, *kinds])]
-            found, count, some = _looked_at(con, texts, asked)
-            rows, counts = rows + count, counts + Counter(some)
-            kinds |= {path: _merged(kinds.get(path, ""), kind) for path, kind in found.items() if some[path]}
-    return Look(at, {path: SourceField(path, kind) for path, kind in kinds.items()}, rows, counts)
+        for texts in _few_first(piece for given in payloads for piece in _pieces(given)):
+            some, keys = _given(con, texts, members)
+            rows += some
+            for path, kinds in _seen(con, known, members, keys).items() if some else ():
+                seen[path].update(kinds)
+    there = {path: kinds for path, kinds in seen.items() if kinds}
+    fields = {path: SourceField(path, reduce(_merged, map(_kind, kinds))) for path, kinds in there.items()}
+    return Look(at, fields, rows, {path: kinds.total() for path, kinds in there.items()})
 
 
 def payloads(paths: Sequence[str]) -> Iterator[pa.Array]:
@@ -68,7 +70,9 @@ def payloads(paths: Sequence[str]) -> Iterator[pa.Array]:
     for path in paths:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(1024, columns=["_payload", "_deleted"]):
-                yield batch.filter(pc.invert(batch.column("_deleted"))).column("_payload")
+                deleted = batch.column("_deleted")
+                alive = batch.filter(pc.invert(deleted)) if pc.any(deleted).as_py() else batch
+                yield alive.column("_payload")
 
 
 def _pieces(payloads: pa.Array) -> Iterator[pa.Array]:
@@ -81,34 +85,63 @@ def _pieces(payloads: pa.Array) -> Iterator[pa.Array]:
             yield payloads.slice(start, end - start)
 
 
-def _looked_at(
-    con: duckdb.DuckDBPyConnection, texts: pa.Array, known: Sequence[str]
-) -> tuple[dict[str, str], int, dict[str, int]]:
+def _few_first(pieces: Iterator[pa.Array]) -> Iterator[pa.Array]:
+    """Begin with a few records, from which most members are learnt at little cost."""
+    for first in islice(pieces, 1):
+        yield from (part for part in (first[:FEW], first[FEW:]) if len(part))
+    yield from pieces
+
+
+def _given(con: duckdb.DuckDBPyConnection, texts: pa.Array, members: Members) -> tuple[int, int]:
+    """Give the engine those of some texts that are objects, as `records`; tells how many they are, and their keys."""
     con.register("records", pa.table({"record": texts}))
     try:
-        shape, rows = con.execute(SHAPE).fetchall()[0]
+        rows, keys = _sizes(con, members)
     except duckdb.Error:  # one that it cannot hold
-        rows = None
+        rows, keys = 0, 0
     if rows != len(texts):
         con.register("given", pa.table({"text": texts}))
         con.unregister("records")
         con.execute(OBJECTS)
-        shape, rows = con.execute(SHAPE).fetchall()[0]
-    found = json.loads(shape) if rows else {}
-    kinds = dict(_leaves(found)) if isinstance(found, dict) else {}
-    paths = [*dict.fromkeys([*kinds, *known])]
-    counts = _counted(con, paths) if rows and paths else dict.fromkeys(paths, 0)
-    above = {path: "object" for path in known if any(leaf.startswith(f"{path}.") for leaf in kinds)}
-    return dict.fromkeys(paths, "") | above | kinds, rows, counts
+        rows, keys = _sizes(con, members)
+    return rows, keys
 
 
-def _counted(con: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> dict[str, int]:
-    asked = ", ".join("'" + json_path(path).replace("'", "''") + "'" for path in paths)
-    rows = con.execute(
-        f"SELECT n, count(kind) FROM (SELECT unnest(json_type(record, [{asked}])) AS kind, "  # noqa: S608
-        f"unnest(range({len(paths)})) AS n FROM records) GROUP BY n"
-    ).fetchall()
-    return {paths[number]: count for number, count in rows}
+def _sizes(con: duckdb.DuckDBPyConnection, members: Members) -> tuple[int, int]:
+    """Count the records, and the keys of all objects in them whose members are known."""
+    keys = f"sum(len(flatten(json_keys(record, [{_listed(members.objects)}]))))"
+    rows = con.execute(f"SELECT count(*) FILTER (record LIKE '{{%'), coalesce({keys}, 0) FROM records").fetchall()  # noqa: S608
+    return rows[0]
+
+
+def _seen(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members, keys: int) -> dict[str, Kinds]:
+    """Count by path what the records hold there, after a closer look where they hold what was not seen before."""
+    kinds = _counted(con, known, members)
+    if not members.explain(kinds, keys):
+        shape = con.execute("SELECT json_group_structure(record::JSON) FROM records").fetchall()
+        members.learn(json.loads(shape[0][0]))
+        kinds = _counted(con, known, members)
+    fields = {path: kinds[pointer] for pointer, path in members.fields.items()}
+    return {path: kinds[json_path(path)] for path in known} | fields
+
+
+def _counted(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members) -> dict[str, Counter[str]]:
+    """Count what the records hold at each member, and at known paths that are none."""
+    fields = {*members.fields.values()}
+    places = [*members.pointers, *(json_path(path) for path in known if path not in fields)]
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    if places:
+        rows = con.execute(
+            f"SELECT n, kind, count(*) FROM (SELECT unnest(json_type(record, [{_listed(places)}])) AS kind, "  # noqa: S608
+            f"unnest(range({len(places)})) AS n FROM records) WHERE kind IS NOT NULL GROUP BY n, kind"
+        ).fetchall()
+        for number, kind, count in rows:
+            kinds[places[number]][kind] = count
+    return kinds
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
 
 
 def _merged(one: str, other: str) -> str:
@@ -117,19 +150,5 @@ def _merged(one: str, other: str) -> str:
     return one if one == other else "mixed"
 
 
-def _leaves(shape: Any, prefix: str = "", depth: int = 1) -> Iterator[tuple[str, str]]:
-    """Name the fields of a shape with their kinds; what begins with an underscore is the connector's own."""
-    for name, inner in shape.items():
-        path = prefix + name
-        if (depth == 1 and name.startswith("_")) or "." in name or name.isdecimal() or len(path) > LONGEST:
-            continue  # no path can name a key that holds a dot, or one that looks like a place in a list
-        if isinstance(inner, dict) and depth < DEPTH and 0 < len(inner) <= MOST:
-            yield from _leaves(inner, f"{path}.", depth + 1)
-        else:
-            yield path, _kind(inner)
-
-
-def _kind(inner: Any) -> str:
-    if isinstance(inner, dict):
-        return "object"
-    return "list" if isinstance(inner, list) else KINDS.get(inner, "number")
+def _kind(word: str) -> str:
+    return KINDS.get(word, "number")

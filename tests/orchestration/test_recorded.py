@@ -1,8 +1,11 @@
 """Which fields there are, by the records alone."""
 
 import json
+import random
+import re
 import subprocess
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
@@ -11,7 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from orchestration.members import Members
 from orchestration.recorded import Look, looked_at, payloads
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -60,7 +66,7 @@ def test_what_is_mapped_is_found_however_deep_it_lies():
     deep = {"a": {"b": {"c": {"d": 1}}}}
     seen = look(deep, mapped=("a.b.c.d", "a.b.x", "a"))
     assert seen.counts == {"a.b.c": 1, "a.b.c.d": 1, "a": 1}
-    assert kinds(seen) == {"a.b.c": "object", "a.b.c.d": "", "a": "object"}
+    assert kinds(seen) == {"a.b.c": "object", "a.b.c.d": "number", "a": "object"}
 
 
 def test_an_object_with_very_many_keys_is_no_list_of_fields():
@@ -109,6 +115,89 @@ def test_a_look_piece_by_piece_sees_what_one_at_once_sees(monkeypatch: pytest.Mo
         "late": "text",
         "rare": "list",
     }
+
+
+def test_what_only_a_late_record_brings_is_seen_at_every_depth(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("orchestration.recorded.PIECE", 1)
+    early = {"id": 1, "a": {"b": {"c": 1}}, "empty": {}, "was": "text"}
+    late = {"id": 2, "a": {"b": {"c": 1, "d": 2}, "e": 3}, "empty": {"f": 4}, "was": {"g": 5}, "h": 6}
+    assert look(*[early] * 3, late).counts | {"empty": 4, "was": 4} == {
+        "id": 4,
+        "a.b.c": 4,
+        "a.b.d": 1,
+        "a.e": 1,
+        "empty": 4,
+        "empty.f": 1,
+        "was": 4,
+        "was.g": 1,
+        "h": 1,
+    }
+
+
+def test_a_closer_look_is_taken_only_where_something_is_new(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("orchestration.recorded.PIECE", 1)
+    learnt = []
+    learn = Members.learn
+
+    def noted(self: Members, shape: Any, *given: Any) -> None:
+        learnt.append(shape)
+        learn(self, shape, *given)
+
+    monkeypatch.setattr(Members, "learn", noted)
+    record = {"_row": "1", "a.b": {"x": 1}, "7": 2, 'say "x"': 3, "": 4, "*": 5, "x/y~z": 6, "many": {"n": None}}
+    assert look(*[record] * 5).rows == 5
+    assert len(learnt) == 2  # the record, and the object in it
+
+
+NAMES = st.sampled_from(["a", "b", "c", "_own", "a.b", "7", 'q"x', "it's", "x/y", "~t", "é", "*", ""])
+SHAPES = st.dictionaries(
+    NAMES, st.recursive(st.none(), lambda inner: st.dictionaries(NAMES, inner, min_size=1), max_leaves=8)
+)
+
+
+def filled(shape: Any, chance: random.Random) -> Any:
+    """Make a record of a shape, in which anything may be lacking and any leaf be empty."""
+    if shape is None:
+        return chance.choice([1, "x", None, [], True])
+    return {name: filled(inner, chance) for name, inner in shape.items() if chance.random() < 0.7}
+
+
+def counted(shape: Any, record: Any, prefix: str = "", depth: int = 1) -> Counter[str]:
+    """Count the fields of one record, told by the shape that it was made of."""
+    found = Counter[str]()
+    for name, inner in shape.items():
+        path = prefix + name
+        if name in record and name and "." not in name and not name.isdecimal() and not (depth == 1 and name[0] == "_"):
+            found += (
+                Counter([path]) if inner is None or depth == 3 else counted(inner, record[name], f"{path}.", depth + 1)
+            )
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(SHAPES, st.integers(0, 6), st.sampled_from([1, 60, 1 << 20]), st.randoms(use_true_random=False))
+def test_counts_are_those_of_each_record_by_itself(shape: Any, count: int, size: int, chance: random.Random):
+    records = [filled(shape, chance) for _ in range(count)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orchestration.recorded.PIECE", size)
+        seen = look(*records)
+    expected = sum((counted(shape, record) for record in records), Counter())
+    assert seen.rows == count
+    assert {path: number for path, number in seen.counts.items() if path in expected} == expected
+    assert (
+        {path for path in seen.counts if path not in expected}
+        <= {  # an object that was empty at first
+            path[: place.start()] for path in _paths(shape) for place in re.finditer(r"[.]|$", path)
+        }
+    )
+
+
+def _paths(shape: Any, prefix: str = "") -> list[str]:
+    return [
+        path
+        for name, inner in shape.items()
+        for path in ([prefix + name] if inner is None else _paths(inner, f"{prefix}{name}."))
+    ]
 
 
 def test_its_memory_is_bounded_by_the_piece_and_not_by_the_stream():

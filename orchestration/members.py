@@ -1,0 +1,67 @@
+"""Which members records were seen to have, so that only those that bring others along need a closer look."""
+
+from collections.abc import Mapping
+from typing import Any
+
+DEPTH = 3
+MOST = 200  # an object with more keys than this is a mapping, whose keys are values
+LONGEST = 300  # characters of a path that the ledger holds
+Kinds = Mapping[str, int]  # the engine's word for what a value is -> in how many records
+
+
+class Members:
+    """Name the members of records by JSON pointers (RFC 6901), which can name any key.
+
+    `fields` are those that are fields of ours, with their paths; `objects` those whose own members are known.
+    """
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self.objects = {"": True}
+        self._closed: set[str] = set()  # not looked into: too deep, a mapping, an object at times, no path can name it
+        self._known: dict[str, bool] = {}
+
+    @property
+    def pointers(self) -> list[str]:
+        """List all members."""
+        return [*self._known]
+
+    def learn(self, shape: Mapping[str, Any], at: str = "", prefix: str = "") -> None:
+        """Take members along from the engine's shape of some records, in which objects are dictionaries."""
+        for name, inner in shape.items():
+            pointer, path = f"{at}/{_escaped(name)}", prefix + name
+            self._known[pointer] = True
+            if not _can_be_named(name, path, is_top=not at):
+                self._closed.add(pointer)
+                continue
+            is_open = isinstance(inner, dict) and pointer.count("/") < DEPTH and len(inner) <= MOST
+            if is_open:
+                self.objects[pointer] = True
+                self.learn(inner, pointer, f"{path}.")
+            elif isinstance(inner, dict) or inner == "JSON":
+                self._closed.add(pointer)
+            if not (is_open and inner):
+                self.fields[pointer] = path
+
+    def explain(self, seen: Mapping[str, Kinds], keys: int) -> bool:
+        """Tell whether records that have so many keys in all have none but known ones, each of a known nature."""
+        known = {pointer: seen.get(pointer, {}) for pointer in self._known}
+        return keys == sum(sum(kinds.values()) for kinds in known.values()) and all(
+            self._is_natural(pointer, kinds) for pointer, kinds in known.items()
+        )
+
+    def _is_natural(self, pointer: str, kinds: Kinds) -> bool:
+        """Let an object be one only where its members are known, or are not to be; and be nothing else unless a field."""
+        if pointer in self.objects:
+            return pointer in self.fields or not {*kinds} - {"OBJECT", "NULL"}
+        return pointer in self._closed or "OBJECT" not in kinds
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _can_be_named(name: str, path: str, *, is_top: bool) -> bool:
+    """Leave out what holds a dot or looks like a place in a list; what begins with an underscore is the connector's."""
+    is_ours = is_top and name.startswith("_")
+    return bool(name) and not is_ours and "." not in name and not name.isdecimal() and len(path) <= LONGEST
