@@ -69,7 +69,7 @@ def payloads(paths: Sequence[str]) -> Iterator[pa.Array]:
     """Read the records of raw files, a few at a time; tombstones tell nothing of fields."""
     for path in paths:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(1024, columns=["_payload", "_deleted"]):
+            for batch in file.iter_batches(4096, columns=["_payload", "_deleted"]):
                 deleted = batch.column("_deleted")
                 alive = batch.filter(pc.invert(deleted)) if pc.any(deleted).as_py() else batch
                 yield alive.column("_payload")
