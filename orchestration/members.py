@@ -18,7 +18,7 @@ class Members:
     def __init__(self) -> None:
         self.fields: dict[str, str] = {}
         self.objects = {"": True}
-        self._closed: set[str] = set()  # not looked into: too deep, a mapping, an object at times, no path can name it
+        self._closed: set[str] = set()  # not looked into: too deep, a mapping, or no path can name it
         self._known: dict[str, bool] = {}
 
     @property
@@ -34,14 +34,19 @@ class Members:
             if not _can_be_named(name, path, is_top=not at):
                 self._closed.add(pointer)
                 continue
-            is_open = isinstance(inner, dict) and pointer.count("/") < DEPTH and len(inner) <= MOST
-            if is_open:
-                self.objects[pointer] = True
-                self.learn(inner, pointer, f"{path}.")
-            elif isinstance(inner, dict) or inner == "JSON":
-                self._closed.add(pointer)
-            if not (is_open and inner):
+            inside = inner if isinstance(inner, dict) else {}
+            if inside or inner == "JSON":  # which is an object without members, or one only at times
+                self._open(pointer, f"{path}.", inside)
+            if not inside or pointer in self._closed:
                 self.fields[pointer] = path
+
+    def _open(self, pointer: str, prefix: str, inside: Mapping[str, Any]) -> None:
+        """Look into an object, unless it lies too deep, or is a mapping or was one."""
+        if pointer not in self._closed and pointer.count("/") < DEPTH and len(inside) <= MOST:
+            self.objects[pointer] = True
+            self.learn(inside, pointer, prefix)
+        else:
+            self._closed.add(pointer)
 
     def explain(self, seen: Mapping[str, Kinds], keys: int) -> bool:
         """Tell whether records that have so many keys in all have none but known ones, each of a known nature."""
