@@ -175,7 +175,7 @@ def counted(shape: Any, record: Any, prefix: str = "", depth: int = 1) -> Counte
     return found
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SHAPES, st.integers(0, 6), st.sampled_from([1, 60, 1 << 20]), st.randoms(use_true_random=False))
 def test_counts_are_those_of_each_record_by_itself(shape: Any, count: int, size: int, chance: random.Random):
     records = [filled(shape, chance) for _ in range(count)]
