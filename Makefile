@@ -33,7 +33,7 @@ dev: install
 	$(BIN)/dagster dev -m orchestration.definitions -h 127.0.0.1 -p $${PORT:-3000}
 
 test: install
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=4
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=4
 
 lint: install
 	$(BIN)/ruff format --check .
