@@ -94,10 +94,15 @@ def test_a_backfilled_day_is_there_and_nothing_else_changes(project: Project):
     assert [row["value"] for row in rows] != [row["value"] for row in today][: len(rows)]
 
 
-def test_later_facts_change_nothing(project: Project):
+@pytest.fixture(scope="module")
+def seen(project: Project) -> list[dict[str, Any]]:
+    """Fill the day as it is filled when nothing was fitted before."""
     forget(project)
     backfill(project, DAY, "seen")
-    seen = history(project, DAY)
+    return history(project, DAY)
+
+
+def test_later_facts_change_nothing(project: Project, seen: list[dict[str, Any]]):
     forget(project)
     other = _Day(project, DAY, "other", project.ledger.current().id)  # type: ignore[union-attr]
     other.tables = without_later_facts(other.tables)
@@ -106,9 +111,7 @@ def test_later_facts_change_nothing(project: Project):
     assert len(seen) > 60
 
 
-def test_but_earlier_facts_do(project: Project):
-    backfill(project, DAY, "seen")
-    seen = history(project, DAY)
+def test_but_earlier_facts_do(project: Project, seen: list[dict[str, Any]]):
     other = _Day(project, DAY, "other", project.ledger.current().id)  # type: ignore[union-attr]
     orders, invoices = other.tables["orders"], other.tables["invoices"]
     other.tables["orders"] = orders.filter(orders.ordered_on < DAY - timedelta(days=30))
@@ -117,15 +120,12 @@ def test_but_earlier_facts_do(project: Project):
     assert history(project, DAY) != seen
 
 
-def test_a_day_filled_twice_is_the_same(project: Project):
-    backfill(project, DAY, "once")
-    once = history(project, DAY)
+def test_a_day_filled_twice_is_the_same(project: Project, seen: list[dict[str, Any]]):
     backfill(project, DAY, "twice")
-    assert history(project, DAY) == once
+    assert history(project, DAY) == seen
 
 
-def test_the_next_build_compares_with_a_backfilled_day(project: Project):
-    backfill(project, DAY, "past")
+def test_the_next_build_compares_with_a_backfilled_day(project: Project, seen: list[dict[str, Any]]):
     list(build(project, TODAY, "again"))
     rows = [row for row in history(project, TODAY) if row["delta"] is not None]
     assert rows
