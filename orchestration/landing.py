@@ -22,7 +22,7 @@ from orchestration.project import Project
 from orchestration.storage.state import REFRESH, OpenSlice, Progress
 from orchestration.stream_result import StreamResult
 
-ROWS, BYTES, SECONDS = 10_000, 16 << 20, 5.0
+ROWS, BYTES, SECONDS = 50_000, 32 << 20, 5.0
 
 
 class Landing:

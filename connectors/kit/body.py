@@ -35,10 +35,13 @@ def whole(raw: Any, most: int, in_time: Callable[[], bool]) -> bytes:
 
 def _parts(raw: Any, in_time: Callable[[], bool], *, unpack: bool) -> Iterator[bytes]:
     """Give what is there; read1 does not wait for a full chunk, so that a slow drip is noticed."""
+    is_plain = not raw.headers.get("Content-Encoding")
     while part := raw.read1(CHUNK, decode_content=unpack):
         if not in_time():
             raise ReadTimeout
         yield part
+        if is_plain and raw.length_remaining == 0:
+            return
 
 
 def _unpacked(source: Iterator[bytes], most: int) -> Iterator[bytes]:
