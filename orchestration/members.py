@@ -17,7 +17,7 @@ class Members:
 
     def __init__(self) -> None:
         self.fields: dict[str, str] = {}
-        self.objects = {"": True}
+        self.objects: dict[str, bool] = {"": True}
         self._closed: set[str] = set()  # not looked into: too deep, a mapping, or no path can name it
         self._known: dict[str, bool] = {}
 
@@ -41,12 +41,26 @@ class Members:
                 self.fields[pointer] = path
 
     def _open(self, pointer: str, prefix: str, inside: Mapping[str, Any]) -> None:
-        """Look into an object, unless it lies too deep, or is a mapping or was one."""
-        if pointer not in self._closed and pointer.count("/") < DEPTH and len(inside) <= MOST:
+        """Look into an object, unless it lies too deep, or is a mapping or turns out to be one."""
+        is_open = pointer not in self._closed and pointer.count("/") < DEPTH and len(inside) <= MOST
+        if is_open:
             self.objects[pointer] = True
             self.learn(inside, pointer, prefix)
-        else:
-            self._closed.add(pointer)
+        own = [inner for inner in self._within(pointer) if inner.count("/") == pointer.count("/") + 1]
+        if not is_open or len(own) > MOST:
+            self._close(pointer)
+
+    def _close(self, pointer: str) -> None:
+        """Forget what was learnt of an object's members."""
+        self._closed.add(pointer)
+        self.objects.pop(pointer, None)
+        for inner in self._within(pointer):
+            del self._known[inner]
+            self.objects.pop(inner, None)
+            self.fields.pop(inner, None)
+
+    def _within(self, pointer: str) -> list[str]:
+        return [one for one in self._known if one.startswith(f"{pointer}/")]
 
     def explain(self, seen: Mapping[str, Kinds], keys: int) -> bool:
         """Tell whether records that have so many keys in all have none but known ones, each of a known nature."""
@@ -60,6 +74,11 @@ class Members:
         if pointer in self.objects:
             return pointer in self.fields or not {*kinds} - {"OBJECT", "NULL"}
         return pointer in self._closed or "OBJECT" not in kinds
+
+
+def pointer(path: str) -> str:
+    """Point to a dotted path."""
+    return "".join(f"/{_escaped(part)}" for part in path.split("."))
 
 
 def _escaped(name: str) -> str:

@@ -20,8 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from connectors.kit.base import SourceField
-from connectors.kit.records import json_path
-from orchestration.members import Kinds, Members
+from orchestration.members import Kinds, Members, pointer
 from orchestration.storage import duck
 
 FEW = 100
@@ -58,9 +57,10 @@ def looked_at(payloads: Iterable[pa.Array], known: Sequence[str], at: datetime) 
         for texts in _few_first(piece for given in payloads for piece in _pieces(given)):
             some, keys = _given(con, texts, members)
             rows += some
-            for path, kinds in _seen(con, known, members, keys).items() if some else ():
-                seen[path].update(kinds)
-    there = {path: kinds for path, kinds in seen.items() if kinds}
+            for place, kinds in _seen(con, known, members, keys).items() if some else ():
+                seen[place].update(kinds)
+    named = members.fields | {pointer(path): path for path in known}
+    there = {path: seen[place] for place, path in named.items() if seen[place]}
     fields = {path: SourceField(path, reduce(_merged, map(_kind, kinds))) for path, kinds in there.items()}
     return Look(at, fields, rows, {path: kinds.total() for path, kinds in there.items()})
 
@@ -115,21 +115,19 @@ def _sizes(con: duckdb.DuckDBPyConnection, members: Members) -> tuple[int, int]:
 
 
 def _seen(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members, keys: int) -> dict[str, Kinds]:
-    """Count by path what the records hold there, after a closer look where they hold what was not seen before."""
+    """Count what the records hold at each place, after a closer look where they hold what was not seen before."""
     kinds = _counted(con, known, members)
-    if not members.explain(kinds, keys):
-        shape = con.execute("SELECT json_group_structure(record::JSON) FROM records").fetchall()
-        members.learn(json.loads(shape[0][0]))
-        kinds = _counted(con, known, members)
-    fields = {path: kinds[pointer] for pointer, path in members.fields.items()}
-    return {path: kinds[json_path(path)] for path in known} | fields
+    if members.explain(kinds, keys):
+        return kinds
+    shape = con.execute("SELECT json_group_structure(record::JSON) FROM records").fetchall()
+    members.learn(json.loads(shape[0][0]))
+    return _counted(con, known, members)
 
 
-def _counted(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members) -> dict[str, Counter[str]]:
-    """Count what the records hold at each member, and at known paths that are none."""
-    fields = {*members.fields.values()}
-    places = [*members.pointers, *(json_path(path) for path in known if path not in fields)]
-    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+def _counted(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members) -> dict[str, Kinds]:
+    """Count by JSON pointer what the records hold at each member, and at the known paths."""
+    places = [*dict.fromkeys([*members.pointers, *map(pointer, known)])]
+    kinds: dict[str, dict[str, int]] = defaultdict(dict)
     if places:
         rows = con.execute(
             f"SELECT n, kind, count(*) FROM (SELECT unnest(json_type(record, [{_listed(places)}])) AS kind, "  # noqa: S608
@@ -137,7 +135,7 @@ def _counted(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Memb
         ).fetchall()
         for number, kind, count in rows:
             kinds[places[number]][kind] = count
-    return kinds
+    return dict(kinds)
 
 
 def _listed(texts: Iterable[str]) -> str:

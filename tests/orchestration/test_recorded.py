@@ -71,6 +71,14 @@ def test_what_is_mapped_is_found_however_deep_it_lies():
 
 def test_an_object_with_very_many_keys_is_no_list_of_fields():
     assert kinds(look({"by_day": {f"d{n}": n for n in range(300)}})) == {"by_day": "object"}
+    assert len(kinds(look({"a": {f"k{n}": {"x": n, "y": n} for n in range(150)}}))) == 300
+
+
+@pytest.mark.parametrize("keys", [1, 3])
+def test_nor_is_one_that_turns_out_to_have_them(keys: int):
+    seen = look(*({"by_day": {f"d{n}_{k}": n for k in range(keys)}} for n in range(300)), mapped=("by_day.d7_0",))
+    assert kinds(seen) == {"by_day": "object", "by_day.d7_0": "number"}
+    assert seen.counts == {"by_day": 300, "by_day.d7_0": 1}
 
 
 @pytest.mark.parametrize("odd", ["5", '"x"', "null", "[]", "{}", '{"id":"\\ud800"}', "no json"])
