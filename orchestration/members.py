@@ -76,7 +76,7 @@ class Members:
         return pointer in self._closed or "OBJECT" not in kinds
 
 
-def pointer(path: str) -> str:
+def pointer_to(path: str) -> str:
     """Point to a dotted path."""
     return "".join(f"/{_escaped(part)}" for part in path.split("."))
 

@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from connectors.kit.base import SourceField
-from orchestration.members import Kinds, Members, pointer
+from orchestration.members import Kinds, Members, pointer_to
 from orchestration.storage import duck
+from orchestration.storage.duck import listed
 
 FEW = 100
 PIECE = 2 << 20  # bytes of records that are looked at at once
@@ -59,7 +60,7 @@ def looked_at(payloads: Iterable[pa.Array], known: Sequence[str], at: datetime) 
             rows += some
             for place, kinds in _seen(con, known, members, keys).items() if some else ():
                 seen[place].update(kinds)
-    named = members.fields | {pointer(path): path for path in known}
+    named = members.fields | {pointer_to(path): path for path in known}
     there = {path: seen[place] for place, path in named.items() if seen[place]}
     fields = {path: SourceField(path, reduce(_merged, map(_kind, kinds))) for path, kinds in there.items()}
     return Look(at, fields, rows, {path: kinds.total() for path, kinds in there.items()})
@@ -109,7 +110,7 @@ def _given(con: duckdb.DuckDBPyConnection, texts: pa.Array, members: Members) ->
 
 def _sizes(con: duckdb.DuckDBPyConnection, members: Members) -> tuple[int, int]:
     """Count the records, and the keys of all objects in them whose members are known."""
-    keys = f"sum(len(flatten(json_keys(record, [{_listed(members.objects)}]))))"
+    keys = f"sum(len(flatten(json_keys(record, {listed([*members.objects])}))))"
     rows = con.execute(f"SELECT count(*) FILTER (record LIKE '{{%'), coalesce({keys}, 0) FROM records").fetchall()  # noqa: S608
     return rows[0]
 
@@ -126,20 +127,16 @@ def _seen(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members
 
 def _counted(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members) -> dict[str, Kinds]:
     """Count by JSON pointer what the records hold at each member, and at the known paths."""
-    places = [*dict.fromkeys([*members.pointers, *map(pointer, known)])]
+    places = [*dict.fromkeys([*members.pointers, *map(pointer_to, known)])]
     kinds: dict[str, dict[str, int]] = defaultdict(dict)
     if places:
         rows = con.execute(
-            f"SELECT n, kind, count(*) FROM (SELECT unnest(json_type(record, [{_listed(places)}])) AS kind, "  # noqa: S608
+            f"SELECT n, kind, count(*) FROM (SELECT unnest(json_type(record, {listed(places)})) AS kind, "  # noqa: S608
             f"unnest(range({len(places)})) AS n FROM records) WHERE kind IS NOT NULL GROUP BY n, kind"
         ).fetchall()
         for number, kind, count in rows:
             kinds[places[number]][kind] = count
     return dict(kinds)
-
-
-def _listed(texts: Iterable[str]) -> str:
-    return ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
 
 
 def _merged(one: str, other: str) -> str:

@@ -1,6 +1,5 @@
 """The customer page: what is shown of one customer, and what a person has set by hand."""
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -8,31 +7,26 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from orchestration.published import arrow_schema
+from orchestration.tables import Tables
 from pages.customer import customer_page
 from pages.render import as_html, as_text
-from schemas.find import model
 
 TODAY = date(2026, 11, 26)
 MOVING = ("deals", "invoices", "tickets", "activities")
 SAID = {"customer_id": "C1", "reason": "<told> us", "author": "Eva", "expires_on": date(2027, 4, 30)}
 
 
-class Written:
+class Written(Tables):
     """Hold tables that are written as rows."""
 
     def __init__(self) -> None:
-        self._con = duckdb.connect()
+        self.connection = duckdb.connect()
 
     def put(self, table: str, *rows: dict[str, Any]) -> None:
-        columns = model(table).to_schema().columns
-        schema = pa.schema([(name, column.dtype.type.to_pyarrow()) for name, column in columns.items()])
+        schema = arrow_schema(table)
         filled = [{name: row.get(name) for name in schema.names} for row in rows]
-        self._con.register(table, pa.Table.from_pylist(filled, schema=schema))
-
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        found = self._con.execute(sql, list(parameters))
-        names = [column[0] for column in found.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        self.connection.register(table, pa.Table.from_pylist(filled, schema=schema))
 
 
 @pytest.fixture

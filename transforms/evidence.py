@@ -65,10 +65,10 @@ def judged(same: ir.Table, known: ir.Table) -> ir.Table:
     return _met(_pairwise(same.select("left", "right", rank=_rank("judgement"))).distinct(), known)
 
 
-def numbers(keys: ir.Table) -> ir.Table:
-    """List the tax numbers that accounts are known by (node, country, number): those that are surely not mistyped."""
+def numbers(keys: ir.Table, who: str = "node") -> ir.Table:
+    """List the tax numbers that accounts are known by (who, country, number): those that are surely not mistyped."""
     held = keys.filter(keys.is_proven)
-    return held.select("node", country="tax_country", number="tax")
+    return held.select(who, country="tax_country", number="tax")
 
 
 def _met(members: ir.Table, known: ir.Table) -> ir.Table:

@@ -205,8 +205,7 @@ def _of_other_numbers(pairs: ir.Table, owned: ir.Table) -> ir.Table:
 
     Customer and country are one key: an engine that joined by countries first would pair nearly everybody.
     """
-    proven = owned.filter(owned.is_proven)
-    held = proven.select("customer_id", country="tax_country", number="tax").distinct()
+    held = numbers(owned, "customer_id").distinct()
     theirs = held.select(there=held.customer_id.concat("|", held.country), their_number="number")
     ours = pairs.select("one", "other").distinct().join(held, [("one", "customer_id")]).drop("customer_id")
     met = ours.mutate(here=ours.other.concat("|", ours.country)).join(theirs, [("here", "there")])

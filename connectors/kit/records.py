@@ -93,7 +93,7 @@ def _typed(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
 def _in_bulk(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
     wanted = _wanted(stream)
     places = {path: place for place, path in enumerate(dict.fromkeys(wanted), start=1)}  # the cursor feeds a field, too
-    listed = ", ".join(_quoted(json_path(path)) for path in places)
+    listed = ", ".join(_quoted(_json_path(path)) for path in places)
     values = f"SELECT json_extract_string(p, [{listed}]) AS x FROM page"  # noqa: S608 - quoted
     texts = [f"x[{places[path]}]" for path in wanted]
     return _asked(texts, values, pa.table({"p": payloads}), stream, constants)
@@ -171,7 +171,7 @@ def _slot(part: str) -> str:
     return "at_" + "".join(letter if letter.isalnum() else "_" for letter in part)
 
 
-def json_path(path: str) -> str:
+def _json_path(path: str) -> str:
     parts = (f"[{part}]" if part.isdigit() else '."' + part.replace('"', '\\"') + '"' for part in path.split("."))
     return "$" + "".join(parts)
 

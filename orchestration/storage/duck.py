@@ -34,9 +34,9 @@ def lent() -> duckdb.DuckDBPyConnection:
     return _shared().cursor()
 
 
-def listed(paths: Sequence[str]) -> str:
-    """Write paths as a list for SQL."""
-    return "[" + ", ".join("'" + path.replace("'", "''") + "'" for path in paths) + "]"
+def listed(texts: Sequence[str]) -> str:
+    """Write texts as a list for SQL."""
+    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
 
 
 def quoted(column: str) -> str:
