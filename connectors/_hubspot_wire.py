@@ -185,13 +185,10 @@ class _Named(msgspec.Struct):
     id: str
 
 
-_NAMED = msgspec.json.Decoder(_Named)
-
-
 def parsed(kind: type[Kind], body: bytes, what: str) -> Kind:
     """Read an answer as what the protocol promises; raises ReplyError when it is something else."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        return _READERS[kind].decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ReplyError(f"{what}: an answer of {len(body)} bytes is not what HubSpot promises") from None
 
@@ -199,7 +196,7 @@ def parsed(kind: type[Kind], body: bytes, what: str) -> Kind:
 def id_of(record: bytes) -> str | None:
     """Tell a record's id; None for what is no record at all, which lands without a key, to be named."""
     try:
-        number = _NAMED.decode(record).id
+        number = _READERS[_Named].decode(record).id
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return number if number.isdecimal() else None
@@ -240,7 +237,7 @@ def with_team(record: bytes) -> bytes:
     HubSpot has no field for either; a team's name without a role's words is taken as a region.
     """
     try:
-        owner = msgspec.json.decode(record, type=_Owner)
+        owner = _READERS[_Owner].decode(record)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return record
     teams = sorted(owner.teams or [], key=lambda team: not team.primary)
@@ -249,3 +246,8 @@ def with_team(record: bytes) -> bytes:
     region = _ROLE_WORDS.sub("", team).strip(" -,:/|()")
     name = f"{owner.firstName or ''} {owner.lastName or ''}".strip()
     return spliced(record, {"_name": name or None, "_role": role, "_region": region or None})
+
+
+# Made while there is one thread: msgspec learns a type when it first meets it, and two that teach it at once crash.
+_KINDS = (Listed, Written, Joined, Read, Found, Associated, Properties, Account, _Named, _Owner)
+_READERS: dict[type, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in _KINDS}

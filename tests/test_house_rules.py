@@ -101,6 +101,14 @@ def test_no_drawer_for_odds_and_ends(path: Path):
     assert path.stem not in ("utils", "util", "helpers", "misc", "common")
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "connectors").rglob("*.py")), ids=lambda path: path.name)
+def test_types_of_answers_are_made_known_to_msgspec_before_threads_meet_them(path: Path):
+    """Two threads that decode by one new type at once end the process; a Decoder of the module meets it first."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    decoding = [call for call in calls if ast.unparse(call.func).endswith((".decode", ".convert"))]
+    assert not [ast.unparse(call) for call in decoding if any(word.arg == "type" for word in call.keywords)]
+
+
 def test_there_is_no_list_of_connectors():
     known = {path.stem for path in (ROOT / "connectors").glob("*.py")} - {"__init__"}
     for path in (ROOT / "connectors" / "kit").glob("*.py"):

@@ -1,5 +1,7 @@
 """What went wrong on the way, told without the exception's own text, which may hold an URL with a secret."""
 
+import os
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -34,14 +36,17 @@ def never_sent(error: Exception) -> bool:
 def why(error: Exception) -> str:
     """Name the fault in a word or two."""
     reason = _reason(error)
+    cause = getattr(reason, "__cause__", None)
     if isinstance(reason, NameResolutionError):
         return "unknown host"
+    if isinstance(cause, ssl.SSLCertVerificationError) or isinstance(error, requests.exceptions.SSLError):
+        return "the TLS certificate is not trusted"
+    if isinstance(cause, ssl.SSLError):
+        return "no TLS there"
     if isinstance(reason, NewConnectionError):
-        return "connection refused"
+        return os.strerror(cause.errno).lower() if isinstance(cause, OSError) and cause.errno else "nobody listens"
     if isinstance(error, requests.Timeout | ReadTimeoutError) or isinstance(reason, ConnectTimeoutError):
         return "timeout"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "the TLS certificate is not trusted"
     return "connection broken"
 
 

@@ -34,6 +34,7 @@ class Asked:
     path: str
     headers: dict[str, str]
     body: bytes
+    port: int
 
 
 Told = tuple[int, dict[str, str], bytes]
@@ -64,7 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, headers, answer = self.little.told(Asked(self.command, self.path, dict(self.headers), body))
+        status, headers, answer = self.little.told(
+            Asked(self.command, self.path, dict(self.headers), body, self.client_address[1])
+        )
         self.send_response_only(status)
         for name, value in {"Content-Length": str(len(answer)), **headers}.items():
             self.send_header(name, value)
