@@ -32,10 +32,6 @@ class Listed(msgspec.Struct):
     total: int | None = None
 
     @property
-    def rows(self) -> list[bytes]:
-        return [bytes(record) for record in self.results]
-
-    @property
     def after(self) -> str | None:
         return self.paging.next.after if self.paging and self.paging.next else None
 
@@ -205,7 +201,7 @@ def id_of(record: bytes) -> str | None:
 def spliced(record: bytes, members: Mapping[str, str | None]) -> bytes:
     """Add members to an unparsed record, whose other bytes stay as the source sent them."""
     added = b"".join(b',"%s":%s' % (name.encode(), msgspec.json.encode(value)) for name, value in members.items())
-    return record.rstrip()[:-1] + added + b"}"
+    return bytes(record).rstrip()[:-1] + added + b"}"
 
 
 def only_missing(errors: Sequence[Problem], what: str) -> None:

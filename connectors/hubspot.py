@@ -185,7 +185,7 @@ class HubSpot(HttpConnector):
 
     def _pages(
         self, stream: Stream, path: str, after: str | None, *, archived: bool = False
-    ) -> Iterator[tuple[list[bytes], str | None]]:
+    ) -> Iterator[tuple[Sequence[bytes], str | None]]:
         asked = {"limit": LIST_PAGE, "archived": str(archived).lower()}
         if names := self._properties(stream):
             asked["properties"] = ",".join(names)
@@ -194,14 +194,14 @@ class HubSpot(HttpConnector):
             last, after = after, found.after
             if after == last:
                 raise ReplyError(f"{self.name} {stream.name}: the list makes no progress after {after}")
-            yield found.rows, after
+            yield found.results, after
 
     def _searched(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
         """Go on behind the last id, never by HubSpot's own paging, which ends at 10,000 results."""
         last: str | None = checkpoint.get("last_id", "0")
         while last is not None:
             found = self._search(stream, slice_, last, SEARCH_PAGE)
-            rows, total = found.rows, found.total if last == "0" else None
+            rows, total = found.results, found.total if last == "0" else None
             more = found.after is not None or len(rows) == SEARCH_PAGE
             last = self._last(stream, rows, last) if more else None
             yield self._page(stream, rows, {"last_id": last} if last else None, total)

@@ -121,7 +121,7 @@ class Shape:
         self.seen = renewed(self.seen, kept, self.name, self.stream.name, self.use)
 
     def _look_at(self, page: Page) -> None:
-        texts = pa.array([row.decode("utf-8", "replace") for row in page.rows], pa.string())
+        texts = pa.array([bytes(row).decode("utf-8", "replace") for row in page.rows], pa.string())
         seen, before = looked_at([texts], self._asked, self.at), self.seen
         self._renew(seen)
         try:

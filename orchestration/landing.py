@@ -7,7 +7,6 @@ and lands at once when a slice ends or breaks off.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import chain, repeat
 from time import monotonic
 
 import pyarrow as pa
@@ -132,9 +131,10 @@ def typed(pages: Sequence[Page]) -> pa.Table:
     table = raw_table(rows, pages[0].stream, pages[0].extracted_at, deleted=pages[0].deleted)
     if len({page.extracted_at for page in pages}) == 1:
         return table
-    times = instants(chain.from_iterable(repeat(page.extracted_at, len(page.rows)) for page in pages))
+    stamps = instants([page.extracted_at for page in pages])
+    times = [pa.repeat(stamp, len(page.rows)) for stamp, page in zip(stamps, pages, strict=True)]
     place = table.schema.get_field_index("_extracted_at")
-    return table.set_column(place, table.schema.field(place), times)
+    return table.set_column(place, table.schema.field(place), pa.chunked_array(times))
 
 
 def _flagged(rows: pa.Table, stream: Stream) -> pa.Table:

@@ -41,7 +41,7 @@ class Use(msgspec.Struct):
 
     def window(self, key: str) -> Window:
         """Find a window, a new one where there is none."""
-        return self.windows.setdefault(key, Window())
+        return self.windows.get(key) or self.windows.setdefault(key, Window())
 
     def move_on(self, boot: str, ticks: float, wall: float) -> None:
         """Set the time; it never goes back."""
@@ -101,7 +101,9 @@ class InFile:
     @contextmanager
     def opened(self) -> Iterator[Use]:
         """Look at the use as of now, and write down what was changed; opened anew each time, as forks demand."""
-        with self._locked(self._path) as file:
+        file = self._open(self._path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
             text = os.read(file, MOST_BYTES)
             use = self._known(text)
             use.move_on(self._boot, self._clock(), self._wall())
@@ -111,6 +113,8 @@ class InFile:
             if len(written) < len(text):
                 os.ftruncate(file, len(written))
             self._last = written, use
+        finally:
+            os.close(file)
 
     @contextmanager
     def place(self) -> Iterator[bool]:
@@ -139,15 +143,6 @@ class InFile:
             os.close(file)
             return None
         return file
-
-    @contextmanager
-    def _locked(self, path: Path) -> Iterator[int]:
-        file = self._open(path)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
-        finally:
-            os.close(file)
 
     def _open(self, path: Path) -> int:
         try:

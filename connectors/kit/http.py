@@ -293,6 +293,7 @@ class Http:
 def _session(pool: int) -> requests.Session:
     """Open a session that keeps a socket for each thread, which it would close again otherwise."""
     made = requests.Session()
+    made.headers.clear()  # "Connection: keep-alive" is no news in HTTP/1.1
     for scheme in ("https://", "http://"):
         made.mount(scheme, Adapter(pool))
     return made

@@ -13,7 +13,7 @@ from connectors.kit.stream import Checkpoint, Stream
 
 @dataclass(frozen=True)
 class Page:
-    """Hold one page of unparsed records, one JSON text each.
+    """Hold one page of unparsed records, one JSON text each: bytes, or a msgspec.Raw, which copies nothing.
 
     `extracted_at` is the source's clock. `checkpoint` None says that the slice ends with this page. `total` is the
     source's own count of the slice, where it tells one. `deleted` says that these are tombstones.

@@ -75,7 +75,7 @@ def _payloads(records: Sequence[bytes]) -> pa.Array:
         payloads = columns.texts(records)
         payloads.validate(full=True)
     except pa.ArrowInvalid:
-        payloads = columns.texts([record.decode("utf-8", "replace").encode() for record in records])
+        payloads = columns.texts([bytes(record).decode("utf-8", "replace").encode() for record in records])
     return payloads
 
 

@@ -248,7 +248,7 @@ class TestReading:
             row["properties"]["zzz_own"] = "mine"
         hubspot.check()
         for slice_ in (ALL, SINCE_EVER):
-            rows = [json.loads(row) for page in hubspot.read(stream("accounts"), slice_) for row in page.rows]
+            rows = [json.loads(bytes(row)) for page in hubspot.read(stream("accounts"), slice_) for row in page.rows]
             assert {row["properties"]["zzz_own"] for row in rows} == {"mine"}
 
     def test_asks_for_no_more_custom_properties_than_an_address_takes(self, answered: Callable[..., HubSpot]):

@@ -248,10 +248,10 @@ class TestHeld:
     def test_payload_and_fetch_tell_the_same(self, sandbox: Sandbox, hubspot: HubSpot):
         names = ["name", "numberofemployees", "createdate", "erp_id", "hubspot_owner_id"]
         for page in hubspot.read(ACCOUNTS, Slice()):
-            live = hubspot.fetch(ACCOUNTS, [json.loads(row)["id"] for row in page.rows], names)
+            live = hubspot.fetch(ACCOUNTS, [json.loads(bytes(row))["id"] for row in page.rows], names)
             for row in page.rows:
                 held = hubspot.held(ACCOUNTS, bytes(row), names)
-                assert held == live[json.loads(row)["id"]]
+                assert held == live[json.loads(bytes(row))["id"]]
                 assert held is not None
                 assert held.changed_at is not None
                 assert held.changed_at.utcoffset() is not None
