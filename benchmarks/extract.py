@@ -15,7 +15,10 @@ from race.results import Result, goals, table
 from race.runs import run
 from race.started import Started
 
-DEFAULT = ("bytes", "parquet", "payload", "ours", "dlt-arrow", "dlt-rest", "singer", "airbyte")
+DEFAULT = (
+    *("bytes", "parquet", "payload", "ours", "dlt-arrow", "dlt-rest"),
+    *("singer", "airbyte", "singer-tap", "airbyte-source"),
+)
 
 
 def main() -> None:

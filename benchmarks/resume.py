@@ -18,7 +18,7 @@ from race.measured import environment, start
 from race.started import Started
 
 PAGES, CRASH = 100, 91
-NAMES = ("ours", "dlt-arrow", "dlt-rest", "singer", "airbyte")
+NAMES = ("ours", "dlt-arrow", "dlt-rest", "singer-tap", "airbyte-source")
 PATIENCE = 120.0  # seconds until a client has come as far as page 91
 
 

@@ -1,9 +1,10 @@
-"""Count the records that a client left in Parquet files: by the manifest where there is one, else file by file."""
+"""Count the records that a client left: by the manifest where there is one, else by a database, else file by file."""
 
 import sqlite3
 import sys
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 
 
@@ -15,6 +16,9 @@ def main() -> None:
     if ledgers:
         with sqlite3.connect(ledgers[0]) as opened:
             print(opened.execute("SELECT sum(rows) FROM manifest WHERE is_live").fetchone()[0])
+    elif databases := list(out.rglob("*.duckdb")):
+        with duckdb.connect(databases[0], read_only=True) as opened:
+            print(opened.execute("SELECT count(*) FROM accounts").fetchone()[0])
     elif files:
         print(sum(pq.read_metadata(path).num_rows for path in files))
 

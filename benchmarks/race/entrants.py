@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = Path(__file__).with_name("clients")
 DLT = ("dlt[filesystem,parquet]==1.31.0", "pyarrow==26.0.*", "orjson==3.*")
-SINGER = ("singer-sdk==0.54.9",)
-AIRBYTE = ("airbyte-cdk==7.39.1",)
+SINGER = ("singer-sdk==0.54.9", "pyarrow==26.0.*")
+AIRBYTE = ("airbyte==0.71.3", "airbyte-cdk==7.39.1")
 
 
 class NotMeasured(Exception):
@@ -26,7 +26,7 @@ class NotMeasured(Exception):
 class Entrant:
     """Describe one client; `needs` are the pinned packages of a peer, of which the first is the peer itself.
 
-    `writes` says that it leaves Parquet files; the others write to standard output, or nothing.
+    `writes` says that it leaves files of typed columns; the others write to standard output, or nothing.
     """
 
     name: str
@@ -47,10 +47,12 @@ ENTRANTS = (
     Entrant("payload", "floor 3: the same, payload kept", "floor_payload"),
     Entrant("ours", "ours: extract into lake and ledger", "ours"),
     Entrant("dagster", "ours, through Dagster", "ours_dagster"),
-    Entrant("dlt-arrow", "dlt 1.31.0, Arrow to Parquet", "dlt_arrow", DLT),
-    Entrant("dlt-rest", "dlt 1.31.0, rest_api to Parquet", "dlt_rest", DLT),
-    Entrant("singer", "singer-sdk 0.54.9, tap to stdout", "singer_tap", SINGER, writes=False),
-    Entrant("airbyte", "airbyte-cdk 7.39.1, manifest to stdout", "airbyte_source", AIRBYTE, writes=False),
+    Entrant("dlt-arrow", "dlt 1.31.0: Arrow to Parquet", "dlt_arrow", DLT),
+    Entrant("dlt-rest", "dlt 1.31.0: rest_api to Parquet", "dlt_rest", DLT),
+    Entrant("singer", "singer-sdk 0.54.9: tap, Parquet target", "singer_target", SINGER),
+    Entrant("airbyte", "PyAirbyte 0.71.3: manifest to DuckDB", "airbyte_duckdb", AIRBYTE),
+    Entrant("singer-tap", "singer-sdk 0.54.9: tap to nowhere", "singer_tap", SINGER, writes=False),
+    Entrant("airbyte-source", "airbyte-cdk 7.39.1: source to nowhere", "airbyte_source", AIRBYTE, writes=False),
 )
 
 
@@ -60,12 +62,13 @@ def _python(needs: tuple[str, ...]) -> str:
     name, _, version = needs[0].partition("==")
     folder = home / f"{name.partition('[')[0]}-{version}"
     python = folder / "bin" / "python"
-    if not (folder / "installed").exists():
+    mark, held = folder / "installed", "\n".join(needs)
+    if not mark.exists() or mark.read_text() != held:
         print(f"installing {needs[0]} ...", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *needs]
         done = subprocess.run(pip, capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotMeasured(f"{needs[0]} cannot be installed: {(done.stderr.strip() or '?').splitlines()[-1]}")
-        (folder / "installed").touch()
+        mark.write_text(held)
     return str(python)

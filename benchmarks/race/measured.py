@@ -31,7 +31,7 @@ def environment(root: Path) -> dict[str, str]:
     """
     held = {name: value for name, value in os.environ.items() if not name.startswith(("BELVEDERE_", "DAGSTER_"))}
     held.pop("PYTHONDONTWRITEBYTECODE", None)
-    telemetry = {"RUNTIME__DLTHUB_TELEMETRY": "false", "DO_NOT_TRACK": "1"}
+    telemetry = {"RUNTIME__DLTHUB_TELEMETRY": "false", "DO_NOT_TRACK": "1", "AIRBYTE_OFFLINE_MODE": "1"}
     idle = {"OPENBLAS_NUM_THREADS": "1"}
     return held | telemetry | idle | {"PYTHONPATH": str(root), "NO_PROXY": "127.0.0.1"}
 

@@ -13,6 +13,8 @@ GOALS = (  # client, how many times as fast as it ours is to be
     ("dlt-rest", 10.0),
     ("airbyte", 10.0),
     ("singer", 10.0),
+    ("airbyte-source", 10.0),
+    ("singer-tap", 10.0),
     ("dlt-arrow", 2.5),
     ("parquet", 1 / 1.3),
     ("payload", 1 / 1.3),

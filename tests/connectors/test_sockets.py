@@ -178,8 +178,9 @@ def test_a_certificate_of_another_name_or_authority_is_told_and_nothing_is_sent(
     assert script.asked == []
 
 
-def test_an_address_that_speaks_no_tls_is_told(scripted, opened):
-    script = scripted(whole(b"[1]"), None)
+def test_an_address_that_speaks_no_tls_is_told(scripted, opened, monkeypatch):
+    monkeypatch.setattr(Script, "_request", lambda self, client: client.recv(1))
+    script = scripted(*[b"HTTP/1.1 400 Bad Request\r\n\r\n", None] * 3)
     with pytest.raises(BusyError, match=r"cannot reach https://.* \(no TLS there\); check settings.base_url"):
         opened(script.url.replace("http:", "https:"), attempts=1).get("a")
 
