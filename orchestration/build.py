@@ -33,7 +33,7 @@ from orchestration.storage.lease import lease
 from schemas.find import model
 from transforms.account_executives import account_executives
 from transforms.account_managers import account_managers
-from transforms.check import check, check_result
+from transforms.check import broken, check, check_result
 from transforms.conform import latest
 from transforms.criteria import CriterionError
 from transforms.customer_360 import customer_360
@@ -164,6 +164,7 @@ class Build:
         self.facts: dict[str, ir.Table] = {}
         self.flows = Flows(project)
         self.merged: list[ir.Table] = []
+        self.aside: list[ir.Table] = []
         self._passing: list[ir.Table] = []
 
     def conformed(self) -> Iterator[TableResult]:
@@ -171,18 +172,16 @@ class Build:
         listed = quotes(self.config.rates)
         rates = fx_rates(engine.table(self.con, listed), max_rate_age_days=self.config.max_rate_age_days)
         yield self.keep("fx_rates", rates.filter(rates.rate_on <= self.as_of))
-        aside: list[ir.Table] = []
         for table in CONFORMED:
             parts, notes = [], {}
             for connection, stream in self._feeding(table):
-                good, bad, note = self._checked(table, connection, stream)
+                good, note = self._checked(table, connection, stream)
                 parts.append(good)
-                aside.append(bad)
                 notes[f"{connection}/{stream.name}"] = note
             united = self._united(table, parts)
             yield self.keep(table, united, notes=notes)
             self._forget()
-        yield self.keep("quarantine", self._united("quarantine", aside))
+        yield self.keep("quarantine", self._united("quarantine", self.aside))
         for connection, stream in self._feeding(None):
             flow = self.flows.of(connection, stream)
             flow.count("landed", landed(self._raw(connection, stream)))
@@ -402,7 +401,10 @@ class Build:
         return TableResult(table, written.rows, monotonic() - start, broken, dict(notes or {}))
 
     def _broken(self, table: str) -> dict[str, int]:
-        rows = check_result(self.tables[table], model(table)).group_by("reasons").agg(rows=ibis._.count())
+        made, schema = self.tables[table], model(table)
+        if not _count(broken(made, schema)):
+            return {}
+        rows = check_result(made, schema).group_by("reasons").agg(rows=ibis._.count())
         return {row["reasons"]: row["rows"] for row in rows.to_pyarrow().to_pylist()}
 
     def _feeding(self, table: str | None) -> Iterator[tuple[str, Stream]]:
@@ -411,8 +413,8 @@ class Build:
                 if stream.table == table:
                     yield connection, stream
 
-    def _checked(self, table: str, connection: str, stream: Stream) -> tuple[ir.Table, ir.Table, dict[str, Any]]:
-        """Split a stream's rows; too many broken ones, and the stream keeps the rows of the last build."""
+    def _checked(self, table: str, connection: str, stream: Stream) -> tuple[ir.Table, dict[str, Any]]:
+        """Set broken rows aside and give the others; too many, and the stream keeps the rows of the last build."""
         raw = self._raw(connection, stream)
         flow, here, newest = self.flows.of(connection, stream), landed(raw), latest(raw)
         if stream.merges in raw.columns:
@@ -423,13 +425,19 @@ class Build:
             typed = self._converted(table, typed)
         typed = self._for_now(typed)
         split = check(typed, model(table))
-        good, bad = self._for_now(split.accepted), self._cached(split.quarantine)
-        accepted, broken = flow.count("accepted", good), flow.count("quarantined", bad)
+        good = self._for_now(split.accepted)
+        accepted, refused = flow.count("accepted", good), 0
+        if accepted == _count(typed):
+            flow.none("quarantined")
+        else:
+            bad = self._cached(split.quarantine)
+            refused = flow.count("quarantined", bad)
+            self.aside.append(bad.drop("_cursor"))
         if "account_id" in good.columns and flow.windows:
             flow.stamped = self._cached(good.select("connection", "account_id", "_cursor"))
-        good, bad = good.drop("_cursor"), bad.drop("_cursor")
-        share = broken / (accepted + broken) if broken else 0.0
-        note: dict[str, Any] = {"received": accepted + broken, "accepted": accepted, "quarantined": broken}
+        good = good.drop("_cursor")
+        share = refused / (accepted + refused) if refused else 0.0
+        note: dict[str, Any] = {"received": accepted + refused, "accepted": accepted, "quarantined": refused}
         paths, contract = sparse(self.project, connection, stream), self.project.connection(connection).contract
         note |= left_out(connection, stream, newest, typed, paths, contract)
         if share > self.project.connection(connection).max_quarantine_share:
@@ -439,7 +447,7 @@ class Build:
             if note["kept_last"]:  # on the first night there is nothing to fall back upon
                 flow.note("kept", note["kept_last"])
                 good = kept
-        return good, bad, note
+        return good, note
 
     def _redirected(
         self, connection: str, stream: Stream, flow: Flow, newest: ir.Table, here: ir.Table

@@ -46,6 +46,10 @@ class Flow:
         self.counts[stage] = [int(value or 0) for value in row.values()]
         return self.counts[stage][0]
 
+    def none(self, stage: str) -> None:
+        """Write down that no row is at a stage."""
+        self.counts[stage] = [0] * (1 + len(self.windows))
+
     def note(self, stage: str, whole: int) -> None:
         """Write down a count of the whole."""
         self.counts[stage] = [whole, *self.counts.get(stage, [])[1:]]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestration.collector import sparing_what_stays
 from orchestration.config import SparkConfig
 from orchestration.project import Project
 from orchestration.storage import engine
@@ -33,6 +34,13 @@ SECRETS = {
     "ODOO_API_KEY": "sandbox-odoo-key",
     "ZENDESK_API_TOKEN": "sandbox-zendesk-token",
 }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def seldom_collected() -> Iterator[None]:
+    """Let the collector look as seldom as in a build: all tests together take an eighth less."""
+    with sparing_what_stays():
+        yield
 
 
 @pytest.fixture(scope="session")

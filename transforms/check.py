@@ -1,6 +1,7 @@
 """Part good rows from broken ones by a table's schema: accepted + quarantined = received, exactly."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import ibis
 import ibis.expr.types as ir
@@ -21,11 +22,38 @@ class ShapeError(ValueError):
 class Checked:
     """Hold the good rows, with exactly the schema's columns, and the broken ones as `quarantine` rows.
 
-    Both keep `_cursor`, where there is one, for whoever counts them.
+    Both keep `_cursor`, where there is one, for whoever counts them. Each is made when it is asked for: to name all
+    reasons is dear, and where every row was accepted there are none.
     """
 
-    accepted: ir.Table
-    quarantine: ir.Table
+    marked: ir.Table
+    model: type[Table]
+
+    @cached_property
+    def accepted(self) -> ir.Table:
+        return self.marked.filter(~self._is_broken).select(*self.model.to_schema().columns, *self._stamp)
+
+    @cached_property
+    def quarantine(self) -> ir.Table:
+        broken = self.marked.filter(self._is_broken)
+        return broken.select(
+            table=ibis.literal(table_name(self.model)),
+            connection=broken.connection,
+            stream=broken.stream,
+            record_id=broken._record_id,
+            reasons=_all_reasons(broken, self.model.to_schema()),
+            payload=broken._payload,
+            **{name: broken[name] for name in self._stamp},
+        )
+
+    @cached_property
+    def _is_broken(self) -> ir.BooleanValue:
+        faults = _faults(self.marked, self.model.to_schema())
+        return ibis.or_(self.marked._unreadable.notnull(), *(rule.broken for rule in faults))
+
+    @property
+    def _stamp(self) -> list[str]:
+        return [name for name in self.marked.columns if name == "_cursor"]
 
 
 def check(conformed: ir.Table, model: type[Table]) -> Checked:
@@ -37,30 +65,22 @@ def check(conformed: ir.Table, model: type[Table]) -> Checked:
     schema = model.to_schema()
     marked = _mark_twins(_canonical(conformed, schema), schema)
     _check_shape(marked.select([name for name in marked.columns if not name.startswith("_")]), schema)
-    faults = _faults(marked, schema)
-    is_broken = ibis.or_(marked._unreadable.notnull(), *(rule.broken for rule in faults))
-    broken = marked.filter(is_broken)
-    stamp = [name for name in marked.columns if name == "_cursor"]
-    quarantine = broken.select(
-        table=ibis.literal(table_name(model)),
-        connection=broken.connection,
-        stream=broken.stream,
-        record_id=broken._record_id,
-        reasons=_all_reasons(broken, schema),
-        payload=broken._payload,
-        **{name: broken[name] for name in stamp},
-    )
-    return Checked(marked.filter(~is_broken).select(*schema.columns, *stamp), quarantine)
+    return Checked(marked, model)
 
 
-def check_result(table: ir.Table, model: type[Table]) -> ir.Table:
-    """List the rows of a finished table that break its schema: their key and the reasons, no values."""
+def broken(table: ir.Table, model: type[Table]) -> ir.Table:
+    """List the rows of a finished table that break its schema."""
     schema = model.to_schema()
     _check_shape(_canonical(table, schema), schema)
     marked = _mark_twins(_canonical(table, schema), schema)
-    broken = marked.filter(ibis.or_(ibis.literal(False), *(rule.broken for rule in _faults(marked, schema))))
-    named = reasons([(rule.broken, rule.words) for rule in _faults(broken, schema)])
-    return broken.select(*(schema.unique or []), reasons=named)
+    return marked.filter(ibis.or_(ibis.literal(False), *(rule.broken for rule in _faults(marked, schema))))
+
+
+def check_result(table: ir.Table, model: type[Table]) -> ir.Table:
+    """List the keys of the rows of a finished table that break its schema, and the reasons, no values."""
+    schema, rows = model.to_schema(), broken(table, model)
+    named = reasons([(rule.broken, rule.words) for rule in _faults(rows, schema)])
+    return rows.select(*(schema.unique or []), reasons=named)
 
 
 def reason_counts(quarantine: ir.Table) -> ir.Table:
