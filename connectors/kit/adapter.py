@@ -59,8 +59,9 @@ class Adapter(HTTPAdapter):
 
     def _of(self, origin: str) -> Sockets:
         parts = urlsplit(origin)
-        context = _authorities() if parts.scheme == "https" else None
-        return Sockets(parts.hostname or "", parts.port, context, self._kept)
+        is_safe = parts.scheme == "https"
+        port = parts.port or (443 if is_safe else 80)  # an IPv6 address without a port would be cut at its last colon
+        return Sockets(parts.hostname or "", port, _authorities() if is_safe else None, self._kept)
 
 
 @cache

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from socket import gaierror, socket
-from ssl import SSLContext
+from ssl import SSLContext, SSLSocket
 from typing import Any
 from weakref import finalize
 
-from urllib3 import Timeout, exceptions
+from urllib3 import HTTPHeaderDict, Timeout, exceptions
 
 
 class Sockets:
     """Send by as many sockets as are needed at once; up to `kept` of them stay open."""
 
-    def __init__(self, host: str, port: int | None, context: SSLContext | None, kept: int) -> None:
+    def __init__(self, host: str, port: int, context: SSLContext | None, kept: int) -> None:
         self._host, self._port, self._context, self._kept = host, port, context, kept
         self._idle: list[HTTPConnection] = []
         finalize(self, _close_all, self._idle)  # whoever forgets them leaves no socket open
@@ -43,14 +43,13 @@ class Sockets:
             connection.sock.settimeout(timeout.read_timeout)
             with suppress(BrokenPipeError, ConnectionResetError):  # who hangs up early may have said why
                 connection.request(method, url, body, headers)
-            response = connection.getresponse()
+            return Raw(_answer(connection), connection, self)
         except (OSError, HTTPException) as error:
             connection.close()
             raise _lost(error) from None
-        except ValueError:
+        except BaseException:
             connection.close()
             raise
-        return Raw(response, connection, self)
 
     def take_back(self, connection: HTTPConnection) -> None:
         """Keep a socket for the next request."""
@@ -79,7 +78,7 @@ class Sockets:
             made = HTTPSConnection(self._host, self._port, timeout=seconds, context=self._context)
         try:
             made.connect()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             made.close()
             raise exceptions.MaxRetryError(self, url, _reason(error, made)) from None  # type: ignore[arg-type]
         return made
@@ -89,12 +88,15 @@ class Raw:
     """Read an answer's body, as it was sent."""
 
     def __init__(self, response: HTTPResponse, connection: HTTPConnection, sockets: Sockets) -> None:
-        self.status, self.headers, self.length_remaining = response.status, response.headers, response.length
+        self.status, self.length_remaining = response.status, response.length
+        self.headers = HTTPHeaderDict(response.headers.items())  # fields that come twice are one, joined by commas
         self._response, self._connection, self._sockets = response, connection, sockets
-        self._is_whole = response.length == 0
+        self._is_whole = response.length == 0 and not response.chunked
 
     def read1(self, most: int, *, decode_content: bool = False) -> bytes:
         """Read what is there, nothing at the end; raises ReadTimeoutError, and ProtocolError for an end too early."""
+        if self.length_remaining == 0:
+            return b""
         try:
             part = self._response.read1(most)
         except (OSError, HTTPException, ValueError) as error:  # the last for a chunk whose size is none
@@ -118,19 +120,31 @@ class Raw:
 def _has_more(held: socket) -> bool:
     poll = select.poll()
     poll.register(held, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(0)) or (isinstance(held, SSLSocket) and held.pending() > 0)
 
 
 def _close_all(idle: list[HTTPConnection]) -> None:
-    while idle:
-        idle.pop().close()
+    with suppress(IndexError):
+        while True:
+            idle.pop().close()
 
 
-def _reason(error: OSError, connection: Any) -> exceptions.HTTPError:
+def _answer(connection: HTTPConnection) -> HTTPResponse:
+    """Await the answer; whatever is wrong with it was told after the request had been sent."""
+    try:
+        response = connection.getresponse()
+    except ValueError as error:
+        raise HTTPException(error) from None
+    if response.status < 200:
+        raise HTTPException("an interim answer, after which another one comes")
+    return response
+
+
+def _reason(error: Exception, connection: Any) -> exceptions.HTTPError:
     if isinstance(error, TimeoutError):
         return exceptions.ConnectTimeoutError(connection, "timeout")
-    if isinstance(error, gaierror):
-        return exceptions.NameResolutionError(connection.host, connection, error)
+    if isinstance(error, gaierror | UnicodeError):
+        return exceptions.NameResolutionError(connection.host, connection, gaierror("no such host"))
     reason = exceptions.NewConnectionError(connection, "nobody was reached")
     reason.__cause__ = error
     return reason

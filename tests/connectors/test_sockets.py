@@ -145,6 +145,73 @@ def test_who_refuses_before_all_was_sent_is_heard(scripted, opened):
         opened(script.url).post("a", form={"text": "x" * 30_000})
 
 
+def test_an_interim_answer_is_no_answer_and_what_follows_is_not_the_next_ones(scripted, opened):
+    script = scripted(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + whole(b"[1]"), None, whole(b"[2]"))
+    http = opened(script.url)
+    with pytest.raises(UnknownOutcome):
+        http.post("a", json={}, writes=True)
+    assert http.get("b").json() == [2]
+
+
+def test_to_go_on_is_no_answer(scripted, opened):
+    script = scripted(b"HTTP/1.1 100 Continue\r\n\r\n" + whole(b"[1]"))
+    assert opened(script.url).post("a", json={}, writes=True).json() == [1]
+
+
+def test_an_answer_that_cannot_be_read_is_no_fault_of_the_secret(scripted, opened):
+    script = scripted(b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x; boundary*=a\0b'en'x\r\n\r\n", None)
+    with pytest.raises(UnknownOutcome):
+        opened(script.url).post("a", json={}, writes=True)
+
+
+def test_a_field_that_comes_twice_is_read_whole(scripted, opened):
+    script = scripted(HEAD + b'Link: </p>; rel="prev"\r\nLink: </n>; rel="next"\r\nContent-Length: 2\r\n\r\n[]')
+    assert opened(script.url).get("a").headers["link"] == '</p>; rel="prev", </n>; rel="next"'
+
+
+@pytest.mark.parametrize("field", [b"", b"Transfer-Encoding: chunked\r\n"])
+def test_what_has_no_content_has_none_to_wait_for(scripted, opened, field):
+    script = scripted(b"HTTP/1.1 204 No Content\r\n" + field + b"\r\n", whole(b"[2]"))
+    http = opened(script.url, timeout=(2, 2), attempts=1)
+    assert http.delete("a", writes=True).body == b""
+    assert http.get("b").json() == [2]
+
+
+@pytest.mark.parametrize("host", ["api..example", "x" * 70 + ".example"])
+def test_a_host_that_cannot_be_one_is_unknown(opened, host):
+    with pytest.raises(BusyError, match=r"\(unknown host\); check settings.base_url"):
+        opened(f"https://{host}/api", attempts=1).get("a")
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("http://[::1]/a", 80), ("https://[2001:db8::abcd]/a", 443), ("http://[::1]:9/a", 9)]
+)
+def test_the_port_is_the_one_that_is_meant(monkeypatch, opened, url, port):
+    asked = []
+
+    def refuse(address, *args, **options):
+        asked.append(address)
+        raise ConnectionRefusedError(111, "refused")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    with pytest.raises(BusyError, match="connection refused"):
+        opened(url, attempts=1).get("a")
+    assert asked[0] == (url.partition("[")[2].partition("]")[0], port)
+
+
+def test_an_interrupt_leaves_no_socket_open(scripted, opened, monkeypatch):
+    script = scripted(whole(b"[1]"), whole(b"[2]"))
+    http = opened(script.url)
+    http.get("a")
+    (held,) = http._session.get_adapter(script.url)._origins.values()
+    (connection,) = held._idle
+    monkeypatch.setattr(connection, "getresponse", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        http.get("b")
+    assert connection.sock is None
+    assert held._idle == []
+
+
 @pytest.fixture
 def authority(monkeypatch, tmp_path) -> trustme.CA:
     """Vouch for servers here, as an authority of the machine."""
@@ -167,6 +234,13 @@ def test_an_authority_of_the_machine_is_trusted(scripted, opened, authority):
     http = opened(script.url)
     assert [http.get("a").json(), http.get("b").json()] == [[1], [2]]
     assert [number for number, _ in script.asked] == [0, 0]
+
+
+def test_what_comes_after_an_answer_is_not_taken_for_the_next_one_over_tls_either(scripted, opened, authority):
+    surplus = whole(b"[" + b" " * 9_000 + b"1]") + whole(b"[7]")
+    script = scripted(surplus, whole(b"[2]"), context=vouched(authority, "127.0.0.1"))
+    http = opened(script.url)
+    assert [http.get("a").json(), http.get("b").json()] == [[1], [2]]
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "elsewhere.example"])
