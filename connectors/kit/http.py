@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 from connectors.kit.account import ticks
 from connectors.kit.adapter import Adapter
 from connectors.kit.auth import Refreshed, token_answer
-from connectors.kit.body import TooLarge, whole
+from connectors.kit.body import whole
 from connectors.kit.budget import LONGEST_WAIT, Budget, Limit, RateHeader
 from connectors.kit.call import Call, Query, Requests
 from connectors.kit.depth import refuse_deep
@@ -181,7 +181,7 @@ class Http:
                 reply = self._sent(request)
             except (requests.RequestException, HTTPError) as error:
                 raise self._failed(call, error) from None
-            except TooLarge as error:
+            except ReplyError as error:
                 raise self._unread(call, error) from None
             except ValueError:  # the text of this error shows the header, and so the secret
                 said = "the secret cannot be sent in a header; a line break in it?"

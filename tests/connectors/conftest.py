@@ -84,6 +84,7 @@ def serving() -> Iterator[Little]:
     little = Little()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"little": little}))
     server.daemon_threads = True
+    server.handle_error = lambda *args: None  # of clients that went away
     little.url = f"http://127.0.0.1:{server.server_address[1]}"
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield little

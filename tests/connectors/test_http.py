@@ -356,11 +356,14 @@ def test_a_fresh_token_that_is_refused_is_no_endless_loop(little, opened):
     assert len(little.asked) == 2
 
 
-def test_a_session_can_be_given(little, opened):
-    little.say()
+@pytest.mark.parametrize("packed", [{}, {"Content_Encoding": "gzip"}])
+def test_a_session_can_be_given(little, opened, packed):
+    little.say(200, gzip.compress(b"[1]") if packed else b"[1]", **packed)
     session = requests.Session()
-    opened(little.url, session=session).get("a")
+    http = opened(little.url, session=session)
+    assert [http.get("a").json(), http.get("b").json()] == [[1], [1]]
     assert session.trust_env is False
+    assert little.asked[0].port == little.asked[1].port
 
 
 GZIP = {"Content_Encoding": "gzip"}
@@ -392,6 +395,19 @@ def test_a_packed_answer_is_unpacked(little, opened, packed):
     little.say(200, packed, **GZIP)
     assert opened(little.url).get("a").json() == [1, 2]
     assert little.asked[0].headers["Accept-Encoding"] == "gzip"
+
+
+def test_an_answer_packed_the_other_way_is_unpacked(little, opened):
+    little.say(200, zlib.compress(b"[1,2]"), Content_Encoding="deflate")
+    assert opened(little.url).get("a").json() == [1, 2]
+
+
+def test_an_answer_packed_in_a_way_that_nobody_asked_for_is_refused_by_name(little, opened):
+    little.say(200, b"\x0b\x02\x80[1,2]\x03", Content_Encoding="br")
+    with pytest.raises(ReplyError, match="crm: an answer is packed as 'br', which was not asked for"):
+        opened(little.url).get("a")
+    with pytest.raises(UnknownOutcome):
+        opened(little.url).post("a", json={}, writes=True)
 
 
 def test_an_empty_answer_may_call_itself_packed(little, opened):
