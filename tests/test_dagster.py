@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -144,7 +145,7 @@ def webserver(synced: tuple[subprocess.CompletedProcess[str], Path]) -> Iterator
     port = free_port()
     command = [BIN / "dagster", "dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", str(port)]
     with (synced[1] / "dev.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_for(lambda: ask(f"http://127.0.0.1:{port}", "{version}"), 90)
             yield f"http://127.0.0.1:{port}"
@@ -153,7 +154,7 @@ def webserver(synced: tuple[subprocess.CompletedProcess[str], Path]) -> Iterator
             try:
                 server.wait(20)
             except subprocess.TimeoutExpired:  # it interrupts itself, which a shell's background commands ignore
-                server.kill()
+                os.killpg(server.pid, signal.SIGKILL)  # with the web server and the daemon that it started
                 server.wait()
 
 

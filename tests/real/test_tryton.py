@@ -85,7 +85,7 @@ def tryton(
                 sleep(0.25)
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.terminate()
+        server.kill()  # its data is a copy; a polite signal may be ignored, as Dagster hands an ignored SIGINT on
         server.wait()
         log.close()
 
