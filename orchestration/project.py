@@ -1,7 +1,7 @@
 """The project: what the defs folder configures, and where its lake and ledger live."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -121,6 +121,20 @@ class Project:
         """List a connection's streams, field maps as the user wants them, without its secrets or a network."""
         config = self.connection(name)
         return self._chosen(name, find(config.connector).declared(config.settings))
+
+    def chosen(self, names: Sequence[str], streams: Collection[str] = ()) -> dict[str, list[str]]:
+        """Name the streams of some connections, or those that are meant; who has none of them is left out.
+
+        Raises SettingsError for a stream that none of them has.
+        """
+        offered = {name: [one.name for one in self.streams(name)] for name in names}
+        known = {stream for some in offered.values() for stream in some}
+        for asked in streams:
+            if asked not in known:
+                who = f"connection{'s' if len(offered) > 1 else ''} {', '.join(map(repr, offered))}"
+                raise SettingsError(f"{who}: no stream {asked!r}; {choices(asked, known)}")
+        chosen = {name: [one for one in some if not streams or one in streams] for name, some in offered.items()}
+        return {name: some for name, some in chosen.items() if some}
 
     def roles(self) -> dict[str, str]:
         """Map every connection to its role."""

@@ -17,10 +17,9 @@ from orchestration.project import Project
 def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, full: bool = False) -> Exit:
     """Run the extract beat and print rows by connection."""
     project = Project.load()
-    names = list(connections) or list(project.connections)
-    wanted = {name: [one.name for one in project.streams(name) if not streams or one.name in streams] for name in names}
+    wanted = project.chosen(list(connections) or list(project.connections), streams)
     assets = [raw_key(name, stream) for name, chosen in wanted.items() for stream in chosen]
-    config = {"ops": {f"extract_{name}": {"config": {"full": True}} for name in names}} if full else None
+    config = {"ops": {f"extract_{name}": {"config": {"full": True}} for name in wanted}} if full else None
     with _rows_landing(project, wanted):
         ran = run("extract", assets=assets, config=config)
     _tell_extract(ran, wanted)

@@ -96,13 +96,5 @@ def _feeds(path: str, use: "Use") -> str:
 
 
 def _chosen(project: "Project", connection: str | None, stream: str | None) -> list[tuple[str, "Stream"]]:
-    from connectors.kit.errors import SettingsError, choices
-
-    names = [connection] if connection else list(project.connections)
-    known = [(name, one) for name in names for one in project.streams(name)]
-    chosen = [(name, one) for name, one in known if stream in (None, one.name)]
-    if not chosen and stream:
-        raise SettingsError(
-            f"connection {connection!r}: no stream {stream!r}; {choices(stream, (one.name for _, one in known))}"
-        )
-    return chosen
+    chosen = project.chosen([connection] if connection else list(project.connections), [stream] if stream else ())
+    return [(name, one) for name, some in chosen.items() for one in project.streams(name) if one.name in some]

@@ -48,10 +48,13 @@ def _show(args: argparse.Namespace) -> Exit:
     from orchestration.project import Project
     from orchestration.tables import Tables
 
+    project = Project.load()
+    if args.connection:
+        project.chosen([args.connection], [args.stream] if args.stream else ())
     asked = {"connection": args.connection, "stream": args.stream, "record_id": args.id}
     where = {column: value for column, value in asked.items() if value}
     clause = " AND ".join(f"{column} = ?" for column in where) or "true"
-    rows = Tables(Project.load()).query(
+    rows = Tables(project).query(
         f"SELECT * FROM quarantine WHERE {clause} ORDER BY connection, stream, record_id LIMIT ?",  # noqa: S608 - column names are ours
         [*where.values(), args.limit],
     )

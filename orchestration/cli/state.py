@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> Exit:
 
     project = Project.load()
     if args.action == "reset":
-        project.connection(args.connection)
+        project.chosen([args.connection], [args.stream] if args.stream else ())
         count = project.ledger.reset(args.connection, args.stream)
         say(f"{count} streams of {args.connection} will be read again from the beginning")
         return Exit.DONE

@@ -77,6 +77,31 @@ def test_state_is_shown_and_reset(capsys: pytest.CaptureFixture[str]):
     assert "1 streams of zendesk" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["extract", "reconcile"])
+@pytest.mark.parametrize("where", [[], ["hubspot", "odoo"]])
+def test_a_stream_that_is_none_is_told_and_nothing_is_read(
+    capsys: pytest.CaptureFixture[str], command: str, where: list[str]
+):
+    assert main([command, *where, "--stream", "accuonts"]) == 1
+    told = capsys.readouterr()
+    assert "connections 'hubspot', 'odoo'" in told.err
+    assert "no stream 'accuonts'; did you mean accounts or" in told.err
+    assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["state", "reset", "zendesk", "raitngs"],
+        ["fields", "accept", "hubspot", "accuonts"],
+        ["quarantine", "show", "odoo", "invocies"],
+    ],
+)
+def test_other_commands_know_a_stream_that_is_none_as_well(capsys: pytest.CaptureFixture[str], command: list[str]):
+    assert main(command) == 1
+    assert f"no stream '{command[3]}'" in capsys.readouterr().err
+
+
 def test_init_writes_folders_by_asking(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
