@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from connectors.kit.errors import ConnectorError, SettingsError, choices
+from connectors.kit.errors import ConnectorError
 from orchestration import drift
 from orchestration.project import Project
 from orchestration.reading import Reading
@@ -68,11 +68,8 @@ def stale(project: Project) -> list[str]:
 
 
 def _chosen(project: Project, name: str, streams: Sequence[str] | None) -> list[str]:
-    known = [stream.name for stream in project.streams(name)]
-    for asked in streams or ():
-        if asked not in known:
-            raise SettingsError(f"connection {name!r}: no stream {asked!r}; {choices(asked, known)}")
-    return known if streams is None else [one for one in known if one in streams]
+    chosen = project.chosen([name], streams or ()).get(name, [])
+    return chosen if streams is None else [one for one in chosen if one in streams]
 
 
 def _unread(project: Project, name: str, chosen: Sequence[str]) -> dict[str, str | None]:

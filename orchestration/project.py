@@ -128,11 +128,7 @@ class Project:
         Raises SettingsError for a stream that none of them has.
         """
         offered = {name: [one.name for one in self.streams(name)] for name in names}
-        known = {stream for some in offered.values() for stream in some}
-        for asked in streams:
-            if asked not in known:
-                who = f"connection{'s' if len(offered) > 1 else ''} {', '.join(map(repr, offered))}"
-                raise SettingsError(f"{who}: no stream {asked!r}; {choices(asked, known)}")
+        _refuse_unknown(names, streams, {stream for some in offered.values() for stream in some})
         chosen = {name: [one for one in some if not streams or one in streams] for name, some in offered.items()}
         return {name: some for name, some in chosen.items() if some}
 
@@ -142,10 +138,7 @@ class Project:
 
     def _chosen(self, name: str, offered: tuple[Stream, ...]) -> tuple[Stream, ...]:
         config = self.connections[name]
-        known = {stream.name for stream in offered}
-        for asked in [*(config.streams or []), *config.fields]:
-            if asked not in known:
-                raise SettingsError(f"connection {name!r}: no stream {asked!r}; {choices(asked, known)}")
+        _refuse_unknown([name], [*(config.streams or []), *config.fields], {stream.name for stream in offered})
         kept = (stream for stream in offered if config.streams is None or stream.name in config.streams)
         return tuple(
             replace(stream, fields=with_overrides(name, stream, config.fields.get(stream.name, {}))) for stream in kept
@@ -239,3 +232,11 @@ def _rendered(value: Any) -> Any:
     if isinstance(value, list):
         return [_rendered(inner) for inner in value]
     return value
+
+
+def _refuse_unknown(names: Sequence[str], asked: Collection[str], known: Collection[str]) -> None:
+    """Raise SettingsError for a stream that none of some connections has."""
+    for one in asked:
+        if one not in known:
+            who = f"connection{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
+            raise SettingsError(f"{who}: no stream {one!r}; {choices(one, known)}")

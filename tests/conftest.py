@@ -38,7 +38,7 @@ SECRETS = {
 
 @pytest.fixture(autouse=True, scope="session")
 def seldom_collected() -> Iterator[None]:
-    """Let the collector look as seldom as in a build: all tests together take an eighth less."""
+    """Let the collector look as seldom as in a build: nights, which build much, take an eighth less."""
     with sparing_what_stays():
         yield
 

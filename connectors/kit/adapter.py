@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from certifi import where
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from connectors.kit.sockets import Sockets
 
@@ -67,5 +67,5 @@ class Adapter(HTTPAdapter):
 @cache
 def _authorities() -> ssl.SSLContext:
     context = ssl.create_default_context()
-    context.load_verify_locations(where())
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     return context

@@ -15,9 +15,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Exit:
     """Run the extract beat."""
     from orchestration.cli import beats
-    from orchestration.project import Project
 
-    project = Project.load()
-    for name in args.connections:
-        project.connection(name)
     return beats.extract(args.connections, args.stream, full=args.full)

@@ -25,9 +25,7 @@ def run(args: argparse.Namespace) -> Exit:
     if extracted in (Exit.FAILED, Exit.HELD):
         return extracted
     found: list[Compared] = []
-    for name in names:
-        offered = [stream.name for stream in project.streams(name)]
-        wanted = [stream for stream in offered if not args.stream or stream in args.stream]
+    for name, wanted in project.chosen(names, args.stream).items():
         found += reconcile(project, name, f"reconcile-{uuid4().hex[:12]}", streams=wanted)
     counts = ("here", "source", "missing", "surplus", "differing", "newer")
     rows = [(one.connection, one.stream, *(getattr(one, count) for count in counts)) for one in found]
