@@ -57,21 +57,23 @@ class Landing:
 
     def add(self, page: Page) -> None:
         """Take a page; land what has gathered when it is enough, or when the slice ends."""
-        counted = page.total if self.progress.source_count is None else self.progress.source_count
-        is_end, self.is_empty = page.checkpoint is None, self.is_empty and not page.rows
-        self.progress = replace(self.progress, checkpoint=page.checkpoint, source_count=counted, is_read=is_end)
+        if self.progress.source_count is None and page.total is not None:
+            self.progress = replace(self.progress, source_count=page.total)
+        self.is_empty = self.is_empty and not page.rows
         self._pages.append(page)
         self._rows += len(page.rows)
         self._bytes += sum(map(len, page.rows))
         self.result.pages += 1
         self.result.read += len(page.rows)
-        if is_end or self._is_enough():
+        if page.checkpoint is None or self._is_enough():
             self.flush()
 
     def flush(self) -> None:
         """Land what has gathered, and the place to go on from, in one transaction."""
         if not self._pages:
             return
+        place = self._pages[-1].checkpoint
+        self.progress = replace(self.progress, checkpoint=place, is_read=place is None)
         rows = _flagged(typed(self._pages), self.held.stream)
         if self.held.stream.cursor is None:
             self.seen.append(rows.column("_key").drop_null())

@@ -15,6 +15,7 @@ from connectors.kit.stream import Slice, Stream
 from orchestration import slices
 from orchestration.balance import balance, said, total
 from orchestration.breaker import Breaker
+from orchestration.collector import sparing_what_stays
 from orchestration.drift import Shape
 from orchestration.held import Held
 from orchestration.landing import Landing
@@ -52,19 +53,20 @@ class Reading:
     def done(self) -> StreamResult:
         """Read to the end, or to the first error that this stream cannot pass."""
         start, result = monotonic(), self.result
-        try:
-            self.shape.hold()
-            if self.full:
-                self.project.ledger.reset(self.name, self.stream.name)
-            (self._whole if self.stream.cursor is None else self._changes)()
-        except ConnectorError as error:
-            result.stop("failed", str(error))
-        try:
-            self._settle()
-        except ConnectorError as error:
-            result.stop("failed", str(error))
+        with sparing_what_stays():
+            for part in (self._rows, self._settle):
+                try:
+                    part()
+                except ConnectorError as error:
+                    result.stop("failed", str(error))
         result.seconds = monotonic() - start
         return result
+
+    def _rows(self) -> None:
+        self.shape.hold()
+        if self.full:
+            self.project.ledger.reset(self.name, self.stream.name)
+        (self._whole if self.stream.cursor is None else self._changes)()
 
     def _changes(self) -> None:
         """Read what lies between what has been read and the run's beginning, then what was deleted."""

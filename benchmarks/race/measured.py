@@ -36,16 +36,25 @@ def environment(root: Path) -> dict[str, str]:
     return held | telemetry | idle | {"PYTHONPATH": str(root), "NO_PROXY": "127.0.0.1"}
 
 
-def start(command: Sequence[str], variables: Mapping[str, str], output: Path, errors: Path) -> subprocess.Popen[bytes]:
-    """Start a command; what it says goes to files."""
-    with output.open("wb") as told, errors.open("wb") as wrong:
-        return subprocess.Popen(list(command), env=dict(variables), stdout=told, stderr=wrong)
+def start(
+    command: Sequence[str], variables: Mapping[str, str], output: Path | None, errors: Path
+) -> subprocess.Popen[bytes]:
+    """Start a command; what it says goes to files, or into a pipe where no file is named for it."""
+    with errors.open("wb") as wrong:
+        if output is None:
+            return subprocess.Popen(list(command), env=dict(variables), stdout=subprocess.PIPE, stderr=wrong)
+        with output.open("wb") as told:
+            return subprocess.Popen(list(command), env=dict(variables), stdout=told, stderr=wrong)
 
 
-def cost(command: Sequence[str], variables: Mapping[str, str], output: Path, errors: Path) -> Cost:
-    """Run a command to its end."""
+def cost(command: Sequence[str], variables: Mapping[str, str], output: Path | None, errors: Path) -> Cost:
+    """Run a command to its end; a pipe is emptied here, at no cost to the command but that of filling it."""
     begun = monotonic()
     child = start(command, variables, output, errors)
+    if child.stdout:
+        with child.stdout:
+            while os.read(child.stdout.fileno(), 1 << 20):
+                pass
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return Cost(used.ru_utime + used.ru_stime, monotonic() - begun, used.ru_maxrss / MIB, child.returncode)

@@ -18,7 +18,7 @@ def run(entrant: Entrant, source: Started) -> Cost:
     source.forget()
     with tempfile.TemporaryDirectory(prefix="belvedere-bench-") as folder:
         command = [*entrant.command, json.dumps(source.task | {"out": folder})]
-        output = Path(folder, "stdout") if entrant.writes else Path("/dev/null")
+        output = Path(folder, "stdout") if entrant.writes else None
         spent = cost(command, environment(ROOT), output, errors := Path(folder, "stderr"))
         if spent.code:
             raise NotMeasured(f"it ended with {spent.code}: {_last_error(errors)[:200]}")

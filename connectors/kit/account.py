@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import Protocol
@@ -19,8 +19,9 @@ import msgspec
 from connectors.kit.errors import SettingsError
 from connectors.kit.window import Window
 
-MOST_BYTES = 1 << 20
+PIECE = 1 << 14  # bytes: to make room for more would cost more than to read them
 POLL = 0.02
+NO_PLACES = nullcontext(True)  # as many at once as like
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -41,7 +42,8 @@ class Use(msgspec.Struct):
 
     def window(self, key: str) -> Window:
         """Find a window, a new one where there is none."""
-        return self.windows.get(key) or self.windows.setdefault(key, Window())
+        found = self.windows.get(key)
+        return self.windows.setdefault(key, Window()) if found is None else found
 
     def move_on(self, boot: str, ticks: float, wall: float) -> None:
         """Set the time; it never goes back."""
@@ -55,7 +57,7 @@ class Account(Protocol):
 
     def opened(self) -> AbstractContextManager[Use]: ...
 
-    def place(self) -> AbstractContextManager[bool]: ...
+    def place(self) -> AbstractContextManager[object]: ...
 
 
 class InProcess:
@@ -72,14 +74,9 @@ class InProcess:
             self._use.move_on("", self._clock(), 0.0)
             yield self._use
 
-    @contextmanager
-    def place(self) -> Iterator[bool]:
+    def place(self) -> AbstractContextManager[object]:
         """Wait for one of the places from which the account may be asked at once."""
-        if self._places is None:
-            yield True
-            return
-        with self._places:
-            yield True
+        return self._places or NO_PLACES
 
 
 class InFile:
@@ -104,7 +101,7 @@ class InFile:
         file = self._open(self._path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            text = os.read(file, MOST_BYTES)
+            text = _read(file)
             use = self._known(text)
             use.move_on(self._boot, self._clock(), self._wall())
             yield use
@@ -116,16 +113,16 @@ class InFile:
         finally:
             os.close(file)
 
-    @contextmanager
-    def place(self) -> Iterator[bool]:
+    def place(self) -> AbstractContextManager[object]:
         """Take one of the places from which the account may be asked at once; False where all are taken.
 
         A place is a locked file, which its process lets go of even when it is killed.
         """
-        if self._places is None:
-            yield True
-            return
-        with self._places:
+        return self._one_of(self._places) if self._places else NO_PLACES
+
+    @contextmanager
+    def _one_of(self, places: BoundedSemaphore) -> Iterator[bool]:
+        with places:
             for number in range(self._count or 0):
                 if (file := self._taken(number)) is not None:
                     break
@@ -171,6 +168,13 @@ class InFile:
 
 
 _USE = msgspec.json.Decoder(Use)
+
+
+def _read(file: int) -> bytes:
+    text = b""
+    while len(part := os.read(file, PIECE)) == PIECE:
+        text += part
+    return text + part
 
 
 def ticks() -> float:

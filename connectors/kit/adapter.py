@@ -1,6 +1,7 @@
-"""The way to an origin: as requests goes it, yet by the standard library's own client, over sockets that stay open.
+"""The way to an origin: as requests goes it, yet over sockets of our own whose answers httptools reads.
 
-Measured: 75 microseconds of CPU for a page of 65 kB, where urllib3's pool and answers take 165.
+Measured (benchmarks/http_calls.py): a page of 70 kB costs 66 microseconds of CPU, budget and checks included; by
+requests' own adapter, bare, 159.
 """
 
 import ssl

@@ -10,6 +10,7 @@ from time import sleep
 
 from connectors.kit.account import POLL, Account, InFile, InProcess, Use, ticks
 from connectors.kit.errors import BusyError
+from connectors.kit.window import Window
 
 LONGEST_WAIT = 120.0
 LONGEST_HOLD = 86_400.0  # whatever a source asks for: after a day it may be asked again
@@ -143,36 +144,23 @@ class Budget:
         with self._account.opened() as use:
             if use.is_lost:
                 self._presume(use)
-            used = {limit.key: use.window(limit.key).used(use.at, limit.seconds) for limit in mine}
             pause, why = use.held_until - use.at, use.held_why
-            for limit in mine:
-                free, said = self._free(use, limit, used[limit.key], writes)
-                if free > pause:
-                    pause, why = free, said
+            found = [(limit, window := use.window(limit.key), window.used(use.at, limit.seconds)) for limit in mine]
+            for limit, window, used in found:
+                most = limit.most(window.said, writes=writes)
+                if used >= most and (free := window.free_at(used, most, limit.seconds) - use.at) > pause:
+                    pause, why = free, _full(limit, window, used, most)
             if pause <= 0:
-                self._charge(use, mine, used)
+                self._charge(use, found)
         if pause > LONGEST_WAIT:
             raise BusyError(f"{self._name}: {why}; {self.goes_on(pause)}")
         return pause
 
-    def _charge(self, use: Use, mine: Sequence[Limit], used: Mapping[str, int]) -> None:
-        for key, seconds in {limit.key: limit.seconds for limit in mine}.items():
-            use.window(key).charge(use.at, seconds)
-        for limit in mine:
-            said = use.window(limit.key).said
-            self._left[limit.key] = limit.most(said, writes=True) - used[limit.key] - 1, said
-
-    def _free(self, use: Use, limit: Limit, used: int, writes: bool) -> tuple[float, str]:
-        """Tell in how many seconds a limit lets one more through, and what to say when that is long."""
-        window = use.window(limit.key)
-        most = limit.most(window.said, writes=writes)
-        if used < most:
-            return 0.0, ""
-        whole, kind = limit.most(window.said, writes=True), f"{limit.scope} requests" if limit.scope else "requests"
-        name = _NAMES.get(int(limit.seconds), f"the quota of {limit.seconds:g} s")
-        said = f"{name} for {kind if most == whole else 'reads'} is used up: {used:,} of {whole:,}"
-        said += "" if most == whole else ", the rest is kept for write-back"
-        return window.free_at(used, most, limit.seconds) - use.at, said
+    def _charge(self, use: Use, found: Sequence[tuple[Limit, Window, int]]) -> None:
+        for window, seconds in {limit.key: (window, limit.seconds) for limit, window, _ in found}.values():
+            window.charge(use.at, seconds)
+        for limit, window, used in found:
+            self._left[limit.key] = limit.most(window.said, writes=True) - used - 1, window.said
 
     def _presume(self, use: Use) -> None:
         """Take windows as full of which nothing is known any more, where they pass soon; longer ones begin anew."""
@@ -180,6 +168,14 @@ class Budget:
             if limit.seconds <= LONGEST_WAIT:
                 use.window(limit.key).charge(use.at, limit.seconds, limit.requests)
         use.is_lost = False
+
+
+def _full(limit: Limit, window: Window, used: int, most: int) -> str:
+    """Say that a limit lets nothing more through."""
+    whole, kind = limit.most(window.said, writes=True), f"{limit.scope} requests" if limit.scope else "requests"
+    name = _NAMES.get(int(limit.seconds), f"the quota of {limit.seconds:g} s")
+    said = f"{name} for {kind if most == whole else 'reads'} is used up: {used:,} of {whole:,}"
+    return said if most == whole else f"{said}, the rest is kept for write-back"
 
 
 def _with_rates(limits: tuple[Limit, ...], rates: Sequence[RateHeader]) -> tuple[Limit, ...]:

@@ -2,23 +2,21 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote_plus, urldefrag, urlencode, urljoin, urlsplit
+from urllib.parse import urldefrag, urlencode, urljoin, urlsplit
 
+import msgspec
 import requests
 from requests.auth import AuthBase
 
 from connectors.kit.errors import ReplyError, SettingsError
 
 MOST_TEMPLATES = 256
-_quoted = lru_cache(MOST_TEMPLATES)(quote_plus)  # page after page sends the same words
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """Hold what a connector asks for; `url` is a path beneath the base URL, or an address of the same origin.
 
     `writes` says that it changes something at the source, `scope` which limit counts it too, `expect` a word of the
@@ -96,13 +94,10 @@ class Requests:
         return prepared
 
     def _with_query(self, url: str, params: Query) -> str:
-        """Add parameters as requests would: lists repeat their name, None is left out.
-
-        Commas stay as they are: urllib3 looks at each letter of an address that has a %.
-        """
+        """Add parameters as requests would, yet with commas as they are: lists repeat their name, None is left out."""
         if not params:
             return url
-        query = urlencode(list(_pairs(params)), safe=",", quote_via=_quoted)
+        query = "&".join([_pair(name, str(value)) for name, value in _pairs(params)])
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
     def _add_body(self, request: requests.PreparedRequest, call: Call) -> None:
@@ -134,6 +129,11 @@ def _pairs(params: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> Iterator[tu
         for value in given if isinstance(given, list | tuple) else (given,):
             if value is not None:
                 yield name, value
+
+
+@lru_cache(MOST_TEMPLATES)  # page after page sends the same words
+def _pair(name: str, value: str) -> str:
+    return urlencode(((name, value),), safe=",")
 
 
 def _packed(call: Call) -> tuple[bytes, str]:

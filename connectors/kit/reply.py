@@ -1,7 +1,6 @@
 """What came back from a source."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,8 +8,7 @@ import msgspec
 from connectors.kit.errors import ReplyError
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """Hold one whole answer."""
 
     status: int

@@ -1,18 +1,23 @@
-"""The sockets of one origin, by the standard library's client; faults are named by urllib3's words, as requests expects.
+"""The sockets of one origin; faults are named by urllib3's words, as requests expects.
 
 A socket is used again once an answer was read to its end. Nothing is ever sent twice.
 """
 
+import re
 import select
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from socket import gaierror, socket
 from ssl import SSLContext, SSLSocket
 from typing import Any
 from weakref import finalize
 
-from urllib3 import HTTPHeaderDict, Timeout, exceptions
+from httptools import HttpParserError
+from urllib3 import Timeout, exceptions
+
+from connectors.kit.raw import Raw, lost
+
+_HEAD = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[\w!#$%&'*+.^`|~-]+: [^\r\n\0]*\r\n)+\r\n", re.ASCII)  # RFC 9112
 
 
 class Sockets:
@@ -20,7 +25,8 @@ class Sockets:
 
     def __init__(self, host: str, port: int, context: SSLContext | None, kept: int) -> None:
         self._host, self._port, self._context, self._kept = host, port, context, kept
-        self._idle: list[HTTPConnection] = []
+        self._name = _name(host, port, 443 if context else 80)
+        self._idle: list[socket.socket] = []
         finalize(self, _close_all, self._idle)  # whoever forgets them leaves no socket open
 
     def urlopen(
@@ -32,125 +38,89 @@ class Sockets:
         *,
         timeout: Timeout,
         **options: Any,
-    ) -> "Raw":
+    ) -> Raw:
         """Send once, and give the answer with its body unread, as `HTTPAdapter.send` asks for it.
 
         Raises MaxRetryError, with a reason, before anything is sent, and ValueError for a header that cannot be;
         afterwards ReadTimeoutError and ProtocolError.
         """
-        connection = self._usable() or self._connected(url, timeout.connect_timeout)
+        request = self._request(method, url, headers) + (body or b"")
+        held = self._usable() or self._connected(url, timeout.connect_timeout)
         try:
-            connection.sock.settimeout(timeout.read_timeout)
+            held.settimeout(timeout.read_timeout)
             with suppress(BrokenPipeError, ConnectionResetError):  # who hangs up early may have said why
-                connection.request(method, url, body, headers)
-            return Raw(_answer(connection), connection, self)
-        except (OSError, HTTPException) as error:
-            connection.close()
-            raise _lost(error) from None
+                held.sendall(request)
+            return Raw(held, self._take_back).begun()
+        except (OSError, HttpParserError) as error:
+            held.close()
+            raise lost(error) from None
         except BaseException:
-            connection.close()
+            held.close()
             raise
-
-    def take_back(self, connection: HTTPConnection) -> None:
-        """Keep a socket for the next request."""
-        if connection.sock is not None and len(self._idle) < self._kept:
-            self._idle.append(connection)
-        else:
-            connection.close()
 
     def close(self) -> None:
         """Close the sockets that nobody uses."""
         _close_all(self._idle)
 
-    def _usable(self) -> HTTPConnection | None:
+    def _request(self, method: str, url: str, headers: Mapping[str, str]) -> bytes:
+        """Write a request's head; raises ValueError for what would end it early, or begin another one."""
+        named = [] if "Host" in headers else [self._name]
+        lines = [f"{method} {url} HTTP/1.1", *named, *[f"{name}: {value}" for name, value in headers.items()]]
+        head = "\r\n".join([*lines, "", ""])
+        if not _HEAD.fullmatch(head) or head.count("\n") != len(lines) + 1:
+            raise ValueError("a request that cannot be")
+        return head.encode("latin-1")
+
+    def _take_back(self, held: socket.socket) -> None:
+        if len(self._idle) < self._kept:
+            self._idle.append(held)
+        else:
+            held.close()
+
+    def _usable(self) -> socket.socket | None:
         """Take a socket that is still open: on one that is not, something is to be read, if only its end."""
         with suppress(IndexError):
             while True:
-                connection = self._idle.pop()
-                if not _has_more(connection.sock):
-                    return connection
-                connection.close()
+                held = self._idle.pop()
+                if not _has_more(held):
+                    return held
+                held.close()
         return None
 
-    def _connected(self, url: str, seconds: Any) -> HTTPConnection:
-        made = HTTPConnection(self._host, self._port, timeout=seconds)
-        if self._context:
-            made = HTTPSConnection(self._host, self._port, timeout=seconds, context=self._context)
+    def _connected(self, url: str, seconds: Any) -> socket.socket:
+        made = None
         try:
-            made.connect()
+            made = socket.create_connection((self._host, self._port), seconds)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self._context.wrap_socket(made, server_hostname=self._host) if self._context else made
         except (OSError, UnicodeError) as error:
-            made.close()
-            raise exceptions.MaxRetryError(self, url, _reason(error, made)) from None  # type: ignore[arg-type]
-        return made
+            if made:
+                made.close()
+            raise exceptions.MaxRetryError(self, url, _reason(error, self._host)) from None  # type: ignore[arg-type]
 
 
-class Raw:
-    """Read an answer's body, as it was sent."""
-
-    def __init__(self, response: HTTPResponse, connection: HTTPConnection, sockets: Sockets) -> None:
-        self.status, self.length_remaining = response.status, response.length
-        self.headers = HTTPHeaderDict(response.headers.items())  # fields that come twice are one, joined by commas
-        self._response, self._connection, self._sockets = response, connection, sockets
-        self._is_whole = response.length == 0 and not response.chunked
-
-    def read1(self, most: int, *, decode_content: bool = False) -> bytes:
-        """Read what is there, nothing at the end; raises ReadTimeoutError, and ProtocolError for an end too early."""
-        if self.length_remaining == 0:
-            return b""
-        try:
-            part = self._response.read1(most)
-        except (OSError, HTTPException, ValueError) as error:  # the last for a chunk whose size is none
-            raise _lost(error) from None
-        if self.length_remaining is not None:
-            self.length_remaining -= len(part)
-            if not part and self.length_remaining:
-                raise exceptions.ProtocolError("an answer ended early")
-        self._is_whole = not part or self.length_remaining == 0
-        return part
-
-    def close(self) -> None:
-        """Let go of the socket, which can be used again where nothing is left on it."""
-        self._response.close()
-        if self._is_whole:
-            self._sockets.take_back(self._connection)
-        else:
-            self._connection.close()
+def _name(host: str, port: int, usual: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"Host: {shown}" if port == usual else f"Host: {shown}:{port}"
 
 
-def _has_more(held: socket) -> bool:
+def _has_more(held: socket.socket) -> bool:
     poll = select.poll()
     poll.register(held, select.POLLIN)
     return bool(poll.poll(0)) or (isinstance(held, SSLSocket) and held.pending() > 0)
 
 
-def _close_all(idle: list[HTTPConnection]) -> None:
+def _close_all(idle: list[socket.socket]) -> None:
     with suppress(IndexError):
         while True:
             idle.pop().close()
 
 
-def _answer(connection: HTTPConnection) -> HTTPResponse:
-    """Await the answer; whatever is wrong with it was told after the request had been sent."""
-    try:
-        response = connection.getresponse()
-    except ValueError as error:
-        raise HTTPException(error) from None
-    if response.status < 200:
-        raise HTTPException("an interim answer, after which another one comes")
-    return response
-
-
-def _reason(error: Exception, connection: Any) -> exceptions.HTTPError:
+def _reason(error: Exception, host: str) -> exceptions.HTTPError:
     if isinstance(error, TimeoutError):
-        return exceptions.ConnectTimeoutError(connection, "timeout")
-    if isinstance(error, gaierror | UnicodeError):
-        return exceptions.NameResolutionError(connection.host, connection, gaierror("no such host"))
-    reason = exceptions.NewConnectionError(connection, "nobody was reached")
+        return exceptions.ConnectTimeoutError(None, "timeout")
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return exceptions.NameResolutionError(host, None, socket.gaierror("no such host"))  # type: ignore[arg-type]
+    reason = exceptions.NewConnectionError(None, "nobody was reached")  # type: ignore[arg-type]
     reason.__cause__ = error
     return reason
-
-
-def _lost(error: Exception) -> exceptions.HTTPError:
-    if isinstance(error, TimeoutError):
-        return exceptions.ReadTimeoutError(None, "", "timeout")  # type: ignore[arg-type]
-    return exceptions.ProtocolError(error)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from orchestration.cli.exits import Exit
+from orchestration.collector import sparing_what_stays
 
 COMMANDS = {
     "sync": "run a whole night: extract, build, deliver",
@@ -38,6 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin when numpy starts; no matrix here is large
     # pandera imports PySpark where it is installed; the parts that it warns of are not used here.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    with sparing_what_stays():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = _parser().parse_args(argv)
     module = import_module(f"orchestration.cli.{args.command}")
     try:

@@ -1,5 +1,6 @@
 """The commands that look, on a project that has built once."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from orchestration.build import build
 from orchestration.cli.init import run as init
 from orchestration.cli.main import main
+from orchestration.collector import SELDOM
 from orchestration.extract import extract
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, opened
@@ -131,6 +133,17 @@ def test_a_backtest_is_run_and_shown(
     assert "too few customers order again" in capsys.readouterr().out  # the village of this test has 30 customers
     assert not (tmp_path / "plot.svg").exists()
     assert main(["backtest", "--show"]) == 0
+
+
+def test_the_collector_looks_seldom_while_a_command_runs(monkeypatch: pytest.MonkeyPatch):
+    seen, before = list[tuple[int, int, int]](), gc.get_threshold()
+    monkeypatch.setattr("orchestration.cli.state.run", lambda args: seen.append(gc.get_threshold()) or 0)
+    gc.set_threshold(700, 10, 10)
+    try:
+        assert main(["state", "show"]) == 0
+        assert (seen, gc.get_threshold()) == ([SELDOM], (700, 10, 10))
+    finally:
+        gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize(("asked", "threads"), [(None, "1"), ("4", "4")])

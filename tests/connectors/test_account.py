@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kit.account import InFile, ticks
+from connectors.kit.account import PIECE, InFile, ticks
 from connectors.kit.budget import Budget, Limit, RateHeader
 from connectors.kit.errors import BusyError, SettingsError
 
@@ -147,6 +147,13 @@ def test_a_hold_of_another_process_counts_in_the_midst_of_ours(machine, time):
         machine.budget().hold(seconds, "the source asks to wait")
     ours.spend()
     assert time.waits == [7.0, 3.0]
+
+
+def test_a_long_file_is_read_whole(machine, time):
+    machine.budget().hold(7, "the source asks to wait, and says why at length " * 1_000)
+    assert machine.file.stat().st_size > 2 * PIECE
+    machine.budget().spend()
+    assert time.waits == [7.0]
 
 
 def test_what_was_changed_before_an_error_was_never_so(machine, time):

@@ -145,17 +145,65 @@ def test_who_refuses_before_all_was_sent_is_heard(scripted, opened):
         opened(script.url).post("a", form={"text": "x" * 30_000})
 
 
-def test_an_interim_answer_is_no_answer_and_what_follows_is_not_the_next_ones(scripted, opened):
-    script = scripted(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + whole(b"[1]"), None, whole(b"[2]"))
+@pytest.mark.parametrize("interim", [b"100 Continue\r\n", b"103 Early Hints\r\nLink: </x>\r\nContent-Length: 9\r\n"])
+def test_an_interim_answer_is_none_and_the_one_behind_it_is(scripted, opened, interim):
+    script = scripted(b"HTTP/1.1 " + interim + b"\r\n" + whole(b"[1]"), whole(b"[2]"))
     http = opened(script.url)
-    with pytest.raises(UnknownOutcome):
-        http.post("a", json={}, writes=True)
+    answer = http.post("a", json={}, writes=True)
+    assert (answer.status, answer.json(), answer.headers.get("Link")) == (200, [1], None)
     assert http.get("b").json() == [2]
+    assert [number for number, _ in script.asked] == [0, 0]
 
 
-def test_to_go_on_is_no_answer(scripted, opened):
-    script = scripted(b"HTTP/1.1 100 Continue\r\n\r\n" + whole(b"[1]"))
-    assert opened(script.url).post("a", json={}, writes=True).json() == [1]
+def test_another_protocol_is_no_answer(scripted, opened):
+    script = scripted(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", None)
+    with pytest.raises(UnknownOutcome, match="connection broken"):
+        opened(script.url).post("a", json={}, writes=True)
+
+
+def test_an_offer_of_another_protocol_changes_nothing(scripted, opened):
+    offer = b"Connection: Upgrade, Keep-Alive\r\nUpgrade: h2,h2c\r\nContent-Length: 3\r\n\r\n[1]"
+    script = scripted(HEAD + offer, whole(b"[2]"))
+    http = opened(script.url)
+    assert [http.get("a").json(), http.get("b").json()] == [[1], [2]]
+    assert [number for number, _ in script.asked] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n[1]",
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n[1]",
+        b"Content-Length: 3x\r\n\r\n[1]",
+        b"Content-Length: -3\r\n\r\n[1]",
+    ],
+)
+def test_an_answer_of_two_lengths_or_of_none_that_can_be_is_not_taken(scripted, opened, fields):
+    script = scripted(HEAD + fields, None, whole(b"[2]"))
+    assert opened(script.url).get("a").json() == [2]
+
+
+@pytest.mark.parametrize("behind", [b"x", b"HTTP/1.1 200 OK\r\n", whole(b"[7]"), HEAD + b"\r\n"])
+def test_what_lies_behind_an_answer_is_nobodys(scripted, opened, behind):
+    script = scripted(whole(b"[1]") + behind, None, whole(b"[2]"))
+    http = opened(script.url)
+    assert [http.get("a").json(), http.get("b").json()] == [[1], [2]]
+    assert [number for number, _ in script.asked] == [0, 1]
+
+
+def test_who_says_that_he_hangs_up_is_believed(scripted, opened):
+    script = scripted(HEAD + b"Connection: close\r\nContent-Length: 3\r\n\r\n[1]", whole(b"[2]"))
+    http = opened(script.url)
+    assert [http.get("a").json(), http.get("b").json()] == [[1], [2]]
+    assert [number for number, _ in script.asked] == [0, 1]
+
+
+def test_a_head_that_drips_is_not_waited_for_beyond_the_time_of_one_read(scripted, opened, monkeypatch):
+    seconds = count(step=40)
+    monkeypatch.setattr("connectors.kit.raw.monotonic", lambda: next(seconds))
+    script = scripted(HEAD, None)
+    with pytest.raises(BusyError, match=r"no whole answer \(timeout\)"):
+        opened(script.url, attempts=1, timeout=(5, 30)).get("a")
 
 
 def test_an_answer_that_cannot_be_read_is_no_fault_of_the_secret(scripted, opened):
@@ -203,13 +251,13 @@ def test_an_interrupt_leaves_no_socket_open(scripted, opened, monkeypatch):
     script = scripted(whole(b"[1]"), whole(b"[2]"))
     http = opened(script.url)
     http.get("a")
-    (held,) = http._session.get_adapter(script.url)._origins.values()
-    (connection,) = held._idle
-    monkeypatch.setattr(connection, "getresponse", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    (origin,) = http._session.get_adapter(script.url)._origins.values()
+    (held,) = origin._idle
+    monkeypatch.setattr("connectors.kit.raw.Raw.begun", lambda raw: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         http.get("b")
-    assert connection.sock is None
-    assert held._idle == []
+    assert held.fileno() == -1
+    assert origin._idle == []
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from orchestration.extract import extract
-from orchestration.project import Project
+from orchestration.collector import sparing_what_stays
 
 HUBSPOT_PAGE = 100
 
@@ -49,12 +48,16 @@ def _rest(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read what is new."""
+    """Read what is new, the collector spared as by the command `belvedere`."""
     defs, home = configured(json.loads(sys.argv[1]))
     home.mkdir(exist_ok=True)
-    for result in extract(Project.load(defs, home), "crm", "race"):
-        if result.status != "done":
-            sys.exit(result.error)
+    with sparing_what_stays():
+        from orchestration.extract import extract
+        from orchestration.project import Project
+
+        for result in extract(Project.load(defs, home), "crm", "race"):
+            if result.status != "done":
+                sys.exit(result.error)
 
 
 if __name__ == "__main__":
