@@ -1,14 +1,18 @@
 """The world: the same for the same seed, and changed as a working day changes it."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 
 from sandbox.server import Sandbox
 from sandbox.world.build import build
 
 TODAY = date(2026, 10, 20)
+DEFS = Path(__file__).parents[2] / "orchestration" / "defs"
+WON = "closedwon"
 
 
 def spelt(count: int, seed: int, today: date = TODAY) -> str:
@@ -56,6 +60,16 @@ def test_the_truth_names_records_that_are_there(sandbox: Sandbox):
     named = [(system, number) for row in sandbox.truth.values() for system in known for number in row.get(system, ())]
     assert len(named) > 60
     assert all(number in known[system] for system, number in named)
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 25), *(TODAY + timedelta(97 * step) for step in range(6))])
+def test_whoever_has_won_a_deal_and_is_no_partner_yet_fits_into_the_demos_guard(day: date):
+    world, guards = build(300, 7, day), yaml.safe_load((DEFS / "partners_to_odoo" / "defs.yaml").read_text())
+    of_deal = world.portal.links["deals", "companies"]
+    won = [place for place, deal in world.portal.objects["deals"].items() if deal["properties"]["dealstage"] == WON]
+    companies = {company for place in won for company, *_ in of_deal.get(place, ())}
+    creates = [one for one in world.truth.values() if companies & {*one.get("hubspot", ())} and not one.get("odoo")]
+    assert 5 < len(creates) < 0.75 * guards["attributes"]["guards"]["max_creates"]
 
 
 def test_what_was_spoilt_is_told(sandbox: Sandbox):
