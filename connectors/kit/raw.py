@@ -30,7 +30,7 @@ class Raw:
         self.status = 0
         self.headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
         self._held, self._give_back = held, give_back
-        self._parser: HttpResponseParser | None = _parser(self)
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)  # calls the methods `on_...`
         self._parts: list[bytes] = []
         self._has_head = self._is_whole = self._is_last = False
 
@@ -118,15 +118,6 @@ class Raw:
         if not self._has_head or "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             raise HttpParserError("an answer ended early")
         self._is_whole = self._is_last = True
-
-
-def _parser(raw: Raw) -> HttpResponseParser:
-    """Make a parser that calls the methods `on_...`, and bears what other clients bear: folded fields, bare line feeds."""
-    made = HttpResponseParser(raw)
-    made.set_dangerous_leniencies(
-        lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
-    )
-    return made
 
 
 def lost(error: Exception) -> exceptions.HTTPError:
