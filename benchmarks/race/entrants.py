@@ -51,8 +51,8 @@ ENTRANTS = (
     Entrant("dlt-rest", "dlt 1.31.0: rest_api to Parquet", "dlt_rest", DLT),
     Entrant("singer", "singer-sdk 0.54.9: tap, Parquet target", "singer_target", SINGER),
     Entrant("airbyte", "PyAirbyte 0.71.3: manifest to DuckDB", "airbyte_duckdb", AIRBYTE),
-    Entrant("singer-tap", "singer-sdk 0.54.9: tap into a pipe", "singer_tap", SINGER, writes=False),
-    Entrant("airbyte-source", "airbyte-cdk 7.39.1: source into a pipe", "airbyte_source", AIRBYTE, writes=False),
+    Entrant("singer-tap", "singer-sdk 0.54.9: tap alone", "singer_tap", SINGER, writes=False),
+    Entrant("airbyte-source", "airbyte-cdk 7.39.1: source alone", "airbyte_source", AIRBYTE, writes=False),
 )
 
 

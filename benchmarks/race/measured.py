@@ -7,6 +7,7 @@ what its parent held.
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -40,11 +41,8 @@ def start(
     command: Sequence[str], variables: Mapping[str, str], output: Path | None, errors: Path
 ) -> subprocess.Popen[bytes]:
     """Start a command; what it says goes to files, or into a pipe where no file is named for it."""
-    with errors.open("wb") as wrong:
-        if output is None:
-            return subprocess.Popen(list(command), env=dict(variables), stdout=subprocess.PIPE, stderr=wrong)
-        with output.open("wb") as told:
-            return subprocess.Popen(list(command), env=dict(variables), stdout=told, stderr=wrong)
+    with output.open("wb") if output else nullcontext(subprocess.PIPE) as told, errors.open("wb") as wrong:
+        return subprocess.Popen(list(command), env=dict(variables), stdout=told, stderr=wrong)
 
 
 def cost(command: Sequence[str], variables: Mapping[str, str], output: Path | None, errors: Path) -> Cost:

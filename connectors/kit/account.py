@@ -42,8 +42,7 @@ class Use(msgspec.Struct):
 
     def window(self, key: str) -> Window:
         """Find a window, a new one where there is none."""
-        found = self.windows.get(key)
-        return self.windows.setdefault(key, Window()) if found is None else found
+        return self.windows.get(key) or self.windows.setdefault(key, Window())
 
     def move_on(self, boot: str, ticks: float, wall: float) -> None:
         """Set the time; it never goes back."""
@@ -101,7 +100,7 @@ class InFile:
         file = self._open(self._path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            text = _read(file)
+            text = _text_of(file)
             use = self._known(text)
             use.move_on(self._boot, self._clock(), self._wall())
             yield use
@@ -170,7 +169,7 @@ class InFile:
 _USE = msgspec.json.Decoder(Use)
 
 
-def _read(file: int) -> bytes:
+def _text_of(file: int) -> bytes:
     text = b""
     while len(part := os.read(file, PIECE)) == PIECE:
         text += part

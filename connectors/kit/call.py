@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urldefrag, urlencode, urljoin, urlsplit
+from urllib.parse import quote_plus, urldefrag, urlencode, urljoin, urlsplit
 
 import msgspec
 import requests
@@ -13,6 +13,7 @@ from requests.auth import AuthBase
 from connectors.kit.errors import ReplyError, SettingsError
 
 MOST_TEMPLATES = 256
+_quoted = lru_cache(MOST_TEMPLATES)(quote_plus)  # page after page sends the same words
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
 
 
@@ -97,7 +98,7 @@ class Requests:
         """Add parameters as requests would, yet with commas as they are: lists repeat their name, None is left out."""
         if not params:
             return url
-        query = "&".join([_pair(name, str(value)) for name, value in _pairs(params)])
+        query = urlencode(list(_pairs(params)), safe=",", quote_via=_quoted)
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
     def _add_body(self, request: requests.PreparedRequest, call: Call) -> None:
@@ -129,11 +130,6 @@ def _pairs(params: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> Iterator[tu
         for value in given if isinstance(given, list | tuple) else (given,):
             if value is not None:
                 yield name, value
-
-
-@lru_cache(MOST_TEMPLATES)  # page after page sends the same words
-def _pair(name: str, value: str) -> str:
-    return urlencode(((name, value),), safe=",")
 
 
 def _packed(call: Call) -> tuple[bytes, str]:

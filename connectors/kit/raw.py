@@ -32,7 +32,11 @@ class Raw:
         self._held, self._give_back = held, give_back
         self._parser: HttpResponseParser | None = HttpResponseParser(self)  # calls the methods `on_...`
         self._parts: list[bytes] = []
-        self._has_head = self._is_whole = self._is_last = False
+        self._is_whole = self._is_last = False
+
+    @property
+    def _has_head(self) -> bool:
+        return self.status >= 200
 
     @property
     def length_remaining(self) -> int | None:
@@ -42,13 +46,14 @@ class Raw:
     def begun(self) -> "Raw":
         """Read the head, which must come in the time of one read; raises OSError and HttpParserError."""
         read, end = 0, monotonic() + (self._held.gettimeout() or float("inf"))
-        while not self._has_head:
+        while True:
             read += self._read()
-            if not self._has_head and read > LONGEST_HEAD:
+            if self._has_head:
+                return self
+            if read > LONGEST_HEAD:
                 raise HttpParserError("a head without an end")
-            if not self._has_head and monotonic() > end:
+            if monotonic() > end:
                 raise TimeoutError
-        return self
 
     def read1(self, most: int = MOST, *, decode_content: bool = False) -> bytes:
         """Read what is there, nothing at the end; raises ReadTimeoutError, and ProtocolError for an end too early."""
@@ -84,7 +89,6 @@ class Raw:
         """Take an interim answer for none (RFC 9110, section 15.2): the answer is behind it."""
         if self._parser and not self._is_whole:
             self.status = self._parser.get_status_code()
-            self._has_head = self.status >= 200
 
     def on_body(self, part: bytes) -> None:
         """Take a part of the body."""

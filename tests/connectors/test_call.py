@@ -22,7 +22,7 @@ QUERIES = [
     {"a": 1, "b": None, "c": "", "d": True},
     {"q": "ä ö&=+?#/%7E~-_.", "page[size]": 100},
     [("role[]", "agent"), ("role[]", "admin")],
-    {"ids": ["1", "2"], "none": [None]},
+    {"ids": ["1", "2"], "none": [None], "raw": b"x y"},
 ]
 
 

@@ -12,7 +12,6 @@ from sandbox.world.build import build
 
 TODAY = date(2026, 10, 20)
 DEFS = Path(__file__).parents[2] / "orchestration" / "defs"
-WON = "closedwon"
 
 
 def spelt(count: int, seed: int, today: date = TODAY) -> str:
@@ -66,7 +65,9 @@ def test_the_truth_names_records_that_are_there(sandbox: Sandbox):
 def test_whoever_has_won_a_deal_and_is_no_partner_yet_fits_into_the_demos_guard(day: date):
     world, guards = build(300, 7, day), yaml.safe_load((DEFS / "partners_to_odoo" / "defs.yaml").read_text())
     of_deal = world.portal.links["deals", "companies"]
-    won = [place for place, deal in world.portal.objects["deals"].items() if deal["properties"]["dealstage"] == WON]
+    won = [
+        place for place, deal in world.portal.objects["deals"].items() if deal["properties"]["dealstage"] == "closedwon"
+    ]
     companies = {company for place in won for company, *_ in of_deal.get(place, ())}
     creates = [one for one in world.truth.values() if companies & {*one.get("hubspot", ())} and not one.get("odoo")]
     assert 5 < len(creates) < 0.75 * guards["attributes"]["guards"]["max_creates"]
