@@ -54,8 +54,8 @@ class Adapter(HTTPAdapter):
         return Answer(request, raw)
 
     def close(self) -> None:
-        for sockets in self._origins.values():
-            sockets.close()
+        while self._origins:  # forgotten, too: what is still under way is closed when it comes back
+            self._origins.popitem()[1].close()
         super().close()
 
     def _of(self, origin: str) -> Sockets:
@@ -69,4 +69,5 @@ class Adapter(HTTPAdapter):
 def _authorities() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # a line that is cut is no end
     return context

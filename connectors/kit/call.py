@@ -1,6 +1,7 @@
 """A call and the request that it becomes: prepared once for each path, then copied; never to another origin."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -10,10 +11,12 @@ import msgspec
 import requests
 from requests.auth import AuthBase
 
-from connectors.kit.errors import ReplyError, SettingsError
+from connectors.kit.errors import AccessError, ReplyError, SettingsError
 
 MOST_TEMPLATES = 256
 _quoted = lru_cache(MOST_TEMPLATES)(quote_plus)  # page after page sends the same words
+_TARGET = re.compile(r"[!-~]+")
+_NAME, _VALUE = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII), re.compile(r"[\t -~\x80-\xff]*")  # RFC 9110, section 5
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
 
 
@@ -62,6 +65,8 @@ class Requests:
             self._add_body(request, call)
         if self._auth is not None and not call.bare:
             self._auth(request)
+            if not _can_be_sent(request.headers):
+                raise AccessError(f"{self.connection}: the secret cannot be sent in a header; a line break in it?")
         return request
 
     def on_origin(self, url: str) -> str:
@@ -92,6 +97,8 @@ class Requests:
         prepared.url = urldefrag(prepared.url or "").url
         if not call.bare:
             self.on_origin(prepared.url)
+        if not _TARGET.fullmatch(prepared.url) or not _can_be_sent(prepared.headers):
+            raise self._unmade(call, ValueError())
         return prepared
 
     def _with_query(self, url: str, params: Query) -> str:
@@ -113,6 +120,13 @@ class Requests:
     def _unmade(self, call: Call, error: Exception) -> ReplyError:
         path = urlsplit(self.base_url + call.url if "://" not in call.url else call.url).path
         return ReplyError(f"{self.connection}: a request to {path} cannot be made ({type(error).__name__})")
+
+
+def _can_be_sent(headers: Mapping[str, Any]) -> bool:
+    """Tell whether no header ends early, and so begins another one."""
+    return all(
+        _NAME.fullmatch(name) and isinstance(value, str) and _VALUE.fullmatch(value) for name, value in headers.items()
+    )
 
 
 def origin(url: str) -> str:

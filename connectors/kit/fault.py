@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import isfinite
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
@@ -16,13 +17,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if not given:
         return None
     try:
-        return max(0.0, float(given))
+        seconds = float(given)
+        return max(0.0, seconds) if isfinite(seconds) else None
     except ValueError:
         pass
     try:
         base = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
         return max(0.0, (parsedate_to_datetime(given) - base).total_seconds())
-    except (TypeError, ValueError):  # unreadable, or of no zone
+    except (TypeError, ValueError, OverflowError):  # unreadable, of no zone, or of no year that can be
         return None
 
 

@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from connectors.kit.account import ticks
 from connectors.kit.adapter import Adapter
 from connectors.kit.auth import Refreshed, token_answer
 from connectors.kit.body import whole
-from connectors.kit.budget import LONGEST_WAIT, Budget, Limit, RateHeader
+from connectors.kit.budget import LONGEST_HOLD, LONGEST_WAIT, Budget, Limit, RateHeader
 from connectors.kit.call import Call, Query, Requests
 from connectors.kit.depth import refuse_deep
 from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOutcome
@@ -163,7 +163,7 @@ class Http:
             return
         kind = reply.headers.get("Content-Type", expect)
         if expect not in kind.lower():
-            raise self._doubtful(call, f"answered {kind} where {expect} was due, a login page perhaps", ReplyError)
+            raise self._doubtful(call, f"answered {kind[:80]} where {expect} was due, a login page perhaps", ReplyError)
         if expect == "json":
             self._refuse_deep(reply, call)
 
@@ -179,13 +179,10 @@ class Http:
         with self.budget.spent(call.scope, writes=call.writes):
             try:
                 reply = self._sent(request)
-            except (requests.RequestException, HTTPError) as error:
+            except (requests.RequestException, HTTPError, ValueError) as error:  # its text may show a secret
                 raise self._failed(call, error) from None
             except ReplyError as error:
                 raise self._unread(call, error) from None
-            except ValueError:  # the text of this error shows the header, and so the secret
-                said = "the secret cannot be sent in a header; a line break in it?"
-                raise AccessError(f"{self.connection}: {said}") from None
         self._note_clock(reply)
         self.budget.told(reply.headers)
         if reply.status == 401 and isinstance(self._auth, Refreshed) and not call.bare:
@@ -204,6 +201,8 @@ class Http:
             proxies=held.proxies,
         )
         with response:
+            if response.status_code < 200:  # http.client takes an interim answer for one, and the next for nobody's
+                raise ProtocolError("an interim answer")
             body = whole(response.raw, self._max_body, lambda: self._clock() <= end)
         return Reply(response.status_code, response.headers, body, url)
 
@@ -212,7 +211,7 @@ class Http:
             return self._doubtful(call, f"no whole answer ({why(error)})")
         where = self._requests.origin
         final = BusyError(f"{self.connection}: cannot reach {where} ({why(error)}); check settings.base_url")
-        return _Again(final, attempts=REFUSED_ATTEMPTS)
+        return _Again(final, attempts=min(REFUSED_ATTEMPTS, self._attempts))
 
     def _judge(self, reply: Reply, call: Call) -> None:
         status = reply.status
@@ -235,13 +234,13 @@ class Http:
         """Hold the account for as long as the source asks; what is beyond reason is left to a later run."""
         limited, after = reply.status == 429, retry_after(reply.headers)
         what = "too many requests (429)" if limited else f"answered {reply.status} at {_path(reply.url)}"
-        said = f"{what}; the source asks to wait {after:.0f} s" if after else what
+        said = f"{what}; the source asks to wait {after:.10g} s" if after else what
         if after:
             self.budget.hold(after, said)
         if call.writes and not limited:
             return self._doubtful(call, what)
         if after and after > LONGEST_WAIT:
-            return BusyError(f"{self.connection}: {said}; {self.budget.goes_on(after)}")
+            return BusyError(f"{self.connection}: {said}; {self.budget.goes_on(min(after, LONGEST_HOLD))}")
         return _Again(BusyError(f"{self.connection}: {what}"), after=after, holds=limited and after is None)
 
     def _followed(self, reply: Reply, call: Call) -> Reply:
@@ -303,7 +302,7 @@ def _session(pool: int) -> requests.Session:
 def _instant(stamp: str) -> datetime | None:
     try:
         return parsedate_to_datetime(stamp).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

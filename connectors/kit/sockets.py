@@ -3,11 +3,11 @@
 A socket is used again once an answer was read to its end. Nothing is ever sent twice.
 """
 
-import re
 import select
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from os import getpid
 from ssl import SSLContext, SSLSocket
 from typing import Any
 from weakref import finalize
@@ -17,8 +17,6 @@ from urllib3 import Timeout, exceptions
 
 from connectors.kit.raw import Raw, lost
 
-_HEAD = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[\w!#$%&'*+.^`|~-]+: [^\r\n\0]*\r\n)+\r\n", re.ASCII)  # RFC 9112
-
 
 class Sockets:
     """Send by as many sockets as are needed at once; up to `kept` of them stay open."""
@@ -26,7 +24,7 @@ class Sockets:
     def __init__(self, host: str, port: int, context: SSLContext | None, kept: int) -> None:
         self._host, self._port, self._context, self._kept = host, port, context, kept
         self._name = _name(host, port, 443 if context else 80)
-        self._idle: list[socket.socket] = []
+        self._process, self._idle = getpid(), list[socket.socket]()
         finalize(self, _close_all, self._idle)  # whoever forgets them leaves no socket open
 
     def urlopen(
@@ -41,35 +39,29 @@ class Sockets:
     ) -> Raw:
         """Send once, and give the answer with its body unread, as `HTTPAdapter.send` asks for it.
 
-        Raises MaxRetryError, with a reason, before anything is sent, and ValueError for a header that cannot be;
-        afterwards ReadTimeoutError and ProtocolError.
+        Raises MaxRetryError, with a reason, before anything is sent; afterwards ReadTimeoutError and ProtocolError.
         """
-        request = self._request(method, url, headers) + (body or b"")
+        request = self._head(method, url, headers) + (body or b"")
         held = self._usable() or self._connected(url, timeout.connect_timeout)
+        answer = Raw(held, self._take_back)
         try:
             held.settimeout(timeout.read_timeout)
-            with suppress(BrokenPipeError, ConnectionResetError):  # who hangs up early may have said why
-                held.sendall(request)
-            return Raw(held, self._take_back).begun()
+            return answer.begun(is_asked=_is_sent(held, request))
         except (OSError, HttpParserError) as error:
-            held.close()
+            answer.close()
             raise lost(error) from None
         except BaseException:
-            held.close()
+            answer.close()
             raise
 
     def close(self) -> None:
         """Close the sockets that nobody uses."""
         _close_all(self._idle)
 
-    def _request(self, method: str, url: str, headers: Mapping[str, str]) -> bytes:
-        """Write a request's head; raises ValueError for what would end it early, or begin another one."""
+    def _head(self, method: str, url: str, headers: Mapping[str, str]) -> bytes:
         named = [] if "Host" in headers else [self._name]
         lines = [f"{method} {url} HTTP/1.1", *named, *[f"{name}: {value}" for name, value in headers.items()]]
-        head = "\r\n".join([*lines, "", ""])
-        if not _HEAD.fullmatch(head) or head.count("\n") != len(lines) + 1:
-            raise ValueError("a request that cannot be")
-        return head.encode("latin-1")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def _take_back(self, held: socket.socket) -> None:
         if len(self._idle) < self._kept:
@@ -79,6 +71,9 @@ class Sockets:
 
     def _usable(self) -> socket.socket | None:
         """Take a socket that is still open: on one that is not, something is to be read, if only its end."""
+        if self._process != getpid():  # a parent has them too, and would read the answers to what is sent here
+            self._process = getpid()
+            self.close()
         with suppress(IndexError):
             while True:
                 held = self._idle.pop()
@@ -92,7 +87,7 @@ class Sockets:
         try:
             made = socket.create_connection((self._host, self._port), seconds)
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return self._context.wrap_socket(made, server_hostname=self._host) if self._context else made
+            return _safe(made, self._context, self._host) if self._context else made
         except (OSError, UnicodeError) as error:
             if made:
                 made.close()
@@ -102,6 +97,19 @@ class Sockets:
 def _name(host: str, port: int, usual: int) -> str:
     shown = f"[{host}]" if ":" in host else host
     return f"Host: {shown}" if port == usual else f"Host: {shown}:{port}"
+
+
+def _safe(made: socket.socket, context: SSLContext, host: str) -> SSLSocket:
+    """Speak TLS; whoever cuts the line without a word of TLS has ended no answer (RFC 8446, section 6.1)."""
+    return context.wrap_socket(made, server_hostname=host, suppress_ragged_eofs=False)
+
+
+def _is_sent(held: socket.socket, request: bytes) -> bool:
+    try:
+        held.sendall(request)
+    except (BrokenPipeError, ConnectionResetError):  # who hangs up early may have said why
+        return False
+    return True
 
 
 def _has_more(held: socket.socket) -> bool:

@@ -1,14 +1,18 @@
 """What tests of the doors share: a time of their own, and a little server that answers as it is told."""
 
+import ssl
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR, create_server, socket
 from threading import Thread
 from typing import Any
 
 import pytest
 
 from connectors.kit.http import Http
+from tests.connectors.script import Script
 
 
 @dataclass
@@ -120,3 +124,24 @@ def opened(time: Time) -> Iterator[Callable[..., Http]]:
     yield make
     for http in made:
         http.close()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., Script]]:
+    held: list[tuple[socket, Thread]] = []
+
+    def start(*answers: bytes | None, context: ssl.SSLContext | None = None) -> Script:
+        listening = create_server(("127.0.0.1", 0))
+        script = Script(list(answers), context)
+        script.url = f"http{'s' if context else ''}://127.0.0.1:{listening.getsockname()[1]}"
+        thread = Thread(target=script.serve, args=(listening,), daemon=True)
+        thread.start()
+        held.append((listening, thread))
+        return script
+
+    yield start
+    for listening, thread in held:
+        with suppress(OSError):
+            listening.shutdown(SHUT_RDWR)
+        listening.close()
+        thread.join(5)

@@ -1,5 +1,7 @@
 """Requests made once and copied: the same as requests itself would make."""
 
+import re
+
 import pytest
 import requests
 from pydantic import SecretStr
@@ -74,7 +76,7 @@ def test_many_addresses_do_not_fill_the_memory(ours):
     assert len(ours._templates) <= MOST_TEMPLATES
 
 
-@pytest.mark.parametrize("headers", [{"X": "a\r\nY: b"}, {"X": " a"}])
+@pytest.mark.parametrize("headers", [{"X": value} for value in ("a\r\nY: b", " a", "a\nb", "a\0", "→", b"a")])
 def test_a_header_that_none_can_be_is_not_sent(ours, headers):
     with pytest.raises(ReplyError, match="a request to /api/a cannot be made"):
         ours.made(Call("GET", "a", headers=headers))
@@ -84,3 +86,8 @@ def test_a_header_that_none_can_be_is_not_sent(ours, headers):
 def test_a_body_that_none_can_be_is_not_sent(ours, body):
     with pytest.raises(ReplyError, match="a request to /api/a cannot be made"):
         ours.made(Call("POST", "a", json=body))
+
+
+@pytest.mark.parametrize("path", ["a/\r\nX: y", "a\0", "a HTTP/1.1\r\n\r\nGET /b", "a?x=\r\ny", "a?→"])
+def test_no_path_ends_a_request_early(ours, path):
+    assert re.fullmatch(re.escape(BASE) + "/[!-~]+", ours.made(Call("GET", path)).url)

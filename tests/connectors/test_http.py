@@ -6,7 +6,7 @@ import socket
 import tracemalloc
 import zlib
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -64,11 +64,54 @@ def test_waits_until_the_date_that_retry_after_names(little, opened, time):
     assert time.waits == [9.0]
 
 
-@pytest.mark.parametrize("given", ["soon", "-5", "nan", "Mon, 99 Foo", "Tue, 20 Oct 2026 05:00:09 -0000"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("soon", "-5", "nan", "inf", "1e999", "Mon, 99 Foo", "Tue, 20 Oct 2026 05:00:09 -0000"),
+        "Tue, 20 Oct 99999999999999999999 05:00:09 GMT",
+    ],
+)
 def test_an_unreadable_retry_after_does_no_harm(little, opened, given):
     little.say(429, Retry_After=given)
     little.say()
     assert opened(little.url).get("a").status == 200
+
+
+@pytest.mark.parametrize("given", ["99999999999", "1e300", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wait_beyond_all_reason_ends_within_a_day(little, opened, given):
+    little.say(429, Retry_After=given)
+    with pytest.raises(BusyError, match=r"asks to wait .{1,15} s; goes on at \d\d:\d\d UTC on") as raised:
+        opened(little.url).get("a")
+    day = (datetime.now(UTC) + timedelta(days=1, minutes=1)).date()
+    assert str(raised.value).endswith(str(day))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "Tue, 20 Oct 99999999999999999999 05:00:09 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+    ],
+)
+def test_a_date_that_cannot_be_is_none(little, opened, given):
+    little.say(200, Date=given)
+    http = opened(little.url)
+    assert http.post("a", json={}, writes=True).status == 200
+    assert http.date is None
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_nobody_is_asked_for_more_often_than_was_said(opened, time, attempts):
+    with pytest.raises(BusyError, match="cannot reach"):
+        opened("http://127.0.0.1:1", attempts=attempts).get("a")
+    assert len(time.waits) == attempts - 1
+
+
+def test_a_kind_without_an_end_is_not_told_whole(little, opened):
+    little.say(200, Content_Type="text/html; x=" + "y" * 5_000)
+    with pytest.raises(ReplyError) as raised:
+        opened(little.url).get("a")
+    assert len(str(raised.value)) < 200
 
 
 def test_a_wait_beyond_reason_is_left_to_a_later_run(little, opened, time):
@@ -283,12 +326,13 @@ def test_a_refused_secret_is_named_but_not_shown(little, opened, auth, status, s
 
 @pytest.mark.parametrize("spoilt", [f"{SECRET}\n", f"{SECRET}\r\nX: y", f"{SECRET}→"])
 @pytest.mark.parametrize("kind", [Bearer, lambda secret: HeaderToken("X-Key", secret)])
-def test_a_secret_that_no_header_can_carry_is_not_shown(little, opened, kind, spoilt):
+@pytest.mark.parametrize("session", [None, requests.Session()])
+def test_a_secret_that_no_header_can_carry_is_not_shown(little, opened, kind, spoilt, session):
     little.say()
     with pytest.raises(AccessError, match="a line break in it") as raised:
-        opened(little.url, auth=kind(SecretStr(spoilt))).get("a")
+        opened(little.url, auth=kind(SecretStr(spoilt)), session=session).get("a")
     assert SECRET not in str(raised.value)
-    assert raised.value.__suppress_context__
+    assert raised.value.__context__ is None
     assert little.asked == []
 
 
