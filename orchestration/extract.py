@@ -1,10 +1,11 @@
 """The extract beat: pull what changed of one connection into the raw lake, page by page, resumable."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from connectors.kit.errors import ConnectorError
-from orchestration import drift
+from orchestration import drift, source_clock
 from orchestration.project import Project
 from orchestration.reading import Reading
 from orchestration.storage.lease import lease
@@ -26,29 +27,31 @@ def extract(
     """
     chosen = _chosen(project, name, streams)
     with lease(project.ledger, f"connection:{name}", run_id):
-        unread, read_at, now = _unread(project, name, chosen), _read_at(project, name), datetime.now(UTC).isoformat()
-        _note(project, name, run_id, "reading", unread, read_at)  # what a run that is killed leaves behind
+        note, now = _Note.of(project, name, run_id, chosen), datetime.now(UTC).isoformat()
+        note.write("reading")  # what a run that is killed leaves behind
         try:
             connector = project.open(name)
             try:
                 began = connector.check().now
+                back = note.compare(began)
                 shapes = drift.look(project, connector, chosen, began)
                 for stream in connector.streams:
                     if stream.name in chosen:
                         shape = shapes[stream.name]
                         result = Reading(project, connector, stream, run_id, shape, began=began, full=full).done()
+                        result.clock_back = back
                         if result.status == "done":
-                            del unread[stream.name]
-                            read_at[stream.name] = now
+                            del note.unread[stream.name]
+                            note.read_at[stream.name] = now
                         else:
-                            unread[stream.name] = result.error
+                            note.unread[stream.name] = result.error
                         yield result
             finally:
                 connector.close()
         except ConnectorError as error:
-            _note(project, name, run_id, "failed", unread, read_at, str(error))
+            note.write("failed", str(error))
             raise
-        _note(project, name, run_id, "failed" if unread else "done", unread, read_at)
+        note.write("failed" if note.unread else "done")
 
 
 def failed_required(project: Project) -> list[str]:
@@ -72,28 +75,43 @@ def _chosen(project: Project, name: str, streams: Sequence[str] | None) -> list[
     return chosen if streams is None else [one for one in chosen if one in streams]
 
 
-def _unread(project: Project, name: str, chosen: Sequence[str]) -> dict[str, str | None]:
-    """Begin with every stream of this run, and those that an earlier run failed at and this one leaves out."""
-    last = project.ledger.last_run(f"extract:{name}")
-    known = {stream.name for stream in project.streams(name)} - set(chosen)
-    failed = {stream: why for stream, why in (last["summary"]["streams"] if last else {}).items() if stream in known}
-    return failed | dict.fromkeys(chosen, "it was not read to its end")
+@dataclass
+class _Note:
+    """Keep what is known of a connection's reading: it is written down as it begins, and as it ends.
 
+    `unread` are the streams that were not read to their end, each with the reason; `read_at` is when the run began that
+    last did so; `ahead` is by how much the source's clock was ahead of ours.
+    """
 
-def _read_at(project: Project, name: str) -> dict[str, str]:
-    """Tell when the run began that last read each stream to its end."""
-    last = project.ledger.last_run(f"extract:{name}")
-    return dict(last["summary"].get("read_at", {})) if last else {}
+    project: Project
+    name: str
+    run_id: str
+    unread: dict[str, str | None]
+    read_at: dict[str, str]
+    ahead: timedelta | None
 
+    @classmethod
+    def of(cls, project: Project, name: str, run_id: str, chosen: Sequence[str]) -> "_Note":
+        """Begin with every stream of this run, and those that an earlier run failed at and this one leaves out."""
+        noted = project.ledger.last_run(f"extract:{name}")
+        last = noted["summary"] if noted else {}
+        known = {stream.name for stream in project.streams(name)} - set(chosen)
+        failed = {stream: why for stream, why in last.get("streams", {}).items() if stream in known}
+        unread = failed | dict.fromkeys(chosen, "it was not read to its end")
+        ahead = last.get("clock_ahead")
+        read_at = dict(last.get("read_at", {}))
+        return cls(project, name, run_id, unread, read_at, None if ahead is None else timedelta(seconds=ahead))
 
-def _note(
-    project: Project,
-    name: str,
-    run_id: str,
-    status: str,
-    unread: Mapping[str, str | None],
-    read_at: Mapping[str, str],
-    error: str | None = None,
-) -> None:
-    summary = {"status": status, "error": error, "streams": dict(unread), "read_at": dict(read_at)}
-    project.ledger.note_run(run_id, f"extract:{name}", summary)
+    def compare(self, clock: datetime) -> timedelta | None:
+        """Look at the source's clock, and remember it; answers by how much it has gone back."""
+        ahead = source_clock.ahead(self.name, clock)
+        back = source_clock.set_back(self.project, self.name, self.ahead, ahead)
+        self.ahead = ahead
+        self.write("reading")  # before anything is read by it
+        return back
+
+    def write(self, status: str, error: str | None = None) -> None:
+        """Write it down."""
+        summary = {"status": status, "error": error, "streams": self.unread, "read_at": self.read_at}
+        ahead = None if self.ahead is None else self.ahead.total_seconds()
+        self.project.ledger.note_run(self.run_id, f"extract:{self.name}", summary | {"clock_ahead": ahead})

@@ -1,8 +1,8 @@
 """What has been read of each stream: a set of intervals, and the places inside open slices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
@@ -135,6 +135,18 @@ class State(Transactions):
         with self.transaction() as opened:
             opened.execute(delete(t.open_slices).where(*_here(connection, stream, slice_)))
 
+    def take_back(self, connection: str, back: timedelta) -> None:
+        """Count as unread the last bit, so long, of what was read of each stream; what is half read is begun anew."""
+        with self.transaction() as opened:
+            at, open_ = t.intervals.c, t.open_slices.c
+            for stream in opened.scalars(select(at.stream).where(at.connection == connection).distinct()).all():
+                spans = _intervals(opened, connection, stream)
+                latest = max((span.end for span in spans if span.end), default=None)
+                if latest:
+                    _replace(opened, connection, stream, _cut(spans, latest - back))
+            is_bounded = (open_.connection == connection, open_.end.is_not(None))
+            opened.execute(delete(t.open_slices).where(*is_bounded))
+
     def reset(self, connection: str, stream: str | None = None) -> int:
         """Forget what was read of a connection or one stream; answers how many streams had a state."""
         count = set()
@@ -186,4 +198,11 @@ def _replace(opened: Connection, connection: str, stream: str, spans: Sequence[I
     here = (t.intervals.c.connection == connection, t.intervals.c.stream == stream)
     opened.execute(delete(t.intervals).where(*here))
     rows = [{"connection": connection, "stream": stream, "start": span.start, "end": span.end} for span in spans]
-    opened.execute(insert(t.intervals), rows)
+    if rows:
+        opened.execute(insert(t.intervals), rows)
+
+
+def _cut(spans: Sequence[Interval], at: datetime) -> list[Interval]:
+    """Leave what lies before a point; what has no end is no part of a cursor."""
+    held = [span for span in spans if span.end is None or span.start is None or span.start < at]
+    return [replace(span, end=min(span.end, at)) if span.end else span for span in held]

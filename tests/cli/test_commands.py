@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from orchestration.build import build
+from orchestration.cli import beats
 from orchestration.cli.init import run as init
 from orchestration.cli.main import main
+from orchestration.cli.runs import Ran
 from orchestration.collector import SELDOM
 from orchestration.extract import extract
 from sandbox.server import Sandbox
@@ -89,6 +91,15 @@ def test_a_stream_that_is_none_is_told_and_nothing_is_read(
     assert "connections 'hubspot', 'odoo'" in told.err
     assert "no stream 'accuonts'; did you mean accounts or" in told.err
     assert told.out == ""
+
+
+def test_a_clock_that_went_back_is_told_once_a_connection(capsys: pytest.CaptureFixture[str]):
+    told = {"dagster/row_count": 3, **dict.fromkeys(beats.COUNTS, 0)}
+    ran = Ran("run", True, metadata={f"raw/crm/{name}": told | {"clock_back": "1:00:00"} for name in ("a", "b")})
+    ran.metadata["raw/erp/c"] = told
+    beats._tell_extract(ran, {"crm": ["a", "b"], "erp": ["c"]})
+    lines = [line for line in capsys.readouterr().out.splitlines() if "clock" in line]
+    assert lines == ["crm: the source's clock has gone back by 1:00:00; so much was read again"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""A source's clock, beside ours: by how much it was ahead is remembered, for it may be set right one day.
+
+What lies on a cursor is the source's own stamps, up to its own clock. Where that clock was an hour ahead, an hour counts
+as read that was yet to come, and all that is stamped in it once the clock is right would be passed over.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from connectors.kit.errors import ReplyError
+from orchestration.project import Project
+
+STEP = timedelta(minutes=5)  # less is drift, or the hosts behind one name: streams have their lag and lookback for that
+FARTHEST = timedelta(days=3650)
+
+
+def ours() -> datetime:
+    """Tell this machine's clock; nothing is read by it, only compared."""
+    return datetime.now(UTC)
+
+
+def ahead(name: str, clock: datetime) -> timedelta:
+    """Tell by how much a source's clock is ahead of ours; raises ReplyError for one that is none."""
+    found = clock - ours()
+    if abs(found) > FARTHEST:
+        raise ReplyError(
+            f"{name}: the source's clock says {clock:%Y-%m-%d %H:%M}, which cannot be; nothing is read by it"
+        )
+    return found
+
+
+def set_back(project: Project, name: str, known: timedelta | None, now: timedelta) -> timedelta | None:
+    """Count as unread what was read by a clock that has gone back since; answers by how much it went."""
+    back = known - now if known is not None else timedelta(0)
+    if back <= STEP:
+        return None
+    project.ledger.take_back(name, back)
+    return back
