@@ -55,16 +55,19 @@ class Writer:
             return outcome(change, "unknown", error)
 
     def send(self, method: str, path: str, body: Any, op_id: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """Send a request; under a key that the API knows again, the kit may send it more than once."""
+        """Send a request; under a key that the API knows again, what may have been done is sent more than once."""
         key = self.how.idempotency_header
         headers = {**self.headers, **(headers or {}), **({key: op_id} if key else {})}
         sends = {"PATCH": self.http.patch, "PUT": self.http.put, "POST": self.http.post, "DELETE": self.http.delete}
         try:
-            return sends[method](path, json=body, headers=headers, writes=not key)
-        except BusyError as error:
-            if key:  # one of several attempts may have arrived
-                raise UnknownOutcome(f"{error}; the write may have been applied") from None
-            raise
+            return sends[method](path, json=body, headers=headers, writes=True)
+        except UnknownOutcome:
+            if not key:
+                raise
+        try:
+            return sends[method](path, json=body, headers=headers)
+        except (BusyError, Refused) as error:  # which tells of the last attempt, not of the first
+            raise UnknownOutcome(f"{error}; the write may have been applied") from None
 
     def _request(self, change: Change) -> tuple[str, str, Any]:
         """Spell method, path and body."""

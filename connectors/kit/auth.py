@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Callable
+from math import isfinite
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 from pydantic import SecretStr
 from requests import PreparedRequest
 from requests.auth import AuthBase
+
+from connectors.kit.errors import AccessError
+
+USUAL_LIFE = 1800.0  # seconds
 
 
 class _Silent(AuthBase):
@@ -83,6 +88,20 @@ class Refreshed(_Silent):
             return self._token
 
 
-def token_answer(body: dict[str, Any]) -> tuple[SecretStr, float]:
-    """Read an OAuth 2.0 token answer (RFC 6749, section 5.1): the token and its life in seconds."""
-    return SecretStr(str(body["access_token"])), float(body.get("expires_in", 1800))
+def token_answer(body: Any) -> tuple[SecretStr, float]:
+    """Read an OAuth 2.0 token answer (RFC 6749, section 5.1): the token and its life in seconds.
+
+    Raises AccessError where there is no token; a life that cannot be read is taken for half an hour.
+    """
+    token = body.get("access_token") if isinstance(body, dict) else None
+    if not isinstance(token, str) or not token:
+        raise AccessError("no token")
+    return SecretStr(token), _life(body.get("expires_in"))
+
+
+def _life(said: Any) -> float:
+    try:
+        seconds = float(said)
+    except (TypeError, ValueError, OverflowError):
+        return USUAL_LIFE
+    return seconds if isfinite(seconds) and seconds > 0 else USUAL_LIFE

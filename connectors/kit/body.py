@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterator
+from io import SEEK_END, BytesIO
 from typing import Any
 
 from requests.exceptions import ContentDecodingError, ReadTimeout
@@ -23,13 +24,14 @@ def whole(raw: Any, most: int, in_time: Callable[[], bool]) -> bytes:
     if packed not in (*_PACKED, "identity", ""):
         raise ReplyError(f"an answer is packed as {packed[:20]!r}, which was not asked for")
     source = _parts(raw, in_time)
-    parts, size = [], 0
-    for part in _unpacked(source, most) if packed in _PACKED else source:
-        size += len(part)
-        if size > most:
-            raise ReplyError(f"an answer is larger than {most >> 20} MiB; ask for smaller pages")
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    parts = _unpacked(source, most) if packed in _PACKED else source
+    body = BytesIO(next(parts, b""))  # most are one part, which is not copied
+    size = body.seek(0, SEEK_END)
+    while size <= most and (part := next(parts, None)) is not None:
+        size += body.write(part)
+    if size > most:
+        raise ReplyError(f"an answer is larger than {most >> 20} MiB; ask for smaller pages")
+    return body.getvalue()
 
 
 def _parts(raw: Any, in_time: Callable[[], bool]) -> Iterator[bytes]:

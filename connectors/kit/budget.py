@@ -16,6 +16,7 @@ LONGEST_WAIT = 120.0
 LONGEST_HOLD = 86_400.0  # whatever a source asks for: after a day it may be asked again
 _NAMES = {60: "the minute's quota", 3600: "the hour's quota", 86_400: "the day's quota"}
 _UNBOUNDED = 10**9
+MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -186,4 +187,4 @@ def _with_rates(limits: tuple[Limit, ...], rates: Sequence[RateHeader]) -> tuple
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() else None
+    return int(text) if text and len(text) < MOST_DIGITS and text.strip().isdecimal() else None

@@ -15,6 +15,7 @@ from connectors.kit.errors import AccessError, ReplyError, SettingsError
 
 MOST_TEMPLATES = 256
 _quoted = lru_cache(MOST_TEMPLATES)(quote_plus)  # page after page sends the same words
+COMMON = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "belvedere"}
 _TARGET = re.compile(r"[!-~]+")
 _NAME, _VALUE = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII), re.compile(r"[\t -~\x80-\xff]*")  # RFC 9110, section 5
 Query = Mapping[str, Any] | Sequence[tuple[str, Any]] | None
@@ -42,13 +43,12 @@ class Call(msgspec.Struct, frozen=True):
 class Requests:
     """Make the requests of one connection, all to one origin."""
 
-    def __init__(self, connection: str, base_url: str, session: requests.Session, auth: AuthBase | None) -> None:
-        self.connection, self.base_url, self._session, self._auth = (
-            connection,
-            base_url.rstrip("/") + "/",
-            session,
-            auth,
-        )
+    def __init__(
+        self, connection: str, base_url: str, headers: Mapping[str, str | bytes | None], auth: AuthBase | None
+    ) -> None:
+        """Take the headers that go to this origin; a `bare` call, which may go elsewhere, has COMMON alone."""
+        self.connection, self.base_url, self._auth = connection, base_url.rstrip("/") + "/", auth
+        self._headers = {name: _text(value) for name, value in headers.items() if value is not None}
         self.origin = origin(self.base_url)
         if not self.origin.startswith(("http://", "https://")) or not urlsplit(self.base_url).hostname:
             raise SettingsError(f"{connection}: settings.base_url must be a whole address such as https://host/path")
@@ -60,9 +60,12 @@ class Requests:
         request = requests.PreparedRequest()  # its own copy() would copy a jar of cookies as well
         request.method, request.hooks, request.body = template.method, template.hooks, template.body
         request.headers = template.headers.copy()
-        request.url = self._with_query(template.url or "", call.params)
-        if call.json is not None or call.form is not None:
-            self._add_body(request, call)
+        try:
+            request.url = self._with_query(template.url or "", call.params)
+            if call.json is not None or call.form is not None:
+                _add_body(request, call)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._unmade(call, error) from None
         if self._auth is not None and not call.bare:
             self._auth(request)
             if not _can_be_sent(request.headers):
@@ -71,7 +74,7 @@ class Requests:
 
     def on_origin(self, url: str) -> str:
         """Give the whole address; raises ReplyError for one of another origin."""
-        url = url if "://" in url else urljoin(self.base_url, url.lstrip("/"))
+        url = url if "://" in url else joined(self.base_url, url.lstrip("/"))
         if (found := origin(url)) != self.origin:
             raise ReplyError(f"{self.connection}: refused to follow a link to another origin, {found}")
         return url
@@ -88,10 +91,10 @@ class Requests:
 
     def _prepared(self, call: Call) -> requests.PreparedRequest:
         """Let requests make it, with all that it looks at."""
-        url = urljoin(self.base_url, call.url) if call.bare else self.on_origin(call.url)
+        url = joined(self.base_url, call.url) if call.bare else self.on_origin(call.url)
+        headers = {**COMMON, **({} if call.bare else self._headers), **(call.headers or {})}
         try:
-            request = requests.Request(call.method, url, headers=dict(call.headers or {}))
-            prepared = self._session.prepare_request(request)
+            prepared = requests.Request(call.method, url, headers=headers).prepare()
         except requests.RequestException as error:
             raise self._unmade(call, error) from None
         prepared.url = urldefrag(prepared.url or "").url
@@ -108,18 +111,13 @@ class Requests:
         query = urlencode(list(_pairs(params)), safe=",", quote_via=_quoted)
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
-    def _add_body(self, request: requests.PreparedRequest, call: Call) -> None:
-        try:
-            body, kind = _packed(call)
-        except (TypeError, ValueError) as error:
-            raise self._unmade(call, error) from None
-        request.body = body
-        request.headers["Content-Length"] = str(len(body))
-        request.headers.setdefault("Content-Type", kind)
-
     def _unmade(self, call: Call, error: Exception) -> ReplyError:
         path = urlsplit(self.base_url + call.url if "://" not in call.url else call.url).path
         return ReplyError(f"{self.connection}: a request to {path} cannot be made ({type(error).__name__})")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _can_be_sent(headers: Mapping[str, Any]) -> bool:
@@ -127,6 +125,14 @@ def _can_be_sent(headers: Mapping[str, Any]) -> bool:
     return all(
         _NAME.fullmatch(name) and isinstance(value, str) and _VALUE.fullmatch(value) for name, value in headers.items()
     )
+
+
+def joined(base: str, link: str) -> str:
+    """Join a link to the address that it was found at; raises ReplyError for one that cannot be read."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        raise ReplyError("a link cannot be read") from None
 
 
 def origin(url: str) -> str:
@@ -144,6 +150,13 @@ def _pairs(params: Mapping[str, Any] | Sequence[tuple[str, Any]]) -> Iterator[tu
         for value in given if isinstance(given, list | tuple) else (given,):
             if value is not None:
                 yield name, value
+
+
+def _add_body(request: requests.PreparedRequest, call: Call) -> None:
+    body, kind = _packed(call)
+    request.body = body
+    request.headers["Content-Length"] = str(len(body))
+    request.headers.setdefault("Content-Type", kind)
 
 
 def _packed(call: Call) -> tuple[bytes, str]:

@@ -7,24 +7,25 @@ from functools import lru_cache
 from pathlib import Path
 from time import sleep
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import SecretStr
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError
 
 from connectors.kit.account import ticks
 from connectors.kit.adapter import Adapter
 from connectors.kit.auth import Refreshed, token_answer
 from connectors.kit.body import whole
 from connectors.kit.budget import LONGEST_HOLD, LONGEST_WAIT, Budget, Limit, RateHeader
-from connectors.kit.call import Call, Query, Requests
+from connectors.kit.call import COMMON, Call, Query, Requests, joined
 from connectors.kit.depth import refuse_deep
 from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOutcome
 from connectors.kit.fault import never_sent, retry_after, why
+from connectors.kit.given import refuse_repeating, refuse_unbounded
 from connectors.kit.reply import Refused, Reply
 
 POOL = 10
@@ -64,9 +65,12 @@ class Http:
         sleep: Callable[[float], None] = sleep,
         clock: Callable[[], float] = ticks,
     ) -> None:
-        """Take the session's adapters, proxies, certificate and own authorities; its cookies and hooks are not used.
+        """Send by sockets of our own, or by a given session.
 
-        Several threads may send at once; `pool` is how many sockets are kept open for them.
+        Of a session the adapters, proxies, certificate, authorities and headers are taken, no cookies, auth and hooks;
+        raises SettingsError for one that sends again by itself. http.client reads its answers then: only those that tell
+        their end are believed, but a head that drips is waited for, and a success is believed that came before all was
+        sent. Several threads may send at once; `pool` is how many sockets are kept open for them.
         """
         self.connection = connection
         self.date: datetime | None = None
@@ -76,9 +80,9 @@ class Http:
         self.budget = Budget(limits, clock, sleep, rates=rates, places=places, name=connection)
         self._session = session or _session(pool)
         self._session.trust_env = False  # else ~/.netrc would replace our Authorization header
-        common = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "belvedere"}
-        self._session.headers.update({**common, **(headers or {})})
-        self._requests = Requests(connection, base_url, self._session, auth)
+        own = {**(session.headers if session else {}), **COMMON, **(headers or {})}
+        self._requests = Requests(connection, base_url, own, auth)
+        refuse_repeating(connection, self._session.get_adapter(self.base_url))
         self._retrying = Retrying(
             retry=retry_if_exception_type(_Again), stop=self._enough, wait=self._pause, sleep=sleep, reraise=True
         )
@@ -119,10 +123,11 @@ class Http:
     def token(self, url: str, form: Mapping[str, str]) -> tuple[SecretStr, float]:
         """Ask for an OAuth token, with its life in seconds, at an address that no answer named; charged like any."""
         reply = self._send(Call("POST", url, form=form, bare=True))
-        body = reply.json()
-        if not isinstance(body, dict) or "access_token" not in body:
-            raise AccessError(f"{self.connection}: {_path(reply.url)} gave no token; check the secret in settings")
-        return token_answer(body)
+        try:
+            return token_answer(reply.json())
+        except AccessError as error:
+            where = _path(reply.url)
+            raise AccessError(f"{self.connection}: {where} gave {error}; check the secret in settings") from None
 
     def share(self, folder: Path, account: str) -> None:
         """Keep the account's budget in a folder, for all processes of the machine."""
@@ -154,6 +159,8 @@ class Http:
         self._judge(reply, call)
         if reply.status in (301, 302, 303, 307, 308):
             return self._followed(reply, call)
+        if reply.status >= 300 or reply.status == 206:
+            raise self._unread(call, ReplyError(f"answered {reply.status} at {_path(reply.url)}, which is no success"))
         self._look_at_kind(reply, call)
         return reply
 
@@ -201,9 +208,9 @@ class Http:
             proxies=held.proxies,
         )
         with response:
-            if response.status_code < 200:  # http.client takes an interim answer for one, and the next for nobody's
-                raise ProtocolError("an interim answer")
-            body = whole(response.raw, self._max_body, lambda: self._clock() <= end)
+            refuse_unbounded(response)
+            is_empty = response.status_code in (204, 304)  # and not looked for: what is there even so is left there
+            body = b"" if is_empty else whole(response.raw, self._max_body, lambda: self._clock() <= end)
         return Reply(response.status_code, response.headers, body, url)
 
     def _failed(self, call: Call, error: Exception) -> Exception:
@@ -246,7 +253,8 @@ class Http:
     def _followed(self, reply: Reply, call: Call) -> Reply:
         if call.writes:
             raise self._doubtful(call, f"answered with a redirect of {_path(reply.url)}")
-        target = self._requests.on_origin(urljoin(reply.url, reply.headers.get("Location", "")))
+        location = reply.headers.get("Location", "").encode("latin-1", "replace").decode("utf-8", "replace")
+        target = self._requests.on_origin(joined(reply.url, location))
         if call.method != "GET" or target == reply.url:
             raise ReplyError(f"{self.connection}: unexpected redirect of {_path(reply.url)}; check settings.base_url")
         further = Call("GET", target, headers=call.headers, scope=call.scope, expect=call.expect)

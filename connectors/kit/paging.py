@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
-from urllib.parse import urljoin
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from connectors.kit.call import joined
 from connectors.kit.errors import ReplyError
 from connectors.kit.reply import Reply
 
@@ -84,7 +84,7 @@ class NextLink(Paging):
 
     def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
         link = told(reply, self.path) if self.path else _link_header(reply.headers.get("Link", ""))
-        return _moved(place, {"link": urljoin(reply.url, str(link))}) if link else None
+        return _moved(place, {"link": joined(reply.url, str(link))}) if link else None
 
 
 class PageNumber(Paging):

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Callable
-from threading import local
 from time import monotonic
 
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -13,21 +12,15 @@ MOST = 1 << 17  # bytes that are read from a socket at once
 LONGEST_HEAD = 1 << 16  # bytes in a row that are no body; the last read of them may go beyond
 
 
-class _Room(local):
-    """Hold what a thread has just read, until the parser took it: to make room each time costs as much as reading."""
-
-    def __init__(self) -> None:
-        self.bytes = memoryview(bytearray(MOST))
-
-
-_here = _Room()
+NONE = -1  # status, as yet
+_spare: list[memoryview] = []  # to make room for each reading costs as much as the reading
 
 
 class Raw:
     """Read an answer's head, then its body as it was sent; give its socket back where nothing is left on it."""
 
     def __init__(self, held: socket.socket, give_back: Callable[[socket.socket], None]) -> None:
-        self.status = 0
+        self.status = NONE
         self.headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
         self._held, self._give_back = held, give_back
         self._parser: HttpResponseParser | None = HttpResponseParser(self)  # calls the methods `on_...`
@@ -36,7 +29,7 @@ class Raw:
 
     @property
     def _has_head(self) -> bool:
-        return self.status >= 200
+        return self.status != NONE and not 100 <= self.status < 200  # others are interim (RFC 9110, section 15.2)
 
     @property
     def length_remaining(self) -> int | None:
@@ -121,17 +114,25 @@ class Raw:
                 raise TimeoutError
 
     def _read(self) -> int:
-        """Read once; what is wrong behind the answer's end is no fault of the answer."""
-        room = _here.bytes
-        count = self._held.recv_into(room)
-        if not count:
-            self._cut_off()
-        elif self._parser:
+        """Read once; the room is nobody else's meanwhile, whatever interrupts us."""
+        room = _spare.pop() if _spare else memoryview(bytearray(MOST))
+        try:
+            count = self._held.recv_into(room)
+            if count:
+                self._take_in(room[:count])
+            else:
+                self._cut_off()
+        finally:
+            _spare.append(room)
+        return count
+
+    def _take_in(self, said: memoryview) -> None:
+        """Let the parser see it; what is wrong behind the answer's end is no fault of the answer."""
+        if self._parser:
             try:
-                self._parser.feed_data(room[:count])
+                self._parser.feed_data(said)
             except (HttpParserError, HttpParserUpgrade) as error:
                 self._judge(error)
-        return count
 
     def _judge(self, error: Exception) -> None:
         was_whole, self._is_last = self._is_whole, True

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from os import getpid
-from ssl import SSLContext, SSLSocket
+from ssl import SSLContext, SSLEOFError, SSLSocket
 from typing import Any
 from weakref import finalize
 
@@ -72,8 +72,8 @@ class Sockets:
     def _usable(self) -> socket.socket | None:
         """Take a socket that is still open: on one that is not, something is to be read, if only its end."""
         if self._process != getpid():  # a parent has them too, and would read the answers to what is sent here
-            self._process = getpid()
             self.close()
+            self._process = getpid()
         with suppress(IndexError):
             while True:
                 held = self._idle.pop()
@@ -107,7 +107,7 @@ def _safe(made: socket.socket, context: SSLContext, host: str) -> SSLSocket:
 def _is_sent(held: socket.socket, request: bytes) -> bool:
     try:
         held.sendall(request)
-    except (BrokenPipeError, ConnectionResetError):  # who hangs up early may have said why
+    except (BrokenPipeError, ConnectionResetError, SSLEOFError):  # who hangs up early may have said why
         return False
     return True
 

@@ -1,5 +1,6 @@
 """What is taken for an answer, where it ends, and whose socket may be used again after it."""
 
+import tracemalloc
 from contextlib import suppress
 from itertools import count
 
@@ -8,6 +9,7 @@ import requests
 from pydantic import SecretStr
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
+from connectors.kit import body
 from connectors.kit.auth import Bearer
 from connectors.kit.errors import BusyError, ReplyError, UnknownOutcome
 from connectors.kit.raw import Raw
@@ -196,3 +198,44 @@ def test_an_interrupt_while_another_fault_is_handled_sends_nothing_again(scripte
         except ValueError:
             opened(script.url).get("a")
     assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("status", [b"050 Odd", b"000 None"])
+def test_a_status_that_none_can_be_is_no_answer(scripted, opened, status):
+    script = scripted(b"HTTP/1.1 " + status + b"\r\nContent-Length: 3\r\n\r\n[9]" + whole(b"[1]"), None, whole(b"[2]"))
+    http = opened(script.url)
+    with pytest.raises(UnknownOutcome):
+        http.post("a", json={}, writes=True)
+    assert http.get("b").json() == [2]
+
+
+def test_a_body_in_the_smallest_pieces_takes_little_more_room_than_its_bytes():
+    class Drops:
+        headers: dict[str, str] = {}
+        length_remaining = None
+        left = 200_000
+
+        def read1(self, most: int, *, decode_content: bool) -> bytes:
+            self.left -= 1
+            return b"%d" % (self.left % 100) if self.left >= 0 else b""
+
+    tracemalloc.start()
+    try:
+        assert len(body.whole(Drops(), 1 << 20, lambda: True)) == 380_000
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_answer_that_is_asked_for_while_another_is_taken_in_leaves_that_one_alone(scripted, opened, monkeypatch):
+    mine, other = scripted(whole(b"[1]")), scripted(whole(b"[2]"))
+    http, aside, feed, heard = opened(mine.url), opened(other.url), Raw._take_in, []
+
+    def interrupted(raw: Raw, said: memoryview) -> None:
+        if not heard:
+            heard.append(None)
+            heard[0] = aside.get("a").json()
+        feed(raw, said)
+
+    monkeypatch.setattr(Raw, "_take_in", interrupted)
+    assert (http.get("a").json(), heard) == ([1], [[2]])

@@ -1,6 +1,7 @@
 """Requests made once and copied: the same as requests itself would make."""
 
 import re
+from functools import reduce
 
 import pytest
 import requests
@@ -15,7 +16,7 @@ BASE = "https://erp.example.com/api"
 
 @pytest.fixture
 def ours() -> Requests:
-    return Requests("erp", BASE, requests.Session(), None)
+    return Requests("erp", BASE, {}, None)
 
 
 QUERIES = [
@@ -55,7 +56,7 @@ def test_a_body_has_its_type_and_its_length(ours, options):
 
 
 def test_one_request_leaves_nothing_in_the_next():
-    ours = Requests("erp", BASE, requests.Session(), Bearer(SecretStr("token")))
+    ours = Requests("erp", BASE, {}, Bearer(SecretStr("token")))
     first = ours.made(Call("POST", "a", {"x": 1}, {"Range": "0-9"}, json={"a": 1}))
     second = ours.made(Call("POST", "a"))
     assert (first.headers["Range"], first.headers["Content-Length"]) == ("0-9", "7")
@@ -64,7 +65,7 @@ def test_one_request_leaves_nothing_in_the_next():
 
 
 def test_a_secret_is_not_kept_in_what_is_copied():
-    ours = Requests("erp", BASE, requests.Session(), Bearer(SecretStr("token")))
+    ours = Requests("erp", BASE, {}, Bearer(SecretStr("token")))
     ours.made(Call("GET", "a"))
     assert all("Authorization" not in template.headers for template in ours._templates.values())
     assert "Authorization" not in ours.made(Call("GET", "a", bare=True)).headers
@@ -91,3 +92,16 @@ def test_a_body_that_none_can_be_is_not_sent(ours, body):
 @pytest.mark.parametrize("path", ["a/\r\nX: y", "a\0", "a HTTP/1.1\r\n\r\nGET /b", "a?x=\r\ny", "a?→"])
 def test_no_path_ends_a_request_early(ours, path):
     assert re.fullmatch(re.escape(BASE) + "/[!-~]+", ours.made(Call("GET", path)).url)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"params": {"q": "\ud800"}},
+        {"form": {"q": "\ud800"}},
+        {"json": reduce(lambda inner, _: [inner], range(99_999), [])},
+    ],
+)
+def test_what_no_request_can_carry_is_not_sent(ours, options):
+    with pytest.raises(ReplyError, match="a request to /api/a cannot be made"):
+        ours.made(Call("POST", "a", **options))

@@ -107,6 +107,57 @@ def test_nobody_is_asked_for_more_often_than_was_said(opened, time, attempts):
     assert len(time.waits) == attempts - 1
 
 
+@pytest.mark.parametrize("status", [206, 300, 304, 305, 306, 399])
+def test_what_is_no_success_is_none(little, opened, status):
+    little.say(status, b"")
+    http = opened(little.url)
+    with pytest.raises(UnknownOutcome, match=f"answered {status} at /a"):
+        http.patch("a", json={}, writes=True)
+    with pytest.raises(ReplyError, match=f"answered {status} at /a"):
+        http.get("a")
+    assert len(little.asked) == 2
+
+
+@pytest.mark.parametrize("location", ["http://[", "//[::1", "http://a℀/".encode().decode("latin-1")])
+def test_a_redirect_to_an_address_that_cannot_be_read_is_not_followed(little, opened, location):
+    little.say(302, Location=location)
+    with pytest.raises(ReplyError, match="cannot be read"):
+        opened(little.url).get("a")
+
+
+def test_a_link_that_cannot_be_read_is_not_asked_for(opened):
+    with pytest.raises(ReplyError, match="cannot be read"):
+        opened("http://127.0.0.1:9").get("http://[")
+
+
+def test_an_address_in_utf_8_is_followed_as_it_is_meant(little, opened):
+    little.answers.append((302, {"Location": "/ü".encode().decode("latin-1")}, b""))
+    little.say()
+    assert opened(little.url).get("a").url == f"{little.url}/%C3%BC"
+
+
+def test_a_rate_beyond_all_numbers_is_none(little, opened):
+    little.say(200, X_Left="9" * 5_000)
+    http = opened(little.url, rates=[RateHeader("X-Left", 60)], limits=[Limit(10, 60)])
+    assert http.post("a", json={}, writes=True).status == 200
+
+
+@pytest.mark.parametrize("life", [b"null", b'"soon"', b"[1]", b'"inf"', b'"nan"', b"-5", b"{}", b"9" * 400])
+def test_a_tokens_life_that_cannot_be_read_is_the_usual_one(little, opened, life):
+    little.say(200, b'{"access_token": "t", "expires_in": ' + life + b"}")
+    token, seconds = opened(little.url).token(f"{little.url}/token", {})
+    assert (token.get_secret_value(), seconds) == ("t", 1800)
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b'{"access_token": null}', b'{"access_token": ""}', b'{"access_token": 1}']
+)
+def test_an_answer_without_a_token_is_told(little, opened, body):
+    little.say(200, body)
+    with pytest.raises(AccessError, match="/token gave no token"):
+        opened(little.url).token(f"{little.url}/token", {})
+
+
 def test_a_kind_without_an_end_is_not_told_whole(little, opened):
     little.say(200, Content_Type="text/html; x=" + "y" * 5_000)
     with pytest.raises(ReplyError) as raised:
@@ -398,16 +449,6 @@ def test_a_fresh_token_that_is_refused_is_no_endless_loop(little, opened):
     with pytest.raises(AccessError, match=r"the token was refused \(401\)"):
         opened(little.url, auth=Refreshed(lambda: (SecretStr(SECRET), 3600))).get("a")
     assert len(little.asked) == 2
-
-
-@pytest.mark.parametrize("packed", [{}, {"Content_Encoding": "gzip"}])
-def test_a_session_can_be_given(little, opened, packed):
-    little.say(200, gzip.compress(b"[1]") if packed else b"[1]", **packed)
-    session = requests.Session()
-    http = opened(little.url, session=session)
-    assert [http.get("a").json(), http.get("b").json()] == [[1], [1]]
-    assert session.trust_env is False
-    assert little.asked[0].port == little.asked[1].port
 
 
 GZIP = {"Content_Encoding": "gzip"}

@@ -1,5 +1,7 @@
 """How systems hand out pages."""
 
+import json
+
 import pytest
 
 from connectors.kit.errors import ReplyError
@@ -67,6 +69,12 @@ def test_a_link_is_followed_from_where_it_stands(link, expected):
 def test_a_link_in_the_header_is_read(header, expected):
     place = NextLink(kind="link").following({}, reply(Link=header), rows(5))
     assert (place or {}).get("link") == expected
+
+
+@pytest.mark.parametrize("link", ["http://[", "//[x", "http://a℀/"])
+def test_a_link_that_cannot_be_read_is_told(link):
+    with pytest.raises(ReplyError, match="a link cannot be read"):
+        NextLink(kind="link", path="next").following({}, reply(json.dumps({"next": link}).encode()), rows(5))
 
 
 def test_the_same_link_again_is_no_progress():

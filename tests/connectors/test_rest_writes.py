@@ -341,6 +341,14 @@ class TestChanging:
         assert (found.status, found.values) == ("applied", CREATE)
         assert sandbox.log.created("plain", "customers") == [found.record_id]
 
+    @pytest.mark.parametrize("status", [400, 409, 412, 422])
+    def test_a_refusal_of_what_may_have_been_done_under_its_key_says_nothing(self, small, little, status):
+        little.answers[:] = [lambda asked: 1 / 0, (status, {}, b"")]  # the answer is lost, then the key is in use
+        connector = small(create={"path": "customers"}, idempotency_header="Key")
+        (found,) = write(connector, Change("op", None, {"ref": "E"}, action="create"))
+        assert (found.status, len(little.asked)) == ("unknown", 2)
+        assert {asked.headers["Key"] for asked in little.asked} == {"op"}
+
     def test_under_a_key_too_it_is_sometimes_never_known(self, sandbox, plain):
         sandbox.faults.add("/plain/customers", "lost_answer", writes=True)
         (found,) = write(plain(), creating())

@@ -10,6 +10,7 @@ import trustme
 
 from connectors.kit import adapter
 from connectors.kit.errors import BusyError, ReplyError, UnknownOutcome
+from connectors.kit.sockets import Sockets
 from tests.connectors.script import HEAD, Pieces, Script, whole
 
 
@@ -210,3 +211,22 @@ def test_an_end_that_tls_vouches_for_ends_an_answer_without_a_length(scripted, o
     monkeypatch.setattr(Script, "says_goodbye", True)
     script = scripted(HEAD + b"\r\n[1]", None, context=vouched(authority, "127.0.0.1"))
     assert opened(script.url).get("a").json() == [1]
+
+
+def test_who_refuses_before_all_was_sent_is_heard_over_tls_too(opened, monkeypatch):
+    refusal = whole(b"[1]").replace(b"200 OK", b"413 Too Large")
+    monkeypatch.setattr("socket.create_connection", lambda *args: Pieces([refusal], error=ssl.SSLEOFError))
+    with pytest.raises(ReplyError, match="413"):
+        opened("http://127.0.0.1:9").post("a", json={}, writes=True)
+
+
+def test_a_child_of_many_threads_takes_no_socket_of_its_parent(monkeypatch):
+    origin = Sockets("127.0.0.1", 9, None, 1)
+    origin._idle.append(held := Pieces([]))
+    closing = origin.close
+    monkeypatch.setattr("connectors.kit.sockets.getpid", lambda: 0)
+    monkeypatch.setattr(
+        origin, "close", lambda: (origin._process == 0 and origin._idle and pytest.fail("too early"), closing())
+    )
+    assert origin._usable() is None
+    assert held.is_closed

@@ -1,9 +1,10 @@
 """Whatever happens at a source and to its readers: in the end there is what a fresh full extraction finds.
 
 Hypothesis makes up histories of a source (edits, late rows, deletions, merges, many equal stamps, edits between two
-pages) and of its readers (extracts, processes that die at any request, file or transaction, full readings). Then the
-clock passes the lag, one undisturbed extract runs, and the newest living rows must be those that an extraction of
-everything into an empty home finds, every mapped field of them. Left out of the comparison, and of nothing else, are:
+pages, a clock that is ahead for a while) and of its readers (extracts, processes that die at any request, file or
+transaction, full readings). Then the clock passes the lag, one undisturbed extract runs, and the newest living rows
+must be those that an extraction of everything into an empty home finds, every mapped field of them. Left out of the
+comparison, and of nothing else, are:
 
 - fields that a stream declares as `derived`, after an incremental reading: their changes move no cursor. After a full
   one they are compared too;
@@ -20,6 +21,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +32,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from orchestration import source_clock
 from orchestration.project import Project
 from sandbox.odoo_people import OdooError
 from sandbox.server import Sandbox
@@ -86,6 +89,8 @@ class Nights(RuleBasedStateMachine):
         self.sandbox = Sandbox(customers=12, seed=5, today=TODAY).__enter__()
         self.sandbox.clock.stop()
         self.sandbox.clock.advance(7200)
+        self.ahead = 0
+        self.patch.setattr(source_clock, "ours", lambda: self.sandbox.clock.now() - timedelta(seconds=self.ahead))
         self.patch.setenv("SANDBOX_URL", self.sandbox.url)
         self.folder = TemporaryDirectory()
         self.homes = 0
@@ -154,6 +159,15 @@ class Nights(RuleBasedStateMachine):
         self.sandbox.clock.advance(1)
         self.project = self._opened("home")
 
+    @rule(ahead=st.sampled_from([301, 7200, 90_000]), at=st.none() | st.integers(1, 40))
+    def extract_by_a_clock_that_is_ahead(self, ahead: int, at: int | None) -> None:
+        self._put_forward(ahead)
+        if at is None:
+            self._extract()
+        else:
+            self.die_in_an_extract(at, after=False, full=False)
+        self._put_forward(-ahead)
+
     @rule(
         after=st.integers(1, 3), which=first_or_second, place=places, deed=st.sampled_from(["edit", "delete", "create"])
     )
@@ -190,6 +204,10 @@ class Nights(RuleBasedStateMachine):
         done = read(self.project, self.system, "run", streams=self.streams, full=full)
         self.sandbox.clock.advance(1)  # reading takes time
         return done
+
+    def _put_forward(self, seconds: int) -> None:
+        self.ahead += seconds
+        self.sandbox.clock.advance(seconds)
 
     def _opened(self, home: str) -> Project:
         project = small(Path(self.folder.name) / home)
