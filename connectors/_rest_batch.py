@@ -11,6 +11,7 @@ from connectors._rest_writer import Writer, nested
 from connectors._rest_writes import Batch
 from connectors.kit.base import Change, Outcome
 from connectors.kit.errors import ReplyError, UnknownOutcome
+from connectors.kit.number import whole_number
 from connectors.kit.paging import at
 from connectors.kit.records import cut
 from connectors.kit.reply import Refused, Reply
@@ -85,9 +86,9 @@ class BatchWriter(Writer):
             status = "422" if said else "200"
         if word := told.words.get(status or ""):
             return self._done(change, row) if word == "applied" else outcome(change, word, said or status)
-        if not (status or "").isdecimal():
+        number = whole_number(status)
+        if number is None or number < 200 or 300 <= number < 400:
             return outcome(change, "unknown", f"the answer tells no status that is known: {status}")
-        number = int(status or 0)
         if number < 300:
             return self._done(change, row)
         if number == 429:

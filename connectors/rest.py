@@ -42,6 +42,7 @@ from connectors.kit.base import Change, Check, Held, Outcome, SourceField, Writi
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import ReplyError
+from connectors.kit.number import whole_number
 from connectors.kit.page import Page
 from connectors.kit.paging import told
 from connectors.kit.records import cut
@@ -130,7 +131,7 @@ class Rest(HttpConnector):
                 total = told(reply, described.total_path)
             following = described.paging.following(place, reply, rows)
             rows = described.paging.fresh(place, rows)
-            yield self.page(stream, rows, following, int(total) if str(total).isdecimal() and not place else None)
+            yield self.page(stream, rows, following, None if place else whole_number(total))
             if following is None:
                 return
             place = following

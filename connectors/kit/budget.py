@@ -10,13 +10,13 @@ from time import sleep
 
 from connectors.kit.account import POLL, Account, InFile, InProcess, Use, ticks
 from connectors.kit.errors import BusyError
+from connectors.kit.number import whole_number
 from connectors.kit.window import Window
 
 LONGEST_WAIT = 120.0
 LONGEST_HOLD = 86_400.0  # whatever a source asks for: after a day it may be asked again
 _NAMES = {60: "the minute's quota", 3600: "the hour's quota", 86_400: "the day's quota"}
 _UNBOUNDED = 10**9
-MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ class Budget:
     def told(self, headers: Mapping[str, str]) -> None:
         """Charge what others have used, where the vendor says that fewer remain than we think."""
         for rate in self._rates:
-            remaining = _number(headers.get(rate.remaining))
+            remaining = whole_number(headers.get(rate.remaining))
             if remaining is None:
                 continue
-            said = _number(headers.get(rate.limit)) if rate.limit else None
+            said = whole_number(headers.get(rate.limit)) if rate.limit else None
             for limit in self._limits:
                 if (limit.scope, limit.seconds) == (rate.scope, rate.seconds):
                     self._believe(limit, remaining, said)
@@ -184,7 +184,3 @@ def _with_rates(limits: tuple[Limit, ...], rates: Sequence[RateHeader]) -> tuple
     known = {(limit.scope, limit.seconds) for limit in limits}
     more = {(rate.scope, rate.seconds) for rate in rates} - known
     return (*limits, *(Limit(_UNBOUNDED, seconds, scope) for scope, seconds in sorted(more, key=str)))
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and len(text) < MOST_DIGITS and text.strip().isdecimal() else None

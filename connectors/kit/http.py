@@ -159,7 +159,7 @@ class Http:
         self._judge(reply, call)
         if reply.status in (301, 302, 303, 307, 308):
             return self._followed(reply, call)
-        if reply.status >= 300 or reply.status == 206:
+        if reply.status >= 300 or (reply.status == 206 and "Range" not in (call.headers or {})):
             raise self._unread(call, ReplyError(f"answered {reply.status} at {_path(reply.url)}, which is no success"))
         self._look_at_kind(reply, call)
         return reply

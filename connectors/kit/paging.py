@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.kit.call import joined
 from connectors.kit.errors import ReplyError
+from connectors.kit.number import whole_number
 from connectors.kit.reply import Reply
 
 Place = dict[str, Any]
@@ -169,14 +170,21 @@ class Range(Paging):
         return [], {"Range": f"{self.unit}={start}-{start + self.size - 1}"}, None
 
     def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
-        end, total = place.get("offset", 0) + len(rows), self.total(reply)
+        start, total = place.get("offset", 0), self.total(reply)
+        if rows and (told := _range_start(reply)) not in (None, start):
+            raise ReplyError(f"a range from {told} was answered where one from {start} was asked for")
+        end = start + len(rows)
         if total is not None:  # to ask behind the end is refused (416)
             return {"offset": end} if rows and end < total else None
         return {"offset": end} if len(rows) >= self.size else None
 
     def total(self, reply: Reply) -> int | None:
-        count = reply.headers.get("Content-Range", "").rpartition("/")[2]
-        return int(count) if count.isdigit() else None
+        return whole_number(reply.headers.get("Content-Range", "").rpartition("/")[2])
+
+
+def _range_start(reply: Reply) -> int | None:
+    said = reply.headers.get("Content-Range", "").split(" ")[-1]
+    return whole_number(said.partition("-")[0])
 
 
 AnyPaging = Annotated[

@@ -151,6 +151,12 @@ def test_a_range_is_asked_for_by_header():
     assert paging.total(reply(Content_Range="records 0-199/1234")) == 1234
     assert paging.total(reply(Content_Range="records 0-199/*")) is None
     assert paging.total(reply()) is None
+    assert paging.total(reply(Content_Range=f"records 0-1/{'9' * 5_000}")) is None
+
+
+def test_another_range_than_was_asked_for_is_no_answer():
+    with pytest.raises(ReplyError, match="a range from 0 was answered where one from 2 was asked for"):
+        Range(kind="range", size=2).following({"offset": 2}, reply(Content_Range="records 0-1/4"), rows(2))
 
 
 def test_a_range_ends_with_the_count_and_does_not_ask_behind_it():

@@ -534,6 +534,7 @@ class TestBatch:
             ({"status": "s"}, '[{"id":1,"s":"what"},{"id":2}]', ["unknown", "unknown"]),
             ({"status": "s"}, '[{"id":1,"s":429},{"id":2,"s":"503"}]', ["retry", "unknown"]),
             ({"status": "s"}, '[{"id":1,"s":423},{"id":2,"s":201}]', ["retry", "applied"]),
+            ({"status": "s"}, '[{"id":1,"s":304},{"id":2,"s":0}]', ["unknown", "unknown"]),
             ({}, '{"id":1}', ["unknown", "unknown"]),
             ({}, "", ["unknown", "unknown"]),
         ],
