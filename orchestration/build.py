@@ -34,7 +34,7 @@ from schemas.find import model
 from transforms.account_executives import account_executives
 from transforms.account_managers import account_managers
 from transforms.check import broken, check, check_result
-from transforms.conform import latest
+from transforms.conform import latest, newest
 from transforms.criteria import CriterionError
 from transforms.customer_360 import customer_360
 from transforms.customer_redirects import customer_redirects
@@ -416,11 +416,12 @@ class Build:
     def _checked(self, table: str, connection: str, stream: Stream) -> tuple[ir.Table, dict[str, Any]]:
         """Set broken rows aside and give the others; too many, and the stream keeps the rows of the last build."""
         raw = self._raw(connection, stream)
-        flow, here, newest = self.flows.of(connection, stream), landed(raw), latest(raw)
+        flow, here, alive = self.flows.of(connection, stream), landed(raw), latest(raw)
         if stream.merges in raw.columns:
-            newest, here = self._redirected(connection, stream, flow, newest, here)
+            away = self._redirected(connection, stream, flow, raw)
+            alive, here = without_redirected(alive, away), without_redirected(here, away)
         flow.count("landed", here)
-        typed = conformed(self.project, connection, stream, newest)
+        typed = conformed(self.project, connection, stream, alive)
         if table in MONEY:
             typed = self._converted(table, typed)
         typed = self._for_now(typed)
@@ -439,7 +440,7 @@ class Build:
         share = refused / (accepted + refused) if refused else 0.0
         note: dict[str, Any] = {"received": accepted + refused, "accepted": accepted, "quarantined": refused}
         paths, contract = sparse(self.project, connection, stream), self.project.connection(connection).contract
-        note |= left_out(connection, stream, newest, typed, paths, contract)
+        note |= left_out(connection, stream, alive, typed, paths, contract)
         if share > self.project.connection(connection).max_quarantine_share:
             last = self._previous(table)
             kept = last.filter(last.connection == connection, last.stream == stream.name)
@@ -449,14 +450,13 @@ class Build:
                 good = kept
         return good, note
 
-    def _redirected(
-        self, connection: str, stream: Stream, flow: Flow, newest: ir.Table, here: ir.Table
-    ) -> tuple[ir.Table, ir.Table]:
-        """Leave out what its source has merged into other records, and remember where it went."""
-        away = self._cached(redirects(newest, str(stream.merges), connection=connection, stream=stream.name))
+    def _redirected(self, connection: str, stream: Stream, flow: Flow, raw: ir.Table) -> ir.Table:
+        """Find what its source has merged into other records, and remember where it went."""
+        away = self._cached(redirects(newest(raw), str(stream.merges), connection=connection, stream=stream.name))
         self.merged.append(away)
+        here = landed(raw)
         flow.note("redirected", _count(here.semi_join(away, here._key == away.record_id)))
-        return without_redirected(newest, away), without_redirected(here, away)
+        return away
 
     def _reconciliation(self) -> TableResult:
         """Count what became of each stream, and keep what earlier builds counted of earlier slices."""

@@ -14,7 +14,7 @@ from connectors.kit.records import COMMON, raw_schema
 from connectors.kit.stream import Stream
 from orchestration.project import Project
 from orchestration.storage import duck
-from orchestration.storage.duck import listed, quoted
+from orchestration.storage.duck import listed
 from orchestration.storage.manifest import Written
 from schemas.mapping import paths
 
@@ -29,11 +29,9 @@ FILES, TOGETHER = 24, 4 << 20  # so many files make one, as long as they are not
 
 def newest(rows: "ir.Table") -> "ir.Table":
     """Keep the newest version of each record, tombstones too: the build sees no other."""
-    import ibis
+    from transforms.conform import newest
 
-    from transforms.conform import deleted, latest
-
-    return ibis.union(latest(rows), deleted(rows))
+    return newest(rows)
 
 
 class Held:
@@ -80,7 +78,8 @@ class Held:
         with self._given(rows.select(["_key"])) as given:
             dead = self._con.execute(f"SELECT _key FROM {given} SEMI JOIN {self._dead} USING (_key)").fetchall()
         known = {key for (key,) in dead}
-        return rows.filter(pa.array([key not in known for key in rows.column("_key").to_pylist()], pa.bool_()))
+        unseen = rows.filter(pa.array([key not in known for key in rows.column("_key").to_pylist()], pa.bool_()))
+        return self._with_absorbed(unseen)
 
     def alive(self, keys: pa.ChunkedArray) -> set[str]:
         """Tell which of some keys belong to records that are alive."""
@@ -120,7 +119,20 @@ class Held:
         columns["_deleted"] = pa.repeat(pa.scalar(True), count)
         columns["_extracted_at"] = pa.repeat(pa.scalar(at, schema.field("_extracted_at").type), count)
         columns["_payload"] = pa.repeat(pa.scalar("{}"), count)
-        return pa.table(columns, schema=schema)
+        return self._with_absorbed(pa.table(columns, schema=schema))
+
+    def _with_absorbed(self, gone: pa.Table) -> pa.Table:
+        """Let each tombstone name what its record had absorbed, where it does not by itself: that is gone with it."""
+        path = self.stream.merges
+        if not path or not self.before or not gone.num_rows:
+            return gone
+        told = gone.select(["_key", path]).rename_columns(["_key", "told"])
+        with self._given(told.append_column("n", numbers(range(gone.num_rows)))) as given:
+            full = self._con.execute(
+                f"SELECT coalesce(g.told, a.told) AS told FROM {given} g LEFT JOIN {self._absorbers} a USING (_key) ORDER BY n"
+            ).to_arrow_table()
+        at = gone.schema.get_field_index(path)
+        return gone.set_column(at, gone.schema.field(path), full.column("told").cast(gone.schema.field(path).type))
 
     def compare(self, landed: Sequence[Written]) -> tuple[int, int, int, int]:
         """Count new, changed, unchanged and deleted records by what feeds our fields, stamps apart."""
@@ -206,15 +218,20 @@ class Held:
     @property
     def _absorbed(self) -> str:
         """Select the keys of records that their source has merged into others."""
-        path = self.stream.merges
-        if not path or not self.before:
+        if not self.stream.merges:
             return "(SELECT NULL WHERE false)"
-        column = quoted(path)
-        rows = (
-            f"SELECT NULL::VARCHAR AS {column}, NULL AS _key UNION ALL BY NAME SELECT * FROM {self._files(self.before)}"
-        )
-        ids = f"SELECT _key, trim(unnest(string_split({column}, ';'))) AS gone FROM ({rows})"
+        ids = f"SELECT _key, trim(unnest(string_split(told, ';'))) AS gone FROM {self._absorbers}"
         return f"(SELECT gone FROM ({ids}) WHERE gone <> '' AND gone <> _key)"
+
+    @cached_property
+    def _absorbers(self) -> str:
+        """Work out which records have absorbed others, in a table of the engine; of those that are gone, too."""
+        from orchestration.storage import engine
+
+        path = str(self.stream.merges)
+        rows = newest(self._slim(self.before, path))
+        told = rows.filter(rows[path].notnull()).select("_key", told=rows[path])
+        return str(engine.keep(self._ibis, told).get_name())
 
     def _printed(self, since: datetime | None) -> str:
         """Work out fingerprints of versions that are held, in a table of the engine, once."""
@@ -252,12 +269,12 @@ class Held:
             "GROUP BY _key HAVING count(DISTINCT print) = 1"
         )
 
-    def _slim(self, files: Sequence[Written]) -> "ir.Table":
-        """Read what tells the newest version of records with a key, without what they hold."""
+    def _slim(self, files: Sequence[Written], *paths: str) -> "ir.Table":
+        """Read what tells the newest version of records with a key, without what they hold, but for some paths."""
         import ibis
 
         rows = self._read(files)
-        return rows.filter(rows._key.notnull()).select(*COMMON.names).mutate(_payload=ibis.literal(""))
+        return rows.filter(rows._key.notnull()).select(*COMMON.names, *paths).mutate(_payload=ibis.literal(""))
 
     def _signed(self, files: Sequence[Written], touched: "ir.Table") -> "ir.Table":
         rows = newest(self._read(files).semi_join(touched, "_key"))

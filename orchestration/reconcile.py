@@ -23,7 +23,7 @@ from orchestration.storage import engine
 from orchestration.storage.lake import Lake
 from orchestration.storage.lease import lease
 from orchestration.storage.ledger import Ledger
-from transforms.conform import latest
+from transforms.conform import latest, newest
 from transforms.merged import redirects, without_redirected
 
 SHOWN = 20
@@ -146,14 +146,14 @@ class _Comparison:
     def _signed(self, project: Project) -> ir.Table:
         """Give what the build would make of each record, and one text that tells two of them apart."""
         raw = project.lake.read(self.con, f"raw/{self.name}/{self.stream.name}", schema=raw_schema(self.stream))
-        newest = latest(raw)
+        alive = latest(raw)
         if self.stream.merges in raw.columns:
-            away = redirects(newest, str(self.stream.merges), connection=self.name, stream=self.stream.name)
-            newest = without_redirected(newest, engine.keep(self.con, away))
+            away = redirects(newest(raw), str(self.stream.merges), connection=self.name, stream=self.stream.name)
+            alive = without_redirected(alive, engine.keep(self.con, away))
         if self.stream.table is None:
-            rows = newest.select(_record_id=newest._key, _cursor=newest._cursor, payload=newest._payload)
+            rows = alive.select(_record_id=alive._key, _cursor=alive._cursor, payload=alive._payload)
         else:
-            rows = conformed(project, self.name, self.stream, newest)
+            rows = conformed(project, self.name, self.stream, alive)
             rows = rows.drop(*({"_payload"} & {*rows.columns}))
         rows = engine.keep(self.con, rows)
         texts = [rows[column].cast("string").fill_null(NOTHING) for column in rows.columns if column not in OWN]

@@ -22,18 +22,22 @@ _KEPT = Terms()
 _TRUTHS = ("true", "false", "t", "f", "yes", "no", "y", "n", "1", "0")
 
 
+def newest(raw: ir.Table) -> ir.Table:
+    """Keep the newest version of each record, tombstones too; most have but one, and need no window, which is dear."""
+    keyed = raw.mutate(_deleted=ibis.coalesce(raw._deleted, False))
+    versions = raw.group_by("_key").agg(_versions=lambda rows: rows.count())
+    several = versions.filter(versions._key.isnull() | (versions._versions > 1)).select(_several="_key")
+    is_one = keyed._key.identical_to(several._several)
+    return keyed.anti_join(several, is_one).union(_newest_of_several(keyed.semi_join(several, is_one)))
+
+
 def latest(raw: ir.Table) -> ir.Table:
     """Keep the newest version of each record, by cursor, then by the time of extraction, then by payload.
 
     A record whose newest version is a tombstone is left out. Rows without a key cannot be told apart
     by it: each of their distinct payloads stays, for the rules to refuse.
     """
-    return _newest(raw).filter(lambda table: ~table._deleted)
-
-
-def deleted(raw: ir.Table) -> ir.Table:
-    """List the records whose newest version is a tombstone."""
-    return _newest(raw).filter(lambda table: table._deleted)
+    return newest(raw).filter(lambda table: ~table._deleted)
 
 
 def conform(
@@ -128,15 +132,6 @@ class _Source:
         if self.sparse is None or path in self.sparse:
             return ibis.coalesce(text, text_at(self.raw, path))
         return text
-
-
-def _newest(raw: ir.Table) -> ir.Table:
-    """Keep the first version of each record; most have but one, and need no place in a window, which is dear."""
-    keyed = raw.mutate(_deleted=ibis.coalesce(raw._deleted, False))
-    versions = raw.group_by("_key").agg(_versions=lambda rows: rows.count())
-    several = versions.filter(versions._key.isnull() | (versions._versions > 1)).select(_several="_key")
-    is_one = keyed._key.identical_to(several._several)
-    return keyed.anti_join(several, is_one).union(_newest_of_several(keyed.semi_join(several, is_one)))
 
 
 def _newest_of_several(raw: ir.Table) -> ir.Table:

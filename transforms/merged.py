@@ -10,7 +10,11 @@ CHAIN = 4  # so many merges of merges in a row are followed
 
 
 def redirects(newest: ir.Table, path: str, *, connection: str, stream: str) -> ir.Table:
-    """List each record that another one of its stream names among those merged into it, by the last of its winners."""
+    """List each record that another one of its stream names among those merged into it, by the last of its winners.
+
+    `newest` is the newest version of every record, of those that are gone too: whoever was deleted after it had absorbed
+    others takes them along, and none of them is alive again.
+    """
     said = newest.filter(newest[path].notnull()).select(
         record_id=newest[path].split(";").unnest(), redirected_to=newest._key
     )

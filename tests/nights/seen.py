@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from connectors.kit.records import raw_schema
@@ -18,7 +19,7 @@ from connectors.kit.stream import Stream
 from orchestration.extract import extract
 from orchestration.project import Project
 from orchestration.stream_result import StreamResult
-from transforms.conform import latest
+from transforms.conform import newest
 
 Rows = dict[str, dict[str, Any]]
 """Records by key: what each mapped path holds, and the cursor."""
@@ -50,11 +51,11 @@ def without_derived(project: Project, connection: str, held: Seen) -> Seen:
 
 
 def without_absorbed(project: Project, connection: str, held: Seen) -> Seen:
-    """Leave out records that their source merged into others: the build does so, and redirects to the winner."""
+    """Leave out records that their source merged into others, gone or not: the build does so, and redirects to them."""
     found = dict(held)
     for stream in project.streams(connection):
         if stream.merges and stream.name in held:
-            told = (row.get(stream.merges) or "" for row in held[stream.name].values())
+            told = (row.get(stream.merges) or "" for row in _rows(project, connection, stream, is_dead=None).values())
             gone = {key for text in told for key in text.split(";")}
             found[stream.name] = {key: row for key, row in held[stream.name].items() if key not in gone}
     return found
@@ -80,15 +81,16 @@ def _apart(stream: str, ours: Rows, theirs: Rows) -> list[str]:
     return told
 
 
-def _rows(project: Project, connection: str, stream: Stream) -> Rows:
+def _rows(project: Project, connection: str, stream: Stream, *, is_dead: bool | None = False) -> Rows:
     files = [project.lake.full(file.path) for file in project.ledger.files(f"raw/{connection}/{stream.name}")]
     columns = ["_key", "_cursor", *stream.paths]
     if not files:
         return {}
     with _engine().cursor() as con:
         con.register("raw", pa.concat_tables(_files(files, raw_schema(stream))))
-        newest = con.execute(_newest(raw_schema(stream))).to_arrow_table()
-    rows = newest.select(list(dict.fromkeys(columns))).to_pylist()
+        rows = con.execute(_newest(raw_schema(stream))).to_arrow_table()
+    kept = rows if is_dead is None else rows.filter(pc.equal(rows.column("_deleted"), is_dead))
+    rows = kept.select(list(dict.fromkeys(columns))).to_pylist()
     found = {row["_key"] or f"no key: {row}": row for row in rows}
     assert len(found) == len(rows), f"{connection} {stream.name}: a record is there twice"
     return found
@@ -109,4 +111,4 @@ def _engine() -> duckdb.DuckDBPyConnection:
 def _newest(schema: pa.Schema) -> str:
     """Compile what the build does to find the newest versions; once, since that takes longer than to run it."""
     raw = ibis.table(ibis.Schema.from_pyarrow(schema), name="raw")
-    return str(ibis.to_sql(latest(raw), dialect="duckdb"))
+    return str(ibis.to_sql(newest(raw), dialect="duckdb"))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from orchestration.reconcile import reconcile
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
 from tests.nights.seen import differences, read, seen, without_absorbed
@@ -61,6 +62,25 @@ def test_a_merged_company_redirects_and_is_no_deletion(own, tmp_path):
     held = seen(project, "hubspot", asked)
     assert held["accounts"][winner]["properties.hs_merged_object_ids"].split(";")[-1] == loser
     assert differences(without_absorbed(project, "hubspot", held), fresh(tmp_path / "fresh", "hubspot", asked)) == []
+
+
+@pytest.mark.parametrize("nights", [0, 1, 2])
+def test_a_winner_that_is_deleted_takes_along_what_was_merged_into_it(own, tmp_path, nights):
+    one = One(own, "hubspot", tmp_path)
+    one.read("first")
+    winner, loser, further = one.numbers[:3]
+    own.clock.advance(DAY)
+    own.merge("hubspot", "deals", winner, loser)
+    own.merge("hubspot", "deals", further, winner) if nights == 2 else None
+    for night in range(nights):
+        own.clock.advance(DAY)
+        one.read(f"merged{night}")
+    own.delete("hubspot", "deals", further if nights == 2 else winner)
+    own.clock.advance(600)
+    one.read("last")
+    assert one.apart() == []
+    (proof,) = reconcile(one.project, "hubspot", "proof", streams=["deals"])
+    assert proof.is_equal
 
 
 def test_a_merged_deal_counts_once(own, tmp_path):

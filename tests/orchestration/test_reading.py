@@ -9,8 +9,12 @@ import pytest
 
 from connectors.kit.errors import BusyError, ReplyError
 from connectors.kit.stream import Slice
+from orchestration.held import Held
+from orchestration.storage import engine
 from orchestration.storage.state import Interval, refresh_of
 from tests.orchestration.toy import ACCOUNTS, NOON, House, Sweeping, Telling, Toy
+from transforms.conform import newest
+from transforms.merged import redirects
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 Build = Callable[..., House]
@@ -309,6 +313,31 @@ class TestDeletes:
             del here.world.records[number]
         here.world.now += DAY
         here.read()
+        here.world.now += DAY
+        assert (here.read().status, here.read().deleted) == ("done", 0)
+
+    @pytest.mark.parametrize("kind", [Sweeping, Telling])
+    def test_a_record_takes_along_what_it_had_absorbed(self, house, kind):
+        fields = ACCOUNTS.fields | {"merged_ids": "merged"}
+        here = house(
+            kind, stream=replace(self.SWEPT if kind is Sweeping else self.TOLD, absorbed="merged", fields=fields)
+        )
+        here.world.fill(50)
+        here.read()
+        here.world.put(8, merged="20")
+        del here.world.records[20]
+        here.world.now += DAY
+        here.read()
+        del here.world.records[8]
+        here.world.gone = [{"id": 8, "at": (here.world.now + MINUTE).isoformat()}]
+        here.world.now += DAY
+        assert here.read().deleted == 1
+        con = engine.connect(threads=1)
+        for _ in range(2):
+            raw = here.project.lake.read(con, "raw/crm/accounts")
+            (gone,) = redirects(newest(raw), "merged", connection="crm", stream="accounts").to_pyarrow().to_pylist()
+            assert (gone["record_id"], gone["redirected_to"]) == ("20", "8")
+            Held(here.project, "raw/crm/accounts", here.kind.streams[0]).rewrite()
         here.world.now += DAY
         assert (here.read().status, here.read().deleted) == ("done", 0)
 
