@@ -104,9 +104,8 @@ class _Note:
 
     def compare(self, clock: datetime) -> timedelta | None:
         """Look at the source's clock, and remember it; answers by how much it has gone back."""
-        ahead = source_clock.ahead(self.name, clock)
-        back = source_clock.set_back(self.project, self.name, self.ahead, ahead)
-        self.ahead = ahead
+        back = source_clock.set_back(self.project, self.name, clock, self.ahead)
+        self.ahead = source_clock.ahead(self.name, clock)
         self.write("reading")  # before anything is read by it
         return back
 

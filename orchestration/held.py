@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,13 @@ def newest(rows: "ir.Table") -> "ir.Table":
     from transforms.conform import newest
 
     return newest(rows)
+
+
+def _earlier(rows: "ir.Table", stamps: Sequence[str], now: datetime, back: timedelta) -> "ir.Table":
+    import ibis
+
+    moved = {stamp: (rows[stamp] > now).ifelse(rows[stamp] - ibis.literal(back), rows[stamp]) for stamp in stamps}
+    return rows.mutate(**moved)
 
 
 class Held:
@@ -165,6 +172,19 @@ class Held:
             files.append(file)
         if len(files) > FILES:
             self.project.lake.compact(self._ibis, self.asset, files, lambda rows: self._compacted(rows, files))
+
+    def set_back(self, now: datetime, back: timedelta) -> None:
+        """Set stamps back that lie ahead of now: they would seem newer than what comes from now on."""
+        stamps = ("_extracted_at", "_cursor")
+        for file in self.before:
+            ahead = " OR ".join(f"{stamp} > $now" for stamp in stamps)
+            (found,) = self._con.execute(
+                f"SELECT count(*) FROM {self._files([file])} WHERE {ahead}", {"now": now}
+            ).fetchall()
+            if found[0]:
+                self.project.lake.compact(
+                    self._ibis, self.asset, [file], lambda rows: _earlier(rows, stamps, now, back)
+                )
 
     def rewrite(self) -> None:
         """Let one file stand for all: what newer versions superseded goes."""

@@ -7,6 +7,7 @@ as read that was yet to come, and all that is stamped in it once the clock is ri
 from datetime import UTC, datetime, timedelta
 
 from connectors.kit.errors import ReplyError
+from orchestration.held import Held
 from orchestration.project import Project
 
 STEP = timedelta(minutes=5)  # less is drift, or the hosts behind one name: streams have their lag and lookback for that
@@ -28,10 +29,15 @@ def ahead(name: str, clock: datetime) -> timedelta:
     return found
 
 
-def set_back(project: Project, name: str, known: timedelta | None, now: timedelta) -> timedelta | None:
-    """Count as unread what was read by a clock that has gone back since; answers by how much it went."""
-    back = known - now if known is not None else timedelta(0)
+def set_back(project: Project, name: str, clock: datetime, known: timedelta | None) -> timedelta | None:
+    """Take back what was read by a clock that has gone back since; answers by how much it went.
+
+    `known` is by how much it was ahead of ours. The rows stay, yet none is newer than what comes now.
+    """
+    back = known - ahead(name, clock) if known is not None else timedelta(0)
     if back <= STEP:
         return None
+    for stream in project.streams(name):
+        Held(project, f"raw/{name}/{stream.name}", stream).set_back(clock, back)
     project.ledger.take_back(name, back)
     return back

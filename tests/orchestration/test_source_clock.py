@@ -8,7 +8,7 @@ import pytest
 
 from connectors.kit.errors import ReplyError
 from orchestration.extract import extract
-from tests.orchestration.toy import ACCOUNTS, NOON, Counting, House, Telling, Toy
+from tests.orchestration.toy import ACCOUNTS, NOON, Counting, House, Sweeping, Telling, Toy
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -119,3 +119,18 @@ def test_a_connection_that_could_not_be_reached_forgets_no_clock(opened, monkeyp
     at(house, NOON + HOUR / 4).world.put(1, "set right")
     at(house, NOON + DAY).read()
     assert house.held()["1"] == "set right"
+
+
+@pytest.mark.parametrize("kind", [Sweeping, Telling])
+def test_what_was_taken_in_by_a_clock_that_was_ahead_is_no_newer_than_what_comes_after(opened, kind):
+    house = opened(kind, deletes="sweep" if kind is Sweeping else "feed")
+    at(house, NOON, ahead=2 * DAY).world.put(1, "by the wrong clock")
+    at(house, NOON + HOUR, ahead=2 * DAY).read()
+    del house.world.records[2]
+    at(house, NOON + 2 * HOUR).world.put(1, "by the right clock")
+    house.world.gone.append({"id": 2, "at": house.world.now.isoformat()})
+    assert at(house, NOON + 3 * HOUR).read().status == "done"
+    assert (house.held()["1"], "2" in house.held()) == ("by the right clock", False)
+    before = house.project.ledger.files("raw/crm/accounts")
+    at(house, NOON + 4 * HOUR).read()
+    assert house.project.ledger.files("raw/crm/accounts") == before
