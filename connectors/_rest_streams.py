@@ -150,8 +150,12 @@ class RestStream(Strict):
     @property
     def may_hide_rows(self) -> bool:
         """Tell whether rows that move while they are read could be left out unnoticed."""
-        is_counted = bool(self.total_path) or isinstance(self.paging, Range) or getattr(self.paging, "overlap", False)
-        return isinstance(self.paging, PageNumber | Offset) and not is_counted
+        return self.by_position and not self.total_path and not isinstance(self.paging, Range)
+
+    @property
+    def by_position(self) -> bool:
+        """Tell whether pages are asked for by their number, and nothing notices that rows moved."""
+        return isinstance(self.paging, PageNumber | Offset | Range) and not getattr(self.paging, "overlap", False)
 
     def declared(self, name: str) -> Stream:
         """Declare it as every connector does."""
@@ -173,6 +177,7 @@ class RestStream(Strict):
             derived=tuple(self.derived),
             nulls=tuple(self.nulls),
             ignores=tuple(self.ignores),
+            by_position=self.by_position,
         )
 
 

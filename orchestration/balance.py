@@ -10,11 +10,16 @@ from orchestration.project import Project
 from orchestration.storage import duck
 from orchestration.storage.balances import Balance
 from orchestration.storage.duck import listed
-from orchestration.storage.state import OpenSlice
+from orchestration.storage.state import OpenSlice, seen_of
 
 
 def balance(
-    project: Project, connector: Connector, stream: Stream, read: OpenSlice, skipped_keys: Sequence[pa.Table]
+    project: Project,
+    connector: Connector,
+    stream: Stream,
+    state: str,
+    read: OpenSlice,
+    skipped_keys: Sequence[pa.Table],
 ) -> Balance:
     """Prove a slice that has been read to its end against the source's own count.
 
@@ -23,11 +28,12 @@ def balance(
     """
     asset = f"raw/{connector.name}/{stream.name}"
     files = [*project.ledger.files_since(asset, read.mark), *project.ledger.pending(asset)]
+    files += project.ledger.pending(seen_of(connector.name, state))  # by a run that was killed
     count = _distinct(project.lake.proven(files), read.slice_, skipped_keys)
-    count += max(0, read.skipped - sum(table.num_rows for table in skipped_keys))  # skipped by a run that was killed
     counted, missing, moved = read.source_count, 0, 0
     if counted is not None and count < counted:
-        missing = max(0, min(counted_now(connector, stream, read.slice_) or 0, counted) - count)
+        now = counted_now(connector, stream, read.slice_)
+        missing = max(0, (counted if now is None else min(now, counted)) - count)
         moved = counted - count - missing
     return Balance(connector.name, stream.name, read.slice_, connector.now(), counted, count, moved, missing)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from connectors.kit.errors import ConnectorError
+from connectors.kit.errors import AccessError, ConnectorError
 from orchestration import drift, source_clock
 from orchestration.project import Project
 from orchestration.reading import Reading
@@ -32,7 +32,9 @@ def extract(
         try:
             connector = project.open(name)
             try:
-                began = connector.check().now
+                check = connector.check()
+                began = check.now
+                _pin(project, name, check.account)
                 back = note.compare(began)
                 shapes = drift.look(project, connector, chosen, began)
                 for stream in connector.streams:
@@ -52,6 +54,16 @@ def extract(
             note.write("failed", str(error))
             raise
         note.write("failed" if note.unread else "done")
+
+
+def _pin(project: Project, name: str, account: str) -> None:
+    """Remember which account is read; raises AccessError when it is another one now."""
+    held = project.ledger.pinned(f"source:{name}", account)
+    if held != account:
+        raise AccessError(
+            f"{name} opens account {account}, and what is held was read from {held}: nothing is read, for the two would be "
+            f"mixed. Check settings, or give the connection another name; if it is meant: belvedere state unpin {name}"
+        )
 
 
 def failed_required(project: Project) -> list[str]:

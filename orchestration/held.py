@@ -34,6 +34,12 @@ def newest(rows: "ir.Table") -> "ir.Table":
     return newest(rows)
 
 
+def _with_ended(kept: "ir.Table", rows: "ir.Table") -> "ir.Table":
+    """Keep also the tombstones of records that came back: whoever hears of them again must know them."""
+    ended = rows.filter(rows._deleted).semi_join(kept.filter(~kept._deleted), "_key")
+    return kept.union(ended)
+
+
 def _earlier(rows: "ir.Table", stamps: Sequence[str], now: datetime, back: timedelta) -> "ir.Table":
     import ibis
 
@@ -79,14 +85,28 @@ class Held:
         return rows if len(fresh) == rows.num_rows else rows.take(numbers(fresh.tolist()))
 
     def unseen_tombstones(self, rows: pa.Table) -> pa.Table:
-        """Keep the tombstones of records that are alive here, or that nobody here ever heard of."""
+        """Keep the tombstones of records that are alive here, or that nobody here ever heard of.
+
+        What landed before stays out: a list goes on naming a key that has been made anew since.
+        """
         if not self.before or not rows.num_rows:
             return rows
-        with self._given(rows.select(["_key"])) as given:
-            dead = self._con.execute(f"SELECT _key FROM {given} SEMI JOIN {self._dead} USING (_key)").fetchall()
-        known = {key for (key,) in dead}
-        unseen = rows.filter(pa.array([key not in known for key in rows.column("_key").to_pylist()], pa.bool_()))
+        numbered = rows.select(["_key", "_payload"]).append_column("n", numbers(range(rows.num_rows)))
+        with self._given(numbered) as given:
+            fresh = self._con.execute(
+                f"SELECT n FROM {given} g ANTI JOIN {self._dead} d USING (_key) WHERE NOT EXISTS (SELECT 1 FROM "
+                f"{self._tombstoned} t WHERE t._key = g._key AND t.print = md5(g._payload)) ORDER BY n"
+            ).fetchnumpy()["n"]
+        unseen = rows if len(fresh) == rows.num_rows else rows.take(numbers(fresh.tolist()))
         return self._with_absorbed(unseen)
+
+    @cached_property
+    def _tombstoned(self) -> str:
+        """List all tombstones that ever landed, in a table of the engine."""
+        self._con.execute(
+            f"CREATE TEMP TABLE tombstoned AS SELECT _key, md5(_payload) AS print FROM {self._files(self.before)} WHERE _deleted"
+        )
+        return "tombstoned"
 
     def alive(self, keys: pa.ChunkedArray) -> set[str]:
         """Tell which of some keys belong to records that are alive."""
@@ -106,6 +126,10 @@ class Held:
             f"SELECT _key FROM {self._alive} ANTI JOIN listed_keys USING (_key) ORDER BY 1"
         ).fetchall()
         return [key for (key,) in rows], self._one("SELECT count(*) FROM listed_keys")
+
+    def listed_again(self) -> int:
+        """Count the keys listed last that are gone here."""
+        return self._one(f"SELECT count(DISTINCT _key) FROM listed_keys SEMI JOIN {self._dead} USING (_key)")
 
     def deleted_by(self, landed: Sequence[Written], pending: Sequence[Written]) -> int:
         """Count the records that pending tombstones would delete, what has landed since considered."""
@@ -198,7 +222,7 @@ class Held:
         """
         from transforms.payload import lacks, text_at
 
-        whole, kept = self.project.lake.shared_columns(files), newest(rows)
+        whole, kept = self.project.lake.shared_columns(files), _with_ended(newest(rows), rows)
         late = [path for path in self.stream.paths if path not in whole]
         if self.stream.described and late:
             alive = kept.filter(~kept._deleted)

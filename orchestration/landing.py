@@ -4,7 +4,7 @@ A file and a transaction a page would cost more than reading it. What is gathere
 and lands at once when a slice ends or breaks off.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -18,7 +18,8 @@ from connectors.kit.records import raw_table
 from connectors.kit.stream import Stream
 from orchestration.held import Held
 from orchestration.project import Project
-from orchestration.storage.state import REFRESH, OpenSlice, Progress
+from orchestration.storage.manifest import Written
+from orchestration.storage.state import REFRESH, OpenSlice, Progress, seen_of
 from orchestration.stream_result import StreamResult
 
 ROWS, BYTES, SECONDS = 50_000, 32 << 20, 5.0
@@ -48,7 +49,7 @@ class Landing:
         self.run_id, self.known, self._clock = run_id, known, clock
         self.progress = before.progress if before else _progress(slice_)
         self.skipped_keys: list[pa.Table] = before.skipped_keys if before else []
-        self.seen: list[pa.ChunkedArray] = []
+        self.seen: list[pa.ChunkedArray] = before.seen if before else []
         self.is_empty = slice_.checkpoint is None and not slice_.is_read
         self._since = None if state.endswith(REFRESH) else slice_.slice_.start
         self._pages: list[Page] = []
@@ -78,18 +79,17 @@ class Landing:
         if self.held.stream.cursor is None:
             self.seen.append(rows.column("_key").drop_null())
         fresh = self.held.unseen(rows, self._since)
-        if fresh.num_rows != rows.num_rows:
-            self._note_skipped(rows, fresh)
-        self.land(fresh)
+        self.land(fresh, self._skipped(rows) if fresh.num_rows != rows.num_rows else [])
         self._pages, self._rows, self._bytes, self._began = [], 0, 0, self._clock()
 
-    def land(self, rows: pa.Table) -> None:
-        """Write rows and count them in together with the state."""
+    def land(self, rows: pa.Table, skipped: Sequence[Written] = ()) -> None:
+        """Write rows and count them in together with the state, and who else was seen in a slice that is left open."""
         now, later = self._parted(rows)
         written, pending = (
             [self.project.lake.write(self.held.asset, some)] if some.num_rows else [] for some in (now, later)
         )
-        self.project.ledger.land(self.result.connection, self.state, written, self.progress, self.run_id, pending)
+        waiting = [*pending, *skipped]
+        self.project.ledger.land(self.result.connection, self.state, written, self.progress, self.run_id, waiting)
         result = self.result
         result.files += written
         result.landed += rows.num_rows
@@ -115,16 +115,29 @@ class Landing:
         waits = pc.and_(flags, pc.fill_null(pc.is_in(rows.column("_key"), value_set=killing), False))
         return rows.filter(pc.invert(waits)), rows.filter(waits)
 
-    def _note_skipped(self, rows: pa.Table, fresh: pa.Table) -> None:
-        """Remember whom the lake held already: a balance counts them as read."""
-        with_numbers = rows.select(["_key", "_cursor"])
-        kept = pc.is_in(rows.column("_key"), value_set=fresh.column("_key").combine_chunks())
-        self.skipped_keys.append(with_numbers.filter(pc.invert(kept)))
-        self.progress = replace(self.progress, skipped=self.progress.skipped + rows.num_rows - fresh.num_rows)
+    def _skipped(self, rows: pa.Table) -> list[Written]:
+        """Remember whom the lake held already: a balance counts them as read, that of another run, too."""
+        sent = rows.select(["_key", "_cursor"])
+        self.skipped_keys.append(sent)
+        if self.progress.checkpoint is None:
+            return []  # the slice is proven by this run
+        return [self.project.lake.write(seen_of(self.result.connection, self.state), sent)]
+
+
+def gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Put small tables together, as many as land at once."""
+    some: list[pa.Table] = []
+    for table in tables:
+        some += [table] if table.num_rows else []
+        if sum(one.num_rows for one in some) >= ROWS or sum(one.nbytes for one in some) >= BYTES:
+            yield pa.concat_tables(some)
+            some = []
+    if some:
+        yield pa.concat_tables(some)
 
 
 def _progress(slice_: OpenSlice) -> Progress:
-    return Progress(slice_.slice_, slice_.checkpoint, slice_.source_count, slice_.skipped, slice_.is_read)
+    return Progress(slice_.slice_, slice_.checkpoint, slice_.source_count, slice_.is_read)
 
 
 def typed(pages: Sequence[Page]) -> pa.Table:

@@ -10,18 +10,19 @@ import pyarrow as pa
 
 from connectors.kit.base import Connector, CountsSlices, ListsKeys, ReportsDeletes
 from connectors.kit.errors import ConnectorError, RecordError, ReplyError, SettingsError
-from connectors.kit.records import raw_schema
 from connectors.kit.stream import Slice, Stream
 from orchestration import slices
 from orchestration.balance import balance, said, total
 from orchestration.breaker import Breaker
 from orchestration.collector import sparing_what_stays
+from orchestration.declared import settle
 from orchestration.drift import Shape
 from orchestration.held import Held
-from orchestration.landing import Landing
+from orchestration.landing import Landing, gathered
 from orchestration.project import Project
 from orchestration.storage.balances import Balance
-from orchestration.storage.state import Interval, OpenSlice, deletes_of, refresh_of
+from orchestration.storage.manifest import Written
+from orchestration.storage.state import Interval, OpenSlice, Progress, deletes_of, refresh_of
 from orchestration.stream_result import StreamResult
 from schemas.mapping import paths
 
@@ -64,6 +65,7 @@ class Reading:
 
     def _rows(self) -> None:
         self.shape.hold()
+        settle(self.project, self.name, self.stream)
         if self.full:
             self.project.ledger.reset(self.name, self.stream.name)
         (self._whole if self.stream.cursor is None else self._changes)()
@@ -71,7 +73,7 @@ class Reading:
     def _changes(self) -> None:
         """Read what lies between what has been read and the run's beginning, then what was deleted."""
         ledger, stream, first = self.project.ledger, self.stream, self._first()
-        open_ = ledger.open_slices(self.name, stream.name)
+        open_ = self._open(stream.name)
         spans = ledger.intervals(self.name, stream.name)
         covered = spans + [Interval(one.slice_.start, one.slice_.end) for one in open_]
         anchor = None if open_ else self._anchor  # what is half read is read on, not back
@@ -79,8 +81,9 @@ class Reading:
         plan = [*open_, *(OpenSlice(slice_, None, self.run_id) for slice_ in left)]
         self.result.since, self.result.until = (plan[0].slice_.start if plan else None), self.until
         self._each(stream.name, plan, spans[-1].end if spans else None)
-        if not self.held.before and not self.result.read:
-            ledger.reset(self.name, stream.name)  # an empty first reading may be an outage: the next one asks for all
+        is_all = not covered
+        if is_all and not self.result.read and (not self.held.before or self.breaker.is_outage(0)):
+            ledger.reset(self.name, stream.name)  # an empty reading of all may be an outage: the next one asks anew
         elif self.result.status == "done" and plan and plan[0].slice_.start == first:
             ledger.close(self.name, refresh_of(stream.name), Slice(first, self.until))
         self._refresh(first)
@@ -89,7 +92,7 @@ class Reading:
 
     def _whole(self) -> None:
         """Read a stream that has no cursor; only rows that differ from what is held are landed."""
-        left = self.project.ledger.open_slices(self.name, self.stream.name)
+        left = self._open(self.stream.name)
         one = left[0] if left else OpenSlice(WHOLE, None, self.run_id)
         seen = self._slice(self.stream.name, one)
         if self.stream.deletes == "sweep" and not left and self.result.status == "done":
@@ -100,13 +103,21 @@ class Reading:
         ledger, state = self.project.ledger, refresh_of(self.stream.name)
         if not {*self.stream.derived} & {*paths(self.stream.fields)}:
             return
-        spans, open_ = ledger.intervals(self.name, state), ledger.open_slices(self.name, state)
+        spans, open_ = ledger.intervals(self.name, state), self._open(state)
         read_at = spans[-1].end if spans else None
         is_due = read_at is None or self.until - read_at >= timedelta(days=self.config.refresh_days)
         if self.result.status == "done" and (open_ or is_due):
             self._each(state, open_ or [OpenSlice(Slice(first, self.until), None, self.run_id)], None)
             read_at = self.until if self.result.status == "done" else read_at
         self.result.derived_read_at = read_at
+
+    def _open(self, state: str) -> list[OpenSlice]:
+        """List what earlier runs left open; pages that are told by number have moved since, and are begun anew."""
+        ledger = self.project.ledger
+        if self.stream.by_position:
+            for one in ledger.open_slices(self.name, state):
+                ledger.give_up(self.name, state, one.slice_)
+        return ledger.open_slices(self.name, state)
 
     def _each(self, state: str, plan: Iterable[OpenSlice], known: datetime | None) -> None:
         """Read slices; one whose answers cannot be trusted stays open, those behind it are read all the same."""
@@ -149,7 +160,8 @@ class Reading:
 
     def _is_outage(self, slice_: Slice) -> bool:
         """Look behind an empty answer: a stream that held records does not lose all of them at once."""
-        if slice_.start == self._first() or self._must_show(slice_):
+        is_all = self.stream.cursor is None or (slice_.start == self._first() and slice_.end == self.until)
+        if is_all or self._must_show(slice_):
             return self.breaker.is_outage(0)
         counted = self._total
         return counted is not None and self.breaker.is_outage(counted.source_count or 0)
@@ -169,7 +181,7 @@ class Reading:
     def _prove(self, state: str, one: OpenSlice, landing: Landing) -> None:
         """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""
         found = self._balanced(state, one.slice_, landing)
-        if found.missing:
+        if found.missing or (self.stream.by_position and (found.moved or self._lacks(landing))):
             second = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, before=landing)
             self._pages(second, OpenSlice(one.slice_, None, self.run_id))
             found = self._balanced(state, one.slice_, second)
@@ -183,10 +195,16 @@ class Reading:
         else:
             self.project.ledger.close(self.name, state, one.slice_)
 
+    def _lacks(self, landing: Landing) -> bool:
+        """Tell whether a whole reading did not show somebody who is held."""
+        shown = (chunk.to_pylist() for chunk in landing.seen)
+        is_swept = self.stream.cursor is None and self.stream.deletes == "sweep"
+        return is_swept and bool(self._held_now().gone(shown)[0])
+
     def _balanced(self, state: str, slice_: Slice, landing: Landing) -> Balance:
         open_ = self.project.ledger.open_slices(self.name, state)
         read = next(one for one in open_ if one.slice_ == slice_)
-        return balance(self.project, self.connector, self.stream, read, landing.skipped_keys)
+        return balance(self.project, self.connector, self.stream, state, read, landing.skipped_keys)
 
     def _deletes(self) -> None:
         if isinstance(self.connector, ReportsDeletes) and self.stream.deletes in ("list", "feed"):
@@ -195,24 +213,31 @@ class Reading:
             self._missing(self.connector.keys(self.stream))
 
     def _reported(self, connector: ReportsDeletes) -> None:
-        """Land what the source says is gone since it was asked last; refused or broken off, it is asked again."""
-        ledger, state = self.project.ledger, deletes_of(self.stream.name)
+        """Land what the source says is gone, looking back; refused or broken off, it is asked for again."""
+        ledger, state, held = self.project.ledger, deletes_of(self.stream.name), self._held_now()
         spans = ledger.intervals(self.name, state)
-        slice_ = Slice(spans[-1].end if spans else self._first(), self.until)
-        pages = [self.held.unseen_tombstones(page.records) for page in connector.deletes(self.stream, slice_)]
-        gone = pa.concat_tables([pa.Table.from_batches([], raw_schema(self.stream)), *pages])
-        if self.breaker.allows(len(self.held.alive(gone.column("_key")))):
-            landing = Landing(
-                self.project, self.held, state, OpenSlice(slice_, None, self.run_id), self.result, self.run_id
-            )
-            landing.land(gone)
+        slice_ = Slice(spans[-1].end - self.stream.lookback if spans else self._first(), self.until)
+        gone: set[str] = set()
+        written: list[Written] = []
+        for rows in gathered(held.unseen_tombstones(page.records) for page in connector.deletes(self.stream, slice_)):
+            gone |= held.alive(rows.column("_key"))
+            written.append(self.project.lake.write(self.held.asset, rows))
+        if self.breaker.allows(len(gone)):
+            ledger.land(self.name, state, written, Progress(slice_, None), self.run_id)
+            self.result.files += written
+            self.result.landed += sum(file.rows for file in written)
+            self.result.bytes += sum(file.bytes for file in written)
 
     def _missing(self, keys: Iterable[list[str]]) -> None:
-        gone, listed = self.held.gone(keys)
+        held = self._held_now()
+        gone, listed = held.gone(keys)
         if gone and not self.breaker.is_outage(listed) and self.breaker.allows(len(gone)):
-            written = self.project.lake.write(self.held.asset, self.held.tombstones(gone, self.connector.now()))
+            written = self.project.lake.write(held.asset, held.tombstones(gone, self.connector.now()))
             self.project.ledger.add([written], self.run_id)
             self.result.files.append(written)
+        if self.stream.cursor and (back := held.listed_again()):
+            self.project.ledger.reset(self.name, self.stream.name)
+            self.result.stop("short", f"{self.name} {self.stream.name}: {_again(back)}")
 
     def _settle(self) -> None:
         """Let tombstones count that may, ask for the count of the whole, and say what is new."""
@@ -240,3 +265,10 @@ class Reading:
         except ValueError:
             raise SettingsError(f"connection {self.name!r}: start: {self.config.start!r} is no ISO date") from None
         return start if start.tzinfo else start.replace(tzinfo=UTC)
+
+
+def _again(count: int) -> str:
+    return (
+        f"{count} records are listed again that were gone here, and no stamp of theirs moved; the next run reads the stream "
+        "as a whole"
+    )

@@ -10,7 +10,7 @@ from connectors.kit.errors import ReplyError
 from orchestration.held import Held
 from orchestration.project import Project
 
-STEP = timedelta(minutes=5)  # less is drift, or the hosts behind one name: streams have their lag and lookback for that
+STEP = timedelta(minutes=1)  # less is drift, or the hosts behind one name: streams have their lag for that
 FARTHEST = timedelta(days=3650)
 
 
@@ -30,14 +30,23 @@ def ahead(name: str, clock: datetime) -> timedelta:
 
 
 def set_back(project: Project, name: str, clock: datetime, known: timedelta | None) -> timedelta | None:
-    """Take back what was read by a clock that has gone back since; answers by how much it went.
+    """Take back what was read by a clock that has gone back since; answers by how much it went, at least.
 
-    `known` is by how much it was ahead of ours. The rows stay, yet none is newer than what comes now.
+    `known` is by how much it was ahead of ours. Where both were set back, which only shows while what has been read lies
+    ahead of it, nobody knows how far: all is read again. The rows stay, yet none is newer than what comes now.
     """
     back = known - ahead(name, clock) if known is not None else timedelta(0)
-    if back <= STEP:
-        return None
+    if back > STEP:
+        _set_stamps_back(project, name, clock, back)
+        project.ledger.take_back(name, back)
+    until = project.ledger.read_until(name)
+    if until and until - clock > STEP:
+        back = max(back, until - clock)
+        _set_stamps_back(project, name, clock, back)
+        project.ledger.reset(name)
+    return back if back > STEP else None
+
+
+def _set_stamps_back(project: Project, name: str, clock: datetime, back: timedelta) -> None:
     for stream in project.streams(name):
         Held(project, f"raw/{name}/{stream.name}", stream).set_back(clock, back)
-    project.ledger.take_back(name, back)
-    return back

@@ -27,6 +27,8 @@ class Stream:
     `nulls` are texts by which this system says null. `ignores` are fields left out on purpose.
     `described` says that the connector's `discover` names every field of a record; of other streams it is known by
     their records which fields there are.
+    `by_position` says that pages are asked for by their number: a record that goes while they are read hides another, so
+    that one reading proves nothing, and none is gone on with later.
     `deleted_values` maps a path to the texts that mark a deleted record, where `deletes` is "flag".
     """
 
@@ -47,6 +49,7 @@ class Stream:
     nulls: tuple[str, ...] = ("",)
     ignores: tuple[str, ...] = ()
     described: bool = False
+    by_position: bool = False
 
     @cached_property
     def paths(self) -> tuple[str, ...]:

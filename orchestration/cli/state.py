@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     reset = actions.add_parser("reset", help="forget what has been read, so that it is read again; rows held stay")
     reset.add_argument("connection", help="whose state")
     reset.add_argument("stream", nargs="?", help="only this stream")
-    unpin = actions.add_parser("unpin", help="let deliveries go to the account that a connection opens from now on")
+    unpin = actions.add_parser("unpin", help="read and write the account that a connection opens from now on")
     unpin.add_argument("connection", help="whose account")
 
 
@@ -35,8 +35,9 @@ def run(args: argparse.Namespace) -> Exit:
         return Exit.DONE
     if args.action == "unpin":
         project.connection(args.connection)
-        project.ledger.unpin(f"target:{args.connection}")
-        say(f"{args.connection}: the account that the next delivery finds is the one it goes to from then on")
+        for kind in ("target", "source"):
+            project.ledger.unpin(f"{kind}:{args.connection}")
+        say(f"{args.connection}: the account that is found next is the one that is read and written from then on")
         return Exit.DONE
     return _show(project)
 

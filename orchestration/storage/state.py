@@ -29,9 +29,8 @@ class Interval:
 class OpenSlice:
     """Say where an unfinished run stopped.
 
-    `mark` is the newest file of the manifest when the slice was opened, `source_count` what the source counted then,
-    `skipped` how many of its rows were left out because the lake held them. `is_read` says that all its pages have
-    landed and only its balance is not proven yet.
+    `mark` is the newest file of the manifest when the slice was opened, `source_count` what the source counted then.
+    `is_read` says that all its pages have landed and only its balance is not proven yet.
     """
 
     slice_: Slice
@@ -39,7 +38,6 @@ class OpenSlice:
     run_id: str
     mark: int = 0
     source_count: int | None = None
-    skipped: int = 0
     is_read: bool = False
 
 
@@ -50,7 +48,6 @@ class Progress:
     slice_: Slice
     checkpoint: Checkpoint | None
     source_count: int | None = None
-    skipped: int = 0
     is_read: bool = False
 
 
@@ -77,6 +74,11 @@ def refresh_of(stream: str) -> str:
     return stream + REFRESH
 
 
+def seen_of(connection: str, state: str) -> str:
+    """Name the files that tell whom a slice that is open has shown, of those whom the lake held already."""
+    return f"seen/{connection}/{state}"
+
+
 class State(Transactions):
     """Keep the state of extraction."""
 
@@ -97,7 +99,6 @@ class State(Transactions):
                     row.run_id,
                     row.mark,
                     row.source_count,
-                    row.skipped,
                     row.is_read,
                 )
                 for row in rows
@@ -114,7 +115,7 @@ class State(Transactions):
     ) -> None:
         """Count files in and move the state, both or neither; at its end a slice counts as read, or waits for proof.
 
-        `pending` are tombstones that count only when they are released.
+        `pending` are tombstones that count only when they are released, and who else was seen (`seen_of`).
         """
         with self.transaction() as opened:
             mark = opened.scalar(select(func.max(t.manifest.c.id))) or 0
@@ -134,6 +135,7 @@ class State(Transactions):
         """Forget how far a slice was read: it stays a gap, and is read again."""
         with self.transaction() as opened:
             opened.execute(delete(t.open_slices).where(*_here(connection, stream, slice_)))
+            _forget_seen(opened, connection, stream)
 
     def take_back(self, connection: str, back: timedelta) -> None:
         """Count as unread the last bit, so long, of what was read of each stream; what is half read is begun anew."""
@@ -143,9 +145,18 @@ class State(Transactions):
                 spans = _intervals(opened, connection, stream)
                 latest = max((span.end for span in spans if span.end), default=None)
                 if latest:
-                    _replace(opened, connection, stream, _cut(spans, latest - back))
+                    _replace(opened, connection, stream, _cut(spans, (latest - back).replace(microsecond=0)))
             is_bounded = (open_.connection == connection, open_.end.is_not(None))
+            begun = opened.scalars(select(open_.stream).where(*is_bounded).distinct()).all()
             opened.execute(delete(t.open_slices).where(*is_bounded))
+            for stream in begun:
+                _forget_seen(opened, connection, stream)
+
+    def read_until(self, connection: str) -> datetime | None:
+        """Tell the newest stamp up to which anything of a connection counts as read."""
+        with self.transaction() as opened:
+            ends = select(t.intervals.c.end).where(t.intervals.c.connection == connection)
+            return max((end for end in opened.scalars(ends) if end), default=None)
 
     def reset(self, connection: str, stream: str | None = None) -> int:
         """Forget what was read of a connection or one stream; answers how many streams had a state."""
@@ -156,6 +167,9 @@ class State(Transactions):
                 where = [table.c.connection == connection, *([table.c.stream.in_(names)] if stream else [])]
                 count |= {one.partition("/")[0] for one in opened.scalars(select(table.c.stream).where(*where))}
                 opened.execute(delete(table).where(*where))
+            for state in count:
+                for kind in (state, deletes_of(state), refresh_of(state)):
+                    _forget_seen(opened, connection, kind)
         return len(count)
 
 
@@ -172,7 +186,7 @@ def _here(connection: str, stream: str, slice_: Slice) -> tuple[ColumnElement[bo
 def _keep_open(opened: Connection, connection: str, stream: str, progress: Progress, run_id: str, mark: int) -> None:
     here = _here(connection, stream, progress.slice_)
     moved: dict[str, Any] = {"checkpoint": progress.checkpoint, "is_read": progress.is_read, "run_id": run_id}
-    moved |= {"skipped": progress.skipped, "updated_at": datetime.now(UTC)}
+    moved |= {"updated_at": datetime.now(UTC)}
     if not opened.execute(update(t.open_slices).where(*here).values(moved)).rowcount:
         born: dict[str, Any] = {"connection": connection, "stream": stream, "mark": mark}
         born |= {"start": progress.slice_.start, "end": progress.slice_.end, "source_count": progress.source_count}
@@ -181,10 +195,18 @@ def _keep_open(opened: Connection, connection: str, stream: str, progress: Progr
 
 def _close(opened: Connection, connection: str, stream: str, slice_: Slice) -> None:
     opened.execute(delete(t.open_slices).where(*_here(connection, stream, slice_)))
+    _forget_seen(opened, connection, stream)
     held = _intervals(opened, connection, stream)
     if slice_.end is not None:  # a whole reading of before the stream had a cursor covers no later one
         held = [span for span in held if span.end is not None]
     _replace(opened, connection, stream, union([*held, Interval(slice_.start, slice_.end)]))
+
+
+def _forget_seen(opened: Connection, connection: str, stream: str) -> None:
+    """Forget whom open slices have shown, once none of their state is left."""
+    at = t.open_slices.c
+    if not opened.scalar(select(func.count()).where(at.connection == connection, at.stream == stream)):
+        opened.execute(delete(t.pending).where(t.pending.c.asset == seen_of(connection, stream)))
 
 
 def _intervals(opened: Connection, connection: str, stream: str) -> list[Interval]:

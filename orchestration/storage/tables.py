@@ -92,7 +92,6 @@ open_slices = Table(
     Column("checkpoint", JSON, nullable=False),
     Column("mark", Integer, nullable=False),
     Column("source_count", Integer),
-    Column("skipped", Integer, nullable=False),
     Column("is_read", Boolean, nullable=False),
     _name("run_id"),
     Column("updated_at", Instant, nullable=False),

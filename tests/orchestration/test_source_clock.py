@@ -52,9 +52,27 @@ def test_what_changed_after_a_clock_was_set_right_is_read(opened, ahead, nights)
 def test_a_clock_that_goes_as_it_did_has_nothing_read_twice(opened):
     house = opened()
     at(house, NOON, ahead=3 * HOUR).read()
-    result = at(house, NOON + DAY, ahead=3 * HOUR - timedelta(minutes=4)).read()
+    result = at(house, NOON + DAY, ahead=3 * HOUR - timedelta(seconds=50)).read()
     assert result.since == NOON + 3 * HOUR - ACCOUNTS.lag - ACCOUNTS.lookback
     assert result.clock_back is None
+
+
+@pytest.mark.parametrize("lag", [timedelta(seconds=90), timedelta(minutes=1)])
+def test_a_step_of_minutes_is_one(opened, lag):
+    house = opened(lag=lag, lookback=timedelta(0))
+    at(house, NOON, ahead=timedelta(minutes=4)).read()
+    at(house, NOON + timedelta(minutes=1)).world.put(1, "set right")
+    at(house, NOON + DAY).read()
+    assert house.held()["1"] == "set right"
+
+
+def test_both_clocks_may_be_set_back_together(opened):
+    house = opened()
+    at(house, NOON + HOUR).read()
+    at(house, NOON + HOUR / 6).world.put(1, "set right")
+    assert at(house, NOON + HOUR / 2).read().clock_back
+    at(house, NOON + DAY).read()
+    assert house.held()["1"] == "set right"
 
 
 def test_a_clock_that_is_put_forward_leaves_what_was_read(opened):
