@@ -65,7 +65,9 @@ def _met(one: Sighting, field: SourceField, look: Look, is_used: bool) -> Sighti
         is_custom=field.is_custom or one.is_custom,
         last_seen_at=look.at,
         seen_in=one.seen_in + look.counts.get(field.path, 0),
-        seen_of=one.seen_of + (look.rows or 0),
+        seen_of=one.seen_of + one.missed + (look.rows or 0),
+        missed=0,
+        missed_at=None,
     )
     if one.is_gone:
         now = replace(now, is_gone=False, back_at=look.at, change=None if one.change == "gone" or is_used else "new")
@@ -89,16 +91,26 @@ def _typed(one: Sighting, kind: str, *, is_by_records: bool) -> Sighting:
 def _missed(missed: Sequence[Sighting], look: Look) -> Iterator[Sighting]:
     """Say what is gone; what went before anybody accepted it is forgotten."""
     for one in missed:
-        rows = look.rows or 0
+        now = _without(one, look)
         if one.is_gone:
             yield one
-        elif look.rows is not None and not _is_gone(one, rows):
-            yield replace(one, seen_of=one.seen_of + rows)
+        elif look.rows is not None and not _is_gone(now):
+            yield now
         elif one.change != "new":
-            yield replace(one, is_gone=True, gone_at=one.gone_at or look.at, back_at=None, change="gone")
+            since = one.gone_at or now.missed_at or look.at
+            yield replace(one, is_gone=True, gone_at=since, back_at=None, change="gone", missed=0, missed_at=None)
 
 
-def _is_gone(one: Sighting, rows: int) -> bool:
-    """Judge by records: nearly every one had the field, and now so many have not that it is no chance."""
+def _without(one: Sighting, look: Look) -> Sighting:
+    """Add a look's records to those that have come without a field since it was seen last."""
+    return replace(one, missed=one.missed + look.rows, missed_at=one.missed_at or look.at) if look.rows else one
+
+
+def _is_gone(one: Sighting) -> bool:
+    """Judge by records: nearly every one had the field, and since then so many have not that it is no chance.
+
+    What is missed counts as such until the field is seen again: a field that vanishes slowly is not one that records
+    may lack.
+    """
     without = 1 - one.seen_in / (one.seen_of + 1)
-    return one.seen_in > ALWAYS * one.seen_of and bool(without**rows < DOUBT)
+    return one.seen_in > ALWAYS * one.seen_of and bool(without**one.missed < DOUBT)

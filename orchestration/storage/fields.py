@@ -20,7 +20,8 @@ class Sighting:
 
     `change` is what is open until it is accepted. A field was away from `gone_at` to `back_at`, or still is; the two
     are equal where a person has accepted that it is gone. `retyped_from` is the type that was accepted last.
-    `seen_in` of `seen_of` records had the field, where a source is known by its records alone.
+    `seen_in` of `seen_of` records had the field, where a source is known by its records alone; the `missed` ones, that
+    have come without it since it was seen last, are not among them. `missed_at` is when the first of those came.
     """
 
     connection: str
@@ -38,6 +39,8 @@ class Sighting:
     change: Change | None = None
     seen_in: int = 0
     seen_of: int = 0
+    missed: int = 0
+    missed_at: datetime | None = None
 
     def accepted(self) -> "Sighting":
         """Take what the source shows now as right."""

@@ -1,6 +1,7 @@
 """How a ledger of an earlier version becomes one of today: each step within the transaction that opens it."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.schema import CreateColumn
 
 from orchestration.storage import tables as t
 
@@ -37,15 +39,27 @@ def _many_open_slices(opened: Connection) -> None:
 
 def _keys_and_confirmed_values(opened: Connection) -> None:
     """Version 2 knew no creates by key, and nothing of what a target said that it holds."""
-    there = {column["name"] for column in inspect(opened).get_columns(t.operations.name)}
-    for column in (t.operations.c.key, t.operations.c.confirmed, t.operations.c.read_back_at):
-        if column.name not in there:
-            kind = column.type.compile(opened.dialect)
-            name = opened.dialect.identifier_preparer.quote(column.name)
-            opened.execute(text(f"ALTER TABLE {t.operations.name} ADD COLUMN {name} {kind}"))
+    _add(opened, t.operations.c.key, t.operations.c.confirmed, t.operations.c.read_back_at)
 
 
-STEPS: Mapping[int, Callable[[Connection], None]] = {1: _many_open_slices, 2: _keys_and_confirmed_values}
+def _records_that_missed_a_field(opened: Connection) -> None:
+    """Version 3 counted what lacked a field among what may lack it, and never called it gone."""
+    _add(opened, t.source_fields.c.missed, t.source_fields.c.missed_at)
+
+
+def _add(opened: Connection, *columns: Column[Any]) -> None:
+    """Add columns to their table, where they are not there: a table that was made just now has them."""
+    for column in columns:
+        if column.name not in {one["name"] for one in inspect(opened).get_columns(column.table.name)}:
+            described = CreateColumn(column).compile(dialect=opened.dialect)
+            opened.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {described}"))
+
+
+STEPS: Mapping[int, Callable[[Connection], None]] = {
+    1: _many_open_slices,
+    2: _keys_and_confirmed_values,
+    3: _records_that_missed_a_field,
+}
 
 
 def migrate(opened: Connection, version: int) -> None:

@@ -17,9 +17,10 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
-VERSION = 3
+VERSION = 4
 
 
 class Instant(TypeDecorator[datetime]):
@@ -151,6 +152,8 @@ source_fields = Table(
     Column("change", String(20)),
     Column("seen_in", Integer, nullable=False),
     Column("seen_of", Integer, nullable=False),
+    Column("missed", Integer, nullable=False, server_default=text("0")),
+    Column("missed_at", Instant),
 )
 
 field_looks = Table(

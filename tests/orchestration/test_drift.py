@@ -73,6 +73,16 @@ class TestByRecords:
         assert (result.gone_fields, result.retyped_fields) == (["score"], ["name (text to object)"])
         assert result.new_fields == ["name.first"]
 
+    def test_a_field_that_one_record_a_night_loses_is_gone_and_no_value_was_emptied_unsaid(self, house):
+        here = house()
+        night(here)
+        first = here.world.now + HOUR
+        for number, said in ((1, []), (2, []), (3, ["score"])):
+            del here.world.records[number]["score"]
+            here.world.put(number, at=here.world.now + timedelta(minutes=1))
+            assert night(here).gone_fields == said
+        assert terms(here.project, "crm", here.stream).gone == {"score": Absence("score", first)}
+
     def test_a_mapped_path_that_no_record_ever_had_is_named(self, house):
         here = house()
         for row in here.world.records.values():

@@ -125,6 +125,41 @@ class TestByRecords:
         assert not stream.shows(1, id=("number", 1))
         assert stream.shows(5, id=("number", 5), vat=("text", 5)) == Drift()
 
+    @pytest.mark.parametrize(("records", "nights"), [(5, 4), (60, 2), (500, 2)])
+    def test_a_field_that_no_record_shows_any_more_is_gone_though_only_one_a_night_tells(self, stream, records, nights):
+        stream.shows(records, id=("number", records), vat=("text", records))
+        found = [stream.shows(1, id=("number", 1)).gone for _ in range(nights)]
+        assert found == [()] * (nights - 1) + [("vat",)]
+        assert stream["vat"].gone_at == NOON + timedelta(days=1), "since the first record that lacked it"
+
+    def test_nights_in_which_nothing_landed_prove_nothing(self, stream):
+        stream.shows(60, id=("number", 60), vat=("text", 60))
+        for _ in range(9):
+            assert not stream.shows(0)
+        assert not stream.shows(1, id=("number", 1))
+        assert stream.shows(1, id=("number", 1)).gone == ("vat",)
+        assert stream["vat"].gone_at == NOON + timedelta(days=10)
+
+    def test_the_records_without_a_field_that_is_seen_again_tell_how_many_may_lack_it(self, stream):
+        stream.shows(60, id=("number", 60), vat=("text", 60))
+        stream.shows(1, id=("number", 1))
+        stream.shows(1, id=("number", 1), vat=("text", 1))
+        assert (stream["vat"].seen_in, stream["vat"].seen_of) == (61, 62)
+        assert not stream.shows(1000, id=("number", 1000))
+
+    def test_a_field_that_is_seen_now_and_then_is_not_gone(self, stream):
+        stream.shows(400, id=("number", 400), vat=("text", 400))
+        for _ in range(9):
+            assert not stream.shows(1, id=("number", 1))
+            assert not stream.shows(40, id=("number", 40), vat=("text", 40))
+
+    def test_a_field_that_comes_back_and_goes_slowly_once_more_is_gone_since_it_went_first(self, stream):
+        stream.shows(100, vat=("text", 100))
+        for count in (0, 0, 9, 0, 0):
+            found = stream.shows(max(count, 1), vat=("text", count))
+        assert found.gone == ("vat",)
+        assert (stream["vat"].gone_at, stream["vat"].back_at) == (NOON + timedelta(days=1), None)
+
     def test_a_field_that_not_every_record_has_is_never_gone(self, stream):
         stream.shows(100, id=("number", 100), note=("text", 90))
         assert not stream.shows(1000, id=("number", 1000))

@@ -11,20 +11,18 @@ from orchestration.storage.manifest import COMPACTION, Written
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VAT = Sighting("crm", "accounts", "vat", "char", "VAT", True, NOON, NOON)
+NAME = replace(VAT, path="name", change="new", seen_in=3, seen_of=4, missed=2, missed_at=NOON)
 
 
 @pytest.fixture
 def kept(ledger: Ledger) -> Ledger:
-    ledger.keep_sightings("crm", "accounts", [VAT, replace(VAT, path="name", change="new", seen_in=3, seen_of=4)], NOON)
+    ledger.keep_sightings("crm", "accounts", [VAT, NAME], NOON)
     ledger.keep_sightings("crm", "deals", [replace(VAT, stream="deals", change="new")], NOON)
     return ledger
 
 
 def test_come_back_as_they_were_kept(kept: Ledger):
-    assert kept.sightings("crm", "accounts") == [
-        replace(VAT, path="name", change="new", seen_in=3, seen_of=4),
-        VAT,
-    ]
+    assert kept.sightings("crm", "accounts") == [NAME, VAT]
     assert [one.stream for one in kept.sightings("crm")] == ["accounts", "accounts", "deals"]
     assert kept.sightings("erp") == []
     assert len(kept.sightings()) == 3

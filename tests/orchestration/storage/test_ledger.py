@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Thread
@@ -13,6 +14,7 @@ from sqlalchemy import JSON, Column, MetaData, String, Table, insert, inspect, s
 from connectors.kit.errors import BusyError, SettingsError
 from connectors.kit.stream import Slice
 from orchestration.storage import tables as t
+from orchestration.storage.fields import Sighting
 from orchestration.storage.ledger import Ledger
 from orchestration.storage.state import Progress
 
@@ -34,7 +36,7 @@ def test_refuses_what_a_newer_belvedere_wrote(url: str, open_ledger: Open):
     ledger = open_ledger(url)
     with ledger.transaction() as opened:
         opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="99"))
-    with pytest.raises(SettingsError, match="version 99, this Belvedere knows 3: upgrade Belvedere"):
+    with pytest.raises(SettingsError, match=f"version 99, this Belvedere knows {t.VERSION}: upgrade Belvedere"):
         open_ledger(url)
 
 
@@ -194,3 +196,17 @@ def test_a_ledger_of_version_2_keeps_its_operations(url: str, open_ledger: Open)
         opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="2"))
     (left,) = open_ledger(url).operations("scores")
     assert (left.after, left.key, left.confirmed, left.read_back_at) == ({"f": 1}, None, None, None)
+
+
+def test_a_ledger_of_version_3_keeps_its_sightings(url: str, open_ledger: Open):
+    ledger, noon = open_ledger(url), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    seen = Sighting("crm", "accounts", "vat", "text", "", False, noon, noon, seen_in=59, seen_of=60)
+    ledger.keep_sightings("crm", "accounts", [seen], noon)
+    with ledger.transaction() as opened:
+        for name in ("missed", "missed_at"):
+            opened.exec_driver_sql(f"ALTER TABLE source_fields DROP COLUMN {name}")
+        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="3"))
+    again = open_ledger(url)
+    assert again.sightings() == [seen]
+    again.keep_sightings("crm", "accounts", [replace(seen, missed=1, missed_at=noon)], noon)
+    assert again.sightings() == [replace(seen, missed=1, missed_at=noon)]
