@@ -10,11 +10,11 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    delete,
     false,
     func,
     insert,
     inspect,
-    literal,
     null,
     select,
     text,
@@ -31,8 +31,8 @@ def _many_open_slices(opened: Connection) -> None:
     texts = [Column(name, String) for name in ("connection", "stream", "start", "end", "run_id", "updated_at")]
     old = Table("slices", MetaData(), *texts, Column("checkpoint", JSON))
     mark = select(func.coalesce(func.max(t.manifest.c.id), 0)).scalar_subquery()
-    carried = select(*texts, old.c.checkpoint, mark, null(), literal(0), false())
-    names = [column.name for column in texts] + ["checkpoint", "mark", "source_count", "skipped", "is_read"]
+    carried = select(*texts, old.c.checkpoint, mark, null(), false())
+    names = [column.name for column in texts] + ["checkpoint", "mark", "source_count", "is_read"]
     opened.execute(insert(t.open_slices).from_select(names, carried))
     old.drop(opened)
 
@@ -42,9 +42,15 @@ def _keys_and_confirmed_values(opened: Connection) -> None:
     _add(opened, t.operations.c.key, t.operations.c.confirmed, t.operations.c.read_back_at)
 
 
-def _records_that_missed_a_field(opened: Connection) -> None:
-    """Version 3 counted what lacked a field among what may lack it, and never called it gone."""
+def _who_was_seen_and_what_was_missed(opened: Connection) -> None:
+    """Version 3 knew of an open slice only how many held rows it had shown, and called no field gone that went slowly.
+
+    Slices that have shown such rows are begun anew: nobody knows whose they were.
+    """
     _add(opened, t.source_fields.c.missed, t.source_fields.c.missed_at)
+    if "skipped" in {one["name"] for one in inspect(opened).get_columns(t.open_slices.name)}:
+        opened.execute(delete(t.open_slices).where(text("skipped > 0")))
+        opened.execute(text(f"ALTER TABLE {t.open_slices.name} DROP COLUMN skipped"))
 
 
 def _add(opened: Connection, *columns: Column[Any]) -> None:
@@ -58,7 +64,7 @@ def _add(opened: Connection, *columns: Column[Any]) -> None:
 STEPS: Mapping[int, Callable[[Connection], None]] = {
     1: _many_open_slices,
     2: _keys_and_confirmed_values,
-    3: _records_that_missed_a_field,
+    3: _who_was_seen_and_what_was_missed,
 }
 
 

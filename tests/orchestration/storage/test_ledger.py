@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 import sqlalchemy
-from sqlalchemy import JSON, Column, MetaData, String, Table, insert, inspect, select, update
+from sqlalchemy import JSON, Column, MetaData, String, Table, insert, inspect, select, text, update
 
 from connectors.kit.errors import BusyError, SettingsError
 from connectors.kit.stream import Slice
@@ -210,3 +210,18 @@ def test_a_ledger_of_version_3_keeps_its_sightings(url: str, open_ledger: Open):
     assert again.sightings() == [seen]
     again.keep_sightings("crm", "accounts", [replace(seen, missed=1, missed_at=noon)], noon)
     assert again.sightings() == [replace(seen, missed=1, missed_at=noon)]
+
+
+def test_a_ledger_of_version_3_begins_slices_anew_of_which_only_a_number_is_known(url: str, open_ledger: Open):
+    ledger = open_ledger(url)
+    with ledger.transaction() as opened:
+        opened.execute(text("ALTER TABLE open_slices ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0"))
+        for stream, skipped in (("deals", 0), ("accounts", 7)):
+            row = {"connection": "crm", "stream": stream, "checkpoint": {"after": "7"}, "mark": 0, "is_read": False}
+            opened.execute(insert(t.open_slices).values(row | {"run_id": "r", "updated_at": datetime.now(UTC)}))
+            opened.execute(text("UPDATE open_slices SET skipped = :n WHERE stream = :s"), {"n": skipped, "s": stream})
+        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="3"))
+    again = open_ledger(url)
+    assert [len(again.open_slices("crm", stream)) for stream in ("deals", "accounts")] == [1, 0]
+    with again.transaction() as opened:
+        assert "skipped" not in {column["name"] for column in inspect(opened).get_columns("open_slices")}
