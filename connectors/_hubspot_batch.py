@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from connectors._hubspot_wire import Associated, Found, Read, Record, only_missing, parsed
-from connectors.kit.errors import ReplyError
 from connectors.kit.http import Http
+from connectors.kit.trail import Trail
 from connectors.kit.write import chunks
 
 BATCH, FOUND, ASSOCIATIONS = 100, 200, 1000
@@ -43,6 +43,7 @@ class Batch:
     def _searched(self, kind: str, asked: dict[str, Any], names: Sequence[str]) -> Iterator[Record]:
         """Go on behind the last id, as long as pages are full."""
         path, last = self.path("objects", f"{kind}/search"), "0"
+        trail = Trail(f"{self.name}: {path}", last)
         while True:
             behind = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
             body = {"filterGroups": [{"filters": [behind, asked]}], "sorts": ["hs_object_id"], "after": "0"}
@@ -51,9 +52,7 @@ class Batch:
             yield from rows
             if len(rows) < FOUND:
                 return
-            if rows[-1].id == last:
-                raise ReplyError(f"{self.name}: {path} makes no progress by id after {last}")
-            last = rows[-1].id
+            last = trail.on(rows[-1].id)
 
     def associated(self, left: str, right: str, ids: Sequence[str]) -> dict[str, str]:
         """Find of each record the one that is labelled primary, else the first."""

@@ -11,11 +11,12 @@ import msgspec
 from connectors._rest_streams import RestStream, untagged
 from connectors._rest_writes import Write
 from connectors.kit.base import Held
-from connectors.kit.errors import ReplyError, SettingsError, choices
+from connectors.kit.errors import SettingsError, choices
 from connectors.kit.http import Http
 from connectors.kit.paging import at
 from connectors.kit.records import cut
 from connectors.kit.reply import Refused, Reply
+from connectors.kit.trail import Trail
 from connectors.kit.write import chunks
 
 ABSENT = object()
@@ -107,15 +108,14 @@ class Holdings:
     def _live(self, path: str | None, asked: list[tuple[str, str]]) -> Iterator[Any]:
         """List the live records that are asked for, page by page as the stream does; what is no object is left out."""
         paging, place = self.described.paging, dict[str, Any]()
-        last: list[bytes] = []
+        trail = Trail(self.where, place)
         while True:
             params, headers, link = paging.ask(place)
             query = None if link else [*asked, *params]
             reply = self.http.get(link or path or self.described.path, query, {**self.headers, **headers})
             rows = cut(reply.body, self.described.record_path)
-            if rows and rows == last:
-                raise ReplyError(f"{self.where}: paging makes no progress: a page came twice, at {place}")
-            following, last = paging.following(place, reply, rows), rows
+            trail.came(rows, place)
+            following = trail.on(paging.following(place, reply, rows))
             records = filter(_is_object, map(self._decoded, paging.fresh(place, rows)))
             yield from (record for record in records if not self._is_deleted(record))
             if following is None:

@@ -37,6 +37,7 @@ from connectors.kit.http import Http
 from connectors.kit.page import Page
 from connectors.kit.reply import Reply
 from connectors.kit.stream import Checkpoint, Slice, Stream
+from connectors.kit.trail import Trail
 
 LIST_PAGE, SEARCH_PAGE = 100, 200
 TEN_SECONDS, DAY = 10, 86_400
@@ -189,11 +190,10 @@ class HubSpot(HttpConnector):
         asked = {"limit": LIST_PAGE, "archived": str(archived).lower()}
         if names := self._properties(stream):
             asked["properties"] = ",".join(names)
+        trail = Trail(f"{self.name} {stream.name}", after)
         while after is not None:
             found = self._found(stream, self.http.get(path, asked | ({"after": after} if after else {})))
-            last, after = after, found.after
-            if after == last:
-                raise ReplyError(f"{self.name} {stream.name}: the list makes no progress after {after}")
+            after = trail.on(found.after)
             yield found.results, after
 
     def _searched(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:

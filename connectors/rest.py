@@ -41,12 +41,12 @@ from connectors._rest_writes import Pace
 from connectors.kit.base import Change, Check, Held, Outcome, SourceField, Writing
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import ReplyError
 from connectors.kit.number import whole_number
 from connectors.kit.page import Page
 from connectors.kit.paging import told
 from connectors.kit.records import cut
 from connectors.kit.stream import Checkpoint, Slice, Stream
+from connectors.kit.trail import Trail
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -117,19 +117,17 @@ class Rest(HttpConnector):
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Read page after page; a cursor asks for what is newer than the slice's start."""
         described, place = self.settings.streams[stream.name], dict(checkpoint or {})
-        last: list[bytes] = []
+        trail = Trail(f"{self.name} {stream.name}", place)
         while True:
             reply = self._page_of(described, place, slice_)
             rows: Sequence[bytes] = cut(reply.body, described.record_path)
-            if rows and rows == last:  # an API that does not know the parameter answers its first page for ever
-                raise ReplyError(f"{self.name} {stream.name}: paging makes no progress: a page came twice, at {place}")
-            last = list(rows)
+            trail.came(rows, place)
             if self.settings.tagged_values:
                 rows = [msgspec.json.encode(untagged(msgspec.json.decode(row))) for row in rows]
             total = described.paging.total(reply)
             if described.total_path and not place:
                 total = told(reply, described.total_path)
-            following = described.paging.following(place, reply, rows)
+            following = trail.on(described.paging.following(place, reply, rows))
             rows = described.paging.fresh(place, rows)
             yield self.page(stream, rows, following, None if place else whole_number(total))
             if following is None:
@@ -188,6 +186,7 @@ class Rest(HttpConnector):
         """Read what the API says was deleted, since the slice's start where it can be asked so."""
         gone = self.settings.streams[stream.name].deletions
         place: dict[str, Any] | None = {} if gone else None
+        trail = Trail(f"{self.name} {stream.name}", place)
         while gone and place is not None:
             params, headers, link = gone.paging.ask(place)
             cursor = self.settings.streams[stream.name].cursor
@@ -195,7 +194,8 @@ class Rest(HttpConnector):
             asked = {} if link else {"params": [*since, *params]}
             reply = self.http.get(link or gone.path, headers={**self.settings.headers, **headers}, **asked)
             rows = cut(reply.body, gone.record_path)
-            place = gone.paging.following(place, reply, rows)
+            trail.came(rows, place)
+            place = trail.on(gone.paging.following(place, reply, rows))
             yield self.page(gone.told(stream), rows, place, deleted=True)
 
     def _page_of(self, stream: RestStream, place: dict[str, Any], slice_: Slice) -> Any:

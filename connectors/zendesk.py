@@ -26,6 +26,7 @@ from connectors.kit.paging import at
 from connectors.kit.records import cut
 from connectors.kit.reply import Reply
 from connectors.kit.stream import Checkpoint, Slice, Stream
+from connectors.kit.trail import Trail
 from connectors.kit.write import chunks
 from schemas.mapping import paths
 
@@ -147,10 +148,11 @@ class Zendesk(HttpConnector):
 
     def _tickets(self, stream: Stream, start: int, checkpoint: Checkpoint) -> Iterator[Page]:
         cursor, done = checkpoint.get("cursor"), False
+        trail = Trail(f"{self.name} tickets", cursor)
         while not done:
             asked = {"cursor": cursor} if cursor else {"start_time": start}
             head = self._exported("tickets/cursor", asked | {"include": "metric_sets"})
-            if not head.end_of_stream and head.after_cursor in (None, cursor):
+            if not head.end_of_stream and not trail.on(head.after_cursor):
                 raise ReplyError(f"{self.name} tickets: the export makes no progress after cursor {cursor}")
             cursor, done = head.after_cursor, head.end_of_stream
             rows = _with_metrics(head.rows("tickets"), head.metric_sets or ())
@@ -179,14 +181,14 @@ class Zendesk(HttpConnector):
         self, name: str, asked: list[tuple[str, Any]], after: str | None = None
     ) -> Iterator[tuple[list[bytes], str | None]]:
         """Page by cursor; a list that answers by offset instead, as old ones do, would end early and is refused."""
-        more = True
+        more, trail = True, Trail(f"{self.name} {name}", after)
         while more:
             params = [*asked, ("page[size]", 100), *([("page[after]", after)] if after else [])]
             head = self._head(self.http.get(f"api/v2/{name}.json", params))
             if head.meta is None and head.next_page:
                 raise ReplyError(f"{self.name} {name}: the answer tells no cursor to go on from")
             meta = head.meta or _Meta()
-            if meta.has_more and meta.after_cursor in (None, after):
+            if meta.has_more and not trail.on(meta.after_cursor):
                 raise ReplyError(f"{self.name} {name}: paging makes no progress after {after}")
             after, more = meta.after_cursor, meta.has_more
             yield head.rows(name), after if more else None

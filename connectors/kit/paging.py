@@ -68,7 +68,7 @@ class CursorInBody(Paging):
         token = told(reply, self.path)
         if token in (None, "", False):
             return None
-        return _moved(place, {"cursor": token})
+        return {"cursor": token}
 
 
 class NextLink(Paging):
@@ -85,7 +85,7 @@ class NextLink(Paging):
 
     def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
         link = told(reply, self.path) if self.path else _link_header(reply.headers.get("Link", ""))
-        return _moved(place, {"link": joined(reply.url, str(link))}) if link else None
+        return {"link": joined(reply.url, str(link))} if link else None
 
 
 class PageNumber(Paging):
@@ -156,7 +156,7 @@ class KeySet(Paging):
         return params + ([(self.param, str(place["last"]))] if "last" in place else []), {}, None
 
     def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
-        return _moved(place, {"last": _key(rows[-1], self.key)}) if len(rows) >= self.size else None
+        return {"last": _key(rows[-1], self.key)} if len(rows) >= self.size else None
 
 
 class Range(Paging):
@@ -232,12 +232,6 @@ def _key(row: bytes, path: str) -> str | int:
     if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
         raise ReplyError(f"a record has no key at {path!r}, so that paging cannot go on behind it")
     return found
-
-
-def _moved(place: Place, following: Place) -> Place:
-    if place == following:
-        raise ReplyError(f"paging makes no progress: the answer names the page it is on again, {following}")
-    return following
 
 
 def _link_header(value: str) -> str | None:

@@ -7,10 +7,10 @@ from pydantic import SecretStr
 from connectors.kit.auth import Bearer
 from connectors.kit.base import Check, SourceField
 from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.errors import ReplyError
 from connectors.kit.paging import at
 from connectors.kit.records import cut
 from connectors.kit.stream import Stream
+from connectors.kit.trail import Trail
 from schemas.mapping import Field, paths
 
 COMPANIES = Stream(
@@ -55,10 +55,9 @@ class Acme(HttpConnector):
     def read(self, stream, slice_, checkpoint=None):
         asked = {"changed_since": slice_.start.isoformat()} if slice_.start else {}
         place = checkpoint or {}
+        trail = Trail(f"{self.name} {stream.name}", place.get("cursor"))
         while place is not None:
             reply = self.http.get(f"v2/{stream.object}", asked | place)
-            following = at(reply.json(), "next")
-            if following and following == place.get("cursor"):
-                raise ReplyError(f"{self.name} {stream.name}: paging makes no progress after {following}")
+            following = trail.on(at(reply.json(), "next"))
             place = {"cursor": following} if following else None
             yield self.page(stream, cut(reply.body, "companies"), place)

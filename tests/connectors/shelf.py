@@ -18,6 +18,7 @@ from connectors.kit.paging import at
 from connectors.kit.records import cut
 from connectors.kit.reply import Refused, Reply
 from connectors.kit.stream import Stream
+from connectors.kit.trail import Trail
 from connectors.kit.write import all_of, by_id, chunks, halves, in_turn
 
 FIELDS = {"account_id": "id", "name": "name", "is_active": "active", "updated_at": "at"}
@@ -68,11 +69,15 @@ class Honest(HttpConnector):
         return told
 
     def pages(self, stream, path, place, *, deleted=False):
+        trail = self.trail(stream, place)
         while place is not None:
             reply = self.asked(place.get("link", path), place.get("asked"))
             rows = self.rows(reply)
-            place = self.following(place, reply, rows)
+            place = trail.on(self.following(place, reply, rows))
             yield self.page(stream, rows, place, deleted=deleted)
+
+    def trail(self, stream, place):
+        return Trail(f"{self.name} {stream.name}", place)
 
     def asked(self, path, params=None) -> Reply:
         return self.http.get(path, params)
@@ -82,8 +87,8 @@ class Honest(HttpConnector):
 
     def following(self, place, reply, rows):
         link = at(reply.json(), "link")
-        if not isinstance(link, str | None) or (link and link == place.get("link")):
-            raise ReplyError(f"{self.name}: paging makes no progress after {link}")
+        if not isinstance(link, str | None):
+            raise ReplyError(f"{self.name}: {link} is no link")
         return {"link": link} if link else None
 
     def writable(self, stream):
@@ -350,9 +355,16 @@ class StopsAtTheCount(PagesByOffset):
 
 
 class PagesWithoutLooking(Honest):
+    def trail(self, stream, place):
+        return SimpleNamespace(on=lambda following: following)
+
+
+class LooksOneStepBack(PagesWithoutLooking):
+    """See a page that leads to itself, and not two that lead to each other."""
+
     def following(self, place, reply, rows):
-        link = at(reply.json(), "link")
-        return {"link": link} if link else None
+        following = super().following(place, reply, rows)
+        return Trail(self.name, place).on(following)
 
 
 class MarksWhatItRead(Honest):

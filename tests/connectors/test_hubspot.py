@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -285,6 +286,12 @@ class TestReading:
         hubspot = answered([found([company(number) for number in ids], after="200")])
         with pytest.raises(ReplyError, match="no progress"):
             list(hubspot.read(stream("accounts"), SINCE_EVER, {"last_id": "1"}))
+
+    def test_stops_where_two_pages_of_a_list_lead_to_each_other(self, answered: Callable[..., HubSpot]):
+        after = cycle("ab")
+        hubspot = answered(lambda _: found([company(1)], after=next(after)))
+        with pytest.raises(ReplyError, match="no progress after a"):
+            list(hubspot.deletes(stream("accounts"), ALL))
 
     def test_stops_where_a_list_leads_to_itself(self, answered: Callable[..., HubSpot]):
         hubspot = answered(lambda _: found([company(1)], after="5"))

@@ -387,6 +387,25 @@ def test_deletions_are_read_where_the_api_tells_them(rest, little, param, kind):
     assert asked(little.asked[-1]) == ({"since": ["2026-10-05T06:07:08.250000Z"]} if param else {})
 
 
+def test_deletions_that_come_page_after_page_for_ever_are_refused(rest, little):
+    deletions = {"path": "deleted", "paging": {"kind": "page", "size": 1}}
+    connector = rest(cursor={"path": "at", "param": "from"}, deletions=deletions)
+    little.say(200, b'[{"id": 7}]', Date="Tue, 20 Oct 2026 05:00:00 GMT")
+    with pytest.raises(ReplyError, match="erp accounts: paging makes no progress: a page came twice"):
+        list(connector.deletes(connector.streams[0], Slice(SINCE)))
+
+
+def test_tokens_that_lead_round_in_a_circle_are_refused(rest, little):
+    for number, token in enumerate("abca"):
+        body = json.dumps({"data": [ROWS[number]], "next": token})
+        little.say(200, body.encode(), Date="Tue, 20 Oct 2026 05:00:00 GMT")
+    connector = rest(record_path="data", paging={"kind": "cursor", "path": "next", "param": "after"})
+    pages = connector.read(connector.streams[0], Slice())
+    with pytest.raises(ReplyError, match=r"erp accounts: paging makes no progress after {'cursor': 'a'}"):
+        list(pages)
+    assert len(little.asked) == 4
+
+
 @pytest.mark.parametrize(
     ("stream", "is_named"),
     [

@@ -245,11 +245,13 @@ class TestReading:
         ("name", "answers"),
         [
             ("tickets", [exported([ticket(1)], "c1"), exported([ticket(1)], "c1")]),
+            ("tickets", [*(exported([ticket(1)], cursor) for cursor in "aba"), exported([], "c", done=True)]),
             ("tickets", [exported([ticket(1)], None)]),
             ("tickets", [{"tickets": []}]),
             ("accounts", [timed([{"id": 1}], 5), timed([{"id": 1}], 5)]),
             ("accounts", [{"organizations": []}]),
             ("owners", [{"users": [], "meta": {"has_more": True, "after_cursor": "a"}}] * 2),
+            ("owners", [{"users": [], "meta": {"has_more": one != "c", "after_cursor": one}} for one in "abac"]),
             ("ratings", [{"satisfaction_ratings": [], "meta": {"has_more": True, "after_cursor": None}}]),
         ],
     )

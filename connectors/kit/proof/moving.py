@@ -1,6 +1,8 @@
 """Clauses about a source that moves while it is read: pages that come again, records that move and vanish."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -32,6 +34,16 @@ class Moving(Stand):
             with bench.spoilt(self._again(read, times=bench.server.most)):
                 error = bench.stopped(read, "the first page came again and again")
             assert isinstance(error, ReplyError), f"{read}: paging without progress is {error!r}, no ReplyError"
+
+    def test_paging_that_goes_round_is_an_error(self, read: Way) -> None:
+        with self.bench(http=True) as bench:
+            self.undisturbed(bench, read)
+            asked_of = Counter(_address(asked) for asked, told in bench.server.log if self._is_page(read, asked, told))
+            if max(asked_of.values()) < 3:
+                pytest.skip(f"{read} has less than three pages in this stand-in")
+            with bench.spoilt(self._round(read)):
+                error = bench.stopped(read, "two pages led to each other")
+            assert isinstance(error, ReplyError), f"{read}: paging that goes round is {error!r}, no ReplyError"
 
     def test_a_record_that_vanishes_while_paging_hides_no_other(self, read: Way) -> None:
         self._moves(read, self.vanish, lambda first, rest: first[0], "a record that had been read vanished")
@@ -82,6 +94,26 @@ class Moving(Stand):
             return told
 
         return spoil
+
+    def _round(self, way: Way) -> Spoil:
+        """Answer the first two pages of each address in turn, whatever is asked for."""
+        kept = defaultdict[str, list[Told]](list)
+
+        def spoil(asked: Asked, told: Told) -> Told:
+            if not self._is_page(way, asked, told):
+                return told
+            given = kept[_address(asked)]
+            given.append(told if len(given) < 2 else given[-2])
+            return given[-1]
+
+        return spoil
+
+    def _is_page(self, way: Way, asked: Asked, told: Told) -> bool:
+        return self.is_page(self.stream(way), asked, told)
+
+
+def _address(asked: Asked) -> str:
+    return f"{asked.method} {urlsplit(asked.url).path}"
 
 
 def _spelt(asked: Asked) -> str:
