@@ -61,8 +61,9 @@ class SparkCompiler(Rounds, PySparkCompiler):  # type: ignore[misc]
 
     def visit_RegexReplace(self, op: Any, *, arg: Any, pattern: Any, replacement: Any) -> Any:
         """Name the groups of a pattern as Java does."""
-        if isinstance(replacement, sge.Literal):
-            replacement = sge.convert(_GROUP.sub(r"$\1", replacement.this.replace("$", r"\$")))
+        if isinstance(op.replacement, ops.Literal):
+            named = _GROUP.sub(r"$\1", op.replacement.value.replace("$", r"\$"))
+            replacement = self.visit_Literal(op.replacement, value=named, dtype=op.replacement.dtype)
         return self.f.anon.regexp_replace(arg, pattern, replacement)
 
     def visit_StringSplit(self, op: Any, *, arg: Any, delimiter: Any) -> Any:

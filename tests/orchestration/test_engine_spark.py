@@ -82,6 +82,7 @@ def test_texts_are_trimmed_cut_and_replaced_alike(spark: Any, duckdb: Any):
             second=t.text.split(".")[1],
             last=t.text.split(".")[-1],
             swapped=t.text.re_replace(r"^(.)(.)", r"\2-\1"),
+            marked=t.text.re_replace(r"(\d)|[a-z]", "\\1\x01"),
             found=t.text.re_extract(r"(\d+)", 1),
             nul=t.text.contains("\x00"),
             start=t.text.substr(0, 2),
