@@ -1,11 +1,14 @@
 """Files of the lake that mostly hold superseded rows are rewritten; nobody who reads them notices."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from connectors.kit.stream import Slice
+from orchestration.held import Held
 from orchestration.rewrite import rewrite
 from orchestration.storage.lease import lease
 from orchestration.storage.state import Progress
@@ -38,6 +41,17 @@ def test_only_the_newest_versions_stay(here: House):
     assert (rows(here), here.held()) == (20, before)
     here.world.now += timedelta(days=1)
     assert here.read().landed == 0
+
+
+def test_a_field_mapped_later_is_filled_also_of_a_record_with_half_a_surrogate_pair(here: House):
+    here.world.put(1, city="Berlin", note="\ud800")
+    here.world.now += timedelta(hours=1)
+    here.read()
+    held = Held(here.project, "raw/crm/accounts", replace(here.stream, fields={**here.stream.fields, "city": "city"}))
+    held.rewrite()
+    (file,) = here.project.lake.proven(here.project.ledger.files("raw/crm/accounts"))
+    found = pq.read_table(file, columns=["_key", "city"]).to_pylist()
+    assert [row["city"] for row in found if row["_key"] == "1"] == ["Berlin"]
 
 
 @pytest.mark.parametrize("records", [40, 80])
