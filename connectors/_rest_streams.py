@@ -15,7 +15,11 @@ from connectors.kit.auth import Basic, Bearer, HeaderToken
 from connectors.kit.budget import RateHeader
 from connectors.kit.fieldmap import mapped
 from connectors.kit.paging import AnyPaging, NoPaging, Offset, PageNumber, Range
-from connectors.kit.stream import Deletes, Stream
+from connectors.kit.stream import Deletes, Slice, Stream
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
+EASTERN, WESTERN = timedelta(hours=14), timedelta(hours=12)  # how far days of the world begin before and after UTC's
 
 
 class NoAuth(Strict):
@@ -103,6 +107,19 @@ class Cursor(Strict):
         text = json.dumps(written, separators=(",", ":"))
         return text if self.encode == "json" else urlsafe_b64encode(text.encode()).decode()
 
+    def counted(self, slice_: Slice) -> Slice:
+        """Tell what a source counts at most that is asked for a slice: whole seconds, or days of whichever zone.
+
+        An API may take the end in; one that cannot be told it counts all that is newer.
+        """
+        is_daily = self.format == "date"
+        unit, early, late = (DAY, EASTERN, WESTERN) if is_daily else (SECOND, timedelta(0), timedelta(0))
+        end = slice_.end if self.until_param else None
+        return Slice(
+            slice_.start and _begun(slice_.start, unit) - early,
+            end and _begun(end, unit) + unit + late,
+        )
+
 
 class Deletions(Strict):
     """Say where the API tells what was deleted; with `param`, since when (a feed), else all of it (a list)."""
@@ -179,6 +196,10 @@ class RestStream(Strict):
             ignores=tuple(self.ignores),
             by_position=self.by_position,
         )
+
+
+def _begun(moment: datetime, unit: timedelta) -> datetime:
+    return moment - (moment - EPOCH) % unit
 
 
 def _since(moment: datetime, kind: str) -> Any:

@@ -26,7 +26,7 @@ Writing is declared by a stream's `write`: `docs/rest.md` shows all of it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -35,7 +35,7 @@ from requests.auth import AuthBase
 
 from connectors._rest_batch import BatchWriter
 from connectors._rest_held import Holdings
-from connectors._rest_streams import BasicAuth, BearerAuth, HeaderAuth, NoAuth, Rate, RestStream, untagged
+from connectors._rest_streams import EPOCH, BasicAuth, BearerAuth, HeaderAuth, NoAuth, Rate, RestStream, untagged
 from connectors._rest_writer import Writer
 from connectors._rest_writes import Pace
 from connectors.kit.base import Change, Check, Held, Outcome, SourceField, Writing
@@ -47,8 +47,6 @@ from connectors.kit.paging import told
 from connectors.kit.records import cut
 from connectors.kit.stream import Checkpoint, Slice, Stream
 from connectors.kit.trail import Trail
-
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Rest(HttpConnector):
@@ -134,6 +132,11 @@ class Rest(HttpConnector):
                 return
             place = following
 
+    def counted(self, stream: Stream, slice_: Slice) -> Slice:
+        """Tell what an answer's total is a count of: all that was asked for, which may be more than the slice."""
+        cursor = self.settings.streams[stream.name].cursor
+        return cursor.counted(slice_) if cursor else slice_
+
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
         """Read records by their keys; those that are no more are not there."""
         return self._holdings(stream).fetch(record_ids, fields)
@@ -209,7 +212,7 @@ class Rest(HttpConnector):
         ]
         cursor = stream.cursor
         if cursor and (slice_.start or cursor.encode != "none"):
-            listed.append((cursor.param, cursor.value(slice_.start or EARLIEST)))
+            listed.append((cursor.param, cursor.value(slice_.start or EPOCH)))
         if cursor and cursor.until_param and slice_.end:
             listed.append((cursor.until_param, cursor.value(slice_.end)))
         return self.http.get(stream.path, [*listed, *params], {**self.settings.headers, **headers})

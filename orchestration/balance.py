@@ -29,7 +29,7 @@ def balance(
     asset = f"raw/{connector.name}/{stream.name}"
     files = [*project.ledger.files_since(asset, read.mark), *project.ledger.pending(asset)]
     files += project.ledger.pending(seen_of(connector.name, state))  # by a run that was killed
-    count = _distinct(project.lake.proven(files), read.slice_, skipped_keys)
+    count = _distinct(project.lake.proven(files), connector.counted(stream, read.slice_), skipped_keys)
     counted, missing, moved = read.source_count, 0, 0
     if counted is not None and count < counted:
         now = counted_now(connector, stream, read.slice_)

@@ -159,6 +159,10 @@ class Connector(ABC):
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Yield the slice page by page, going on after `checkpoint`."""
 
+    def counted(self, stream: Stream, slice_: Slice) -> Slice:
+        """Tell which slice the source's count is one of, where it cannot be asked as finely as by a slice."""
+        return slice_
+
     @abstractmethod
     def now(self) -> datetime:
         """Tell the source's own clock (aware, UTC)."""

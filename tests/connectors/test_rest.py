@@ -367,6 +367,28 @@ def test_a_slice_is_bounded_from_above_where_the_api_can(rest, little):
     )
 
 
+@pytest.mark.parametrize(
+    ("cursor", "start", "end"),
+    [
+        ({}, "2026-10-05T06:07:08+00:00", None),
+        ({"until_param": "to"}, "2026-10-05T06:07:08+00:00", "2026-10-06T06:07:09+00:00"),
+        ({"until_param": "to", "format": "epoch_ms"}, "2026-10-05T06:07:08+00:00", "2026-10-06T06:07:09+00:00"),
+        ({"format": "date"}, "2026-10-04T10:00:00+00:00", None),
+        ({"until_param": "to", "format": "date"}, "2026-10-04T10:00:00+00:00", "2026-10-07T12:00:00+00:00"),
+    ],
+)
+def test_tells_what_the_source_counts_that_is_asked_in_whole_days_or_without_an_end(rest, cursor, start, end):
+    connector = rest(cursor={"path": "at", "param": "from", **cursor})
+    counted = connector.counted(connector.streams[0], Slice(SINCE, SINCE + timedelta(days=1)))
+    assert [at and at.isoformat() for at in (counted.start, counted.end)] == [start, end]
+
+
+@pytest.mark.parametrize("cursor", [None, {"path": "at", "param": "from", "until_param": "to", "format": "date"}])
+def test_everything_is_counted_where_everything_is_asked_for(rest, cursor):
+    connector = rest(cursor=cursor)
+    assert connector.counted(connector.streams[0], Slice()) == Slice()
+
+
 def test_a_window_without_an_upper_bound_is_refused(rest):
     with pytest.raises(SettingsError, match="window_days needs until_param"):
         rest(cursor={"path": "at", "param": "from", "window_days": 30})
