@@ -8,7 +8,9 @@ import codecs
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +20,13 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.kit.base import Check, Connector, ConnectorSettings, SourceField
-from connectors.kit.errors import ReplyError, SettingsError, choices
+from connectors.kit.errors import ConnectorError, ReplyError, SettingsError, choices
 from connectors.kit.fieldmap import mapped
 from connectors.kit.page import Page
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
 BATCH = 20_000
+LOOKED_AT = 100_000  # rows of a stream: a check comes before every reading and must not cost half of it
 FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -69,6 +72,27 @@ class FileStream(BaseModel):
         )
 
 
+class _Keys:
+    """Count the records of a stream: rows that share a key are one, rows without a key are one each."""
+
+    def __init__(self, stream: FileStream) -> None:
+        self.are_unique = stream.primary_key is None  # a row's number is
+        self.repeated: dict[int, str] = {}
+        self._seen, self._lone = set[int](), 0
+
+    @property
+    def records(self) -> int:
+        return self._lone + len(self._seen)
+
+    def add(self, key: str | None) -> None:
+        if key is None or self.are_unique:
+            self._lone += 1
+        elif (mark := hash(key)) in self._seen:  # a number takes less room than the key
+            self.repeated.setdefault(mark, key)
+        else:
+            self._seen.add(mark)
+
+
 class Files(Connector):
     """Read files below a folder."""
 
@@ -95,7 +119,7 @@ class Files(Connector):
             raise SettingsError(f"connection {self.name!r}: settings.root: no folder {root}")
         for stream in self.settings.streams.values():
             self._files(stream)
-        return Check(str(root), self.now())
+        return Check(str(root), self.now(), tuple(self._repeating()))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         found = {}
@@ -111,14 +135,27 @@ class Files(Connector):
         """Read all files in order, batch after batch; a checkpoint says how many rows have landed."""
         described, done = self.settings.streams[stream.name], int((checkpoint or {}).get("rows", 0))
         batch: list[bytes] = []
-        count = 0
+        count, keys = 0, _Keys(described)
         for count, (key, row) in enumerate(self._rows(described), start=1):
+            keys.add(key)
             if count > done:
                 batch.append(msgspec.json.encode({**row, "_row": key}))
             if len(batch) == BATCH:
                 yield Page(stream, batch, self.now(), {"rows": count})
                 batch = []
-        yield Page(stream, batch, self.now(), None, count)
+        yield Page(stream, batch, self.now(), None, keys.records)
+
+    def _repeating(self) -> Iterator[str]:
+        """Name the streams in which keys come more than once, by their first rows."""
+        for name, stream in self.settings.streams.items():
+            keys = _Keys(stream)
+            with suppress(ConnectorError):  # what cannot be read, the reading of that stream tells
+                for key, _ in islice(self._rows(stream), LOOKED_AT) if stream.primary_key else ():
+                    keys.add(key)
+            if keys.repeated:
+                many = "1 key comes" if len(keys.repeated) == 1 else f"{len(keys.repeated)} keys come"
+                said = f"more than once in its first {LOOKED_AT:,} rows, such as {next(iter(keys.repeated.values()))!r}"
+                yield f"{self.name} {name}: {many} {said}: one row of each is kept"
 
     def _rows(self, stream: FileStream) -> Iterator[tuple[str | None, dict[str, Any]]]:
         root = self.settings.root.resolve()

@@ -13,6 +13,9 @@ from connectors.files import Files
 from connectors.kit.errors import ReplyError, SettingsError
 from connectors.kit.settings import load
 from connectors.kit.stream import Slice
+from orchestration.config import ConnectionConfig
+from orchestration.extract import extract
+from orchestration.project import Project
 
 
 @pytest.fixture
@@ -201,3 +204,40 @@ def test_a_delimiter_is_one_character(opened):
 def test_discovers_the_columns(opened):
     assert [field.path for field in opened("a.csv", "id,name\n1,x\n").discover()["s"]] == ["id", "name"]
     assert opened("a.csv", "id,name\n").discover() == {"s": []}
+
+
+TWICE = "id,name\n5,a\n6,b\n5,c\n,d\n,d\n6,e\n5,f\n"
+
+
+def test_a_key_that_comes_twice_counts_once_and_rows_without_one_each(opened, monkeypatch):
+    monkeypatch.setattr(files, "BATCH", 2)
+    connector = opened("a.csv", TWICE, primary_key="id")
+    pages = list(connector.read(connector.streams[0], Slice()))
+    assert (sum(len(page.rows) for page in pages), pages[-1].total) == (7, 4)
+    assert list(connector.read(connector.streams[0], Slice(), {"rows": 4}))[-1].total == 4
+
+
+def test_a_check_names_streams_in_which_keys_come_twice(opened):
+    connector = opened("a.csv", TWICE, primary_key="id")
+    said = "more than once in its first 100,000 rows, such as '5': one row of each is kept"
+    assert connector.check().notes == (f"folder s: 2 keys come {said}",)
+    assert opened("a.csv", TWICE).check().notes == ()
+    assert opened("a.csv", "id,name\n5,a\n", primary_key="id").check().notes == ()
+
+
+def test_a_check_leaves_it_to_the_reading_to_tell_of_a_file_that_cannot_be_read(opened):
+    assert opened("a.jsonl", '{"id": 1}\n{', primary_key="id").check().notes == ()
+
+
+@pytest.mark.parametrize("batch", [2, 20_000])
+def test_a_stream_in_which_a_key_comes_twice_is_not_short(tmp_path, monkeypatch, batch):
+    monkeypatch.setattr(files, "BATCH", batch)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text(TWICE)
+    stream = {"path": "*.csv", "primary_key": "id", "fields": {"account_id": "id", "name": "name"}}
+    config = ConnectionConfig(connector="files", settings={"root": str(tmp_path / "in"), "streams": {"s": stream}})
+    project = Project(tmp_path / "defs", tmp_path, connections={"folder": config})
+    for number in range(2):
+        result = next(iter(extract(project, "folder", f"run-{number}")))
+        (balance,) = project.ledger.balances("folder", "s")
+        assert (result.status, balance.source_count, balance.moved, balance.missing) == ("done", 4, 0, 0)
