@@ -99,13 +99,13 @@ class Cursor(Strict):
             raise ValueError("window_days needs until_param: only a slice with two ends can be cut")
         return self
 
-    def value(self, since: datetime) -> str:
-        """Write the value to send."""
-        written = _formatted(self.template, _since(since, self.format))
-        if self.encode == "none":
-            return str(written)
-        text = json.dumps(written, separators=(",", ":"))
-        return text if self.encode == "json" else urlsafe_b64encode(text.encode()).decode()
+    def since(self, start: datetime) -> str:
+        """Write the value that asks for what is newer; a day is one of whichever zone, and begins early enough."""
+        return self._value(start - self._early)
+
+    def until(self, end: datetime) -> str:
+        """Write the value that asks for what is older, by a day that ends late enough, be it taken in or not."""
+        return self._value(end + self._late)
 
     def counted(self, slice_: Slice) -> Slice:
         """Tell what a source counts at most that is asked for a slice: whole seconds, or days of whichever zone.
@@ -113,12 +113,27 @@ class Cursor(Strict):
         An API may take the end in; one that cannot be told it counts all that is newer.
         """
         is_daily = self.format == "date"
-        unit, early, late = (DAY, EASTERN, WESTERN) if is_daily else (SECOND, timedelta(0), timedelta(0))
+        unit, east, west = (DAY, EASTERN, WESTERN) if is_daily else (SECOND, timedelta(0), timedelta(0))
         end = slice_.end if self.until_param else None
         return Slice(
-            slice_.start and _begun(slice_.start, unit) - early,
-            end and _begun(end, unit) + unit + late,
+            slice_.start and _begun(slice_.start - self._early, unit) - east,
+            end and _begun(end + self._late, unit) + unit + west,
         )
+
+    @property
+    def _early(self) -> timedelta:
+        return WESTERN if self.format == "date" else timedelta(0)
+
+    @property
+    def _late(self) -> timedelta:
+        return EASTERN + DAY if self.format == "date" else timedelta(0)
+
+    def _value(self, moment: datetime) -> str:
+        written = _formatted(self.template, _since(moment, self.format))
+        if self.encode == "none":
+            return str(written)
+        text = json.dumps(written, separators=(",", ":"))
+        return text if self.encode == "json" else urlsafe_b64encode(text.encode()).decode()
 
 
 class Deletions(Strict):
@@ -206,7 +221,7 @@ def _since(moment: datetime, kind: str) -> Any:
     seconds = moment.astimezone(UTC).timestamp()
     return {
         "iso": moment.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "date": f"{moment:%Y-%m-%d}",
+        "date": f"{moment.astimezone(UTC):%Y-%m-%d}",
         "epoch_s": int(seconds),
         "epoch_ms": int(seconds * 1000),
     }[kind]

@@ -193,7 +193,7 @@ class Rest(HttpConnector):
         while gone and place is not None:
             params, headers, link = gone.paging.ask(place)
             cursor = self.settings.streams[stream.name].cursor
-            since = [(gone.param, cursor.value(slice_.start))] if gone.param and cursor and slice_.start else []
+            since = [(gone.param, cursor.since(slice_.start))] if gone.param and cursor and slice_.start else []
             asked = {} if link else {"params": [*since, *params]}
             reply = self.http.get(link or gone.path, headers={**self.settings.headers, **headers}, **asked)
             rows = cut(reply.body, gone.record_path)
@@ -212,9 +212,9 @@ class Rest(HttpConnector):
         ]
         cursor = stream.cursor
         if cursor and (slice_.start or cursor.encode != "none"):
-            listed.append((cursor.param, cursor.value(slice_.start or EPOCH)))
+            listed.append((cursor.param, cursor.since(slice_.start or EPOCH)))
         if cursor and cursor.until_param and slice_.end:
-            listed.append((cursor.until_param, cursor.value(slice_.end)))
+            listed.append((cursor.until_param, cursor.until(slice_.end)))
         return self.http.get(stream.path, [*listed, *params], {**self.settings.headers, **headers})
 
 

@@ -43,7 +43,8 @@ def _with_ended(kept: "ir.Table", rows: "ir.Table") -> "ir.Table":
 def _earlier(rows: "ir.Table", stamps: Sequence[str], now: datetime, back: timedelta) -> "ir.Table":
     import ibis
 
-    moved = {stamp: (rows[stamp] > now).ifelse(rows[stamp] - ibis.literal(back), rows[stamp]) for stamp in stamps}
+    span = ibis.interval(microseconds=back // timedelta(microseconds=1))
+    moved = {stamp: (rows[stamp] > now).ifelse(rows[stamp] - span, rows[stamp]) for stamp in stamps}
     return rows.mutate(**moved)
 
 

@@ -84,7 +84,7 @@ class Reading:
         is_all = not covered
         if is_all and not self.result.read and (not self.held.before or self.breaker.is_outage(0)):
             ledger.reset(self.name, stream.name)  # an empty reading of all may be an outage: the next one asks anew
-        elif self.result.status == "done" and plan and plan[0].slice_.start == first:
+        elif self.result.status == "done" and plan and plan[0].slice_.start == first and not spans:
             ledger.close(self.name, refresh_of(stream.name), Slice(first, self.until))
         self._refresh(first)
         if self.result.status == "done":

@@ -139,10 +139,10 @@ def test_a_count_is_taken_only_if_it_is_one(rest, little, total):
     ("cursor", "value"),
     [
         ({}, "2026-10-05T06:07:08.250000Z"),
-        ({"format": "date"}, "2026-10-05"),
+        ({"format": "date"}, "2026-10-04"),
         ({"format": "epoch_s"}, "1791180428"),
         ({"format": "epoch_ms"}, "1791180428250"),
-        ({"template": "updated_at>{since}", "format": "date"}, "updated_at>2026-10-05"),
+        ({"template": "updated_at>{since}", "format": "date"}, "updated_at>2026-10-04"),
         ({"template": [["at", ">=", "{since}"]], "encode": "json", "format": "epoch_s"}, '[["at",">=",1791180428]]'),
     ],
 )
@@ -373,8 +373,8 @@ def test_a_slice_is_bounded_from_above_where_the_api_can(rest, little):
         ({}, "2026-10-05T06:07:08+00:00", None),
         ({"until_param": "to"}, "2026-10-05T06:07:08+00:00", "2026-10-06T06:07:09+00:00"),
         ({"until_param": "to", "format": "epoch_ms"}, "2026-10-05T06:07:08+00:00", "2026-10-06T06:07:09+00:00"),
-        ({"format": "date"}, "2026-10-04T10:00:00+00:00", None),
-        ({"until_param": "to", "format": "date"}, "2026-10-04T10:00:00+00:00", "2026-10-07T12:00:00+00:00"),
+        ({"format": "date"}, "2026-10-03T10:00:00+00:00", None),
+        ({"until_param": "to", "format": "date"}, "2026-10-03T10:00:00+00:00", "2026-10-08T12:00:00+00:00"),
     ],
 )
 def test_tells_what_the_source_counts_that_is_asked_in_whole_days_or_without_an_end(rest, cursor, start, end):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from urllib.parse import parse_qsl, urlsplit
 
+import pyarrow.parquet as pq
 import pytest
 
 from orchestration.config import ConnectionConfig
@@ -24,6 +25,7 @@ class Source:
     offset: timedelta = timedelta(0)
     stamps: dict[int, datetime] = field(default_factory=dict)
     hidden: frozenset[int] = frozenset()
+    takes_end_in: bool = True
 
     def answer(self, request):
         asked = dict(parse_qsl(urlsplit(request.path).query))
@@ -31,7 +33,8 @@ class Source:
         found = [
             number
             for number, at in self.stamps.items()
-            if (not since or at >= since) and (not until or at < until + self._whole(asked["until"]))
+            if (not since or at >= since)
+            and (not until or at < until + self.takes_end_in * self._whole(asked["until"]))
         ]
         rows = [{"id": number, "updated_at": self.stamps[number].isoformat()} for number in found]
         body = {"data": [row for row in rows if row["id"] not in self.hidden], "total": len(rows)}
@@ -71,6 +74,18 @@ def read(source, little, tmp_path):
     return run
 
 
+@pytest.fixture
+def held(tmp_path):
+    """Tell whom the lake holds."""
+
+    def keys():
+        project = Project(tmp_path / "defs", tmp_path, connections={})
+        files = [project.lake.full(file.path) for file in project.ledger.files("raw/erp/accounts")]
+        return {key for file in files for key in pq.read_table(file, columns=["_key"]).column("_key").to_pylist()}
+
+    return keys
+
+
 @pytest.mark.parametrize("until", [{}, {"until_param": "until"}], ids=["without an end", "with an end"])
 @pytest.mark.parametrize("zone", [-8, 0, 2, 13])
 def test_nothing_is_missing_where_a_source_is_asked_for_whole_days(source, read, zone, until):
@@ -103,3 +118,15 @@ def test_what_is_counted_and_not_sent_is_missing_all_the_same(source, read, curs
     source.hidden = frozenset({40})
     result = read(**cursor)
     assert (result.status, result.missing) == ("short", 1)
+
+
+@pytest.mark.parametrize("until", [{}, {"until_param": "until"}], ids=["without an end", "with an end"])
+@pytest.mark.parametrize("takes_end_in", [True, False])
+@pytest.mark.parametrize("zone", [-11, -8, 0, 2, 13])
+def test_nothing_is_lost_where_days_begin_elsewhere(source, read, held, zone, takes_end_in, until):
+    source.offset, source.takes_end_in = zone * HOUR, takes_end_in
+    for night in range(8):
+        source.now += 7 * HOUR
+        source.stamps |= {10 * night + n: source.now - n * HOUR for n in range(1, 7)}
+        result = read(format="date", **until, lookback_minutes=0)
+        assert (result.status, held()) == ("done", {*map(str, source.stamps)}), result.error

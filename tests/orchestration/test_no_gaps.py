@@ -193,6 +193,15 @@ class TestABeginning:
         here.world.now += DAY
         assert here.read().status == "done"
 
+    def test_that_is_moved_back_makes_no_derived_field_new(self, house):
+        here = house(Counting, derived=("score",))
+        here.project.connections["crm"].start = "2026-02-01"
+        here.world.fill(50)
+        read_at = here.read().derived_read_at
+        here.project.connections["crm"].start = "2020-01-01"
+        here.world.now += DAY
+        assert here.read().derived_read_at == read_at == NOON - ACCOUNTS.lag
+
     @pytest.mark.parametrize("counts", [True, False])
     def test_whose_first_window_is_empty_by_now_is_none(self, house, counts):
         here = house(Sweeping if counts else Toy, deletes="none", window=7 * DAY)
