@@ -418,7 +418,7 @@ class Build:
         raw = self._raw(connection, stream)
         flow, here, alive = self.flows.of(connection, stream), landed(raw), latest(raw)
         if stream.merges in raw.columns:
-            away = self._redirected(connection, stream, flow, raw)
+            away = self._redirected(connection, stream, flow, raw, here)
             alive, here = without_redirected(alive, away), without_redirected(here, away)
         flow.count("landed", here)
         typed = conformed(self.project, connection, stream, alive)
@@ -450,11 +450,10 @@ class Build:
                 good = kept
         return good, note
 
-    def _redirected(self, connection: str, stream: Stream, flow: Flow, raw: ir.Table) -> ir.Table:
+    def _redirected(self, connection: str, stream: Stream, flow: Flow, raw: ir.Table, here: ir.Table) -> ir.Table:
         """Find what its source has merged into other records, and remember where it went."""
         away = self._cached(redirects(newest(raw), str(stream.merges), connection=connection, stream=stream.name))
         self.merged.append(away)
-        here = landed(raw)
         flow.note("redirected", _count(here.semi_join(away, here._key == away.record_id)))
         return away
 

@@ -116,8 +116,10 @@ class _Note:
 
     def compare(self, clock: datetime) -> timedelta | None:
         """Look at the source's clock, and remember it; answers by how much it has gone back."""
-        back = source_clock.set_back(self.project, self.name, clock, self.ahead)
-        self.ahead = source_clock.ahead(self.name, clock)
+        ahead = source_clock.ahead(self.name, clock)
+        gone = timedelta(0) if self.ahead is None else self.ahead - ahead
+        back = source_clock.set_back(self.project, self.name, clock, gone)
+        self.ahead = ahead  # not before: where that failed, the next run has it to do
         self.write("reading")  # before anything is read by it
         return back
 

@@ -29,13 +29,12 @@ def ahead(name: str, clock: datetime) -> timedelta:
     return found
 
 
-def set_back(project: Project, name: str, clock: datetime, known: timedelta | None) -> timedelta | None:
+def set_back(project: Project, name: str, clock: datetime, back: timedelta) -> timedelta | None:
     """Take back what was read by a clock that has gone back since; answers by how much it went, at least.
 
-    `known` is by how much it was ahead of ours. Where both were set back, which only shows while what has been read lies
+    `back` is how far it went beside ours. Where both were set back, which only shows while what has been read lies
     ahead of it, nobody knows how far: all is read again. The rows stay, yet none is newer than what comes now.
     """
-    back = known - ahead(name, clock) if known is not None else timedelta(0)
     if back > STEP:
         _set_stamps_back(project, name, clock, back)
         project.ledger.take_back(name, back)

@@ -92,7 +92,7 @@ class Requests:
     def _prepared(self, call: Call) -> requests.PreparedRequest:
         """Let requests make it, with all that it looks at."""
         url = joined(self.base_url, call.url) if call.bare else self.on_origin(call.url)
-        headers = {**COMMON, **({} if call.bare else self._headers), **(call.headers or {})}
+        headers = {**(COMMON if call.bare else self._headers), **(call.headers or {})}
         try:
             prepared = requests.Request(call.method, url, headers=headers).prepare()
         except requests.RequestException as error:

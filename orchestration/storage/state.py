@@ -185,8 +185,12 @@ def _here(connection: str, stream: str, slice_: Slice) -> tuple[ColumnElement[bo
 
 def _keep_open(opened: Connection, connection: str, stream: str, progress: Progress, run_id: str, mark: int) -> None:
     here = _here(connection, stream, progress.slice_)
-    moved: dict[str, Any] = {"checkpoint": progress.checkpoint, "is_read": progress.is_read, "run_id": run_id}
-    moved |= {"updated_at": datetime.now(UTC)}
+    moved: dict[str, Any] = {
+        "checkpoint": progress.checkpoint,
+        "is_read": progress.is_read,
+        "run_id": run_id,
+        "updated_at": datetime.now(UTC),
+    }
     if not opened.execute(update(t.open_slices).where(*here).values(moved)).rowcount:
         born: dict[str, Any] = {"connection": connection, "stream": stream, "mark": mark}
         born |= {"start": progress.slice_.start, "end": progress.slice_.end, "source_count": progress.source_count}
