@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from connectors.kit.columns import numbers, texts
 from connectors.kit.records import COMMON, raw_schema
@@ -69,13 +70,13 @@ class Held:
         (row,) = self._con.execute(newest, {"before": before}).fetchall()
         return row[0]
 
-    def unseen(self, rows: pa.Table, since: datetime | None = None) -> pa.Table:
-        """Keep the rows that are not held; those without a key are told by what they hold.
+    def parted(self, rows: pa.Table, since: datetime | None = None) -> tuple[pa.Table, pa.Table]:
+        """Set the rows that are held apart from those that are not; those without a key are told by what they hold.
 
         Compared are the versions stamped at or after `since`, without one the newest of every record.
         """
         if not self.before or not rows.num_rows:
-            return rows
+            return rows, rows.slice(0, 0)
         numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("n", numbers(range(rows.num_rows)))
         with self._given(numbered) as page:
             fresh = self._con.execute(
@@ -83,7 +84,10 @@ class Held:
                 "h._key IS NOT DISTINCT FROM p._key AND h._deleted = p._deleted AND h.print = md5(p._payload)) "
                 "ORDER BY n"
             ).fetchnumpy()["n"]
-        return rows if len(fresh) == rows.num_rows else rows.take(numbers(fresh.tolist()))
+        if len(fresh) == rows.num_rows:
+            return rows, rows.slice(0, 0)
+        is_fresh = pc.is_in(numbered.column("n"), value_set=numbers(fresh.tolist()))
+        return rows.filter(is_fresh), rows.filter(pc.invert(is_fresh))
 
     def unseen_tombstones(self, rows: pa.Table) -> pa.Table:
         """Keep the tombstones of records that are alive here, or that nobody here ever heard of.

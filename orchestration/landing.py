@@ -78,8 +78,8 @@ class Landing:
         rows = _flagged(typed(self._pages), self.held.stream)
         if self.held.stream.cursor is None:
             self.seen.append(rows.column("_key").drop_null())
-        fresh = self.held.unseen(rows, self._since)
-        self.land(fresh, self._skipped(rows) if fresh.num_rows != rows.num_rows else [])
+        fresh, held = self.held.parted(rows, self._since)
+        self.land(fresh, self._skipped(held) if held.num_rows else [])
         self._pages, self._rows, self._bytes, self._began = [], 0, 0, self._clock()
 
     def land(self, rows: pa.Table, skipped: Sequence[Written] = ()) -> None:
@@ -115,9 +115,9 @@ class Landing:
         waits = pc.and_(flags, pc.fill_null(pc.is_in(rows.column("_key"), value_set=killing), False))
         return rows.filter(pc.invert(waits)), rows.filter(waits)
 
-    def _skipped(self, rows: pa.Table) -> list[Written]:
+    def _skipped(self, held: pa.Table) -> list[Written]:
         """Remember whom the lake held already: a balance counts them as read, that of another run, too."""
-        sent = rows.select(["_key", "_cursor"])
+        sent = held.select(["_key", "_cursor"])
         self.skipped_keys.append(sent)
         if self.progress.checkpoint is None:
             return []  # the slice is proven by this run

@@ -115,6 +115,24 @@ class TestWhatWasHeldAlready:
         here.world.now += DAY
         assert (here.read().status, here.held()) == ("done", here.truth())
 
+    def test_does_not_let_rows_without_a_key_count_twice(self, house):
+        class Keyless(Toy):
+            def read(self, stream, slice_, checkpoint=None):
+                rows = self.world.within(slice_)
+                shown = [row | {"id": None if row["id"] > 10 else row["id"]} for row in rows]
+                yield Page(stream, [json.dumps(row).encode() for row in shown], self.world.now, None, len(rows))
+
+        here = house(Keyless, lookback=DAY)
+        here.world.fill(5)
+        here.read()
+        here.world.now += HOUR
+        for number in range(8, 14):
+            here.world.put(number)
+        here.world.now += HOUR
+        assert here.read().status == "done"
+        *_, last = here.project.ledger.balances("crm", "accounts")
+        assert (last.source_count, last.read) == (11, 11)
+
     def test_is_known_after_a_crash_without_reading_it_again(self, house, monkeypatch):
         monkeypatch.setattr("orchestration.landing.ROWS", 1)
         here = house(Toy, lookback=DAY)
