@@ -41,7 +41,8 @@ def extract(
                     if stream.name in chosen:
                         shape = shapes[stream.name]
                         result = Reading(project, connector, stream, run_id, shape, began=began, full=full).done()
-                        result.clock_back = back
+                        if back:
+                            result.notes.append(f"the source's clock has gone back by {back}; so much was read again")
                         if result.status == "done":
                             del note.unread[stream.name]
                             note.read_at[stream.name] = now

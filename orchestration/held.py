@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
@@ -41,14 +41,6 @@ def _with_ended(kept: "ir.Table", rows: "ir.Table") -> "ir.Table":
     return kept.union(ended)
 
 
-def _earlier(rows: "ir.Table", stamps: Sequence[str], now: datetime, back: timedelta) -> "ir.Table":
-    import ibis
-
-    span = ibis.interval(microseconds=back // timedelta(microseconds=1))
-    moved = {stamp: (rows[stamp] > now).ifelse(rows[stamp] - span, rows[stamp]) for stamp in stamps}
-    return rows.mutate(**moved)
-
-
 class Held:
     """Look at a stream's rows as they were when the run began; at leisure, with all the memory there is."""
 
@@ -67,7 +59,7 @@ class Held:
         if not self.before:
             return None
         newest = f"SELECT date_trunc('second', max(_cursor)) FROM {self._files(self.before)} WHERE _cursor < $before"
-        (row,) = self._con.execute(newest, {"before": before}).fetchall()
+        (row,) = self.con.execute(newest, {"before": before}).fetchall()
         return row[0]
 
     def parted(self, rows: pa.Table, since: datetime | None = None) -> tuple[pa.Table, pa.Table]:
@@ -79,7 +71,7 @@ class Held:
             return rows, rows.slice(0, 0)
         numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("n", numbers(range(rows.num_rows)))
         with self._given(numbered) as page:
-            fresh = self._con.execute(
+            fresh = self.con.execute(
                 f"SELECT n FROM {page} p WHERE NOT EXISTS (SELECT 1 FROM {self._printed(since)} h WHERE "
                 "h._key IS NOT DISTINCT FROM p._key AND h._deleted = p._deleted AND h.print = md5(p._payload)) "
                 "ORDER BY n"
@@ -98,7 +90,7 @@ class Held:
             return rows
         numbered = rows.select(["_key", "_payload"]).append_column("n", numbers(range(rows.num_rows)))
         with self._given(numbered) as given:
-            fresh = self._con.execute(
+            fresh = self.con.execute(
                 f"SELECT n FROM {given} g ANTI JOIN {self._dead} d USING (_key) WHERE NOT EXISTS (SELECT 1 FROM "
                 f"{self._tombstoned} t WHERE t._key = g._key AND t.print = md5(g._payload)) ORDER BY n"
             ).fetchnumpy()["n"]
@@ -108,7 +100,7 @@ class Held:
     @cached_property
     def _tombstoned(self) -> str:
         """List all tombstones that ever landed, in a table of the engine."""
-        self._con.execute(
+        self.con.execute(
             f"CREATE TEMP TABLE tombstoned AS SELECT _key, md5(_payload) AS print FROM {self._files(self.before)} WHERE _deleted"
         )
         return "tombstoned"
@@ -118,32 +110,55 @@ class Held:
         if not self.before or not len(keys):
             return set()
         with self._given(pa.table({"_key": keys})) as given:
-            rows = self._con.execute(f"SELECT DISTINCT _key FROM {given} SEMI JOIN {self._alive} USING (_key)")
+            rows = self.con.execute(f"SELECT DISTINCT _key FROM {given} SEMI JOIN {self._alive} USING (_key)")
             return {key for (key,) in rows.fetchall()}
 
     def gone(self, keys: Iterable[Sequence[str]]) -> tuple[list[str], int]:
         """Tell which records are alive here and not among the listed keys; and how many keys were listed."""
-        self._con.execute("CREATE OR REPLACE TEMP TABLE listed_keys (_key VARCHAR)")
+        self.con.execute("CREATE OR REPLACE TEMP TABLE listed_keys (_key VARCHAR)")
         for some in keys:
             with self._given(pa.table({"_key": texts([key.encode() for key in some])})) as given:
-                self._con.execute(f"INSERT INTO listed_keys SELECT _key FROM {given}")
-        rows = self._con.execute(
+                self.con.execute(f"INSERT INTO listed_keys SELECT _key FROM {given}")
+        rows = self.con.execute(
             f"SELECT _key FROM {self._alive} ANTI JOIN listed_keys USING (_key) ORDER BY 1"
         ).fetchall()
         return [key for (key,) in rows], self._one("SELECT count(*) FROM listed_keys")
+
+    def shown(self, files: Sequence[Written], same: Sequence[pa.Table]) -> str:
+        """List how a source stamps its records now, in a table of the engine: what landed, and what came as it is held."""
+        nothing = raw_schema(self.stream).empty_table().select(["_key", "_cursor"])
+        landed = f"SELECT _key, _cursor FROM {self._files(files)} UNION ALL " if files else ""
+        with self._given(pa.concat_tables([nothing, *same])) as given:
+            self.con.execute(
+                f"CREATE OR REPLACE TEMP TABLE shown AS SELECT _key, max(_cursor) AS newest FROM ({landed}FROM {given}) "
+                "WHERE _key IS NOT NULL GROUP BY _key"
+            )
+        return "shown"
+
+    def later_than(self, shown: str, files: Sequence[Written] | None = None) -> int:
+        """Count the records that are held, in some files or at all, in a version later than a source shows now."""
+        rows = f"{self._files(self.before if files is None else files)} JOIN {shown} USING (_key)"
+        return self._one(f"SELECT count(DISTINCT _key) FROM {rows} WHERE _cursor > newest")
+
+    def is_ahead(self, file: Written, now: datetime) -> bool:
+        """Tell whether a file has stamps that are yet to come."""
+        rows = f"FROM {self._files([file])} WHERE _extracted_at > $now OR _cursor > $now LIMIT 1"
+        return self.con.execute(f"SELECT 1 {rows}", {"now": now}).fetchone() is not None
+
+    def absent(self, files: Sequence[Written]) -> list[str]:
+        """Tell which records are alive and in none of some files."""
+        shown = f"ANTI JOIN (SELECT _key FROM {self._files(files)}) USING (_key)" if files else ""
+        rows = self.con.execute(f"SELECT _key FROM {self._alive} {shown} ORDER BY 1").fetchall()
+        return [key for (key,) in rows]
 
     def listed_again(self) -> int:
         """Count the keys listed last that are gone here."""
         return self._one(f"SELECT count(DISTINCT _key) FROM listed_keys SEMI JOIN {self._dead} USING (_key)")
 
-    def deleted_by(self, landed: Sequence[Written], pending: Sequence[Written]) -> int:
+    def deleted_by(self, pending: Sequence[Written]) -> int:
         """Count the records that pending tombstones would delete, what has landed since considered."""
-        if not pending:
-            return 0
-        now, then = (
-            newest(self._slim([*self.before, *landed, *more])).filter(lambda rows: ~rows._deleted)
-            for more in ([], pending)
-        )
+        files = self.project.ledger.files(self.asset)
+        now, then = (newest(self._slim([*files, *more])).filter(lambda rows: ~rows._deleted) for more in ([], pending))
         return int(now.anti_join(then, "_key").count().to_pyarrow().as_py())
 
     def tombstones(self, keys: Sequence[str], at: datetime) -> pa.Table:
@@ -164,7 +179,7 @@ class Held:
             return gone
         told = gone.select(["_key", path]).rename_columns(["_key", "told"])
         with self._given(told.append_column("n", numbers(range(gone.num_rows)))) as given:
-            full = self._con.execute(
+            full = self.con.execute(
                 f"SELECT coalesce(g.told, a.told) AS told FROM {given} g LEFT JOIN {self._absorbers} a USING (_key) ORDER BY n"
             ).to_arrow_table()
         at = gone.schema.get_field_index(path)
@@ -178,8 +193,9 @@ class Held:
             return self._first(landed)
         import ibis
 
-        touched = self._read(landed).select("_key").filter(ibis._._key.notnull()).distinct()
-        old, now = (self._signed(files, touched) for files in (self.before, [*self.before, *landed]))
+        touched = self.read(landed).select("_key").filter(ibis._._key.notnull()).distinct()
+        held = self.project.ledger.files(self.asset)
+        old, now = (self._signed(files, touched) for files in (self.before, held))
         both = now.left_join(old, "_key")
         is_gone, was_there = both._deleted, ibis.coalesce(~both._deleted_right, False)
         counts = both.agg(
@@ -200,24 +216,11 @@ class Held:
                 break
             files.append(file)
         if len(files) > FILES:
-            self.project.lake.compact(self._ibis, self.asset, files, lambda rows: self._compacted(rows, files))
-
-    def set_back(self, now: datetime, back: timedelta) -> None:
-        """Set stamps back that lie ahead of now: they would seem newer than what comes from now on."""
-        stamps = ("_extracted_at", "_cursor")
-        for file in self.before:
-            ahead = " OR ".join(f"{stamp} > $now" for stamp in stamps)
-            (found,) = self._con.execute(
-                f"SELECT count(*) FROM {self._files([file])} WHERE {ahead}", {"now": now}
-            ).fetchall()
-            if found[0]:
-                self.project.lake.compact(
-                    self._ibis, self.asset, [file], lambda rows: _earlier(rows, stamps, now, back)
-                )
+            self.project.lake.compact(self.engine, self.asset, files, lambda rows: self._compacted(rows, files))
 
     def rewrite(self) -> None:
         """Let one file stand for all: what newer versions superseded goes."""
-        self.project.lake.compact(self._ibis, self.asset, self.before, lambda rows: self._compacted(rows, self.before))
+        self.project.lake.compact(self.engine, self.asset, self.before, lambda rows: self._compacted(rows, self.before))
 
     def _compacted(self, rows: "ir.Table", files: Sequence[Written]) -> "ir.Table":
         """Keep the newest versions, with the columns that every file has.
@@ -247,14 +250,14 @@ class Held:
     @cached_property
     def _alive(self) -> str:
         """Work out the records that are alive, in a table of the engine; what others absorbed is not."""
-        self._con.execute(
+        self.con.execute(
             f"CREATE TEMP TABLE alive AS SELECT _key FROM {self._states} WHERE NOT _deleted AND _key NOT IN {self._absorbed}"
         )
         return "alive"
 
     @cached_property
     def _dead(self) -> str:
-        self._con.execute(f"CREATE TEMP TABLE dead AS SELECT _key FROM {self._states} WHERE _deleted")
+        self.con.execute(f"CREATE TEMP TABLE dead AS SELECT _key FROM {self._states} WHERE _deleted")
         return "dead"
 
     @cached_property
@@ -262,7 +265,7 @@ class Held:
         """Work out whether each record is deleted, in a table of the engine."""
         from orchestration.storage import engine
 
-        return str(engine.keep(self._ibis, newest(self._slim(self.before)).select("_key", "_deleted")).get_name())
+        return str(engine.keep(self.engine, newest(self._slim(self.before)).select("_key", "_deleted")).get_name())
 
     @property
     def _absorbed(self) -> str:
@@ -280,22 +283,22 @@ class Held:
         path = str(self.stream.merges)
         rows = newest(self._slim(self.before, path))
         told = rows.filter(rows[path].notnull()).select("_key", told=rows[path])
-        return str(engine.keep(self._ibis, told).get_name())
+        return str(engine.keep(self.engine, told).get_name())
 
     def _printed(self, since: datetime | None) -> str:
         """Work out fingerprints of versions that are held, in a table of the engine, once."""
         if since not in self._prints:
             self._prints[since] = table = f"prints_{len(self._prints)}"
             rows = self._newest_prints() if since is None else self._recent_prints()
-            self._con.execute(f"CREATE TEMP TABLE {table} AS {rows}", {"since": since} if since else None)
+            self.con.execute(f"CREATE TEMP TABLE {table} AS {rows}", {"since": since} if since else None)
         return self._prints[since]
 
     def _newest_prints(self) -> str:
         from orchestration.storage import engine
 
-        slim = self._read(self.before).select(*COMMON.names)
-        printed = engine.keep(self._ibis, slim.mutate(_payload=slim._payload.hexdigest("md5")))
-        kept = engine.keep(self._ibis, newest(printed))
+        slim = self.read(self.before).select(*COMMON.names)
+        printed = engine.keep(self.engine, slim.mutate(_payload=slim._payload.hexdigest("md5")))
+        kept = engine.keep(self.engine, newest(printed))
         tied = (
             f"SELECT _key FROM {printed.get_name()} WHERE _key IS NOT NULL "
             "GROUP BY _key, coalesce(_cursor, _extracted_at), _extracted_at HAVING count(DISTINCT _payload) > 1"
@@ -322,20 +325,20 @@ class Held:
         """Read what tells the newest version of records with a key, without what they hold, but for some paths."""
         import ibis
 
-        rows = self._read(files)
+        rows = self.read(files)
         return rows.filter(rows._key.notnull()).select(*COMMON.names, *paths).mutate(_payload=ibis.literal(""))
 
     def _signed(self, files: Sequence[Written], touched: "ir.Table") -> "ir.Table":
-        rows = newest(self._read(files).semi_join(touched, "_key"))
+        rows = newest(self.read(files).semi_join(touched, "_key"))
         fields = [path for path in paths(self.stream.fields) if path in rows.columns and path != self.stream.cursor]
         values = [rows[path].fill_null(NOTHING) for path in fields] or [rows._key]
         return rows.select("_key", "_deleted", sign=reduce(lambda left, right: left + APART + right, values))
 
-    def _read(self, files: Sequence[Written]) -> "ir.Table":
+    def read(self, files: Sequence[Written]) -> "ir.Table":
         """Read files with a column for every path: an older file may lack some."""
         import ibis
 
-        rows = self.project.lake.read_files(self._ibis, files, raw_schema(self.stream))
+        rows = self.project.lake.read_files(self.engine, files, raw_schema(self.stream))
         lacking = {path: ibis.null("string") for path in self.stream.paths if path not in rows.columns}
         return rows.mutate(**lacking)
 
@@ -345,22 +348,22 @@ class Held:
     @contextmanager
     def _given(self, rows: pa.Table) -> Iterator[str]:
         """Lend rows to the engine."""
-        self._con.register("given", rows)
+        self.con.register("given", rows)
         try:
             yield "given"
         finally:
-            self._con.unregister("given")
+            self.con.unregister("given")
 
     def _one(self, sql: str) -> int:
-        rows = self._con.execute(sql).fetchall()
+        rows = self.con.execute(sql).fetchall()
         return int(rows[0][0])
 
     @cached_property
-    def _con(self) -> duckdb.DuckDBPyConnection:
+    def con(self) -> duckdb.DuckDBPyConnection:
         return duck.connect(threads=1) if self.is_at_leisure else duck.lent()
 
     @cached_property
-    def _ibis(self) -> "Backend":
+    def engine(self) -> "Backend":
         from orchestration.storage import engine
 
-        return engine.over(self._con)
+        return engine.over(self.con)

@@ -19,7 +19,7 @@ from connectors.kit.stream import Stream
 from orchestration.held import Held
 from orchestration.project import Project
 from orchestration.storage.manifest import Written
-from orchestration.storage.state import REFRESH, OpenSlice, Progress, seen_of
+from orchestration.storage.state import REFRESH, OpenSlice, Progress, anew_of, seen_of
 from orchestration.stream_result import StreamResult
 
 ROWS, BYTES, SECONDS = 50_000, 32 << 20, 5.0
@@ -29,7 +29,8 @@ class Landing:
     """Land the pages of one slice; rows that the lake holds already are left out.
 
     `known` is the stamp up to which the stream had been read: rows of this slice before it are late ones.
-    `before` is an earlier landing of the same slice, whose rows count too.
+    `before` is an earlier landing of the same slice, whose rows count too. `is_anew` says that the stream is being read
+    as a whole once more: whom it has shown is remembered until that is done.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class Landing:
         *,
         known: datetime | None = None,
         before: "Landing | None" = None,
+        is_anew: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.project, self.held, self.state, self.result = project, held, state, result
-        self.run_id, self.known, self._clock = run_id, known, clock
+        self.run_id, self.known, self.is_anew, self._clock = run_id, known, is_anew, clock
         self.progress = before.progress if before else _progress(slice_)
         self.skipped_keys: list[pa.Table] = before.skipped_keys if before else []
         self.seen: list[pa.ChunkedArray] = before.seen if before else []
@@ -119,9 +121,9 @@ class Landing:
         """Remember whom the lake held already: a balance counts them as read, that of another run, too."""
         sent = held.select(["_key", "_cursor"])
         self.skipped_keys.append(sent)
-        if self.progress.checkpoint is None:
-            return []  # the slice is proven by this run
-        return [self.project.lake.write(seen_of(self.result.connection, self.state), sent)]
+        states = [self.state] if self.progress.checkpoint else []  # a slice that ends here is proven by this run
+        states += [anew_of(self.result.stream)] if self.is_anew else []
+        return [self.project.lake.write(seen_of(self.result.connection, state), sent) for state in states]
 
 
 def gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -1,14 +1,16 @@
 """Read one stream in one run: slice after slice, then what was deleted, then the count of the whole."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from time import monotonic
+from typing import Any
 
 import pyarrow as pa
 
-from connectors.kit.base import Connector, CountsSlices, ListsKeys, ReportsDeletes
+from connectors.kit.base import Connector, CountsSlices, ListsKeys, ReadsByKey, ReportsDeletes
 from connectors.kit.errors import ConnectorError, RecordError, ReplyError, SettingsError
 from connectors.kit.stream import Slice, Stream
 from orchestration import slices
@@ -22,7 +24,16 @@ from orchestration.landing import Landing, gathered
 from orchestration.project import Project
 from orchestration.storage.balances import Balance
 from orchestration.storage.manifest import Written
-from orchestration.storage.state import Interval, OpenSlice, Progress, deletes_of, refresh_of
+from orchestration.storage.state import (
+    REFRESH,
+    Interval,
+    OpenSlice,
+    Progress,
+    anew_of,
+    deletes_of,
+    refresh_of,
+    seen_of,
+)
 from orchestration.stream_result import StreamResult
 from schemas.mapping import paths
 
@@ -49,6 +60,7 @@ class Reading:
         self.config = project.connection(connector.name)
         self.held = Held(project, f"raw/{connector.name}/{stream.name}", stream)
         self.result = StreamResult(connector.name, stream.name)
+        self.anew: OpenSlice | None = None  # is open while the stream is read as a whole once more
         self.breaker = Breaker(self.held, self.result, self.config.max_delete_pct)
 
     def done(self) -> StreamResult:
@@ -66,9 +78,15 @@ class Reading:
     def _rows(self) -> None:
         self.shape.hold()
         settle(self.project, self.name, self.stream)
+        ledger, anew = self.project.ledger, anew_of(self.stream.name)
         if self.full:
-            self.project.ledger.reset(self.name, self.stream.name)
+            ledger.reset(self.name, self.stream.name)
+        self.anew = next(iter(ledger.open_slices(self.name, anew)), None)
         (self._whole if self.stream.cursor is None else self._changes)()
+        if self.anew and self.result.status == "done":
+            self._unshown(self.anew)
+        if self.anew and self.result.status == "done":
+            ledger.give_up(self.name, anew, self.anew.slice_)
 
     def _changes(self) -> None:
         """Read what lies between what has been read and the run's beginning, then what was deleted."""
@@ -132,7 +150,7 @@ class Reading:
 
     def _slice(self, state: str, one: OpenSlice, known: datetime | None = None) -> list[pa.ChunkedArray]:
         """Read a slice and prove it; answers the keys that were seen."""
-        landing = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, known=known)
+        landing = self._landing(state, one, known=known)
         if not one.is_read:
             self._pages(landing, one)
         if landing.is_empty and self._is_outage(one.slice_):
@@ -140,6 +158,10 @@ class Reading:
         else:
             self._prove(state, one, landing)
         return landing.seen
+
+    def _landing(self, state: str, one: OpenSlice, **more: Any) -> Landing:
+        held, is_anew = self._held_now(), self.anew is not None
+        return Landing(self.project, held, state, one, self.result, self.run_id, is_anew=is_anew, **more)
 
     def _held_now(self) -> Held:
         """Look at what is held once more where this run has landed something: slices overlap by the lookback."""
@@ -182,9 +204,9 @@ class Reading:
         """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""
         found = self._balanced(state, one.slice_, landing)
         if found.missing or (self.stream.by_position and (found.moved or self._lacks(landing))):
-            second = Landing(self.project, self._held_now(), state, one, self.result, self.run_id, before=landing)
-            self._pages(second, OpenSlice(one.slice_, None, self.run_id))
-            found = self._balanced(state, one.slice_, second)
+            landing = self._landing(state, one, before=landing)
+            self._pages(landing, OpenSlice(one.slice_, None, self.run_id))
+            found = self._balanced(state, one.slice_, landing)
         self.project.ledger.note_balance(replace(found, run_id=self.run_id))
         if found.source_count is not None:
             self.result.total = (self.result.total or 0) + found.source_count
@@ -193,7 +215,24 @@ class Reading:
             self.project.ledger.give_up(self.name, state, one.slice_)
             self.result.stop("short", said(found))
         else:
+            if self.anew or state.endswith(REFRESH):
+                self._set_back(state, one.slice_, landing)
             self.project.ledger.close(self.name, state, one.slice_)
+
+    def _set_back(self, state: str, slice_: Slice, landing: Landing) -> None:
+        """Let versions count no more that the source went back behind: it was restored, and shows earlier ones."""
+        ledger, held = self.project.ledger, self._held_now()
+        landed = ledger.files_since(held.asset, self._read(state, slice_).mark)
+        if not landed:
+            return
+        shown = held.shown([*landed, *ledger.pending(seen_of(self.name, state))], landing.skipped_keys)
+        if lost := held.later_than(shown):
+            from orchestration.stamps import set_behind
+
+            set_behind(held, shown)
+            self.result.notes.append(
+                f"the source went back to earlier versions of {lost} records, and so they did here"
+            )
 
     def _lacks(self, landing: Landing) -> bool:
         """Tell whether a whole reading did not show somebody who is held."""
@@ -202,9 +241,13 @@ class Reading:
         return is_swept and bool(self._held_now().gone(shown)[0])
 
     def _balanced(self, state: str, slice_: Slice, landing: Landing) -> Balance:
-        open_ = self.project.ledger.open_slices(self.name, state)
-        read = next(one for one in open_ if one.slice_ == slice_)
+        read = self._read(state, slice_)
         return balance(self.project, self.connector, self.stream, state, read, landing.skipped_keys)
+
+    def _read(self, state: str, slice_: Slice) -> OpenSlice:
+        """Find a slice that has been read and not been proven yet."""
+        open_ = self.project.ledger.open_slices(self.name, state)
+        return next(one for one in open_ if one.slice_ == slice_)
 
     def _deletes(self) -> None:
         if isinstance(self.connector, ReportsDeletes) and self.stream.deletes in ("list", "feed"):
@@ -231,20 +274,40 @@ class Reading:
     def _missing(self, keys: Iterable[list[str]]) -> None:
         held = self._held_now()
         gone, listed = held.gone(keys)
-        if gone and not self.breaker.is_outage(listed) and self.breaker.allows(len(gone)):
-            written = self.project.lake.write(held.asset, held.tombstones(gone, self.connector.now()))
-            self.project.ledger.add([written], self.run_id)
-            self.result.files.append(written)
+        if gone and not self.breaker.is_outage(listed):
+            self._bury(held, gone)
         if self.stream.cursor and (back := held.listed_again()):
             self.project.ledger.reset(self.name, self.stream.name)
             self.result.stop("short", f"{self.name} {self.stream.name}: {_again(back)}")
+
+    def _unshown(self, anew: OpenSlice) -> None:
+        """Look for what a whole reading did not show, where nobody lists the keys: what is not there by its key is gone."""
+        if self.stream.cursor is None or self.stream.deletes == "sweep":
+            return
+        ledger, held = self.project.ledger, self._held_now()
+        files = [*ledger.files_since(held.asset, anew.mark), *ledger.pending(held.asset)]
+        files += ledger.pending(seen_of(self.name, anew_of(self.stream.name)))
+        if not (keys := held.absent(files)):
+            return
+        there = _known(self.connector, self.stream, keys)
+        if there is None:
+            self.result.notes.append(_perhaps_gone(len(keys)))
+        elif gone := [key for key in keys if key not in there]:
+            self._bury(held, gone)
+
+    def _bury(self, held: Held, gone: Sequence[str]) -> None:
+        """Land tombstones, if so many are believed."""
+        if self.breaker.allows(len(gone)):
+            written = self.project.lake.write(held.asset, held.tombstones(gone, self.connector.now()))
+            self.project.ledger.add([written], self.run_id)
+            self.result.files.append(written)
 
     def _settle(self) -> None:
         """Let tombstones count that may, ask for the count of the whole, and say what is new."""
         result, ledger, asset = self.result, self.project.ledger, self.held.asset
         self.shape.settle(result)
         pending = ledger.pending(asset) if result.status in ("done", "short") else []
-        if pending and self.breaker.allows(self.held.deleted_by(result.files, pending)):
+        if pending and self.breaker.allows(self.held.deleted_by(pending)):
             result.files += ledger.release(asset, self.run_id)
         if result.status == "done" and self._total:
             ledger.note_balance(replace(self._total, run_id=self.run_id))
@@ -271,4 +334,19 @@ def _again(count: int) -> str:
     return (
         f"{count} records are listed again that were gone here, and no stamp of theirs moved; the next run reads the stream "
         "as a whole"
+    )
+
+
+def _known(connector: Connector, stream: Stream, keys: Sequence[str]) -> set[str] | None:
+    """Ask for records by their keys; None where that cannot be done."""
+    if isinstance(connector, ReadsByKey):
+        with suppress(SettingsError):
+            return set(connector.fetch(stream, keys, ()))
+    return None
+
+
+def _perhaps_gone(count: int) -> str:
+    return (
+        f"{count} records are held that a reading of all did not show; whether they are gone or were edited meanwhile, this "
+        "connector cannot ask"
     )

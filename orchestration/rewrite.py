@@ -6,7 +6,7 @@ from connectors.kit.stream import Stream
 from orchestration.held import Held
 from orchestration.project import Project
 from orchestration.storage.lease import LeaseHeld, lease
-from orchestration.storage.state import refresh_of
+from orchestration.storage.state import anew_of, refresh_of
 
 ROWS = 100_000  # a smaller stream costs nothing
 TIMES = 2  # so many times as many rows as records
@@ -18,7 +18,7 @@ def rewrite(project: Project, connection: str, stream: Stream, records: int, run
     if not _is_worth_it(project, asset, records):
         return False
     with suppress(LeaseHeld), lease(project.ledger, f"connection:{connection}", run_id):
-        states = (stream.name, refresh_of(stream.name))
+        states = (stream.name, refresh_of(stream.name), anew_of(stream.name))
         if not any(project.ledger.open_slices(connection, state) for state in states):
             Held(project, asset, stream, is_at_leisure=True).rewrite()
             return True

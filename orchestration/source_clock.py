@@ -47,5 +47,7 @@ def set_back(project: Project, name: str, clock: datetime, back: timedelta) -> t
 
 
 def _set_stamps_back(project: Project, name: str, clock: datetime, back: timedelta) -> None:
+    from orchestration.stamps import set_before
+
     for stream in project.streams(name):
-        Held(project, f"raw/{name}/{stream.name}", stream).set_back(clock, back)
+        set_before(Held(project, f"raw/{name}/{stream.name}", stream), clock, back)

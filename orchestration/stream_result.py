@@ -1,7 +1,7 @@
 """What one run read of one stream."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from orchestration.storage.manifest import Written
 
@@ -16,8 +16,8 @@ class StreamResult:
     `lookback` is needed. `total` is the source's own count of what was asked for, `missing` what it did not send.
     `new_fields`, `gone_fields` and `retyped_fields` are not as they were accepted; `never_seen` are mapped, and no record
     ever had them.
-    `derived_read_at` is the stamp up to which fields that move no cursor were read last, `clock_back` by how much the
-    source's clock has gone back: so much was read again.
+    `derived_read_at` is the stamp up to which fields that move no cursor were read last. `notes` say what somebody may
+    want to know of a reading that is done.
     """
 
     connection: str
@@ -39,7 +39,7 @@ class StreamResult:
     since: datetime | None = None
     until: datetime | None = None
     derived_read_at: datetime | None = None
-    clock_back: timedelta | None = None
+    notes: list[str] = field(default_factory=list)
     new_fields: list[str] = field(default_factory=list)
     gone_fields: list[str] = field(default_factory=list)
     retyped_fields: list[str] = field(default_factory=list)

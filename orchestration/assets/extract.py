@@ -80,8 +80,8 @@ def _metadata(result: StreamResult) -> dict[str, dg.MetadataValue]:
     told = {} if result.total is None else {"source_count": dg.MetadataValue.int(result.total)}
     if result.derived_read_at:
         told["derived_read_at"] = dg.MetadataValue.text(str(result.derived_read_at))
-    if result.clock_back:
-        told["clock_back"] = dg.MetadataValue.text(str(result.clock_back))
+    if result.notes:
+        told["notes"] = dg.MetadataValue.text("\n".join(result.notes))
     return told | {
         "dagster/row_count": dg.MetadataValue.int(result.read),
         "held": dg.MetadataValue.int(max(0, result.read - result.landed)),

@@ -82,9 +82,19 @@ def _tell_extract(ran: Ran, wanted: dict[str, list[str]]) -> None:
         found = [meta for stream in streams if (meta := ran.metadata.get(raw_key(name, stream).to_user_string()))]
         total = [sum(int(meta[key]) for meta in found) for key in ("dagster/row_count", *COUNTS)]
         rows.append((name, f"{len(found)} of {len(streams)}", *total))
-        if back := next((meta["clock_back"] for meta in found if "clock_back" in meta), None):
-            say(f"{name}: the source's clock has gone back by {back}; so much was read again")
+        for note, about in _notes(ran, name, streams).items():
+            say(f"{name} {', '.join(about)}: {note}")
     table(("connection", "streams", "read", *COUNTS), rows, right=("streams", "read", *COUNTS))
+
+
+def _notes(ran: Ran, name: str, streams: list[str]) -> dict[str, list[str]]:
+    """Gather what is said of streams, each note once."""
+    notes: dict[str, list[str]] = {}
+    for stream in streams:
+        told = ran.metadata.get(raw_key(name, stream).to_user_string(), {}).get("notes")
+        for note in str(told or "").splitlines():
+            notes.setdefault(note, []).append(stream)
+    return notes
 
 
 COUNTS = ("held", "new", "changed", "unchanged", "deleted")

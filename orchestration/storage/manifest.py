@@ -104,9 +104,10 @@ class Manifest(Transactions):
         return waiting
 
     def files_since(self, asset: str, mark: int) -> list[Written]:
-        """List the files of an asset that were counted in after a mark."""
+        """List the files of an asset that landed after a mark; what a compaction made of older ones did not."""
         with self.transaction() as opened:
-            query = select(t.manifest).where(t.manifest.c.asset == asset, t.manifest.c.id > mark)
+            at = t.manifest.c
+            query = select(t.manifest).where(at.asset == asset, at.id > mark, at.run_id != COMPACTION)
             rows = opened.execute(query.order_by(t.manifest.c.id))
             return [written(row) for row in rows]
 

@@ -14,7 +14,7 @@ from orchestration.storage.manifest import Written, add_files, add_pending
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
-DELETES, REFRESH = "/deletes", "/refresh"
+DELETES, REFRESH, ANEW = "/deletes", "/refresh", "/anew"
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,11 @@ def refresh_of(stream: str) -> str:
     return stream + REFRESH
 
 
+def anew_of(stream: str) -> str:
+    """Name the state that is open while a stream is read as a whole once more; its mark is where that began."""
+    return stream + ANEW
+
+
 def seen_of(connection: str, state: str) -> str:
     """Name the files that tell whom a slice that is open has shown, of those whom the lake held already."""
     return f"seen/{connection}/{state}"
@@ -118,7 +123,7 @@ class State(Transactions):
         `pending` are tombstones that count only when they are released, and who else was seen (`seen_of`).
         """
         with self.transaction() as opened:
-            mark = opened.scalar(select(func.max(t.manifest.c.id))) or 0
+            mark = _mark(opened)
             add_files(opened, files, run_id)
             add_pending(opened, pending, run_id)
             if progress.checkpoint is None and not progress.is_read:
@@ -159,18 +164,30 @@ class State(Transactions):
             return max((end for end in opened.scalars(ends) if end), default=None)
 
     def reset(self, connection: str, stream: str | None = None) -> int:
-        """Forget what was read of a connection or one stream; answers how many streams had a state."""
-        count = set()
+        """Forget what was read of a connection or one stream, which is read anew then; answers how many had a state.
+
+        Tombstones that wait for their release go too: they come again, or were undone at the source.
+        """
+        known = set()
         with self.transaction() as opened:
             for table in (t.intervals, t.open_slices):
-                names = [stream, deletes_of(stream), refresh_of(stream)] if stream else []
-                where = [table.c.connection == connection, *([table.c.stream.in_(names)] if stream else [])]
-                count |= {one.partition("/")[0] for one in opened.scalars(select(table.c.stream).where(*where))}
+                where = [table.c.connection == connection, *([table.c.stream.in_(_states(stream))] if stream else [])]
+                known |= set(opened.scalars(select(table.c.stream).where(*where)))
                 opened.execute(delete(table).where(*where))
-            for state in count:
-                for kind in (state, deletes_of(state), refresh_of(state)):
-                    _forget_seen(opened, connection, kind)
-        return len(count)
+            streams = {state.partition("/")[0] for state in known}
+            for name in streams:
+                waiting = [f"raw/{connection}/{name}", *(seen_of(connection, state) for state in _states(name))]
+                opened.execute(delete(t.pending).where(t.pending.c.asset.in_(waiting)))
+                _keep_open(opened, connection, anew_of(name), Progress(Slice(), None, is_read=True), "", _mark(opened))
+        return len({state.partition("/")[0] for state in known if not state.endswith(ANEW)})
+
+
+def _states(stream: str) -> list[str]:
+    return [stream, deletes_of(stream), refresh_of(stream), anew_of(stream)]
+
+
+def _mark(opened: Connection) -> int:
+    return opened.scalar(select(func.max(t.manifest.c.id))) or 0
 
 
 def _here(connection: str, stream: str, slice_: Slice) -> tuple[ColumnElement[bool], ...]:

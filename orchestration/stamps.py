@@ -1,0 +1,39 @@
+"""Stamps of rows that are held, set back: those that a wrong clock gave, and those of versions that a source lost.
+
+The version of a record that counts is the newest, by its stamp. One whose stamp was wrong, or one of an edit that a
+restored source knows nothing of any more, would be the newest for ever.
+"""
+
+from datetime import datetime, timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from orchestration.held import Held
+
+STAMPS = ("_extracted_at", "_cursor")
+
+
+def set_before(held: Held, now: datetime, back: timedelta) -> None:
+    """Set stamps that lie ahead of now back by so much: they would seem newer than what comes from now on."""
+    span = ibis.interval(microseconds=back // timedelta(microseconds=1))
+
+    def earlier(rows: ir.Table) -> ir.Table:
+        return rows.mutate(**{name: (rows[name] > now).ifelse(rows[name] - span, rows[name]) for name in STAMPS})
+
+    for file in held.before:
+        if held.is_ahead(file, now):
+            held.project.lake.compact(held.engine, held.asset, [file], earlier)
+
+
+def set_behind(held: Held, shown: str) -> None:
+    """Set what is stamped later than a source shows it now, by a table of the engine, just behind that."""
+
+    def behind(rows: ir.Table) -> ir.Table:
+        both = rows.left_join(held.engine.table(shown, database="temp.main"), "_key")
+        stamp = (both._cursor > both.newest).ifelse(both.newest - ibis.interval(microseconds=1), both._cursor)
+        return both.select(*(name for name in rows.columns if name != "_cursor"), _cursor=stamp).select(rows.columns)
+
+    for file in held.before:
+        if held.later_than(shown, [file]):
+            held.project.lake.compact(held.engine, held.asset, [file], behind)
