@@ -180,11 +180,6 @@ class RestStream(Strict):
         return "none" if self.cursor else "sweep"
 
     @property
-    def may_hide_rows(self) -> bool:
-        """Tell whether rows that move while they are read could be left out unnoticed."""
-        return self.by_position and not self.total_path and not isinstance(self.paging, Range)
-
-    @property
     def by_position(self) -> bool:
         """Tell whether pages are asked for by their number, and nothing notices that rows moved."""
         return isinstance(self.paging, PageNumber | Offset | Range) and not getattr(self.paging, "overlap", False)

@@ -8,9 +8,7 @@ import codecs
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,13 +18,12 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.kit.base import Check, Connector, ConnectorSettings, SourceField
-from connectors.kit.errors import ConnectorError, ReplyError, SettingsError, choices
+from connectors.kit.errors import ReplyError, SettingsError, choices
 from connectors.kit.fieldmap import mapped
 from connectors.kit.page import Page
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
 BATCH = 20_000
-LOOKED_AT = 100_000  # rows of a stream: a check comes before every reading and must not cost half of it
 FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -92,6 +89,14 @@ class _Keys:
         else:
             self._seen.add(mark)
 
+    def notes(self) -> Iterator[str]:
+        """Say which keys come more than once."""
+        if self.repeated:
+            many, each = (
+                ("1 key comes", "it") if len(self.repeated) == 1 else (f"{len(self.repeated):,} keys come", "each")
+            )
+            yield f"{many} more than once, such as {next(iter(self.repeated.values()))!r}: one row of {each} is kept"
+
 
 class Files(Connector):
     """Read files below a folder."""
@@ -119,7 +124,7 @@ class Files(Connector):
             raise SettingsError(f"connection {self.name!r}: settings.root: no folder {root}")
         for stream in self.settings.streams.values():
             self._files(stream)
-        return Check(str(root), self.now(), tuple(self._repeating()))
+        return Check(str(root), self.now())
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         found = {}
@@ -143,19 +148,7 @@ class Files(Connector):
             if len(batch) == BATCH:
                 yield Page(stream, batch, self.now(), {"rows": count})
                 batch = []
-        yield Page(stream, batch, self.now(), None, keys.records)
-
-    def _repeating(self) -> Iterator[str]:
-        """Name the streams in which keys come more than once, by their first rows."""
-        for name, stream in self.settings.streams.items():
-            keys = _Keys(stream)
-            with suppress(ConnectorError):  # what cannot be read, the reading of that stream tells
-                for key, _ in islice(self._rows(stream), LOOKED_AT) if stream.primary_key else ():
-                    keys.add(key)
-            if keys.repeated:
-                many = "1 key comes" if len(keys.repeated) == 1 else f"{len(keys.repeated)} keys come"
-                said = f"more than once in its first {LOOKED_AT:,} rows, such as {next(iter(keys.repeated.values()))!r}"
-                yield f"{self.name} {name}: {many} {said}: one row of each is kept"
+        yield Page(stream, batch, self.now(), None, keys.records, notes=tuple(keys.notes()))
 
     def _rows(self, stream: FileStream) -> Iterator[tuple[str | None, dict[str, Any]]]:
         root = self.settings.root.resolve()

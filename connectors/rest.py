@@ -93,16 +93,7 @@ class Rest(HttpConnector):
             self._page_of(first, {}, Slice())
         else:
             self.http.get(path, headers=self.settings.headers, expect=None)
-        return Check(self.settings.base_url, self.now(), tuple(self._hiding()))
-
-    def _hiding(self) -> Iterator[str]:
-        """Name the streams of which rows could be left out unnoticed, and what helps."""
-        for name, stream in self.settings.streams.items():
-            if stream.may_hide_rows:
-                yield (
-                    f"{self.name} {name}: pages by number and tells no count: a record that moves while it is read can "
-                    "hide another; set total_path, paging kind keyset, or overlap: true with kind offset"
-                )
+        return Check(self.settings.base_url, self.now())
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         return {name: self._seen(stream) for name, stream in self.settings.streams.items()}

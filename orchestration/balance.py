@@ -1,35 +1,19 @@
 """Does a slice hold what the source counts in it? What it counted, what was read, and what became of the rest."""
 
-from collections.abc import Sequence
-
-import pyarrow as pa
-
 from connectors.kit.base import Connector, CountsSlices
 from connectors.kit.stream import Slice, Stream
-from orchestration.project import Project
-from orchestration.storage import duck
+from orchestration.shown import Shown
 from orchestration.storage.balances import Balance
-from orchestration.storage.duck import listed
-from orchestration.storage.state import OpenSlice, seen_of
+from orchestration.storage.state import OpenSlice
 
 
-def balance(
-    project: Project,
-    connector: Connector,
-    stream: Stream,
-    state: str,
-    read: OpenSlice,
-    skipped_keys: Sequence[pa.Table],
-) -> Balance:
+def balance(connector: Connector, stream: Stream, read: OpenSlice, shown: Shown) -> Balance:
     """Prove a slice that has been read to its end against the source's own count.
 
     Records that are edited or deleted while they are read leave the slice: the source is asked again, and what it
     counts no more has moved. What it still counts and did not send is missing.
     """
-    asset = f"raw/{connector.name}/{stream.name}"
-    files = [*project.ledger.files_since(asset, read.mark), *project.ledger.pending(asset)]
-    files += project.ledger.pending(seen_of(connector.name, state))  # by a run that was killed
-    count = _distinct(project.lake.proven(files), connector.counted(stream, read.slice_), skipped_keys)
+    count = shown.count(connector.counted(stream, read.slice_))
     counted, missing, moved = read.source_count, 0, 0
     if counted is not None and count < counted:
         now = counted_now(connector, stream, read.slice_)
@@ -57,23 +41,6 @@ def total(connector: Connector, stream: Stream, whole: Slice, began: Slice) -> B
     return Balance(connector.name, stream.name, whole, at, everything, source_new=new or 0, is_total=True)
 
 
-def _distinct(paths: Sequence[str], slice_: Slice, skipped: Sequence[pa.Table]) -> int:
-    """Count the records of a slice among those that landed and those that were held already."""
-    bounds = ["_cursor >= $start"] if slice_.start else []  # what has no stamp belongs to the first slice
-    bounds += ["coalesce(_cursor < $end, true)"] if slice_.end else []
-    values = {name: at for name, at in (("start", slice_.start), ("end", slice_.end)) if at}
-    parts = [f"SELECT _key, _cursor FROM read_parquet({listed(paths)}, union_by_name = true)"] if paths else []
-    parts += ["SELECT _key, _cursor FROM skipped"] if skipped else []
-    if not parts:
-        return 0
-    with duck.lent() as con:
-        if skipped:
-            con.register("skipped", pa.concat_tables(skipped))
-        sql = f"FROM ({' UNION ALL '.join(parts)}) WHERE _key IS NULL OR ({' AND '.join(bounds) or 'true'})"
-        (row,) = con.execute(f"SELECT count(DISTINCT _key), count(*) - count(_key) {sql}", values or None).fetchall()
-    return int(row[0]) + int(row[1])
-
-
 def said(balance_: Balance) -> str:
     """Say what is missing, in words."""
     start, end = balance_.slice_.start, balance_.slice_.end
@@ -81,4 +48,12 @@ def said(balance_: Balance) -> str:
     return (
         f"{balance_.connection} {balance_.stream}: {balance_.missing} of {balance_.source_count} records {between} are "
         "missing: the source counts them and did not send them; they are asked for again by the next run"
+    )
+
+
+def moving(balance_: Balance, readings: int) -> str:
+    """Say that pages moved whenever they were read, in words."""
+    return (
+        f"{balance_.connection} {balance_.stream}: its pages moved in each of {readings} readings, and each showed records "
+        "that the others had not; what they showed is kept, and all is asked for again by the next run"
     )

@@ -54,6 +54,7 @@ class Landing:
         self.seen: list[pa.ChunkedArray] = before.seen if before else []
         self.is_empty = slice_.checkpoint is None and not slice_.is_read
         self._since = None if state.endswith(REFRESH) else slice_.slice_.start
+        self.pages, self._is_second = 0, before is not None
         self._pages: list[Page] = []
         self._rows = self._bytes = 0
         self._began = clock()
@@ -66,8 +67,10 @@ class Landing:
         self._pages.append(page)
         self._rows += len(page.rows)
         self._bytes += sum(map(len, page.rows))
+        self.pages += 1
         self.result.pages += 1
         self.result.read += len(page.rows)
+        self.result.notes += [note for note in page.notes if note not in self.result.notes]
         if page.checkpoint is None or self._is_enough():
             self.flush()
 
@@ -120,6 +123,8 @@ class Landing:
     def _skipped(self, held: pa.Table) -> list[Written]:
         """Remember whom the lake held already: a balance counts them as read, that of another run, too."""
         sent = held.select(["_key", "_cursor"])
+        if self._is_second:  # a row without a key is told by nothing, and has counted
+            sent = sent.filter(sent.column("_key").is_valid())
         self.skipped_keys.append(sent)
         states = [self.state] if self.progress.checkpoint else []  # a slice that ends here is proven by this run
         states += [anew_of(self.result.stream)] if self.is_anew else []

@@ -14,7 +14,7 @@ from connectors.kit.base import Connector, CountsSlices, ListsKeys, ReadsByKey, 
 from connectors.kit.errors import ConnectorError, RecordError, ReplyError, SettingsError
 from connectors.kit.stream import Slice, Stream
 from orchestration import slices
-from orchestration.balance import balance, said, total
+from orchestration.balance import balance, moving, said, total
 from orchestration.breaker import Breaker
 from orchestration.collector import sparing_what_stays
 from orchestration.declared import settle
@@ -22,6 +22,7 @@ from orchestration.drift import Shape
 from orchestration.held import Held
 from orchestration.landing import Landing, gathered
 from orchestration.project import Project
+from orchestration.shown import Shown
 from orchestration.storage.balances import Balance
 from orchestration.storage.manifest import Written
 from orchestration.storage.state import (
@@ -32,12 +33,12 @@ from orchestration.storage.state import (
     anew_of,
     deletes_of,
     refresh_of,
-    seen_of,
 )
 from orchestration.stream_result import StreamResult
 from schemas.mapping import paths
 
 WHOLE = Slice()
+READINGS = 4  # of pages by number, until two of them agree
 
 
 class Reading:
@@ -202,34 +203,54 @@ class Reading:
 
     def _prove(self, state: str, one: OpenSlice, landing: Landing) -> None:
         """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""
-        found = self._balanced(state, one.slice_, landing)
-        if found.missing or (self.stream.by_position and (found.moved or self._lacks(landing))):
-            landing = self._landing(state, one, before=landing)
-            self._pages(landing, OpenSlice(one.slice_, None, self.run_id))
-            found = self._balanced(state, one.slice_, landing)
+        found, is_settled = self._proven(state, one, landing)
         self.project.ledger.note_balance(replace(found, run_id=self.run_id))
         if found.source_count is not None:
             self.result.total = (self.result.total or 0) + found.source_count
         self.result.missing += found.missing
-        if found.missing:
+        if found.missing or not is_settled:
             self.project.ledger.give_up(self.name, state, one.slice_)
-            self.result.stop("short", said(found))
+            self.result.stop("short", said(found) if found.missing else moving(found, READINGS))
         else:
             if self.anew or state.endswith(REFRESH):
-                self._set_back(state, one.slice_, landing)
+                self._set_back(self._shown(state, one.slice_, landing))
             self.project.ledger.close(self.name, state, one.slice_)
 
-    def _set_back(self, state: str, slice_: Slice, landing: Landing) -> None:
+    def _proven(self, state: str, one: OpenSlice, landing: Landing) -> tuple[Balance, bool]:
+        """Read again what is in doubt, pages by number until two readings agree; tells whether they did."""
+        shown = self._shown(state, one.slice_, landing)
+        found = balance(self.connector, self.stream, self._read(state, one.slice_), shown)
+        if not self._is_doubtful(found, shown, landing):
+            return found, True
+        known, most = shown.count(one.slice_), READINGS if self.stream.by_position else 2
+        for _ in range(1, most):
+            landing = self._landing(state, one, before=landing)
+            self._pages(landing, OpenSlice(one.slice_, None, self.run_id))
+            shown = self._shown(state, one.slice_, landing)
+            before, known = known, shown.count(one.slice_)
+            if known == before:
+                break
+        found = balance(self.connector, self.stream, self._read(state, one.slice_), shown)
+        return found, known == before or not self.stream.by_position
+
+    def _is_doubtful(self, found: Balance, shown: Shown, landing: Landing) -> bool:
+        """Tell whether a reading may have passed somebody over: of pages that have moved a count alone proves nothing."""
+        if found.missing or not self.stream.by_position:
+            return found.missing > 0
+        end, is_changing = found.slice_.end, self.stream.cursor is not None and landing.pages > 1
+        may_have_moved = is_changing and (found.source_count is None or bool(end and shown.count(Slice(end))))
+        return found.moved > 0 or may_have_moved or self._lacks(landing)
+
+    def _set_back(self, shown: Shown) -> None:
         """Let versions count no more that the source went back behind: it was restored, and shows earlier ones."""
-        ledger, held = self.project.ledger, self._held_now()
-        landed = ledger.files_since(held.asset, self._read(state, slice_).mark)
-        if not landed:
+        if not shown.files:
             return
-        shown = held.shown([*landed, *ledger.pending(seen_of(self.name, state))], landing.skipped_keys)
-        if lost := held.later_than(shown):
+        held = self._held_now()
+        stamps = held.stamps(shown.files, shown.same)
+        if lost := held.later_than(stamps):
             from orchestration.stamps import set_behind
 
-            set_behind(held, shown)
+            set_behind(held, stamps)
             self.result.notes.append(
                 f"the source went back to earlier versions of {lost} records, and so they did here"
             )
@@ -240,9 +261,9 @@ class Reading:
         is_swept = self.stream.cursor is None and self.stream.deletes == "sweep"
         return is_swept and bool(self._held_now().gone(shown)[0])
 
-    def _balanced(self, state: str, slice_: Slice, landing: Landing) -> Balance:
+    def _shown(self, state: str, slice_: Slice, landing: Landing) -> Shown:
         read = self._read(state, slice_)
-        return balance(self.project, self.connector, self.stream, state, read, landing.skipped_keys)
+        return Shown.of(self.project, self.name, self.stream.name, state, read, landing.skipped_keys)
 
     def _read(self, state: str, slice_: Slice) -> OpenSlice:
         """Find a slice that has been read and not been proven yet."""
@@ -284,10 +305,9 @@ class Reading:
         """Look for what a whole reading did not show, where nobody lists the keys: what is not there by its key is gone."""
         if self.stream.cursor is None or self.stream.deletes == "sweep":
             return
-        ledger, held = self.project.ledger, self._held_now()
-        files = [*ledger.files_since(held.asset, anew.mark), *ledger.pending(held.asset)]
-        files += ledger.pending(seen_of(self.name, anew_of(self.stream.name)))
-        if not (keys := held.absent(files)):
+        held, state = self._held_now(), anew_of(self.stream.name)
+        keys = held.absent(Shown.of(self.project, self.name, self.stream.name, state, anew).files)
+        if not keys:
             return
         there = _known(self.connector, self.stream, keys)
         if there is None:

@@ -26,14 +26,14 @@ def set_before(held: Held, now: datetime, back: timedelta) -> None:
             held.project.lake.compact(held.engine, held.asset, [file], earlier)
 
 
-def set_behind(held: Held, shown: str) -> None:
+def set_behind(held: Held, stamps: str) -> None:
     """Set what is stamped later than a source shows it now, by a table of the engine, just behind that."""
 
     def behind(rows: ir.Table) -> ir.Table:
-        both = rows.left_join(held.engine.table(shown, database="temp.main"), "_key")
+        both = rows.left_join(held.engine.table(stamps, database="temp.main"), "_key")
         stamp = (both._cursor > both.newest).ifelse(both.newest - ibis.interval(microseconds=1), both._cursor)
         return both.select(*(name for name in rows.columns if name != "_cursor"), _cursor=stamp).select(rows.columns)
 
     for file in held.before:
-        if held.later_than(shown, [file]):
+        if held.later_than(stamps, [file]):
             held.project.lake.compact(held.engine, held.asset, [file], behind)

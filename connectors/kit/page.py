@@ -16,7 +16,8 @@ class Page:
     """Hold one page of unparsed records, one JSON text each: bytes, or a msgspec.Raw, which copies nothing.
 
     `extracted_at` is the source's clock. `checkpoint` None says that the slice ends with this page. `total` is the
-    source's own count of the slice, where it tells one. `deleted` says that these are tombstones.
+    source's own count of the slice, where it tells one. `deleted` says that these are tombstones. `notes` say what
+    somebody may want to know of the stream, once.
     """
 
     stream: Stream
@@ -25,6 +26,7 @@ class Page:
     checkpoint: Checkpoint | None
     total: int | None = None
     deleted: bool = False
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def records(self) -> pa.Table:

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -217,16 +218,14 @@ def test_a_key_that_comes_twice_counts_once_and_rows_without_one_each(opened, mo
     assert list(connector.read(connector.streams[0], Slice(), {"rows": 4}))[-1].total == 4
 
 
-def test_a_check_names_streams_in_which_keys_come_twice(opened):
-    connector = opened("a.csv", TWICE, primary_key="id")
-    said = "more than once in its first 100,000 rows, such as '5': one row of each is kept"
-    assert connector.check().notes == (f"folder s: 2 keys come {said}",)
-    assert opened("a.csv", TWICE).check().notes == ()
-    assert opened("a.csv", "id,name\n5,a\n", primary_key="id").check().notes == ()
+def test_a_reading_names_keys_that_come_twice(opened):
+    def notes(text: str, **more: Any) -> tuple[str, ...]:
+        connector = opened("a.csv", text, **more)
+        return list(connector.read(connector.streams[0], Slice()))[-1].notes
 
-
-def test_a_check_leaves_it_to_the_reading_to_tell_of_a_file_that_cannot_be_read(opened):
-    assert opened("a.jsonl", '{"id": 1}\n{', primary_key="id").check().notes == ()
+    assert notes(TWICE, primary_key="id") == ("2 keys come more than once, such as '5': one row of each is kept",)
+    assert notes("id\n5\n5\n", primary_key="id") == ("1 key comes more than once, such as '5': one row of it is kept",)
+    assert notes(TWICE) == notes("id,name\n5,a\n", primary_key="id") == ()
 
 
 @pytest.mark.parametrize("batch", [2, 20_000])

@@ -429,17 +429,15 @@ def test_tokens_that_lead_round_in_a_circle_are_refused(rest, little):
 
 
 @pytest.mark.parametrize(
-    ("stream", "is_named"),
+    ("stream", "is_so"),
     [
         ({"paging": {"kind": "page"}}, True),
         ({"paging": {"kind": "offset"}}, True),
+        ({"paging": {"kind": "page"}, "total_path": "total"}, True),
         ({"paging": {"kind": "offset", "overlap": True, "key": "id"}}, False),
-        ({"paging": {"kind": "page"}, "total_path": "total"}, False),
         ({"paging": {"kind": "keyset", "param": "after", "key": "id"}}, False),
     ],
 )
-def test_a_check_names_streams_of_which_rows_could_be_left_out_unnoticed(rest, little, stream, is_named):
-    table(little, 10)
-    notes = rest(**stream).check().notes
-    assert bool(notes) == is_named
-    assert not notes or "can hide another; set total_path" in notes[0]
+def test_pages_that_may_move_are_declared_so_that_they_are_read_twice(rest, stream, is_so):
+    (declared,) = rest(**stream).streams
+    assert declared.by_position == is_so

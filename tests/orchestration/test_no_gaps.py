@@ -13,6 +13,7 @@ import pytest
 from connectors.kit.base import Check
 from connectors.kit.errors import AccessError, BusyError, ReplyError
 from connectors.kit.page import Page
+from connectors.kit.stream import Slice
 from orchestration.held import Held
 from tests.orchestration.toy import ACCOUNTS, NOON, Counting, House, Sweeping, Telling, Toy, _is_in
 
@@ -132,6 +133,28 @@ class TestWhatWasHeldAlready:
         assert here.read().status == "done"
         *_, last = here.project.ledger.balances("crm", "accounts")
         assert (last.source_count, last.read) == (11, 11)
+
+    @pytest.mark.parametrize("lookback", [timedelta(0), DAY])
+    def test_does_not_let_such_rows_stand_for_what_a_second_reading_lacks_too(self, house, lookback):
+        class Keyless(Toy):
+            def read(self, stream, slice_, checkpoint=None):
+                rows = self.world.within(slice_)
+                shown = [row for row in rows if row["id"] not in self.world.hidden]
+                sent = [row | {"id": None if row["id"] > 10 else row["id"]} for row in shown]
+                yield Page(stream, [json.dumps(row).encode() for row in sent], self.world.now, None, len(rows))
+
+        here = house(Keyless, lookback=lookback)
+        here.world.fill(12)
+        here.world.hidden = {3, 4}
+        assert (here.read().status, here.read().missing) == ("short", 2)
+        here.world.hidden = set()
+        here.world.now += DAY
+        assert here.read().status == "done"
+        here.world.put(12)
+        here.world.put(2)
+        here.world.hidden = {2}
+        here.world.now += HOUR
+        assert here.read().status == "short"
 
     def test_is_known_after_a_crash_without_reading_it_again(self, house, monkeypatch):
         monkeypatch.setattr("orchestration.landing.ROWS", 1)
@@ -302,6 +325,52 @@ class TestPagesByNumber:
         assert here.read().status == "done"
         assert here.held().items() >= here.truth().items()
 
+    @pytest.mark.parametrize("counts", [True, False])
+    def test_are_read_until_two_readings_agree(self, house, counts):
+        """One record leaves while the first page is read and hides another; one that comes makes up for the count."""
+
+        class Unbounded(Numbered):
+            def read(self, stream, slice_, checkpoint=None):
+                return super().read(stream, Slice(slice_.start), checkpoint)
+
+            def counted(self, stream, slice_):
+                return Slice(slice_.start)
+
+        here = house(Unbounded, by_position=True, lag=timedelta(0))
+        here.world.fill(35)
+        here.world.counts = counts
+
+        def moves(number: int) -> None:
+            if number == 2:
+                here.world.now += MINUTE
+                here.world.records.pop(1)
+                here.world.put(36)
+
+        here.world.on_page = moves
+        result = here.read()
+        assert (result.status, here.held().keys() >= here.truth().keys() - {"36"}) == ("done", True)
+        here.world.on_page = lambda number: None
+        here.world.now += DAY
+        here.read()
+        assert here.held().items() >= here.truth().items()
+
+    def test_that_never_agree_stay_unread(self, house):
+        here = house(Numbered, by_position=True)
+        here.world.fill(35)
+        here.world.counts = False
+        here.world.on_page = lambda number: here.world.put(100 + number, at=NOON - HOUR)
+        result = here.read()
+        assert (result.status, "moved in each of 4 readings" in str(result.error)) == ("short", True)
+        here.world.on_page = lambda number: None
+        here.world.now += DAY
+        assert (here.read().status, here.held()) == ("done", here.truth())
+
+    def test_are_read_once_where_one_page_is_all(self, house):
+        here = house(Numbered, by_position=True)
+        here.world.fill(9)
+        here.world.counts = False
+        assert (here.read().pages, here.held()) == (1, here.truth())
+
     def test_are_begun_anew_where_they_may_have_moved(self, house, monkeypatch):
         monkeypatch.setattr("orchestration.landing.ROWS", 1)
         here = house(Numbered, by_position=True)
@@ -316,6 +385,17 @@ class TestPagesByNumber:
         here.project = here.opened()
         assert here.read().status == "done"
         assert here.held().items() >= here.truth().items()
+
+
+def test_what_a_page_notes_is_told_once(house):
+    class Noting(Toy):
+        def read(self, stream, slice_, checkpoint=None):
+            for page in super().read(stream, slice_, checkpoint):
+                yield replace(page, notes=("keys come twice",))
+
+    here = house(Noting)
+    here.world.fill(30)
+    assert here.read().notes == ["keys come twice"]
 
 
 def test_a_count_that_is_not_told_again_is_still_that_count(house):
