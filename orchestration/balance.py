@@ -1,10 +1,15 @@
 """Does a slice hold what the source counts in it? What it counted, what was read, and what became of the rest."""
 
+from collections.abc import Callable
+
 from connectors.kit.base import Connector, CountsSlices
 from connectors.kit.stream import Slice, Stream
+from orchestration.meanwhile import MOST, changed_since
 from orchestration.shown import Shown
 from orchestration.storage.balances import Balance
 from orchestration.storage.state import OpenSlice
+
+TRIES = 3
 
 
 def balance(connector: Connector, stream: Stream, read: OpenSlice, shown: Shown) -> Balance:
@@ -29,16 +34,33 @@ def counted_now(connector: Connector, stream: Stream, slice_: Slice) -> int | No
     return next(iter(connector.read(stream, slice_))).total
 
 
-def total(connector: Connector, stream: Stream, whole: Slice, began: Slice) -> Balance | None:
-    """Ask the source how many records it holds in all, and how many of them changed since the reading began."""
-    if not isinstance(connector, CountsSlices):
+def total(
+    connector: Connector, stream: Stream, whole: Slice, began: Slice, alive: Callable[[set[str]], int]
+) -> Balance | None:
+    """Ask the source how many records it holds in all, how many of them changed since the reading began, and who they are.
+
+    `alive` tells how many of some keys are held. Where the source goes on changing while it is asked, nobody can say
+    which of them are new.
+    """
+    if not isinstance(connector, CountsSlices) or (counted := _counts(connector, stream, whole, began)) is None:
         return None
+    held = None if counted[1] else 0
+    for _ in range(TRIES if 0 < counted[1] <= MOST else 0):
+        keys = changed_since(connector, stream, began)
+        before, counted = counted, _counts(connector, stream, whole, began) or counted
+        if keys is not None and counted == before and len(keys) == counted[1]:
+            held = alive(keys)
+            break
+    everything, new = counted
+    at = connector.now()
+    return Balance(connector.name, stream.name, whole, at, everything, source_new=new, source_held=held, is_total=True)
+
+
+def _counts(connector: CountsSlices, stream: Stream, whole: Slice, began: Slice) -> tuple[int, int] | None:
     everything = connector.count(stream, whole)
     if everything is None:
         return None
-    new = connector.count(stream, began) if stream.cursor and began.start else 0
-    at = connector.now()
-    return Balance(connector.name, stream.name, whole, at, everything, source_new=new or 0, is_total=True)
+    return everything, (connector.count(stream, began) or 0) if stream.cursor and began.start else 0
 
 
 def said(balance_: Balance) -> str:

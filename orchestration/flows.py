@@ -75,8 +75,10 @@ class Flow:
         row = self._row(0, None) | {"derived_read_at": self.derived_read_at, "gap": self.unread}
         if total and total.source_count is not None and not self.unread:
             landed, counted = row.get("landed", 0), total.source_count
-            row |= {"counted_at": total.at, "source_count": counted, "source_new": total.source_new}
-            row |= {"missing": max(0, counted - total.source_new - landed), "surplus": max(0, landed - counted)}
+            new = total.source_new - (total.source_held or 0)
+            most = counted if total.source_held is None else counted - new
+            row |= {"counted_at": total.at, "source_count": counted, "source_new": new}
+            row |= {"missing": max(0, counted - new - landed), "surplus": max(0, landed - most)}
             if self.stream.deletes == "none" and row["surplus"]:
                 row["tolerated"] = True  # nobody tells of this stream's deletions: only the count does
         return row

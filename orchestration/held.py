@@ -151,9 +151,12 @@ class Held:
         rows = self.con.execute(f"SELECT _key FROM {self._alive} {shown} ORDER BY 1").fetchall()
         return [key for (key,) in rows]
 
-    def listed_again(self) -> int:
-        """Count the keys listed last that are gone here."""
-        return self._one(f"SELECT count(DISTINCT _key) FROM listed_keys SEMI JOIN {self._dead} USING (_key)")
+    def listed_only(self) -> list[str]:
+        """Tell which of the keys listed last are of no record that is alive here."""
+        rows = self.con.execute(
+            f"SELECT DISTINCT _key FROM listed_keys ANTI JOIN {self._living} USING (_key) ORDER BY 1"
+        )
+        return [key for (key,) in rows.fetchall()]
 
     def deleted_by(self, pending: Sequence[Written]) -> int:
         """Count the records that pending tombstones would delete, what has landed since considered."""
@@ -251,9 +254,13 @@ class Held:
     def _alive(self) -> str:
         """Work out the records that are alive, in a table of the engine; what others absorbed is not."""
         self.con.execute(
-            f"CREATE TEMP TABLE alive AS SELECT _key FROM {self._states} WHERE NOT _deleted AND _key NOT IN {self._absorbed}"
+            f"CREATE TEMP TABLE alive AS SELECT _key FROM {self._living} WHERE _key NOT IN {self._absorbed}"
         )
         return "alive"
+
+    @property
+    def _living(self) -> str:
+        return f"(SELECT _key FROM {self._states} WHERE NOT _deleted)"
 
     @cached_property
     def _dead(self) -> str:

@@ -21,6 +21,7 @@ from orchestration.declared import settle
 from orchestration.drift import Shape
 from orchestration.held import Held
 from orchestration.landing import Landing, gathered
+from orchestration.meanwhile import changed_since
 from orchestration.project import Project
 from orchestration.shown import Shown
 from orchestration.storage.balances import Balance
@@ -297,9 +298,17 @@ class Reading:
         gone, listed = held.gone(keys)
         if gone and not self.breaker.is_outage(listed):
             self._bury(held, gone)
-        if self.stream.cursor and (back := held.listed_again()):
+        if self.stream.cursor and (unread := held.listed_only()):
+            self._unread(unread)
+
+    def _unread(self, keys: Sequence[str]) -> None:
+        """Read all again for the sake of keys that are listed and were not read, unless they have come since."""
+        since = changed_since(self.connector, self.stream, Slice(self.until))
+        if since is None or not (lost := {*keys} - since):
+            return
+        if not self.anew:
             self.project.ledger.reset(self.name, self.stream.name)
-            self.result.stop("short", f"{self.name} {self.stream.name}: {_again(back)}")
+        self.result.stop("short", f"{self.name} {self.stream.name}: {_unread(len(lost), was_all_read=bool(self.anew))}")
 
     def _unshown(self, anew: OpenSlice) -> None:
         """Look for what a whole reading did not show, where nobody lists the keys: what is not there by its key is gone."""
@@ -338,7 +347,14 @@ class Reading:
     @cached_property
     def _total(self) -> Balance | None:
         """Ask for the count of the whole stream, once."""
-        return total(self.connector, self.stream, Slice(self._first()), Slice(self.until))
+        held = self._held_now()
+        return total(
+            self.connector,
+            self.stream,
+            Slice(self._first()),
+            Slice(self.until),
+            lambda keys: len(held.alive(pa.chunked_array([pa.array(sorted(keys), pa.string())]))),
+        )
 
     def _first(self) -> datetime | None:
         if not self.config.start or self.stream.cursor is None:
@@ -350,11 +366,11 @@ class Reading:
         return start if start.tzinfo else start.replace(tzinfo=UTC)
 
 
-def _again(count: int) -> str:
-    return (
-        f"{count} records are listed again that were gone here, and no stamp of theirs moved; the next run reads the stream "
-        "as a whole"
-    )
+def _unread(count: int, *, was_all_read: bool) -> str:
+    records = f"{count} records are listed that are not here"
+    if was_all_read:
+        return f"{records}, and a reading of all did not show them: compare what the connector lists with what it reads"
+    return f"{records}, and no stamp of theirs moved; the next run reads the stream as a whole"
 
 
 def _known(connector: Connector, stream: Stream, keys: Sequence[str]) -> set[str] | None:

@@ -21,7 +21,9 @@ class Reconciliation(Table):
     slice_until: Instant = optional("Cursor value at which the slice ends")
     counted_at: Instant = optional("When the source was asked, by its own clock")
     source_count: dt.Int64 = optional("Records by the source's own count; null where it tells none")
-    source_new: dt.Int64 = optional("Of these, how many changed since the reading began; they come with the next one")
+    source_new: dt.Int64 = optional(
+        "Of these, how many came since the reading began and are not here yet; they come with the next one"
+    )
     read: dt.Int64 = optional("Distinct records of the slice that were read")
     moved: dt.Int64 = optional("Records that left the slice while it was read: edited or deleted meanwhile")
     missing: dt.Int64 = required("Records that the source counts and that are not here", ge=0)

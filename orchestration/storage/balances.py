@@ -18,8 +18,9 @@ class Balance:
 
     `read` are the distinct records of the slice that were read, `moved` those that left it while it was being read
     (they were edited or deleted, and come with a later slice), `missing` those that the source counts and did not
-    send. Of a total, `source_new` are the records that changed since the reading began, and `read` is left 0: the
-    build knows what is held. `at` is the source's clock. `source_count` is None where the source tells none.
+    send. Of a total, `source_new` are the records that changed since the reading began, `source_held` those of them
+    that are held (None: nobody knows), and `read` is left 0: the build knows what is held. `at` is the source's clock.
+    `source_count` is None where the source tells none.
     """
 
     connection: str
@@ -31,6 +32,7 @@ class Balance:
     moved: int = 0
     missing: int = 0
     source_new: int = 0
+    source_held: int | None = None
     is_total: bool = False
     run_id: str = ""
 
@@ -69,6 +71,7 @@ class Balances(Transactions):
                     row.moved,
                     row.missing,
                     row.source_new,
+                    row.source_held,
                     row.is_total,
                     row.run_id,
                 )

@@ -53,6 +53,11 @@ def _who_was_seen_and_what_was_missed(opened: Connection) -> None:
         opened.execute(text(f"ALTER TABLE {t.open_slices.name} DROP COLUMN skipped"))
 
 
+def _which_new_ones_are_held(opened: Connection) -> None:
+    """Version 4 took all that had changed since a reading began for new."""
+    _add(opened, t.balances.c.source_held)
+
+
 def _add(opened: Connection, *columns: Column[Any]) -> None:
     """Add columns to their table, where they are not there: a table that was made just now has them."""
     for column in columns:
@@ -65,6 +70,7 @@ STEPS: Mapping[int, Callable[[Connection], None]] = {
     1: _many_open_slices,
     2: _keys_and_confirmed_values,
     3: _who_was_seen_and_what_was_missed,
+    4: _which_new_ones_are_held,
 }
 
 

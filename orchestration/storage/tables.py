@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 4
+VERSION = 5
 
 
 class Instant(TypeDecorator[datetime]):
@@ -109,6 +109,7 @@ balances = Table(
     Column("is_total", Boolean, nullable=False),
     Column("source_count", Integer),
     Column("source_new", Integer, nullable=False),
+    Column("source_held", Integer),
     Column("read", Integer, nullable=False),
     Column("moved", Integer, nullable=False),
     Column("missing", Integer, nullable=False),

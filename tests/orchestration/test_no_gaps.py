@@ -14,7 +14,9 @@ from connectors.kit.base import Check
 from connectors.kit.errors import AccessError, BusyError, ReplyError
 from connectors.kit.page import Page
 from connectors.kit.stream import Slice
+from orchestration.flows import Flow
 from orchestration.held import Held
+from orchestration.storage.balances import Balance
 from tests.orchestration.toy import ACCOUNTS, NOON, Counting, House, Sweeping, Telling, Toy, _is_in
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -504,6 +506,93 @@ class TestKeysThatComeBack:
         here.world.records.update(saved)
         here.world.now += DAY
         result = here.read()
-        assert (result.status, "3 records are listed again" in (result.error or "")) == ("short", True)
+        assert (result.status, "3 records are listed that are not here" in (result.error or "")) == ("short", True)
         here.world.now += DAY
         assert (here.read().status, here.held()) == ("done", here.truth())
+
+
+class TestTheWhole:
+    """What was read of a stream in all, beside what its source counts or lists."""
+
+    def late(self, here: House) -> None:
+        """Read 35 records; then two come under stamps far before what is looked back for, and one of old is edited."""
+        here.world.fill(35)
+        here.read()
+        here.world.now += DAY
+        for number in (40, 41):
+            here.world.put(number, at=NOON - HOUR)
+        here.world.put(5, "edited just now")
+
+    def test_an_edit_does_not_excuse_a_missing_record(self, house):
+        here = house()
+        self.late(here)
+        assert here.read().status == "done"
+        total = here.project.ledger.balances("crm", "accounts")[-1]
+        assert (total.source_count, total.source_new, total.source_held) == (37, 1, 1)
+        assert whole(here, total)["gap"] == "2 of 37 records that the source counts are missing"
+
+    def test_a_new_record_is_not_missing(self, house):
+        here = house()
+        here.world.fill(35)
+        here.world.put(36)
+        here.world.put(5, "edited just now")
+        here.read()
+        total = here.project.ledger.balances("crm", "accounts")[-1]
+        assert (total.source_count, total.source_new, total.source_held) == (36, 2, 0)
+        row = whole(here, total)
+        assert (row["source_new"], row["missing"], row["surplus"], row["is_closed"]) == (2, 0, 0, True)
+
+    def test_a_new_record_does_not_excuse_one_too_many(self, house):
+        here = house(deletes="flag")
+        here.world.fill(35)
+        here.read()
+        here.world.now += DAY
+        del here.world.records[7]
+        here.world.put(36)
+        here.read()
+        row = whole(here, here.project.ledger.balances("crm", "accounts")[-1])
+        assert row["gap"] == "1 records are here that the source counts no more"
+
+    def test_a_source_that_never_rests_is_given_the_benefit_of_the_doubt(self, house):
+        class Busy(Counting):
+            def count(self, stream, slice_):
+                self.world.put(max(self.world.records) + 1)
+                return super().count(stream, slice_)
+
+        here = house(Busy)
+        here.world.fill(35)
+        here.read()
+        total = here.project.ledger.balances("crm", "accounts")[-1]
+        assert total.source_held is None
+        assert whole(here, total)["is_closed"]
+
+    def test_what_is_listed_and_was_not_read_is_read_by_the_next_run(self, house):
+        here = house(Sweeping, deletes="sweep")
+        self.late(here)
+        here.world.put(42)
+        result = here.read()
+        assert (result.status, "2 records are listed that are not here" in str(result.error)) == ("short", True)
+        here.world.now += DAY
+        assert (here.read().status, here.held()) == ("done", here.truth())
+
+    def test_what_is_listed_and_cannot_be_read_is_not_asked_for_every_night(self, house):
+        class More(Sweeping):
+            def keys(self, stream):
+                yield [*next(super().keys(stream)), "out of sight"]
+
+        here = house(More, deletes="sweep", lookback=timedelta(0))
+        here.world.fill(35)
+        read = []
+        for _ in range(4):
+            result = here.read()
+            assert (result.status, "1 records are listed that are not here" in str(result.error)) == ("short", True)
+            here.world.now += DAY
+            read.append(result.read)
+        assert read == [35, 35, 0, 0]
+
+
+def whole(here: House, total: Balance) -> dict[str, Any]:
+    """Give the row of `reconciliation` for a stream as a whole."""
+    flow = Flow("crm", here.stream, [total])
+    flow.note("landed", len(here.held()))
+    return next(iter(flow.rows()))
