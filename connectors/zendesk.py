@@ -134,13 +134,13 @@ class Zendesk(HttpConnector):
         return self._pages(stream, asked, held)
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
-        """Read organizations by id, in batches of 100; those that are no more are not there."""
-        if stream.object != "organizations":
-            raise SettingsError(f"{self.name}: {stream.name} cannot be read by id, only accounts can")
+        """Read organizations or tickets by id, in batches of 100; those that are no more are not there."""
+        if stream.object not in ("organizations", "tickets"):
+            raise SettingsError(f"{self.name}: {stream.name} cannot be read by id, only accounts and tickets can")
         held = {}
         for some in chunks([number for number in record_ids if number.isdecimal()], 100):
-            reply = self.http.get("api/v2/organizations/show_many.json", {"ids": ",".join(some)})
-            for record in cut(reply.body, "organizations"):
+            reply = self.http.get(f"api/v2/{stream.object}/show_many.json", {"ids": ",".join(some)})
+            for record in cut(reply.body, stream.object):
                 row = msgspec.json.decode(record)
                 values = {path: _at(row, path) for path in fields}
                 held[str(row["id"])] = Held(str(row["id"]), values, row.get("updated_at"))

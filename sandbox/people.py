@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from threading import RLock
 from typing import Any
 
@@ -78,6 +79,30 @@ class People:
         if change not in SCHEMA:
             raise ValueError(f"unknown change {change!r}; choices: {', '.join(SCHEMA)}")
         self._do(system, f"{change}_field", kind, name, *more)
+
+    def backup(self, system: str) -> Sequence[dict[Any, Any]]:
+        """Make a backup of a system's records, to be restored later."""
+        with self.lock:
+            return deepcopy(self._parts(system))
+
+    def restore(self, system: str, backup: Sequence[dict[Any, Any]]) -> None:
+        """Go back to a backup, stamps and all: nothing of it shows but what is there. Ids only ever rise."""
+        with self.lock:
+            for part, held in zip(self._parts(system), deepcopy(backup), strict=True):
+                part.clear()
+                part.update(held)
+
+    def _parts(self, system: str) -> Sequence[dict[Any, Any]]:
+        """Name where a system keeps its records."""
+        portal = self.hubspot.portal
+        parts: dict[str, Sequence[dict[Any, Any]]] = {
+            "hubspot": (portal.objects, portal.links, self.hubspot.touched),
+            "odoo": (self.odoo.tables,),
+            "zendesk": (self.zendesk.tables, self.zendesk.desk.moved),
+        }
+        if system not in parts:
+            raise ValueError(f"{system} makes no backups; choices: {', '.join(parts)}")
+        return parts[system]
 
     @contextmanager
     def _noted(

@@ -32,7 +32,7 @@ class Zendesk(ZendeskPeople):
             ("GET", re.compile(r"/api/v2/satisfaction_ratings(?:\.json)?"), self._ratings),
             ("GET", re.compile(r"/api/v2/ticket_metrics(?:\.json)?"), self._metrics),
             ("GET", re.compile(r"/api/v2/tickets/(\d+)/metrics(?:\.json)?"), self._metrics_of),
-            ("GET", re.compile(r"/api/v2/organizations/show_many(?:\.json)?"), self._show_many),
+            ("GET", re.compile(r"/api/v2/(organizations|tickets)/show_many(?:\.json)?"), self._show_many),
             ("GET", re.compile(r"/api/v2/(organizations|users)(?:\.json)?"), self._listed),
             ("GET", re.compile(r"/api/v2/(organizations|tickets|users)/(\d+)(?:\.json)?"), self._one),
             ("PUT", re.compile(r"/api/v2/(organizations|tickets)/update_many(?:\.json)?"), self._update_many),
@@ -173,10 +173,11 @@ class Zendesk(ZendeskPeople):
         meta = {"has_more": more, "after_cursor": str(last) if more else None}
         return Answer(payload={name: page, "meta": meta, "links": {"next": link, "prev": None}})
 
-    def _show_many(self, request: Request) -> Answer:
+    def _show_many(self, request: Request, table: str) -> Answer:
         wanted = [int(number) for number in request.one("ids").split(",") if number]
-        rows = [self.tables["organizations"][number] for number in wanted if number in self.tables["organizations"]]
-        return Answer(payload={"organizations": [row for row in rows if not row["deleted_at"]], "count": len(rows)})
+        rows = [self.tables[table][number] for number in wanted if number in self.tables[table]]
+        alive = [row for row in rows if not row.get("deleted_at") and row.get("status") != "deleted"]
+        return Answer(payload={table: alive, "count": len(rows)})
 
     def _one(self, request: Request, table: str, number: str) -> Answer:
         row = self.tables[table].get(int(number))

@@ -451,7 +451,13 @@ class TestFetch:
         assert zendesk.fetch(stream("accounts"), [str(number) for number in range(1, 251)], ["name"]) == {}
         assert [len(one["ids"].split(",")) for one in asked(zendesk)] == [100, 100, 50]
 
-    @pytest.mark.parametrize("name", ["tickets", "owners", "ratings"])
+    def test_tickets_that_were_deleted_are_not_there(self, sandbox: Sandbox, zendesk: Zendesk):
+        one, other, third = list(sandbox.zendesk.tables["tickets"])[:3]
+        sandbox.delete("zendesk", "tickets", one)
+        sandbox.delete("zendesk", "tickets", other, forever=True)
+        assert {*zendesk.fetch(stream("tickets"), [str(one), str(other), str(third)], ())} == {str(third)}
+
+    @pytest.mark.parametrize("name", ["owners", "ratings"])
     def test_what_cannot_be_read_by_key_says_so(self, zendesk: Zendesk, name: str):
         with pytest.raises(SettingsError, match=f"{name} cannot be read by id"):
             zendesk.fetch(stream(name), ["1"], ["status"])

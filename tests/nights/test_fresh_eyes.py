@@ -1,7 +1,7 @@
 """Whatever happens at a source and to its readers: in the end there is what a fresh full extraction finds.
 
 Hypothesis makes up histories of a source (edits, late rows, deletions, merges, many equal stamps, edits between two
-pages, a clock that is ahead for a while) and of its readers (extracts, processes that die at any request, file or
+pages, a clock that is ahead for a while, a restore from a backup) and of its readers (extracts, processes that die at any request, file or
 transaction, full readings). Then the clock passes the lag, one undisturbed extract runs, and the newest living rows
 must be those that an extraction of everything into an empty home finds, every mapped field of them. Left out of the
 comparison, and of nothing else, are:
@@ -9,8 +9,10 @@ comparison, and of nothing else, are:
 - fields that a stream declares as `derived`, after an incremental reading: their changes move no cursor. After a full
   one they are compared too;
 - records that their source merged into others: the build drops them and redirects to the winner;
-- what HubSpot (GDPR) and Zendesk delete for ever and tell nobody of: their deletions are told by a list or a flag, so
-  no history here has such ones. Odoo tells of no deletion at all, and every one of them is found.
+- what HubSpot (GDPR) and Zendesk delete for ever and tell nobody of, until all is read anew, which happens at once here.
+  Odoo tells of no deletion at all, and every one of them is found.
+
+After a restore all is read anew, too: nothing tells of one.
 
 Late rows come within the lag and the lookback that their stream declares. How often: a few histories of each system,
 always the same ones. `BELVEDERE_HISTORIES=300 pytest tests/nights/test_fresh_eyes.py` makes up so many new and longer
@@ -89,7 +91,7 @@ class Nights(RuleBasedStateMachine):
         self.sandbox = Sandbox(customers=12, seed=5, today=TODAY).__enter__()
         self.sandbox.clock.stop()
         self.sandbox.clock.advance(7200)
-        self.ahead = 0
+        self.ahead, self.backup = 0, None
         self.patch.setattr(source_clock, "ours", lambda: self.sandbox.clock.now() - timedelta(seconds=self.ahead))
         self.patch.setenv("SANDBOX_URL", self.sandbox.url)
         self.folder = TemporaryDirectory()
@@ -120,6 +122,26 @@ class Nights(RuleBasedStateMachine):
         with suppress(OdooError):  # a partner that is used in accounting stays
             if len(self._alive(kind)) > 3:
                 self.sandbox.delete(self.system, kind, self._one(kind, place))
+
+    @rule(which=first_or_second, place=places)
+    def delete_for_ever(self, which: int, place: int) -> None:
+        kind = KINDS[self.system][which]
+        with suppress(OdooError):
+            if len(self._alive(kind)) > 3:
+                self.sandbox.delete(self.system, kind, self._one(kind, place), forever=True)
+                self._read_anew()
+
+    @rule()
+    def back_up(self) -> None:
+        self.backup = self.sandbox.backup(self.system)
+
+    @precondition(lambda self: self.backup is not None)
+    @rule(at=st.none() | st.integers(1, 40))
+    def restore(self, at: int | None) -> None:
+        self.sandbox.restore(self.system, self.backup)
+        if at is not None:
+            self.die_in_an_extract(at, after=False, full=True)
+        self._read_anew()
 
     @precondition(lambda self: self.system in MERGED)
     @rule(which=first_or_second, winner=places, loser=places)
@@ -204,6 +226,11 @@ class Nights(RuleBasedStateMachine):
         done = read(self.project, self.system, "run", streams=self.streams, full=full)
         self.sandbox.clock.advance(1)  # reading takes time
         return done
+
+    def _read_anew(self) -> None:
+        self.sandbox.clock.advance(PASSED)
+        results = self._extract(full=True)
+        assert {name: result.error for name, result in results.items() if result.status != "done"} == {}
 
     def _put_forward(self, seconds: int) -> None:
         self.ahead += seconds

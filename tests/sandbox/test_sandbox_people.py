@@ -254,3 +254,24 @@ def test_a_stopped_clock_stands_until_it_is_pushed(sandbox):
 def test_an_unknown_deed_names_the_choices(sandbox, call, said):
     with pytest.raises(ValueError, match=said):
         call(sandbox)
+
+
+class TestBackups:
+    def test_a_restored_system_is_as_it_was_stamps_and_all(self, sandbox, ask):
+        number, other = some(sandbox, "deals")
+        held = ask("GET", f"{DEALS}/{number}").json()
+        backup = sandbox.backup("hubspot")
+        sandbox.clock.advance(3600)
+        sandbox.edit("hubspot", "deals", number, {"dealname": "Lost"})
+        sandbox.delete("hubspot", "deals", other)
+        made = sandbox.create("hubspot", "deals", {"dealname": "Lost, too"})
+        for _ in range(2):
+            sandbox.restore("hubspot", backup)
+            assert ask("GET", f"{DEALS}/{number}").json() == held
+            assert not ask("GET", f"{DEALS}/{other}").json()["archived"]
+            assert ask("GET", f"{DEALS}/{made}").status_code == 404
+            sandbox.edit("hubspot", "deals", number, {"dealname": "Lost again"})
+
+    def test_a_system_without_backups_is_named(self, sandbox):
+        with pytest.raises(ValueError, match="plain makes no backups; choices: hubspot, odoo, zendesk"):
+            sandbox.backup("plain")
