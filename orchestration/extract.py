@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.kit.errors import AccessError, ConnectorError
 from orchestration import drift, source_clock
+from orchestration.extraction import Extraction
 from orchestration.project import Project
 from orchestration.reading import Reading
 from orchestration.storage.lease import lease
@@ -39,8 +40,8 @@ def extract(
                 shapes = drift.look(project, connector, chosen, began)
                 for stream in connector.streams:
                     if stream.name in chosen:
-                        shape = shapes[stream.name]
-                        result = Reading(project, connector, stream, run_id, shape, began=began, full=full).done()
+                        extraction = Extraction(project, connector, stream, run_id, began)
+                        result = Reading(extraction, shapes[stream.name], full=full).done()
                         if back:
                             result.notes.append(f"the source's clock has gone back by {back}; so much was read again")
                         if result.status == "done":

@@ -78,7 +78,7 @@ class TestResuming:
         here = house()
         here.world.fill(25)
         with monkeypatch.context() as patch:
-            patch.setattr("orchestration.reading.balance", lambda *_: (_ for _ in ()).throw(Killed()))
+            patch.setattr("orchestration.slice_reading.balance", lambda *_: (_ for _ in ()).throw(Killed()))
             with pytest.raises(Killed):
                 here.read()
         here.project, here.world.now = here.opened(), NOON + DAY

@@ -1,0 +1,99 @@
+"""What a source holds no more, in whichever way it is known: told, listed no more, or not shown by a reading of all."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from connectors.kit.base import ListsKeys, ReadsByKey, ReportsDeletes
+from connectors.kit.errors import SettingsError
+from connectors.kit.stream import Slice
+from orchestration.extraction import Extraction
+from orchestration.held import Held
+from orchestration.landing import gathered
+from orchestration.meanwhile import changed_since
+from orchestration.shown import Shown
+from orchestration.storage.manifest import Written
+from orchestration.storage.state import OpenSlice, Progress, anew_of, deletes_of
+
+
+class Vanished:
+    """Find what is gone of one stream, and land its tombstones."""
+
+    def __init__(self, extraction: Extraction) -> None:
+        self.run = extraction
+
+    def ask(self) -> None:
+        """Ask the source, in the stream's own way."""
+        connector, deletes = self.run.connector, self.run.stream.deletes
+        if isinstance(connector, ReportsDeletes) and deletes in ("list", "feed"):
+            self._reported(connector)
+        elif isinstance(connector, ListsKeys) and deletes == "sweep":
+            self.missing(connector.keys(self.run.stream))
+
+    def missing(self, keys: Iterable[list[str]]) -> None:
+        """Compare what is held with all keys that there are."""
+        held = self.run.held_now()
+        gone, listed = held.gone(keys)
+        if gone and not self.run.breaker.is_outage(listed):
+            self._bury(held, gone)
+        if self.run.stream.cursor and (unread := held.listed_only()):
+            self._read_all_for(unread)
+
+    def unshown(self, anew: OpenSlice) -> None:
+        """Look for what a whole reading did not show, where nobody lists the keys: what is not there by its key is gone."""
+        stream = self.run.stream
+        if stream.cursor is None or stream.deletes == "sweep":
+            return
+        held = self.run.held_now()
+        keys = held.absent(Shown.of(self.run.project, self.run.name, stream.name, anew_of(stream.name), anew).files)
+        there = self._known(keys) if keys else set()
+        if there is None:
+            self.run.result.notes.append(
+                f"{len(keys)} records are held that a reading of all did not show; whether they are gone or were edited "
+                "meanwhile, this connector cannot ask"
+            )
+        elif gone := [key for key in keys if key not in there]:
+            self._bury(held, gone)
+
+    def _reported(self, connector: ReportsDeletes) -> None:
+        """Land what the source says is gone, looking back; refused or broken off, it is asked for again."""
+        run, stream, state = self.run, self.run.stream, deletes_of(self.run.stream.name)
+        spans, held = run.ledger.intervals(run.name, state), run.held_now()
+        slice_ = Slice(spans[-1].end - stream.lookback if spans else run.first, run.until)
+        gone: set[str] = set()
+        written: list[Written] = []
+        for rows in gathered(held.unseen_tombstones(page.records) for page in connector.deletes(stream, slice_)):
+            gone |= held.alive(rows.column("_key"))
+            written.append(run.project.lake.write(held.asset, rows))
+        if run.breaker.allows(len(gone)):
+            run.ledger.land(run.name, state, written, Progress(slice_, None), run.run_id)
+            run.result.files += written
+            run.result.landed += sum(file.rows for file in written)
+            run.result.bytes += sum(file.bytes for file in written)
+
+    def _read_all_for(self, keys: Sequence[str]) -> None:
+        """Read all again for the sake of keys that are listed and were not read, unless they have come since."""
+        run = self.run
+        since = changed_since(run.connector, run.stream, Slice(run.until))
+        lost = len({*keys} - since) if since is not None else 0
+        if not lost:
+            return
+        why = "and a reading of all did not show them: compare what the connector lists with what it reads"
+        if not run.anew:
+            run.ledger.reset(run.name, run.stream.name)
+            why = "and no stamp of theirs moved; the next run reads the stream as a whole"
+        run.result.stop("short", f"{run.place}: {lost} records are listed that are not here, {why}")
+
+    def _known(self, keys: Sequence[str]) -> set[str] | None:
+        """Ask for records by their keys; None where that cannot be done."""
+        if isinstance(self.run.connector, ReadsByKey):
+            with suppress(SettingsError):
+                return set(self.run.connector.fetch(self.run.stream, keys, ()))
+        return None
+
+    def _bury(self, held: Held, gone: Sequence[str]) -> None:
+        """Land tombstones, if so many are believed."""
+        run = self.run
+        if run.breaker.allows(len(gone)):
+            written = run.project.lake.write(held.asset, held.tombstones(gone, run.connector.now()))
+            run.ledger.add([written], run.run_id)
+            run.result.files.append(written)
