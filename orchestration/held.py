@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -17,15 +17,11 @@ from orchestration.project import Project
 from orchestration.storage import duck
 from orchestration.storage.duck import listed
 from orchestration.storage.manifest import Written
-from schemas.mapping import paths
 
 if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to read
     import ibis.expr.types as ir
 
     from orchestration.storage.engine import Backend
-
-APART, NOTHING = "\x1f", "\x1e"
-FILES, TOGETHER = 24, 4 << 20  # so many files make one, as long as they are not larger together
 
 
 def newest(rows: "ir.Table") -> "ir.Table":
@@ -33,12 +29,6 @@ def newest(rows: "ir.Table") -> "ir.Table":
     from transforms.conform import newest
 
     return newest(rows)
-
-
-def _with_ended(kept: "ir.Table", rows: "ir.Table") -> "ir.Table":
-    """Keep also the tombstones of records that came back: whoever hears of them again must know them."""
-    ended = rows.filter(rows._deleted).semi_join(kept.filter(~kept._deleted), "_key")
-    return kept.union(ended)
 
 
 class Held:
@@ -53,6 +43,10 @@ class Held:
     def count(self) -> int:
         """Count the records that are alive and no other record has absorbed."""
         return 0 if not self.before else self._one(f"SELECT count(*) FROM {self._alive}")
+
+    def count_alive_in(self, files: Sequence[Written]) -> int:
+        """Count the keys in some files that are of no tombstone."""
+        return self._one(f"SELECT count(DISTINCT _key) FROM {self._files(files)} WHERE NOT _deleted")
 
     def newest_stamp(self, before: datetime) -> datetime | None:
         """Tell the newest stamp that is held, of those before some moment; in whole seconds, as sources are asked."""
@@ -158,9 +152,13 @@ class Held:
         )
         return [key for (key,) in rows.fetchall()]
 
+    def files_now(self) -> list[Written]:
+        """List the files that count now, those of this run among them."""
+        return self.project.ledger.files(self.asset)
+
     def deleted_by(self, pending: Sequence[Written]) -> int:
         """Count the records that pending tombstones would delete, what has landed since considered."""
-        files = self.project.ledger.files(self.asset)
+        files = self.files_now()
         now, then = (newest(self._slim([*files, *more])).filter(lambda rows: ~rows._deleted) for more in ([], pending))
         return int(now.anti_join(then, "_key").count().to_pyarrow().as_py())
 
@@ -187,68 +185,6 @@ class Held:
             ).to_arrow_table()
         at = gone.schema.get_field_index(path)
         return gone.set_column(at, gone.schema.field(path), full.column("told").cast(gone.schema.field(path).type))
-
-    def compare(self, landed: Sequence[Written]) -> tuple[int, int, int, int]:
-        """Count new, changed, unchanged and deleted records by what feeds our fields, stamps apart."""
-        if not landed:
-            return 0, 0, 0, 0
-        if not self.before:
-            return self._first(landed)
-        import ibis
-
-        touched = self.read(landed).select("_key").filter(ibis._._key.notnull()).distinct()
-        held = self.project.ledger.files(self.asset)
-        old, now = (self._signed(files, touched) for files in (self.before, held))
-        both = now.left_join(old, "_key")
-        is_gone, was_there = both._deleted, ibis.coalesce(~both._deleted_right, False)
-        counts = both.agg(
-            new=(~is_gone & ~was_there).sum(),
-            changed=(~is_gone & was_there & (both.sign != both.sign_right)).sum(),
-            unchanged=(~is_gone & was_there & (both.sign == both.sign_right)).sum(),
-            deleted=(is_gone & was_there).sum(),
-        )
-        row = counts.to_pyarrow().to_pylist()[0]
-        return row["new"] or 0, row["changed"] or 0, row["unchanged"] or 0, row["deleted"] or 0
-
-    def compact(self) -> None:
-        """Let one file stand for many small ones, now and then; large ones wait for the build."""
-        files, size = [], 0
-        for file in sorted(self.project.ledger.files(self.asset), key=lambda one: one.bytes):
-            size += file.bytes
-            if size > TOGETHER:
-                break
-            files.append(file)
-        if len(files) > FILES:
-            self.project.lake.compact(self.engine, self.asset, files, lambda rows: self._compacted(rows, files))
-
-    def rewrite(self) -> None:
-        """Let one file stand for all: what newer versions superseded goes."""
-        self.project.lake.compact(self.engine, self.asset, self.before, lambda rows: self._compacted(rows, self.before))
-
-    def _compacted(self, rows: "ir.Table", files: Sequence[Written]) -> "ir.Table":
-        """Keep the newest versions, with the columns that every file has.
-
-        A column that only some have would look whole ever after. What is mapped now is filled from the payload; not
-        so where a record has no such key, for then a build must go on to say that it was read without.
-        """
-        from transforms.payload import lacks, text_at
-
-        whole, kept = self.project.lake.shared_columns(files), _with_ended(newest(rows), rows)
-        late = [path for path in self.stream.paths if path not in whole]
-        if self.stream.described and late:
-            alive = kept.filter(~kept._deleted)
-            lacking = alive.agg(**{path: lacks(alive, path).any() for path in late}).to_pyarrow().to_pylist()[0]
-            late = [path for path in late if not lacking[path]]
-        filled = {
-            path: kept[path].coalesce(text_at(kept, path)) if path in kept.columns else text_at(kept, path)
-            for path in late
-        }
-        return kept.select(*(name for name in kept.columns if name in whole), **filled)
-
-    def _first(self, landed: Sequence[Written]) -> tuple[int, int, int, int]:
-        """Count a first reading, in which everything is new."""
-        alive = f"SELECT count(DISTINCT _key) FROM {self._files(landed)} WHERE NOT _deleted"
-        return self._one(alive), 0, 0, 0
 
     @cached_property
     def _alive(self) -> str:
@@ -334,12 +270,6 @@ class Held:
 
         rows = self.read(files)
         return rows.filter(rows._key.notnull()).select(*COMMON.names, *paths).mutate(_payload=ibis.literal(""))
-
-    def _signed(self, files: Sequence[Written], touched: "ir.Table") -> "ir.Table":
-        rows = newest(self.read(files).semi_join(touched, "_key"))
-        fields = [path for path in paths(self.stream.fields) if path in rows.columns and path != self.stream.cursor]
-        values = [rows[path].fill_null(NOTHING) for path in fields] or [rows._key]
-        return rows.select("_key", "_deleted", sign=reduce(lambda left, right: left + APART + right, values))
 
     def read(self, files: Sequence[Written]) -> "ir.Table":
         """Read files with a column for every path: an older file may lack some."""

@@ -9,9 +9,11 @@ from connectors.kit.errors import ConnectorError, RecordError, ReplyError
 from connectors.kit.stream import Slice
 from orchestration import slices
 from orchestration.collector import sparing_what_stays
+from orchestration.compaction import compact
 from orchestration.declared import settle
 from orchestration.drift import Shape
 from orchestration.extraction import Extraction
+from orchestration.news import news
 from orchestration.slice_reading import SliceReading
 from orchestration.storage.state import Interval, OpenSlice, anew_of, refresh_of
 from orchestration.stream_result import StreamResult
@@ -123,6 +125,6 @@ class Reading:
             result.files += ledger.release(asset, self.run.run_id)
         if result.status == "done" and self.run.total:
             ledger.note_balance(replace(self.run.total, run_id=self.run.run_id))
-        result.new, result.changed, result.unchanged, result.deleted = self.run.held.compare(result.files)
+        result.new, result.changed, result.unchanged, result.deleted = news(self.run.held, result.files)
         if result.status == "done":
-            self.run.held.compact()
+            compact(self.run.held)

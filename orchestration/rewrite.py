@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from connectors.kit.stream import Stream
+from orchestration.compaction import compact_all
 from orchestration.held import Held
 from orchestration.project import Project
 from orchestration.storage.lease import LeaseHeld, lease
@@ -20,7 +21,7 @@ def rewrite(project: Project, connection: str, stream: Stream, records: int, run
     with suppress(LeaseHeld), lease(project.ledger, f"connection:{connection}", run_id):
         states = (stream.name, refresh_of(stream.name), anew_of(stream.name))
         if not any(project.ledger.open_slices(connection, state) for state in states):
-            Held(project, asset, stream, is_at_leisure=True).rewrite()
+            compact_all(Held(project, asset, stream, is_at_leisure=True))
             return True
     return False
 

@@ -397,7 +397,7 @@ class TestBackFill:
         found = here.column("tax_id")
         assert {found[key] for key in touched} == {"DE2"}
         assert {found[key] for key in found.keys() - set(touched)} == {"DE1"}
-        monkeypatch.setattr("orchestration.held.FILES", 1)
+        monkeypatch.setattr("orchestration.compaction.FILES", 1)
         here.touch(1)
         here.night()
         assert len(here.project.ledger.files(f"raw/{system}/accounts")) == 1
@@ -412,7 +412,7 @@ class TestBackFill:
         here.touch(3)
         here.night()
         here.map()
-        monkeypatch.setattr("orchestration.held.FILES", 1)
+        monkeypatch.setattr("orchestration.compaction.FILES", 1)
         here.touch(1)
         here.night()
         here.map(tax_id=here.path("ust_id"))
@@ -425,7 +425,7 @@ def test_rows_that_were_read_before_a_field_was_asked_for_are_named_until_they_a
     here.night()
     here.map(industry="properties.annualrevenue")
     touched = here.touch(2)
-    monkeypatch.setattr("orchestration.held.FILES", 1)
+    monkeypatch.setattr("orchestration.compaction.FILES", 1)
     for _ in range(2):  # a compaction does not make it forgotten
         here.night()
         held = here.note["received"]

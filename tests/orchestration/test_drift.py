@@ -104,7 +104,7 @@ class TestByRecords:
     def test_a_compaction_is_no_news(self, house, monkeypatch):
         here = house()
         night(here)
-        monkeypatch.setattr("orchestration.held.FILES", 1)
+        monkeypatch.setattr("orchestration.compaction.FILES", 1)
         give(here, 1)
         night(here)
         assert here.project.ledger.not_looked_at("crm", "accounts") == []

@@ -9,6 +9,7 @@ import pytest
 
 from connectors.kit.errors import BusyError, ReplyError
 from connectors.kit.stream import Slice
+from orchestration.compaction import compact_all
 from orchestration.held import Held
 from orchestration.storage import engine
 from orchestration.storage.state import Interval, refresh_of
@@ -337,7 +338,7 @@ class TestDeletes:
             raw = here.project.lake.read(con, "raw/crm/accounts")
             (gone,) = redirects(newest(raw), "merged", connection="crm", stream="accounts").to_pyarrow().to_pylist()
             assert (gone["record_id"], gone["redirected_to"]) == ("20", "8")
-            Held(here.project, "raw/crm/accounts", here.kind.streams[0]).rewrite()
+            compact_all(Held(here.project, "raw/crm/accounts", here.kind.streams[0]))
         here.world.now += DAY
         assert (here.read().status, here.read().deleted) == ("done", 0)
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors.kit.stream import Slice
+from orchestration.compaction import compact_all
 from orchestration.held import Held
 from orchestration.rewrite import rewrite
 from orchestration.storage.lease import lease
@@ -48,7 +49,7 @@ def test_a_field_mapped_later_is_filled_also_of_a_record_with_half_a_surrogate_p
     here.world.now += timedelta(hours=1)
     here.read()
     held = Held(here.project, "raw/crm/accounts", replace(here.stream, fields={**here.stream.fields, "city": "city"}))
-    held.rewrite()
+    compact_all(held)
     (file,) = here.project.lake.proven(here.project.ledger.files("raw/crm/accounts"))
     found = pq.read_table(file, columns=["_key", "city"]).to_pylist()
     assert [row["city"] for row in found if row["_key"] == "1"] == ["Berlin"]
