@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from connectors.kit.errors import AccessError, ConnectorError
+from connectors.kit.errors import ConnectorError
 from orchestration import drift, source_clock
 from orchestration.extraction import Extraction
+from orchestration.pin import pin
 from orchestration.project import Project
 from orchestration.reading import Reading
 from orchestration.storage.lease import lease
@@ -35,7 +36,7 @@ def extract(
             try:
                 check = connector.check()
                 began = check.now
-                _pin(project, name, check.account)
+                pin(project, name, check.account)
                 back = note.compare(began)
                 shapes = drift.look(project, connector, chosen, began)
                 for stream in connector.streams:
@@ -56,16 +57,6 @@ def extract(
             note.write("failed", str(error))
             raise
         note.write("failed" if note.unread else "done")
-
-
-def _pin(project: Project, name: str, account: str) -> None:
-    """Remember which account is read; raises AccessError when it is another one now."""
-    held = project.ledger.pinned(f"source:{name}", account)
-    if held != account:
-        raise AccessError(
-            f"{name} opens account {account}, and what is held was read from {held}: nothing is read, for the two would be "
-            f"mixed. Check settings, or give the connection another name; if it is meant: belvedere state unpin {name}"
-        )
 
 
 def failed_required(project: Project) -> list[str]:

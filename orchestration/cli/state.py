@@ -25,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Exit:
     """Show, reset or unpin."""
     from orchestration.cli.console import say
+    from orchestration.pin import pin_of
     from orchestration.project import Project
 
     project = Project.load()
@@ -35,8 +36,7 @@ def run(args: argparse.Namespace) -> Exit:
         return Exit.DONE
     if args.action == "unpin":
         project.connection(args.connection)
-        for kind in ("target", "source"):
-            project.ledger.unpin(f"{kind}:{args.connection}")
+        project.ledger.unpin(pin_of(args.connection))
         say(f"{args.connection}: the account that is found next is the one that is read and written from then on")
         return Exit.DONE
     return _show(project)

@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any, cast
 
 from connectors.kit.base import Connector, FindsByField, ReadsByKey, ReadsPayload, SourceField, Writes, Writing
-from connectors.kit.errors import AccessError, SettingsError, choices
+from connectors.kit.errors import SettingsError, choices
 from connectors.kit.stream import Stream
 from orchestration.config import DeliveryConfig, Key
+from orchestration.pin import pin
 from orchestration.project import Project
 
 
@@ -85,30 +86,21 @@ def opened(project: Project, config: DeliveryConfig, *, is_written: bool = False
     """Open a delivery's target; where it will be written to, it is asked at the same time what may be written.
 
     Raises SettingsError for a stream that is not there or cannot be written, AccessError when the connection opens
-    another account than at its first delivery: a sandbox taken for production, or the reverse.
+    another account than when it was first used: a sandbox taken for production, or the reverse.
     """
     connector = project.open(config.target.connection)
     try:
         stream = _stream(connector, config)
         with ThreadPoolExecutor(2) as meanwhile:
-            target = Target(connector, stream, meanwhile.submit(_pin, project, connector))
+            target = Target(
+                connector, stream, meanwhile.submit(lambda: pin(project, connector.name, connector.account()))
+            )
             if is_written and stream.described:
                 meanwhile.submit(lambda: target.fields)
             yield target
             target.pinned.result()
     finally:
         connector.close()
-
-
-def _pin(project: Project, connector: Connector) -> None:
-    """Remember which account a connection opens; raises AccessError when it is another one now."""
-    account = connector.account()
-    held = project.ledger.pinned(f"target:{connector.name}", account)
-    if held != account:
-        raise AccessError(
-            f"{connector.name} was account {held} at its first delivery, now it opens {account}: nothing is sent. "
-            f"Check settings; if the change is meant: belvedere state unpin {connector.name}"
-        )
 
 
 def _stream(connector: Connector, config: DeliveryConfig) -> Stream:

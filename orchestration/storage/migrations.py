@@ -18,6 +18,7 @@ from sqlalchemy import (
     null,
     select,
     text,
+    update,
 )
 from sqlalchemy.schema import CreateColumn
 
@@ -53,9 +54,17 @@ def _who_was_seen_and_what_was_missed(opened: Connection) -> None:
         opened.execute(text(f"ALTER TABLE {t.open_slices.name} DROP COLUMN skipped"))
 
 
-def _which_new_ones_are_held(opened: Connection) -> None:
-    """Version 4 took all that had changed since a reading began for new."""
+def _who_is_new_and_one_account(opened: Connection) -> None:
+    """Version 4 took all that had changed since a reading began for new, and knew an account for reads and one for writes."""
     _add(opened, t.balances.c.source_held)
+    at, known = t.meta.c, set[str]()
+    for kind in ("target:", "source:"):
+        is_kind = at.key.startswith(kind)
+        for held in opened.scalars(select(at.key).where(is_kind)).all():
+            one = held.removeprefix(kind)
+            change = delete(t.meta) if one in known else update(t.meta).values(key=f"account:{one}")
+            opened.execute(change.where(at.key == held))
+            known.add(one)
 
 
 def _add(opened: Connection, *columns: Column[Any]) -> None:
@@ -70,7 +79,7 @@ STEPS: Mapping[int, Callable[[Connection], None]] = {
     1: _many_open_slices,
     2: _keys_and_confirmed_values,
     3: _who_was_seen_and_what_was_missed,
-    4: _which_new_ones_are_held,
+    4: _who_is_new_and_one_account,
 }
 
 

@@ -178,7 +178,6 @@ def test_a_target_that_fails_now_is_finished_later(
 
 def test_another_account_behind_the_same_name_is_refused(planned: Path, sandbox: Sandbox, tmp_path: Path):
     project = opened(shutil.copytree(planned, tmp_path / "home"))
-    project.ledger.pinned("target:scores_to_odoo", "x")
     project.connections["odoo"].settings["database"] = "production"
     with pytest.raises(Exception, match=r"refused|account"):
         apply(project, "scores_to_odoo", "wrong")

@@ -461,9 +461,9 @@ class TestSettingsThatChange:
         here.world.fill(5)
         here.read()
         monkeypatch.setattr(here.kind, "check", lambda self: Check("another", self.now()))
-        with pytest.raises(AccessError, match="crm opens account another, and what is held was read from toy"):
+        with pytest.raises(AccessError, match="crm was account toy when it was first used, now it opens another"):
             here.read()
-        here.project.ledger.unpin("source:crm")
+        here.project.ledger.unpin("account:crm")
         assert here.read().status == "done"
 
 

@@ -112,9 +112,9 @@ def test_another_account_behind_the_connection_stops_everything(house: House):
     house.night()
     house.shelf.account = "portal 2"
     house.customers("1", name="new")
-    with pytest.raises(AccessError, match="was account portal 1 at its first delivery, now it opens portal 2"):
+    with pytest.raises(AccessError, match="was account portal 1 when it was first used, now it opens portal 2"):
         house.plan()
-    house.project.ledger.unpin("target:crm")
+    house.project.ledger.unpin("account:crm")
     assert house.night().counts == {"applied": 1}
 
 

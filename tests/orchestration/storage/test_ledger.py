@@ -14,6 +14,7 @@ from sqlalchemy import JSON, Column, MetaData, String, Table, insert, inspect, s
 from connectors.kit.errors import BusyError, SettingsError
 from connectors.kit.stream import Slice
 from orchestration.storage import tables as t
+from orchestration.storage.balances import Balance
 from orchestration.storage.fields import Sighting
 from orchestration.storage.ledger import Ledger
 from orchestration.storage.state import Progress
@@ -210,6 +211,21 @@ def test_a_ledger_of_version_3_keeps_its_sightings(url: str, open_ledger: Open):
     assert again.sightings() == [seen]
     again.keep_sightings("crm", "accounts", [replace(seen, missed=1, missed_at=noon)], noon)
     assert again.sightings() == [replace(seen, missed=1, missed_at=noon)]
+
+
+def test_a_ledger_of_version_4_keeps_its_counts_and_one_account_a_connection(url: str, open_ledger: Open):
+    ledger, noon = open_ledger(url), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    total = Balance("crm", "accounts", Slice(), noon, 35, source_new=2, is_total=True, run_id="r")
+    ledger.note_balance(replace(total, source_held=1))
+    for key, account in (("target:crm", "portal"), ("source:crm", "portal"), ("source:erp", "books")):
+        ledger.pinned(key, account)
+    with ledger.transaction() as opened:
+        opened.exec_driver_sql("ALTER TABLE balances DROP COLUMN source_held")
+        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="4"))
+    again = open_ledger(url)
+    assert again.balances("crm", "accounts") == [total]
+    assert [again.pinned(f"account:{name}", "another") for name in ("crm", "erp")] == ["portal", "books"]
+    assert [again.pinned(key, "none") for key in ("target:crm", "source:crm", "source:erp")] == ["none"] * 3
 
 
 def test_a_ledger_of_version_3_begins_slices_anew_of_which_only_a_number_is_known(url: str, open_ledger: Open):
