@@ -118,21 +118,25 @@ class Held:
         ).fetchall()
         return [key for (key,) in rows], self._one("SELECT count(*) FROM listed_keys")
 
-    def stamps(self, files: Sequence[Written], same: Sequence[pa.Table]) -> str:
-        """List how a source stamps its records now, in a table of the engine: what landed, and what came as it is held."""
+    def stamps(self, files: Sequence[Written], same: Sequence[pa.Table], settled: datetime) -> str:
+        """List how a source stamps its records now, in a table of the engine: what landed, and what came as it is held.
+
+        What is held under later stamps is lost there, but for those that are not `settled`: an answer may lag behind.
+        """
         nothing = raw_schema(self.stream).empty_table().select(["_key", "_cursor"])
         landed = f"SELECT _key, _cursor FROM {self._files(files)} UNION ALL " if files else ""
         with self._given(pa.concat_tables([nothing, *same])) as given:
             self.con.execute(
-                f"CREATE OR REPLACE TEMP TABLE stamps AS SELECT _key, max(_cursor) AS newest FROM ({landed}FROM {given}) "
-                "WHERE _key IS NOT NULL GROUP BY _key"
+                "CREATE OR REPLACE TEMP TABLE stamps AS SELECT _key, max(_cursor) AS newest, $settled AS settled "
+                f"FROM ({landed}FROM {given}) WHERE _key IS NOT NULL GROUP BY _key",
+                {"settled": settled},
             )
         return "stamps"
 
-    def later_than(self, stamps: str, files: Sequence[Written] | None = None) -> int:
-        """Count the records that are held, in some files or at all, in a version later than a source shows now."""
+    def lost(self, stamps: str, files: Sequence[Written] | None = None) -> int:
+        """Count the records that are held, in some files or at all, in a version that is lost at the source."""
         rows = f"{self._files(self.before if files is None else files)} JOIN {stamps} USING (_key)"
-        return self._one(f"SELECT count(DISTINCT _key) FROM {rows} WHERE _cursor > newest")
+        return self._one(f"SELECT count(DISTINCT _key) FROM {rows} WHERE _cursor > newest AND _cursor < settled")
 
     def is_ahead(self, file: Written, now: datetime) -> bool:
         """Tell whether a file has stamps that are yet to come."""

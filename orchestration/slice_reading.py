@@ -39,7 +39,7 @@ class SliceReading:
         return landing.seen
 
     def _landing(self, state: str, one: OpenSlice, **more: Any) -> Landing:
-        held, is_anew = self.run.held_now(), self.run.anew is not None
+        held, is_anew = self.run.held_now(), bool(self.run.anew and self.run.stream.cursor)
         return Landing(self.run.project, held, state, one, self.run.result, self.run.run_id, is_anew=is_anew, **more)
 
     def _pages(self, landing: Landing, one: OpenSlice) -> None:
@@ -120,8 +120,8 @@ class SliceReading:
         if not shown.files:
             return
         held = self.run.held_now()
-        stamps = held.stamps(shown.files, shown.same)
-        if lost := held.later_than(stamps):
+        stamps = held.stamps(shown.files, shown.same, self.run.until - self.run.stream.lookback)
+        if lost := held.lost(stamps):
             from orchestration.stamps import set_behind
 
             set_behind(held, stamps)

@@ -27,13 +27,14 @@ def set_before(held: Held, now: datetime, back: timedelta) -> None:
 
 
 def set_behind(held: Held, stamps: str) -> None:
-    """Set what is stamped later than a source shows it now, by a table of the engine, just behind that."""
+    """Set versions that a source has lost just behind the one that it shows now, by a table of the engine."""
 
     def behind(rows: ir.Table) -> ir.Table:
         both = rows.left_join(held.engine.table(stamps, database="temp.main"), "_key")
-        stamp = (both._cursor > both.newest).ifelse(both.newest - ibis.interval(microseconds=1), both._cursor)
+        is_lost = (both._cursor > both.newest) & (both._cursor < both.settled)
+        stamp = is_lost.ifelse(both.newest - ibis.interval(microseconds=1), both._cursor)
         return both.select(*(name for name in rows.columns if name != "_cursor"), _cursor=stamp).select(rows.columns)
 
     for file in held.before:
-        if held.later_than(stamps, [file]):
+        if held.lost(stamps, [file]):
             held.project.lake.compact(held.engine, held.asset, [file], behind)

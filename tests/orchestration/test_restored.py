@@ -137,6 +137,28 @@ def test_a_second_look_at_derived_fields_heals_too(house):
     assert here.held() == here.truth()
 
 
+@pytest.mark.parametrize("more", [{}, {"derived": ("score",)}])
+def test_an_answer_of_all_that_is_behind_by_minutes_does_no_harm(house, more):
+    class Behind(Counting):
+        def read(self, stream, slice_, checkpoint=None):
+            rows = self.world.within(slice_)
+            sent = rows if slice_.start else [old.get(row["id"], row) for row in rows]
+            yield Page(stream, [json.dumps(row).encode() for row in sent], self.world.now, None, len(rows))
+
+    old: dict[int, dict[str, Any]] = {}
+    here = house(Behind, **more)
+    here.world.fill(30)
+    here.read()
+    here.world.now += timedelta(days=40)
+    old[7] = dict(here.world.records[7])
+    here.world.put(7, "edited")
+    here.world.now += timedelta(minutes=2)
+    for full in (False, not more):
+        assert here.read(full=full).notes == []
+        assert here.held() == here.truth()
+        here.world.now += timedelta(minutes=2)
+
+
 def test_an_answer_that_is_behind_does_no_harm_in_a_common_night(house):
     class Behind(Counting):
         def read(self, stream, slice_, checkpoint=None):
