@@ -35,19 +35,19 @@ def counted_now(connector: Connector, stream: Stream, slice_: Slice) -> int | No
 
 
 def total(
-    connector: Connector, stream: Stream, whole: Slice, began: Slice, alive: Callable[[set[str]], int]
+    connector: Connector, stream: Stream, whole: Slice, to_come: Slice, alive: Callable[[set[str]], int]
 ) -> Balance | None:
-    """Ask the source how many records it holds in all, how many of them changed since the reading began, and who they are.
+    """Ask the source how many records it holds in all, how many of them the next run reads, and who they are.
 
     `alive` tells how many of some keys are held. Where the source goes on changing while it is asked, nobody can say
     which of them are new.
     """
-    if not isinstance(connector, CountsSlices) or (counted := _counts(connector, stream, whole, began)) is None:
+    if not isinstance(connector, CountsSlices) or (counted := _counts(connector, stream, whole, to_come)) is None:
         return None
     held = None if counted[1] else 0
     for _ in range(TRIES if 0 < counted[1] <= MOST else 0):
-        keys = changed_since(connector, stream, began)
-        before, counted = counted, _counts(connector, stream, whole, began) or counted
+        keys = changed_since(connector, stream, to_come)
+        before, counted = counted, _counts(connector, stream, whole, to_come) or counted
         if keys is not None and counted == before and len(keys) == counted[1]:
             held = alive(keys)
             break
@@ -56,11 +56,11 @@ def total(
     return Balance(connector.name, stream.name, whole, at, everything, source_new=new, source_held=held, is_total=True)
 
 
-def _counts(connector: CountsSlices, stream: Stream, whole: Slice, began: Slice) -> tuple[int, int] | None:
+def _counts(connector: CountsSlices, stream: Stream, whole: Slice, to_come: Slice) -> tuple[int, int] | None:
     everything = connector.count(stream, whole)
     if everything is None:
         return None
-    return everything, (connector.count(stream, began) or 0) if stream.cursor and began.start else 0
+    return everything, (connector.count(stream, to_come) or 0) if stream.cursor else 0
 
 
 def said(balance_: Balance) -> str:

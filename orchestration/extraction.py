@@ -30,6 +30,7 @@ class Extraction:
         self.config = project.connection(connector.name)
         self.result = StreamResult(connector.name, stream.name)
         self.held = Held(project, f"raw/{connector.name}/{stream.name}", stream)
+        self._now = self.held
         self.anew: OpenSlice | None = None
         self.breaker = Breaker(self.held, self.result, self.config.max_delete_pct)
 
@@ -49,9 +50,16 @@ class Extraction:
             raise SettingsError(f"connection {self.name!r}: start: {self.config.start!r} is no ISO date") from None
         return start if start.tzinfo else start.replace(tzinfo=UTC)
 
+    @property
+    def to_come(self) -> Slice:
+        """Tell which part of the stream the next run reads, whatever becomes of this one."""
+        return Slice(self.until - self.stream.lookback)
+
     def held_now(self) -> Held:
-        """Look at what is held once more where this run has landed something: slices overlap by the lookback."""
-        return Held(self.project, self.held.asset, self.stream) if self.result.files else self.held
+        """Look at what is held once more where that is something else now: slices overlap by the lookback."""
+        if self._now.before != self._now.files_now():
+            self._now = Held(self.project, self.held.asset, self.stream)
+        return self._now
 
     @cached_property
     def total(self) -> Balance | None:
@@ -61,6 +69,6 @@ class Extraction:
             self.connector,
             self.stream,
             Slice(self.first),
-            Slice(self.until),
+            self.to_come,
             lambda keys: len(held.alive(pa.chunked_array([pa.array(sorted(keys), pa.string())]))),
         )

@@ -135,7 +135,7 @@ class Held:
 
     def lost(self, stamps: str, files: Sequence[Written] | None = None) -> int:
         """Count the records that are held, in some files or at all, in a version that is lost at the source."""
-        rows = f"{self._files(self.before if files is None else files)} JOIN {stamps} USING (_key)"
+        rows = f"(SELECT _key, _cursor FROM {self._files(self.before if files is None else files)}) JOIN {stamps} USING (_key)"
         return self._one(f"SELECT count(DISTINCT _key) FROM {rows} WHERE _cursor > newest AND _cursor < settled")
 
     def is_ahead(self, file: Written, now: datetime) -> bool:
@@ -149,11 +149,15 @@ class Held:
         rows = self.con.execute(f"SELECT _key FROM {self._alive} {shown} ORDER BY 1").fetchall()
         return [key for (key,) in rows]
 
-    def listed_only(self) -> list[str]:
-        """Tell which of the keys listed last are of no record that is alive here."""
-        rows = self.con.execute(
-            f"SELECT DISTINCT _key FROM listed_keys ANTI JOIN {self._living} USING (_key) ORDER BY 1"
-        )
+    def some_in(self, files: Sequence[Written], most: int = 5) -> list[str]:
+        """Give some records that are alive and in some files."""
+        rows = f"SELECT DISTINCT _key FROM {self._alive} SEMI JOIN (SELECT _key FROM {self._files(files)}) USING (_key)"
+        return [key for (key,) in self.con.execute(f"{rows} ORDER BY 1 LIMIT {most}").fetchall()] if files else []
+
+    def listed_only(self, *, known: bool) -> list[str]:
+        """Tell which of the keys listed last are of no record that is alive here; `known` are those that once were."""
+        among = f"SEMI JOIN {self._dead} USING (_key)" if known else f"ANTI JOIN {self._living} USING (_key)"
+        rows = self.con.execute(f"SELECT DISTINCT _key FROM listed_keys {among} ORDER BY 1")
         return [key for (key,) in rows.fetchall()]
 
     def files_now(self) -> list[Written]:

@@ -1,4 +1,4 @@
-"""What changed at a source since a reading began: it comes with the next one, and until then explains a difference."""
+"""What changed at a source of late: it comes with the next reading, and until then explains a difference."""
 
 from connectors.kit.base import Connector
 from connectors.kit.stream import Slice, Stream
@@ -6,10 +6,10 @@ from connectors.kit.stream import Slice, Stream
 MOST = 10_000  # records: more of them are not looked at one by one
 
 
-def changed_since(connector: Connector, stream: Stream, began: Slice) -> set[str] | None:
+def changed_since(connector: Connector, stream: Stream, since: Slice) -> set[str] | None:
     """Tell the keys of what changed since; None where that is more than is looked at. Nothing of it lands."""
     keys: set[str] = set()
-    for page in connector.read(stream, began):
+    for page in connector.read(stream, since):
         keys.update(key for key in page.records.column("_key").to_pylist() if key is not None)
         if len(keys) > MOST:
             return None

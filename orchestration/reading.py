@@ -14,8 +14,10 @@ from orchestration.declared import settle
 from orchestration.drift import Shape
 from orchestration.extraction import Extraction
 from orchestration.news import news
+from orchestration.restored import set_back
+from orchestration.shown import Shown
 from orchestration.slice_reading import SliceReading
-from orchestration.storage.state import Interval, OpenSlice, anew_of, refresh_of
+from orchestration.storage.state import Interval, OpenSlice, anew_of, in_vain_of, refresh_of
 from orchestration.stream_result import StreamResult
 from orchestration.vanished import Vanished
 from schemas.mapping import paths
@@ -51,10 +53,18 @@ class Reading:
             self.ledger.reset(name, self.stream.name)
         self.run.anew = next(iter(self.ledger.open_slices(name, anew)), None)
         (self._whole if self.stream.cursor is None else self._changes)()
-        if self.run.anew and self.result.status == "done":
-            self.vanished.unshown(self.run.anew)
-        if self.run.anew and self.result.status == "done":
-            self.ledger.give_up(name, anew, self.run.anew.slice_)
+        is_in_vain = bool(self.ledger.open_slices(name, in_vain_of(self.stream.name)))
+        if self.run.anew and (self.result.status == "done" or is_in_vain):
+            self._all_read(anew, self.run.anew)
+
+    def _all_read(self, state: str, anew: OpenSlice) -> None:
+        """Draw the conclusions of a reading of all, be it of several runs; it is over unless a breaker holds them back."""
+        if self.stream.cursor:
+            shown = Shown.of(self.run.project, self.run.name, self.stream.name, state, anew)
+            set_back(self.run, shown)
+            self.vanished.unshown(shown)
+        if self.result.status != "blocked":
+            self.ledger.give_up(self.run.name, state, anew.slice_)
 
     def _changes(self) -> None:
         """Read what lies between what has been read and the run's beginning, then what was deleted."""

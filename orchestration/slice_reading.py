@@ -14,6 +14,7 @@ from orchestration.balance import balance, moving, said
 from orchestration.drift import Shape
 from orchestration.extraction import Extraction
 from orchestration.landing import Landing
+from orchestration.restored import set_back
 from orchestration.shown import Shown
 from orchestration.storage.balances import Balance
 from orchestration.storage.state import REFRESH, OpenSlice
@@ -86,8 +87,8 @@ class SliceReading:
             self.run.ledger.give_up(self.run.name, state, one.slice_)
             self.run.result.stop("short", said(found) if found.missing else moving(found, READINGS))
         else:
-            if self.run.anew or state.endswith(REFRESH):
-                self._set_back(self._shown(state, one.slice_, landing))
+            if state.endswith(REFRESH):
+                set_back(self.run, self._shown(state, one.slice_, landing))
             self.run.ledger.close(self.run.name, state, one.slice_)
 
     def _proven(self, state: str, one: OpenSlice, landing: Landing) -> tuple[Balance, bool]:
@@ -96,12 +97,12 @@ class SliceReading:
         found = balance(self.run.connector, self.run.stream, self._read(state, one.slice_), shown)
         if not self._is_doubtful(found, shown, landing):
             return found, True
-        known, most = shown.count(one.slice_), READINGS if self.run.stream.by_position else 2
+        known, most = self._known(shown, one.slice_, landing), READINGS if self.run.stream.by_position else 2
         for _ in range(1, most):
             landing = self._landing(state, one, before=landing)
             self._pages(landing, OpenSlice(one.slice_, None, self.run.run_id))
             shown = self._shown(state, one.slice_, landing)
-            before, known = known, shown.count(one.slice_)
+            before, known = known, self._known(shown, one.slice_, landing)
             if known == before:
                 break
         found = balance(self.run.connector, self.run.stream, self._read(state, one.slice_), shown)
@@ -113,27 +114,17 @@ class SliceReading:
             return found.missing > 0
         end, is_changing = found.slice_.end, self.run.stream.cursor is not None and landing.pages > 1
         may_have_moved = is_changing and (found.source_count is None or bool(end and shown.count(Slice(end))))
-        return found.moved > 0 or may_have_moved or self._lacks(landing)
+        return found.moved > 0 or may_have_moved or self._lacking(landing) > 0
 
-    def _set_back(self, shown: Shown) -> None:
-        """Let versions count no more that the source went back behind: it was restored, and shows earlier ones."""
-        if not shown.files:
-            return
-        held = self.run.held_now()
-        stamps = held.stamps(shown.files, shown.same, self.run.until - self.run.stream.lookback)
-        if lost := held.lost(stamps):
-            from orchestration.stamps import set_behind
+    def _known(self, shown: Shown, slice_: Slice, landing: Landing) -> int:
+        """Count what two readings have to agree on: who came, or of a whole reading, which repeats each night, who lacks."""
+        return self._lacking(landing) if self.run.stream.cursor is None else shown.count(slice_)
 
-            set_behind(held, stamps)
-            self.run.result.notes.append(
-                f"the source went back to earlier versions of {lost} records, and so they did here"
-            )
-
-    def _lacks(self, landing: Landing) -> bool:
-        """Tell whether a whole reading did not show somebody who is held."""
-        shown = (chunk.to_pylist() for chunk in landing.seen)
-        is_swept = self.run.stream.cursor is None and self.run.stream.deletes == "sweep"
-        return is_swept and bool(self.run.held_now().gone(shown)[0])
+    def _lacking(self, landing: Landing) -> int:
+        """Count who is held and was not shown by a whole reading."""
+        if self.run.stream.cursor is not None or self.run.stream.deletes != "sweep":
+            return 0
+        return len(self.run.held_now().gone(chunk.to_pylist() for chunk in landing.seen)[0])
 
     def _shown(self, state: str, slice_: Slice, landing: Landing) -> Shown:
         read = self._read(state, slice_)

@@ -17,7 +17,7 @@ def left(
     window: Window = None,
     anchor: datetime | None = None,
 ) -> Iterator[Slice]:
-    """Yield what lies between the intervals read so far, and what came since; the last bit is read again.
+    """Yield what lies between the intervals read so far, and what came since; the last bit before each is read again.
 
     With an `anchor`, a stamp that is held, the last bit reaches back to it: an answer without it is none.
     """
@@ -37,12 +37,17 @@ def _gaps(
         if end is None:
             continue  # the whole stream, from before it had a cursor
         if start is not None and (at is None or at < start):
-            yield Slice(at, start)
+            yield Slice(_back(at, first, lookback), start)
         at = end if at is None or at < end else at
-    since = at - lookback if at is not None and at != first else at
+    since = _back(at, first, lookback)
     since = min(since, anchor) if since is not None and anchor else since
     if since is None or since < until:
         yield Slice(since, until)
+
+
+def _back(at: datetime | None, first: datetime | None, lookback: timedelta) -> datetime | None:
+    """Go back from where something had been read up to: rows may have come late there."""
+    return at - lookback if at is not None and at != first else at
 
 
 def _windows(gap: Slice, window: Window) -> Iterator[Slice]:

@@ -5,6 +5,7 @@ restored source knows nothing of any more, would be the newest for ever.
 """
 
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import ibis
 import ibis.expr.types as ir
@@ -30,9 +31,13 @@ def set_behind(held: Held, stamps: str) -> None:
     """Set versions that a source has lost just behind the one that it shows now, by a table of the engine."""
 
     def behind(rows: ir.Table) -> ir.Table:
-        both = rows.left_join(held.engine.table(stamps, database="temp.main"), "_key")
-        is_lost = (both._cursor > both.newest) & (both._cursor < both.settled)
-        stamp = is_lost.ifelse(both.newest - ibis.interval(microseconds=1), both._cursor)
+        newest, settled = (
+            f"{name} {uuid4().hex}" for name in ("newest", "settled")
+        )  # no path of a record is called so
+        now = held.engine.table(stamps, database="temp.main").rename({newest: "newest", settled: "settled"})
+        both = rows.left_join(now, "_key")
+        is_lost = (both._cursor > both[newest]) & (both._cursor < both[settled])
+        stamp = is_lost.ifelse(both[newest] - ibis.interval(microseconds=1), both._cursor)
         return both.select(*(name for name in rows.columns if name != "_cursor"), _cursor=stamp).select(rows.columns)
 
     for file in held.before:

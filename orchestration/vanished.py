@@ -9,10 +9,12 @@ from connectors.kit.stream import Slice
 from orchestration.extraction import Extraction
 from orchestration.held import Held
 from orchestration.landing import gathered
-from orchestration.meanwhile import changed_since
+from orchestration.meanwhile import MOST, changed_since
 from orchestration.shown import Shown
 from orchestration.storage.manifest import Written
-from orchestration.storage.state import OpenSlice, Progress, anew_of, deletes_of
+from orchestration.storage.state import Progress, deletes_of, in_vain_of
+
+WHOLE = Slice()
 
 
 class Vanished:
@@ -35,17 +37,17 @@ class Vanished:
         gone, listed = held.gone(keys)
         if gone and not self.run.breaker.is_outage(listed):
             self._bury(held, gone)
-        if self.run.stream.cursor and (unread := held.listed_only()):
-            self._read_all_for(unread)
+        is_bounded = self.run.first is not None  # then keys are listed that lie before the first stamp
+        if self.run.stream.cursor:
+            self._read_all_for(held.listed_only(known=is_bounded))
 
-    def unshown(self, anew: OpenSlice) -> None:
+    def unshown(self, shown: Shown) -> None:
         """Look for what a whole reading did not show, where nobody lists the keys: what is not there by its key is gone."""
-        stream = self.run.stream
-        if stream.cursor is None or stream.deletes == "sweep":
+        if self.run.stream.deletes == "sweep":
             return
         held = self.run.held_now()
-        keys = held.absent(Shown.of(self.run.project, self.run.name, stream.name, anew_of(stream.name), anew).files)
-        there = self._known(keys) if keys else set()
+        keys = held.absent(shown.files)
+        there = self._known(keys, held.some_in(shown.files)) if keys else set()
         if there is None:
             self.run.result.notes.append(
                 f"{len(keys)} records are held that a reading of all did not show; whether they are gone or were edited "
@@ -71,23 +73,30 @@ class Vanished:
             run.result.bytes += sum(file.bytes for file in written)
 
     def _read_all_for(self, keys: Sequence[str]) -> None:
-        """Read all again for the sake of keys that are listed and were not read, unless they have come since."""
-        run = self.run
-        since = changed_since(run.connector, run.stream, Slice(run.until))
+        """Read all again for the sake of keys that are listed and were not read, unless the next run reads them anyway."""
+        run, state = self.run, in_vain_of(self.run.stream.name)
+        since = changed_since(run.connector, run.stream, run.to_come) if keys else set()
         lost = len({*keys} - since) if since is not None else 0
         if not lost:
-            return
+            return run.ledger.give_up(run.name, state, WHOLE)
         why = "and a reading of all did not show them: compare what the connector lists with what it reads"
-        if not run.anew:
+        if run.anew:
+            run.ledger.land(run.name, state, [], Progress(WHOLE, None, is_read=True), run.run_id)
+        elif not run.ledger.open_slices(run.name, state):
             run.ledger.reset(run.name, run.stream.name)
             why = "and no stamp of theirs moved; the next run reads the stream as a whole"
-        run.result.stop("short", f"{run.place}: {lost} records are listed that are not here, {why}")
+        return run.result.stop("short", f"{run.place}: {lost} records are listed that are not here, {why}")
 
-    def _known(self, keys: Sequence[str]) -> set[str] | None:
-        """Ask for records by their keys; None where that cannot be done."""
-        if isinstance(self.run.connector, ReadsByKey):
-            with suppress(SettingsError):
-                return set(self.run.connector.fetch(self.run.stream, keys, ()))
+    def _known(self, keys: Sequence[str], shown: Sequence[str]) -> set[str] | None:
+        """Ask for records by their keys; None where that cannot be done, or is not to be believed.
+
+        Asked for are also some that were shown just now: a source that does not answer for them answers for nobody.
+        """
+        if len(keys) > MOST or not isinstance(self.run.connector, ReadsByKey):
+            return None
+        with suppress(SettingsError):
+            found = set(self.run.connector.fetch(self.run.stream, [*keys, *shown], ()))
+            return found if {*shown} <= found else None
         return None
 
     def _bury(self, held: Held, gone: Sequence[str]) -> None:

@@ -18,8 +18,8 @@ class Balance:
 
     `read` are the distinct records of the slice that were read, `moved` those that left it while it was being read
     (they were edited or deleted, and come with a later slice), `missing` those that the source counts and did not
-    send. Of a total, `source_new` are the records that changed since the reading began, `source_held` those of them
-    that are held (None: nobody knows), and `read` is left 0: the build knows what is held. `at` is the source's clock.
+    send. Of a total, `source_new` are the records that the next run reads (they changed of late), `source_held` those
+    of them that are held (None: nobody knows), and `read` is left 0: the build knows what is held. `at` is the source's clock.
     `source_count` is None where the source tells none.
     """
 

@@ -1,12 +1,13 @@
 """Which files count: the manifest of the lake, and the snapshots that builds make of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
+from connectors.kit.errors import BusyError
 from connectors.kit.write import chunks
 from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
@@ -112,11 +113,13 @@ class Manifest(Transactions):
             return [written(row) for row in rows]
 
     def replace(self, old: Sequence[Written], new: Written, run_id: str) -> None:
-        """Let one file stand for several: a compaction."""
+        """Let one file stand for several: a compaction. Raises BusyError when somebody has replaced one of them already."""
         with self.transaction() as opened:
             add_files(opened, [new], run_id)
             for some in chunks([file.path for file in old], _MOST):
-                opened.execute(update(t.manifest).where(t.manifest.c.path.in_(some)).values(is_live=False))
+                live = update(t.manifest).where(t.manifest.c.path.in_(some), t.manifest.c.is_live)
+                if opened.execute(live.values(is_live=False)).rowcount != len(some):
+                    raise BusyError(f"{new.asset}: a file that was to be replaced counts no more; nothing is replaced")
 
     def stage(self, snapshot: str, file: Written, run_id: str) -> None:
         """Add a build's table to a snapshot that is not current yet."""
@@ -180,7 +183,8 @@ class Manifest(Transactions):
             opened.execute(delete(t.snapshots).where(t.snapshots.c.id.in_(dropped)))
             needed = select(t.snapshot_files.c.path)
             is_raw = t.manifest.c.asset.like("%/%")
-            useless = (is_raw & t.manifest.c.is_live.is_(False)) | (~is_raw & t.manifest.c.path.not_in(needed))
+            superseded = and_(is_raw, t.manifest.c.is_live.is_(False), *_counted_by_nobody(opened))
+            useless = superseded | (~is_raw & t.manifest.c.path.not_in(needed))
             return list(opened.scalars(select(t.manifest.c.path).where(useless)))
 
     def forget(self, paths: Sequence[str]) -> None:
@@ -194,6 +198,14 @@ def _belongs(column: ColumnElement[str], asset: str) -> ColumnElement[bool]:
     """Match an asset; a table's parts, which a dot sets off, belong to it."""
     is_it = column == asset
     return is_it if "/" in asset else is_it | column.startswith(f"{asset}.", autoescape=True)
+
+
+def _counted_by_nobody(opened: Connection) -> Iterator[ColumnElement[bool]]:
+    """Leave what landed since a slice was opened: its proof counts it, whatever has taken its place since."""
+    at = t.open_slices.c
+    for row in opened.execute(select(at.connection, at.stream, at.mark)):
+        asset = f"raw/{row.connection}/{row.stream.partition('/')[0]}"
+        yield or_(t.manifest.c.asset != asset, t.manifest.c.id <= row.mark)
 
 
 def _abandoned(opened: Connection) -> list[str]:

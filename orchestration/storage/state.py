@@ -14,7 +14,7 @@ from orchestration.storage.manifest import Written, add_files, add_pending
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
-DELETES, REFRESH, ANEW = "/deletes", "/refresh", "/anew"
+DELETES, REFRESH, ANEW, IN_VAIN = "/deletes", "/refresh", "/anew", "/in_vain"
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,11 @@ def refresh_of(stream: str) -> str:
 def anew_of(stream: str) -> str:
     """Name the state that is open while a stream is read as a whole once more; its mark is where that began."""
     return stream + ANEW
+
+
+def in_vain_of(stream: str) -> str:
+    """Name the state that is open once a stream was read as a whole for keys that are listed, and did not show them."""
+    return stream + IN_VAIN
 
 
 def seen_of(connection: str, state: str) -> str:
@@ -179,11 +184,11 @@ class State(Transactions):
                 waiting = [f"raw/{connection}/{name}", *(seen_of(connection, state) for state in _states(name))]
                 opened.execute(delete(t.pending).where(t.pending.c.asset.in_(waiting)))
                 _keep_open(opened, connection, anew_of(name), Progress(Slice(), None, is_read=True), "", _mark(opened))
-        return len({state.partition("/")[0] for state in known if not state.endswith(ANEW)})
+        return len({state.partition("/")[0] for state in known if not state.endswith((ANEW, IN_VAIN))})
 
 
 def _states(stream: str) -> list[str]:
-    return [stream, deletes_of(stream), refresh_of(stream), anew_of(stream)]
+    return [stream, deletes_of(stream), refresh_of(stream), anew_of(stream), in_vain_of(stream)]
 
 
 def _mark(opened: Connection) -> int:

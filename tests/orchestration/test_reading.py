@@ -122,9 +122,22 @@ class TestWindows:
         ]
         here.world.on_page = lambda number: None
         assert here.read().read == 1
-        assert [slice_ for slice_, _ in here.world.asked][0] == Slice(start + 3 * DAY, start + 4 * DAY)
+        assert [slice_ for slice_, _ in here.world.asked][0] == Slice(
+            start + 3 * DAY - ACCOUNTS.lookback, start + 4 * DAY - ACCOUNTS.lookback
+        )
         assert here.project.ledger.intervals("crm", "accounts") == [Interval(start, NOON - MINUTE)]
         assert len(here.held()) == 9  # the tenth lies before the start
+
+    def test_what_came_late_before_a_broken_one_is_looked_back_for(self, house):
+        here = self.windowed(house)
+        here.read()
+        here.world.put(20, at=NOON - 3 * MINUTE)  # under a stamp that has been read
+        here.world.now += 3 * DAY
+        here.world.on_page = raises_at(1, ReplyError("a bad day"))
+        assert here.read().status == "failed"
+        here.world.on_page = lambda number: None
+        assert here.read().status == "done"
+        assert "20" in here.held()
 
     def test_a_source_that_is_down_is_not_asked_for_every_window(self, house):
         here = self.windowed(house)
@@ -142,7 +155,7 @@ class TestBalance:
         (window, total) = here.project.ledger.balances("crm", "accounts")
         assert (result.status, result.read, result.total) == ("done", 34, 35)
         assert (window.source_count, window.read, window.moved, window.missing) == (35, 34, 1, 0)
-        assert (total.source_count, total.source_new) == (35, 1)
+        assert (total.source_count, total.source_new, total.source_held) == (35, 10, 9)
         here.world.now += DAY
         here.world.on_page = lambda number: None
         assert here.read().new == 1
