@@ -199,7 +199,7 @@ def test_pressed_in_a_browser_the_beats_follow_one_another(webserver: str, villa
 
         wait_for(all_green, 240)
         page.goto(f"{webserver}/assets/key_accounts?view=events")
-        page.get_by_text("distribution").first.wait_for(timeout=60_000)
+        page.get_by_text("customers)").first.wait_for(timeout=60_000)  # texts are drawn after their headings
         shown = page.inner_text("body")
         page.screenshot(path=str(village[1] / "key_accounts.png"))
         browser.close()

@@ -55,6 +55,8 @@ class Storm:
     def trial(self, warm: Warm) -> bool:
         """Let our values change, people edit, and a night be killed; tells whether it was still alive."""
         self.world.tables(f"snapshot-{self.trials}", self.linked, self.trials)
+        if not self.door.versions:
+            self.sandbox.clock.advance(SETTLES)  # what is still under way arrives before people edit, not upon that
         self.people()
         self.sandbox.hooks.active.clear()
         if self.door.versions:  # the others cannot see what is edited between our last look and our write
