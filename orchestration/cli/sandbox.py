@@ -20,13 +20,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     """Serve until interrupted."""
+    from connectors.kit.errors import SettingsError
     from sandbox.server import serve
 
-    serve(
-        args.port,
-        customers=args.customers,
-        seed=args.seed,
-        today=args.today or datetime.now(UTC).date(),
-        days=args.days,
-    )
+    try:
+        serve(
+            args.port,
+            customers=args.customers,
+            seed=args.seed,
+            today=args.today or datetime.now(UTC).date(),
+            days=args.days,
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"port {args.port}: {error.strerror or error}; another one can be named in SANDBOX_URL, for the connections too"
+        ) from None
     return Exit.DONE

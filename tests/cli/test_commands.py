@@ -93,6 +93,11 @@ def test_a_stream_that_is_none_is_told_and_nothing_is_read(
     assert told.out == ""
 
 
+def test_a_sandbox_whose_port_is_taken_says_so(capsys: pytest.CaptureFixture[str], sandbox: Sandbox):
+    assert main(["sandbox", "--port", str(sandbox.port), "--customers", "3"]) == 1
+    assert f"port {sandbox.port}: Address already in use; another one can be named" in capsys.readouterr().err
+
+
 def test_a_note_is_told_once_of_all_streams_that_it_is_of(capsys: pytest.CaptureFixture[str]):
     told = {"dagster/row_count": 3, **dict.fromkeys(beats.COUNTS, 0)}
     ran = Ran("run", True, metadata={f"raw/crm/{name}": told | {"notes": "the clock\nits rows"} for name in ("a", "b")})
