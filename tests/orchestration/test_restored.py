@@ -92,11 +92,8 @@ def test_a_deletion_that_was_undone_is_undone(house):
     assert here.held() == here.truth()
 
 
-@pytest.mark.parametrize("at", [2, 3])
-def test_a_full_reading_that_is_gone_on_with_by_the_next_run_does_so_too(house, monkeypatch, at):
-    monkeypatch.setattr("orchestration.landing.ROWS", 1)
-    here = house()
-    restored(here, edited=25)
+def break_off(here: House, at: int) -> None:
+    """Read all, up to a page; an hour passes."""
     errors = {at: BusyError("later")}
 
     def breaks(number: int) -> None:
@@ -106,6 +103,14 @@ def test_a_full_reading_that_is_gone_on_with_by_the_next_run_does_so_too(house, 
     here.world.on_page = breaks
     assert here.read(full=True).status == "failed"
     here.world.now += HOUR
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_full_reading_that_is_gone_on_with_by_the_next_run_does_so_too(house, monkeypatch, at):
+    monkeypatch.setattr("orchestration.landing.ROWS", 1)
+    here = house()
+    restored(here, edited=25)
+    break_off(here, at)
     result = here.read()
     assert (result.status, here.held()) == ("done", here.truth())
     here.world.now += HOUR
@@ -391,15 +396,7 @@ class TestWhatWasMadeAfterTheBackup:
         asked: list[str] = []
         fetch = Fetching.fetch
         here.kind.fetch = lambda self, stream, keys, fields: asked.extend(keys) or fetch(self, stream, keys, fields)
-        errors = {at: BusyError("later")}
-
-        def breaks(number: int) -> None:
-            if number in errors:
-                raise errors.pop(number)
-
-        here.world.on_page = breaks
-        assert here.read(full=True).status == "failed"
-        here.world.now += HOUR
+        break_off(here, at)
         assert (here.read().status, here.held()) == ("done", here.truth())
         assert (asked[0], len(asked)) == ("31", 6)  # and five that are there
 
