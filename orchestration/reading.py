@@ -17,12 +17,10 @@ from orchestration.news import news
 from orchestration.restored import set_back
 from orchestration.shown import Shown
 from orchestration.slice_reading import SliceReading
-from orchestration.storage.state import Interval, OpenSlice, anew_of, in_vain_of, refresh_of
+from orchestration.storage.state import WHOLE, Interval, OpenSlice, anew_of, refresh_of
 from orchestration.stream_result import StreamResult
 from orchestration.vanished import Vanished
 from schemas.mapping import paths
-
-WHOLE = Slice()
 
 
 class Reading:
@@ -53,8 +51,7 @@ class Reading:
             self.ledger.reset(name, self.stream.name)
         self.run.anew = next(iter(self.ledger.open_slices(name, anew)), None)
         (self._whole if self.stream.cursor is None else self._changes)()
-        is_in_vain = bool(self.ledger.open_slices(name, in_vain_of(self.stream.name)))
-        if self.run.anew and (self.result.status == "done" or is_in_vain):
+        if self.run.anew and (self.result.status == "done" or self.vanished.is_in_vain):
             self._all_read(anew, self.run.anew)
 
     def _all_read(self, state: str, anew: OpenSlice) -> None:

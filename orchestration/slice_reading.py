@@ -78,7 +78,9 @@ class SliceReading:
 
     def _prove(self, state: str, one: OpenSlice, landing: Landing) -> None:
         """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""
-        found, is_settled = self._proven(state, one, landing)
+        open_ = self.run.ledger.open_slices(self.run.name, state)
+        read = next(each for each in open_ if each.slice_ == one.slice_)
+        found, shown, is_settled = self._proven(state, read, landing)
         self.run.ledger.note_balance(replace(found, run_id=self.run.run_id))
         if found.source_count is not None:
             self.run.result.total = (self.run.result.total or 0) + found.source_count
@@ -88,25 +90,25 @@ class SliceReading:
             self.run.result.stop("short", said(found) if found.missing else moving(found, READINGS))
         else:
             if state.endswith(REFRESH):
-                set_back(self.run, self._shown(state, one.slice_, landing))
+                set_back(self.run, shown)
             self.run.ledger.close(self.run.name, state, one.slice_)
 
-    def _proven(self, state: str, one: OpenSlice, landing: Landing) -> tuple[Balance, bool]:
+    def _proven(self, state: str, read: OpenSlice, landing: Landing) -> tuple[Balance, Shown, bool]:
         """Read again what is in doubt, pages by number until two readings agree; tells whether they did."""
-        shown = self._shown(state, one.slice_, landing)
-        found = balance(self.run.connector, self.run.stream, self._read(state, one.slice_), shown)
+        shown = self._shown(state, read, landing)
+        found = balance(self.run.connector, self.run.stream, read, shown)
         if not self._is_doubtful(found, shown, landing):
-            return found, True
-        known, most = self._known(shown, one.slice_, landing), READINGS if self.run.stream.by_position else 2
+            return found, shown, True
+        known, most = self._known(shown, read.slice_, landing), READINGS if self.run.stream.by_position else 2
         for _ in range(1, most):
-            landing = self._landing(state, one, before=landing)
-            self._pages(landing, OpenSlice(one.slice_, None, self.run.run_id))
-            shown = self._shown(state, one.slice_, landing)
-            before, known = known, self._known(shown, one.slice_, landing)
+            landing = self._landing(state, read, before=landing)
+            self._pages(landing, OpenSlice(read.slice_, None, self.run.run_id))
+            shown = self._shown(state, read, landing)
+            before, known = known, self._known(shown, read.slice_, landing)
             if known == before:
                 break
-        found = balance(self.run.connector, self.run.stream, self._read(state, one.slice_), shown)
-        return found, known == before or not self.run.stream.by_position
+        found = balance(self.run.connector, self.run.stream, read, shown)
+        return found, shown, known == before or not self.run.stream.by_position
 
     def _is_doubtful(self, found: Balance, shown: Shown, landing: Landing) -> bool:
         """Tell whether a reading may have passed somebody over: of pages that have moved a count alone proves nothing."""
@@ -126,11 +128,5 @@ class SliceReading:
             return 0
         return len(self.run.held_now().gone(chunk.to_pylist() for chunk in landing.seen)[0])
 
-    def _shown(self, state: str, slice_: Slice, landing: Landing) -> Shown:
-        read = self._read(state, slice_)
+    def _shown(self, state: str, read: OpenSlice, landing: Landing) -> Shown:
         return Shown.of(self.run.project, self.run.name, self.run.stream.name, state, read, landing.skipped_keys)
-
-    def _read(self, state: str, slice_: Slice) -> OpenSlice:
-        """Find a slice that has been read and not been proven yet."""
-        open_ = self.run.ledger.open_slices(self.run.name, state)
-        return next(one for one in open_ if one.slice_ == slice_)

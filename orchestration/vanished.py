@@ -12,9 +12,7 @@ from orchestration.landing import gathered
 from orchestration.meanwhile import MOST, changed_since
 from orchestration.shown import Shown
 from orchestration.storage.manifest import Written
-from orchestration.storage.state import Progress, deletes_of, in_vain_of
-
-WHOLE = Slice()
+from orchestration.storage.state import WHOLE, Progress, deletes_of, in_vain_of
 
 
 class Vanished:
@@ -22,6 +20,11 @@ class Vanished:
 
     def __init__(self, extraction: Extraction) -> None:
         self.run = extraction
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Tell whether a reading of all did not show what is listed."""
+        return bool(self.run.ledger.open_slices(self.run.name, in_vain_of(self.run.stream.name)))
 
     def ask(self) -> None:
         """Ask the source, in the stream's own way."""
@@ -82,7 +85,7 @@ class Vanished:
         why = "and a reading of all did not show them: compare what the connector lists with what it reads"
         if run.anew:
             run.ledger.land(run.name, state, [], Progress(WHOLE, None, is_read=True), run.run_id)
-        elif not run.ledger.open_slices(run.name, state):
+        elif not self.is_in_vain:
             run.ledger.reset(run.name, run.stream.name)
             why = "and no stamp of theirs moved; the next run reads the stream as a whole"
         return run.result.stop("short", f"{run.place}: {lost} records are listed that are not here, {why}")

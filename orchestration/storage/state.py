@@ -12,6 +12,7 @@ from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
 from orchestration.storage.manifest import Written, add_files, add_pending
 
+WHOLE = Slice()
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 DELETES, REFRESH, ANEW, IN_VAIN = "/deletes", "/refresh", "/anew", "/in_vain"
@@ -183,7 +184,7 @@ class State(Transactions):
             for name in streams:
                 waiting = [f"raw/{connection}/{name}", *(seen_of(connection, state) for state in _states(name))]
                 opened.execute(delete(t.pending).where(t.pending.c.asset.in_(waiting)))
-                _keep_open(opened, connection, anew_of(name), Progress(Slice(), None, is_read=True), "", _mark(opened))
+                _keep_open(opened, connection, anew_of(name), Progress(WHOLE, None, is_read=True), "", _mark(opened))
         return len({state.partition("/")[0] for state in known if not state.endswith((ANEW, IN_VAIN))})
 
 

@@ -18,7 +18,7 @@ from orchestration.compaction import compact_all
 from orchestration.flows import Flow
 from orchestration.held import Held
 from orchestration.storage.balances import Balance
-from tests.orchestration.toy import ACCOUNTS, NOON, Counting, House, Sweeping, Telling, Toy, _is_in
+from tests.orchestration.toy import ACCOUNTS, NOON, Counting, House, Sweeping, Telling, Toy, _is_in, raises_at
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 Build = Callable[..., House]
@@ -34,14 +34,6 @@ def house(tmp_path, monkeypatch) -> Build:
         return House(tmp_path, monkeypatch, kind, replace(ACCOUNTS, **changes))
 
     return build
-
-
-def raises(at: int, error: BaseException) -> Callable[[int], None]:
-    def on_page(number: int) -> None:
-        if number == at:
-            raise error
-
-    return on_page
 
 
 class TestASecondPass:
@@ -62,7 +54,7 @@ class TestASecondPass:
         here = house(Toy)
         here.world.fill(100)
         here.world.hidden = {*range(81, 91)}
-        here.world.on_page = raises(16, error)  # of the second pass: the first has eleven pages
+        here.world.on_page = raises_at(16, error)  # of the second pass: the first has eleven pages
         with suppress(Killed):
             here.read()
         here.world.on_page = lambda number: None
@@ -167,7 +159,7 @@ class TestWhatWasHeldAlready:
         here.world.now += HOUR
         here.world.put(1, "edited")
         here.world.now += HOUR
-        here.world.on_page = raises(8, Killed())
+        here.world.on_page = raises_at(8, Killed())
         with suppress(Killed):
             here.read()
         here.world.on_page = lambda number: None
@@ -390,7 +382,7 @@ class TestPagesByNumber:
         here = house(Numbered, by_position=True)
         here.world.fill(60)
         here.world.counts = False
-        here.world.on_page = raises(5, Killed())
+        here.world.on_page = raises_at(5, Killed())
         with suppress(Killed):
             here.read()
         here.world.on_page = lambda number: None

@@ -13,7 +13,7 @@ from orchestration.compaction import compact_all
 from orchestration.held import Held
 from orchestration.storage import engine
 from orchestration.storage.state import Interval, refresh_of
-from tests.orchestration.toy import ACCOUNTS, NOON, House, Sweeping, Telling, Toy
+from tests.orchestration.toy import ACCOUNTS, NOON, House, Sweeping, Telling, Toy, raises_at
 from transforms.conform import newest
 from transforms.merged import redirects
 
@@ -36,14 +36,6 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
 @pytest.fixture
 def page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestration.landing.ROWS", 1)
-
-
-def raises_at(page: int, error: BaseException) -> Callable[[int], None]:
-    def on_page(number: int) -> None:
-        if number == page:
-            raise error
-
-    return on_page
 
 
 def places(house: House) -> list[int]:

@@ -15,7 +15,7 @@ from connectors.kit.page import Page
 from connectors.kit.stream import Stream
 from orchestration.compaction import compact_all
 from orchestration.held import Held
-from tests.orchestration.toy import ACCOUNTS, NOON, Counting, House, Telling, Toy, _is_in
+from tests.orchestration.toy import ACCOUNTS, NOON, Counting, House, Telling, Toy, _is_in, raises_at
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 Build = Callable[..., House]
@@ -94,14 +94,9 @@ def test_a_deletion_that_was_undone_is_undone(house):
 
 def break_off(here: House, at: int) -> None:
     """Read all, up to a page; an hour passes."""
-    errors = {at: BusyError("later")}
-
-    def breaks(number: int) -> None:
-        if number in errors:
-            raise errors.pop(number)
-
-    here.world.on_page = breaks
+    here.world.on_page = raises_at(at, BusyError("later"))
     assert here.read(full=True).status == "failed"
+    here.world.on_page = lambda number: None
     here.world.now += HOUR
 
 
@@ -278,7 +273,7 @@ def test_a_build_in_between_takes_nothing_that_an_open_slice_counts(house, monke
     monkeypatch.setattr("orchestration.landing.ROWS", 1)
     here = house()
     restored(here)
-    here.world.on_page = lambda number: (_ for _ in ()).throw(BusyError("later")) if number == 2 else None
+    here.world.on_page = raises_at(2, BusyError("later"))
     here.read(full=True)
     here.world.on_page = lambda number: None
     asset = "raw/crm/accounts"

@@ -152,3 +152,13 @@ class House:
     def truth(self) -> dict[str, str]:
         """Give what a build should see."""
         return {str(number): row["name"] for number, row in self.world.records.items()}
+
+
+def raises_at(page: int, error: BaseException) -> Callable[[int], None]:
+    """Let a page end in an error."""
+
+    def on_page(number: int) -> None:
+        if number == page:
+            raise error
+
+    return on_page
