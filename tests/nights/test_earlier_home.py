@@ -1,0 +1,136 @@
+"""Homes that the version before left behind go on with their next night.
+
+`homes/version_0_1.tar.xz` holds five small homes, written by the code of that version against the same sandbox: after a
+whole night, in the middle of a slice, in the middle of a full refresh, with deletions that the delete guard held back, and
+with plans that wait to be applied.
+"""
+
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestration.build import build
+from orchestration.deliver.apply import apply
+from orchestration.deliver.plan import plan
+from orchestration.extract import extract
+from orchestration.project import Project
+from sandbox.server import Sandbox
+from tests.conftest import TODAY, only
+from tests.nights.seen import differences, seen, without_absorbed
+from tests.nights.unhurried import small, unhurried
+
+HOMES = Path(__file__).parent / "homes"
+STREAMS = {
+    "hubspot": ["accounts", "contacts", "deals", "owners"],
+    "odoo": ["accounts", "invoices", "owners"],
+    "zendesk": ["tickets"],
+}
+SCORES = ("scores_to_hubspot", "scores_to_odoo")
+DAY = 86_400
+
+
+@pytest.fixture
+def company(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Run the sandbox that the homes were filled from."""
+    unhurried(monkeypatch)
+    with Sandbox(customers=20, seed=3, today=TODAY) as running:
+        monkeypatch.setenv("SANDBOX_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def earlier(company: Sandbox, tmp_path: Path) -> Callable[[str], Project]:
+    """Unpack one of the homes and open it."""
+
+    def unpack(kind: str) -> Project:
+        with tarfile.open(HOMES / "version_0_1.tar.xz") as archive:
+            archive.extractall(tmp_path, [one for one in archive if one.name.split("/")[0] == kind], filter="data")
+        return configured(tmp_path / kind)
+
+    return unpack
+
+
+def configured(home: Path) -> Project:
+    project = only(small(home), **STREAMS)
+    for connection in project.connections.values():
+        connection.max_quarantine_share = 1.0
+    rates = {"rates": str(HOMES / "rates.csv"), "max_rate_age_days": 4000}
+    project.models["customer_model"] = project.model.model_copy(update=rates)
+    return project
+
+
+def read(project: Project, run: str) -> dict[str, str]:
+    return {
+        f"{connection}/{result.stream}": result.status
+        for connection in project.connections
+        for result in extract(project, connection, run)
+    }
+
+
+def landed(project: Project) -> dict[str, int]:
+    return {asset: rows for asset, rows in project.ledger.rows_since(0).items() if asset.startswith("raw/")}
+
+
+def assert_equal_to_a_fresh_home(project: Project, home: Path) -> None:
+    fresh = configured(home)
+    assert set(read(fresh, "fresh").values()) == {"done"}
+    for connection in project.connections:
+        stored = [without_absorbed(one, connection, seen(one, connection)) for one in (project, fresh)]
+        assert not differences(*stored)
+
+
+def test_a_quiet_night_after_a_whole_one_lands_no_row_again(earlier: Callable[[str], Project], company: Sandbox):
+    project = earlier("idle")
+    rows = landed(project)
+    company.clock.advance(DAY)
+
+    assert set(read(project, "second").values()) == {"done"}
+
+    assert landed(project) == rows
+    tables = {result.table: result for result in build(project, TODAY, "second")}
+    assert tables["customers"].rows > 0
+
+
+@pytest.mark.parametrize("kind", ["mid_slice", "mid_refresh"])
+def test_an_open_slice_is_read_to_its_end(
+    earlier: Callable[[str], Project], company: Sandbox, tmp_path: Path, kind: str
+):
+    project = earlier(kind)
+    company.clock.advance(DAY)
+
+    assert set(read(project, "second").values()) == {"done"}
+    assert set(read(project, "third").values()) == {"done"}
+
+    assert_equal_to_a_fresh_home(project, tmp_path / "fresh")
+
+
+def test_deletions_held_back_by_the_delete_guard_can_be_let_through(
+    earlier: Callable[[str], Project], company: Sandbox, tmp_path: Path
+):
+    project = earlier("pending_tombstones")
+    company.clock.advance(DAY)
+    for deal in sorted(key for key, row in company.hubspot.objects["deals"].items() if not row["archived"])[:8]:
+        company.hubspot.delete("deals", deal)
+    for move in sorted(company.odoo.tables["account.move"])[::2]:
+        company.delete("odoo", "account.move", move)
+    for connection in project.connections.values():
+        connection.max_delete_pct = 100
+
+    assert set(read(project, "second").values()) == {"done"}
+
+    assert_equal_to_a_fresh_home(project, tmp_path / "fresh")
+
+
+def test_a_plan_that_waits_is_applied_as_it_was_shown(earlier: Callable[[str], Project], company: Sandbox):
+    project = earlier("approved_plan")
+    for delivery in SCORES:
+        waiting = project.ledger.newest_plan(delivery)
+        assert waiting.status == "planned"
+
+        applied = apply(project, delivery, "second")
+
+        assert applied.digest == waiting.digest
+        assert applied.counts["applied"] == waiting.changes
+        assert plan(project, delivery, "third").changes == 0
