@@ -466,8 +466,15 @@ class Build:
         fresh = engine.table(self.con, pa.Table.from_pylist(rows, arrow_schema("reconciliation")))
         earlier = self._previous("reconciliation")
         earlier = earlier.filter(earlier.slice != WHOLE).anti_join(fresh, ["connection", "stream", "slice"])
-        gaps = [f"{row['connection']} {row['stream']} ({row['slice']}): {row['gap']}" for row in rows if row["gap"]]
-        return self.keep("reconciliation", ibis.union(fresh, earlier), notes={"gaps": gaps})
+        open_rows = [row for row in rows if row["gap"]]
+        gaps = [f"{row['connection']} {row['stream']} ({row['slice']}): {row['gap']}" for row in open_rows]
+        short = {(flow.connection, flow.stream.name) for flow in self.flows if self._may_be_short(flow)}
+        lost = sum((row["connection"], row["stream"]) not in short for row in open_rows)
+        return self.keep("reconciliation", ibis.union(fresh, earlier), notes={"gaps": gaps, "lost": lost})
+
+    def _may_be_short(self, flow: Flow) -> bool:
+        """Tell whether a stream was not read to its end, and its connection is not required."""
+        return bool(flow.unread) and not self.project.connection(flow.connection).required
 
     def _raw(self, connection: str, stream: Stream) -> ir.Table:
         return self.project.lake.read(self.con, f"raw/{connection}/{stream.name}", schema=raw_schema(stream))

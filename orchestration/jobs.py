@@ -1,15 +1,20 @@
-"""What makes a night of the assets: four jobs, one schedule, two sensors."""
+"""What makes a night of the assets: four jobs, one schedule, three sensors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
+
+from orchestration.dead_runs import BY_HAND, end_dead_runs
+from orchestration.extract import failed_required
+from orchestration.project import Project
 
 # A server process imports everything once; each step is a fork of it, which saves seconds of CPU a step.
 FORKED = {"forkserver": {"preload_modules": ["orchestration.definitions"]}}
 BEAT = "belvedere/beat"
-BY_HAND = "belvedere/by_hand"  # the caller runs the other beats itself: sensors leave such runs alone
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]  # what was canceled starts nothing
 BUILD_GROUPS = ("conform", "customers", "scores", "views", "portfolio")
 DELIVER_GROUPS = ("deliver", "publish")
 
@@ -55,7 +60,8 @@ def beats() -> dg.Definitions:
         schedules=[nightly],
         sensors=[
             _follows("build_after_extract", "extract", "build", ENDED),
-            _follows("deliver_after_build", "build", "deliver", [dg.DagsterRunStatus.SUCCESS]),
+            _follows("deliver_after_build", "build", "deliver", [dg.DagsterRunStatus.SUCCESS], _required_missing),
+            killed_commands,
         ],
     )
 
@@ -65,6 +71,7 @@ def _follows(
     first: str,
     then: str,
     statuses: list[dg.DagsterRunStatus],
+    hindrance: Callable[[], str | None] = lambda: None,
 ) -> dg.SensorDefinition:
     ended = " or ".join(sorted(status.value.lower() for status in statuses))
 
@@ -81,11 +88,35 @@ def _follows(
             dg.RunsFilter(job_name=first, statuses=statuses, updated_after=since), ascending=True
         )
         context.update_cursor(max([since, *(_aware(record.update_timestamp) for record in records)]).isoformat())
-        for record in records:
-            if BY_HAND not in record.dagster_run.tags:
-                yield dg.RunRequest(run_key=record.dagster_run.run_id)
+        runs = [record.dagster_run for record in records if _is_followed(record.dagster_run)]
+        if runs and (why := hindrance()):
+            yield dg.SkipReason(why)
+            return
+        yield from (dg.RunRequest(run_key=run.run_id) for run in runs)
 
     return follow
+
+
+def _is_followed(run: dg.DagsterRun) -> bool:
+    """Leave out the runs of commands, and those whose process was stopped in the middle."""
+    was_stopped = run.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.UNEXPECTED_TERMINATION.value
+    return BY_HAND not in run.tags and not was_stopped
+
+
+def _required_missing() -> str | None:
+    missing = failed_required(Project.load())
+    return f"nothing is delivered: required connection {', '.join(missing)} could not be read" if missing else None
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Mark runs of commands that were killed as failed: as long as they count as started, none like them starts.",
+)
+def killed_commands(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """End the runs of commands whose process is dead; it starts nothing."""
+    ended = end_dead_runs(context.instance, Project.load().ledger)
+    return dg.SkipReason(f"runs of killed commands: {', '.join(ended) or 'none'}")
 
 
 def _aware(moment: datetime) -> datetime:

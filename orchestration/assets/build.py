@@ -99,8 +99,10 @@ def build_assets() -> dg.Definitions:
     project = Project.load()
     made = [table for table in (*CONFORMED, *RESULTS) if table != HISTORY]
     specs = [_spec(project, table) for table in made]
-    checks = [dg.AssetCheckSpec("rules", asset=table) for table in made]
-    checks.append(dg.AssetCheckSpec("balance", asset="reconciliation", description="No record is lost on the way."))
+    # Blocking: a check of severity ERROR that fails makes the run fail, and nothing is delivered after it.
+    checks = [dg.AssetCheckSpec("rules", asset=table, blocking=True) for table in made]
+    lost = "No record is lost on the way."
+    checks.append(dg.AssetCheckSpec("balance", asset="reconciliation", description=lost, blocking=True))
 
     @dg.multi_asset(name=BUILD_OP, specs=specs, check_specs=checks, pool="build")
     def everything(
@@ -159,13 +161,17 @@ def _spec(project: Project, table: str) -> dg.AssetSpec:
 
 
 def _balance(result: TableResult) -> dg.AssetCheckResult:
-    """Report what does not add up between the sources' own counts and the tables."""
+    """Report what does not add up between the sources' own counts and the tables.
+
+    It only warns where nothing but a connection that is not required could not be read to its end.
+    """
     gaps = result.notes["gaps"]
     named = [*gaps[:SHOWN], *([f"and {len(gaps) - SHOWN} more"] if len(gaps) > SHOWN else [])]
     return dg.AssetCheckResult(
         passed=not gaps,
         check_name="balance",
         asset_key=result.table,
+        severity=dg.AssetCheckSeverity.ERROR if result.notes["lost"] else dg.AssetCheckSeverity.WARN,
         description="; ".join(named) or None,
         metadata={"open": len(gaps)},
     )

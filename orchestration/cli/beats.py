@@ -6,12 +6,14 @@ from threading import Event, Thread
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from connectors.kit.errors import BusyError
 from orchestration.assets.build import BUILD_OP
 from orchestration.assets.extract import raw_key
 from orchestration.cli.console import err, fail, say, table
 from orchestration.cli.exits import Exit
 from orchestration.cli.runs import Ran, run
 from orchestration.project import Project
+from orchestration.storage.disk import DiskError
 
 
 def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, full: bool = False) -> Exit:
@@ -124,7 +126,10 @@ def _rows_landing(project: Project, wanted: dict[str, list[str]]) -> Iterator[No
 
         def follow() -> None:
             while not over.wait(0.5):
-                landed = project.ledger.rows_since(start)
+                try:
+                    landed = project.ledger.rows_since(start)
+                except (BusyError, DiskError):
+                    continue  # the steps say what is the matter with the ledger
                 for name, prefix in prefixes.items():
                     streams = {asset: rows for asset, rows in landed.items() if asset.startswith(prefix)}
                     note = f"{sum(streams.values()):,} rows, {len(streams)} of {len(wanted[name])} streams"

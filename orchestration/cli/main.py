@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from orchestration.cli.exits import Exit
+from orchestration.cli.stop import is_stopped, stopping
 from orchestration.collector import sparing_what_stays
 
 COMMANDS = {
@@ -39,8 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin when numpy starts; no matrix here is large
     # pandera imports PySpark where it is installed; the parts that it warns of are not used here.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
-    with sparing_what_stays():
-        return _run(argv)
+    with stopping(_asked() or "the command") as stop, sparing_what_stays():
+        try:
+            return _run(argv)
+        except KeyboardInterrupt:
+            stop.say(_asked() or "the command")
+            return stop.code
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -48,15 +53,16 @@ def _run(argv: Sequence[str] | None) -> int:
     module = import_module(f"orchestration.cli.{args.command}")
     try:
         return int(module.run(args))
-    except KeyboardInterrupt:
-        return 130
     except Exception as error:
-        code = _expected(error)
-        if code is None:
+        if is_stopped():  # whatever else goes wrong on the way out
+            raise KeyboardInterrupt from None
+        said = _expected(error)
+        if said is None:
             raise
         from orchestration.cli.console import fail
 
-        fail(error)
+        code, message = said
+        fail(message)
         return code
 
 
@@ -65,10 +71,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="belvedere",
         description="A sync engine between CRMs, ERPs and helpdesks.",
         epilog="exit codes: 0 done, 1 failed, 2 usage, 3 finished with parts missing or rejected, "
-        "75 another run holds the lease",
+        "75 another run holds the lease, 130 or 143 stopped by Ctrl-C or SIGTERM",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    asked = _asked()
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
         if asked in (name, None) or asked not in COMMANDS:
@@ -76,14 +82,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _expected(error: Exception) -> int | None:
-    """Tell the exit code of an error that a person can act upon; None is a bug and wants its traceback."""
+def _asked() -> str | None:
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+
+
+def _expected(error: Exception) -> tuple[Exit, object] | None:
+    """Give exit code and line of an error that a person can act upon; None is a bug and wants its traceback."""
     from connectors.kit.errors import ConnectorError
+    from orchestration.storage.disk import explain
     from orchestration.storage.lease import LeaseHeld
 
     if isinstance(error, LeaseHeld):
-        return Exit.HELD
-    return Exit.FAILED if isinstance(error, ConnectorError) else None
+        return Exit.HELD, error
+    if said := explain(error):
+        return Exit.FAILED, said
+    return (Exit.FAILED, error) if isinstance(error, ConnectorError) else None
 
 
 if __name__ == "__main__":

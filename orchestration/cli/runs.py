@@ -1,20 +1,22 @@
 """Runs started from the shell: recorded in the Dagster instance, so that its UI shows them."""
 
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 
 from orchestration.assets.fields import FIELDS
 from orchestration.cli.exits import Exit
+from orchestration.cli.instance import instance
+from orchestration.cli.stop import end_children, is_stopped
+from orchestration.dead_runs import BY_HAND, LEASE, end_dead_runs
 from orchestration.definitions import defs
-from orchestration.jobs import BY_HAND
-from orchestration.project import ROOT, Project, home_folder
+from orchestration.project import Project
+from orchestration.storage.disk import DiskError, explain_recorded
+from orchestration.storage.lease import lease
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -42,17 +44,6 @@ class Ran:
         return Exit.DONE if self.success else Exit.FAILED
 
 
-@contextmanager
-def instance() -> Iterator[dg.DagsterInstance]:
-    """Open the Dagster instance of this project: DAGSTER_HOME, else in the home folder."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(home_folder() / "dagster")))
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        shutil.copy(ROOT / "dagster.yaml", home / "dagster.yaml")
-    with dg.DagsterInstance.get() as opened:
-        yield opened
-
-
 def extract_job() -> dg.JobDefinition:
     """Return the job that step processes load again."""
     return defs().resolve_job_def("extract")
@@ -61,47 +52,57 @@ def extract_job() -> dg.JobDefinition:
 def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[str, Any] | None = None) -> Ran:
     """Run a job here and now, and wait for its end.
 
-    Raises SettingsError for settings that cannot be used: Dagster would tell of them by a page of calls.
+    Raises SettingsError for settings that cannot be used (Dagster would report them by a page of calls), DiskError
+    when the disk is full or fails, and KeyboardInterrupt when the command was asked to stop.
     """
-    Project.load()
-    run_config = {**QUIET, **(config or {})}
-    tags = {BY_HAND: "true"}
+    project = Project.load()
+    name = f"command:{uuid4().hex}"
+    options = {
+        "run_config": {**QUIET, **(config or {})},
+        "tags": {BY_HAND: "true", LEASE: name},
+        "asset_selection": assets,
+        "raise_on_error": False,
+    }
     with instance() as opened:
-        if job == "extract":
-            with dg.execute_job(
-                dg.reconstructable(extract_job),
-                instance=opened,
-                run_config=run_config,
-                tags=tags,
-                asset_selection=assets,
-                raise_on_error=False,
-            ) as result:
-                return _ran(result)
-        resolved = defs().resolve_job_def(job)
-        return _ran(
-            resolved.execute_in_process(
-                instance=opened,
-                run_config=run_config,
-                tags=tags,
-                asset_selection=assets,
-                raise_on_error=False,
-            )
-        )
+        end_dead_runs(opened, project.ledger)
+        with lease(project.ledger, name, job):
+            try:
+                ran = _execute(job, opened, options)
+            except BaseException:
+                end_children()
+                raise
+            finally:
+                if is_stopped():
+                    _cancel(opened, name)
+    if is_stopped():
+        raise KeyboardInterrupt
+    return ran
+
+
+def _execute(job: str, opened: dg.DagsterInstance, options: dict[str, Any]) -> Ran:
+    if job == "extract":
+        with dg.execute_job(dg.reconstructable(extract_job), instance=opened, **options) as result:
+            return _ran(result)
+    return _ran(defs().resolve_job_def(job).execute_in_process(instance=opened, **options))
+
+
+def _cancel(opened: dg.DagsterInstance, name: str) -> None:
+    """Show the run of a command that was stopped as canceled; a disk that is full must not hide why it ended."""
+    end_children()
+    with suppress(Exception):
+        for found in opened.get_runs(dg.RunsFilter(tags={LEASE: name})):
+            if found.status is not dg.DagsterRunStatus.SUCCESS:
+                opened.report_run_canceled(found, "The command that ran this was stopped by a signal.")
 
 
 def _ran(result: Any) -> Ran:
+    """Gather what happened; raises DiskError where the disk was the reason."""
     ran = Ran(result.run_id, result.success)
     for event in result.all_events:
         if event.is_step_failure:
-            data = event.step_failure_data
-            user = data.user_failure_data
-            if user and user.description:
-                ran.failures.append(user.description)
-            elif not (
-                data.error and data.error.cls_name == "DagsterAssetCheckFailedError"
-            ):  # the check itself says why
-                ran.failures.append(data.error_display_string.strip())
-            ran.held = ran.held or bool(user and "belvedere/held" in user.metadata)
+            _failed(ran, event.step_failure_data)
+        elif event.event_type == dg.DagsterEventType.RUN_FAILURE and not ran.failures:
+            _died(ran, event.job_failure_data.error)
         elif event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
             key = materialization.asset_key.to_user_string()
@@ -114,3 +115,20 @@ def _ran(result: Any) -> Ran:
             else:
                 ran.checks.append((key, check.check_name, check.passed, check.description))
     return ran
+
+
+def _failed(ran: Ran, data: Any) -> None:
+    user = data.user_failure_data
+    if user and user.description:
+        ran.failures.append(user.description)
+        ran.held = ran.held or "belvedere/held" in user.metadata
+    elif not (data.error and data.error.cls_name == "DagsterAssetCheckFailedError"):  # the check itself says why
+        _died(ran, data.error)
+
+
+def _died(ran: Ran, error: Any) -> None:
+    """Note an error that nobody expected; what the disk says is enough."""
+    if said := explain_recorded(error):
+        raise DiskError(said)
+    if error:
+        ran.failures.append(error.to_string().strip())

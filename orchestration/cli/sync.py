@@ -17,7 +17,10 @@ def run(args: argparse.Namespace) -> Exit:
 
 
 def night(as_of: str | None = None, *, deliver: bool = True) -> Exit:
-    """Run the beats in order; a required connection that failed stops delivery, not the build."""
+    """Run the stages in order.
+
+    A required connection that failed stops delivery, not the build; so does a check of severity ERROR on a table.
+    """
     from orchestration.cli import beats
     from orchestration.cli.console import fail
     from orchestration.extract import failed_required
@@ -28,7 +31,11 @@ def night(as_of: str | None = None, *, deliver: bool = True) -> Exit:
     if extracted is Exit.HELD:
         return extracted
     built = beats.build(as_of)
-    if built in (Exit.FAILED, Exit.HELD) or not deliver:
+    if built in (Exit.FAILED, Exit.HELD):
+        if deliver:
+            fail("nothing is delivered: the build failed, or a check of its tables did")
+        return built
+    if not deliver:
         return max(built, extracted)
     if missing := failed_required(project):
         fail(f"nothing is delivered: required connection {', '.join(missing)} could not be read")

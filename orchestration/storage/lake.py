@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from connectors.kit.errors import BusyError, ReplyError, SettingsError
+from orchestration.storage.disk import DiskError, explain
 from orchestration.storage.ledger import Ledger
 from orchestration.storage.manifest import COMPACTION, Written
 
@@ -59,6 +60,8 @@ class Lake:
             _sync_folder(final.parent)
             self._send(final, name)
         except OSError as error:
+            if said := explain(error, str(self.root)):
+                raise DiskError(said) from None
             raise BusyError(f"the lake at {self.root} cannot be written: {error.strerror or error}") from None
         finally:
             with suppress(OSError):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -17,8 +18,10 @@ from sqlalchemy.exc import IntegrityError
 from connectors.kit.errors import BusyError
 from orchestration.storage import tables as t
 from orchestration.storage.base import Transactions
+from orchestration.storage.disk import DiskError
 
 BEAT = 5.0
+LOOK = 0.5  # seconds in which a step process sees that its run is dead, so that the next command need not wait
 TIME_TO_LIVE = timedelta(seconds=30)
 SOFTWARE = 70  # what a process ends with that must not go on
 
@@ -48,6 +51,17 @@ def lease(ledger: Transactions, name: str, run_id: str, *, die_with_parent: bool
             opened.execute(delete(t.leases).where(t.leases.c.name == name, t.leases.c.holder == holder))
 
 
+def is_free(ledger: Transactions, name: str) -> bool:
+    """Tell whether nobody holds a lease, and forget a holder that is dead."""
+    with ledger.transaction() as opened:
+        row = opened.execute(select(t.leases).where(t.leases.c.name == name)).mappings().first()
+        if row and not _is_dead(row, _clock(opened)):
+            return False
+        if row:
+            opened.execute(delete(t.leases).where(t.leases.c.name == name, t.leases.c.holder == row["holder"]))
+        return True
+
+
 def _take(ledger: Transactions, name: str, run_id: str, holder: str) -> None:
     row = {"name": name, "holder": holder, "host": socket.gethostname(), "pid": os.getpid(), "run_id": run_id}
     try:
@@ -68,12 +82,16 @@ def _take(ledger: Transactions, name: str, run_id: str, holder: str) -> None:
 
 
 def _keep(ledger: Transactions, name: str, holder: str, over: Event, orphaned: Callable[[], bool]) -> None:
-    while not over.wait(BEAT):
+    due = monotonic() + BEAT
+    while not over.wait(LOOK):
         if orphaned():
             os._exit(SOFTWARE)
+        if monotonic() < due:
+            continue
+        due = monotonic() + BEAT
         try:
             is_mine = _beat(ledger, name, holder)
-        except BusyError:
+        except (BusyError, DiskError):
             continue  # a ledger that is away for a moment; whether somebody took over shows when it is back
         if not is_mine:
             os._exit(SOFTWARE)  # taken over by a run that thought us dead: two must never write

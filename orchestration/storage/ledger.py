@@ -16,6 +16,7 @@ from connectors.kit.errors import BusyError, SettingsError
 from orchestration.storage import tables as t
 from orchestration.storage.agreements import Agreements
 from orchestration.storage.balances import Balances
+from orchestration.storage.disk import DiskError, explain
 from orchestration.storage.fields import Fields
 from orchestration.storage.judgements import Judgements
 from orchestration.storage.manifest import Manifest
@@ -58,6 +59,8 @@ class Ledger(State, Manifest, Balances, Fields, Models, Judgements, Plans, Opera
             with self.engine.begin() as connection:
                 yield connection
         except OperationalError as error:
+            if said := explain(error, self.url.database if self.url.get_backend_name() == "sqlite" else None):
+                raise DiskError(said) from None
             raise BusyError(f"the ledger at {self.url.render_as_string()} cannot be used: {error.orig}") from None
 
     @property

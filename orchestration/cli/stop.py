@@ -1,0 +1,108 @@
+"""Ctrl-C and SIGTERM end a command within seconds, whatever it is doing.
+
+Dagster replaces the signal handlers while it runs a job, and looks at what they noted only between steps. Python's
+wakeup descriptor shows every signal whatever the handler, so a thread that reads it can end the process when the
+orderly way out takes too long.
+"""
+
+import multiprocessing
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+GRACE = 5.0  # seconds for the orderly way out: temporary files, leases, the status of the run
+NAMES = {signal.SIGINT: "Ctrl-C (SIGINT)", signal.SIGTERM: "SIGTERM"}
+
+
+class Stop:
+    """Say whether a command was asked to end, and end it."""
+
+    def __init__(self, stderr: int) -> None:
+        self.number: int | None = None
+        self._stderr = stderr  # a copy: Dagster leads descriptor 2 elsewhere while a step runs
+        self._is_written = False
+        self._lock = threading.Lock()
+
+    @property
+    def code(self) -> int:
+        """Return the exit code of a command that was stopped: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + (self.number or signal.SIGINT)
+
+    def say(self, command: str) -> None:
+        """Write once, in one line, what stopped the command and what to do."""
+        with self._lock:
+            if self._is_written:
+                return
+            self._is_written = True
+        name = NAMES[signal.Signals(self.number or signal.SIGINT)]
+        line = f"belvedere: {command} was stopped by {name}; what it had finished is kept, run it again to go on"
+        shown = "\x1b[?25h" if os.isatty(self._stderr) else ""  # a progress bar hides the cursor
+        with suppress(OSError):
+            os.write(self._stderr, f"{shown}{line}\n".encode())
+
+    def watch(self, signals: int, command: str) -> None:
+        """Read signals until the command is over; after a second one, or the time of grace, end the process."""
+        while select.select([signals], [], [], None if self.number is None else GRACE)[0]:
+            try:
+                read = os.read(signals, 1)
+            except OSError:
+                return
+            if not read:
+                return  # the command is over
+            if read[0] not in NAMES:
+                continue
+            if self.number is not None:
+                break
+            self.number = read[0]
+        self.say(command)
+        end_children()
+        os._exit(self.code)
+
+
+_running: list[Stop] = []
+
+
+def is_stopped() -> bool:
+    """Tell whether the command that runs was asked to end."""
+    return any(stop.number is not None for stop in _running)
+
+
+def end_children() -> None:
+    """Kill the step processes that this process started; each can be killed at any moment."""
+    for child in multiprocessing.active_children():
+        child.kill()
+
+
+@contextmanager
+def stopping(command: str) -> Iterator[Stop]:
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt while a block runs, and bound how long it takes to end."""
+    stop = Stop(_copy_of_stderr())
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in NAMES}
+    threading.Thread(target=stop.watch, args=(read, command), daemon=True).start()
+    _running.append(stop)
+    try:
+        yield stop
+    finally:
+        _running.remove(stop)
+        if stop.number is None:  # else it goes on watching: threads may keep the interpreter from ending
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            os.close(write)
+
+
+def _copy_of_stderr() -> int:
+    try:
+        return os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    except (OSError, ValueError):
+        return 2
