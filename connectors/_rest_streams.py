@@ -1,4 +1,4 @@
-"""What YAML says of a REST API: how to get in, which streams there are, how they page, change and are written."""
+"""What YAML says of a REST API: which streams there are, how they page, change and are written."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -7,11 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
-from requests.auth import AuthBase
+from pydantic import Field, model_validator
 
 from connectors._rest_writes import Strict, Write
-from connectors.kit.auth import Basic, Bearer, HeaderToken
 from connectors.kit.budget import RateHeader
 from connectors.kit.fieldmap import mapped
 from connectors.kit.paging import AnyPaging, NoPaging, Offset, PageNumber, Range
@@ -20,47 +18,6 @@ from connectors.kit.stream import Deletes, Slice, Stream
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 EASTERN, WESTERN = timedelta(hours=14), timedelta(hours=12)  # how far days of the world begin before and after UTC's
-
-
-class NoAuth(Strict):
-    """Send no secret."""
-
-    kind: Literal["none"] = "none"
-
-    def opened(self) -> AuthBase | None:
-        return None
-
-
-class BearerAuth(Strict):
-    """Send a bearer token."""
-
-    kind: Literal["bearer"]
-    token: SecretStr
-
-    def opened(self) -> AuthBase:
-        return Bearer(self.token)
-
-
-class BasicAuth(Strict):
-    """Send a user and a password."""
-
-    kind: Literal["basic"]
-    user: str
-    password: SecretStr
-
-    def opened(self) -> AuthBase:
-        return Basic(self.user, self.password)
-
-
-class HeaderAuth(Strict):
-    """Send a secret in a header of its own."""
-
-    kind: Literal["header"]
-    header: str
-    secret: SecretStr
-
-    def opened(self) -> AuthBase:
-        return HeaderToken(self.header, self.secret)
 
 
 class Rate(Strict):

@@ -27,21 +27,24 @@ Writing is declared by a stream's `write`: `docs/rest.md` shows all of it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from pydantic import Field
 from requests.auth import AuthBase
 
+from connectors._rest_auth import AnyAuth, NoAuth
 from connectors._rest_batch import BatchWriter
 from connectors._rest_held import Holdings
-from connectors._rest_streams import EPOCH, BasicAuth, BearerAuth, HeaderAuth, NoAuth, Rate, RestStream, untagged
+from connectors._rest_streams import EPOCH, Rate, RestStream, untagged
 from connectors._rest_writer import Writer
 from connectors._rest_writes import Pace
 from connectors.kit.base import Change, Check, Held, Outcome, SourceField, Writing
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.number import whole_number
+from connectors.kit.oauth import RefreshToken
 from connectors.kit.page import Page
 from connectors.kit.paging import told
 from connectors.kit.records import cut
@@ -55,7 +58,7 @@ class Rest(HttpConnector):
     class Settings(HttpSettings):
         """Describe the API."""
 
-        auth: Annotated[NoAuth | BearerAuth | BasicAuth | HeaderAuth, Field(discriminator="kind")] = NoAuth()
+        auth: AnyAuth = NoAuth()
         headers: dict[str, str] = Field(default_factory=dict)
         requests_per_second: float = Field(10, gt=0)
         rate_headers: list[Rate] = Field(default_factory=list)
@@ -63,6 +66,11 @@ class Rest(HttpConnector):
         check_path: str | None = None
         writing: Pace = Pace()
         streams: dict[str, RestStream] = Field(min_length=1)
+
+        def addresses(self) -> Mapping[str, str]:
+            token_url = getattr(self.auth, "token_url", None)
+            own = {"auth.token_url": token_url} if token_url is not None else {}
+            return {**super().addresses(), **own}
 
     settings: Settings
 
@@ -73,6 +81,7 @@ class Rest(HttpConnector):
 
     def __init__(self, name: str, settings: Any, http: Any = None) -> None:
         self.rate_headers = tuple(rate.declared() for rate in settings.rate_headers)
+        self._auth: AuthBase | None = None
         super().__init__(name, settings, http)
         self.streams = tuple(stream.declared(one) for one, stream in self.settings.streams.items())
         self.writing = self._writing()
@@ -80,7 +89,12 @@ class Rest(HttpConnector):
             self.find = self._found  # a capability is found by its method, and most APIs do not have this one
 
     def auth(self) -> AuthBase | None:
-        return self.settings.auth.opened()
+        self._auth = self.settings.auth.opened(self.name, lambda: self.http)
+        return self._auth
+
+    def keep_tokens(self, folder: Path) -> None:
+        if isinstance(self._auth, RefreshToken):
+            self._auth.keep(folder)
 
     def limits(self) -> Sequence[Limit]:
         rate = self.settings.requests_per_second
@@ -93,7 +107,14 @@ class Rest(HttpConnector):
             self._page_of(first, {}, Slice())
         else:
             self.http.get(path, headers=self.settings.headers, expect=None)
-        return Check(self.settings.base_url, self.now())
+        return Check(self.settings.base_url, self.now(), tuple(self._notes()))
+
+    def _notes(self) -> Iterator[str]:
+        if isinstance(self._auth, RefreshToken) and self._auth.rotated:
+            yield (
+                f"{self.name}: the server replaces the refresh token each time it is used; the newest is "
+                f"kept in {self._auth.rotated}: back that file up, or a person has to authorize again"
+            )
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         return {name: self._seen(stream) for name, stream in self.settings.streams.items()}

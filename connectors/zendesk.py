@@ -1,14 +1,15 @@
 """Zendesk Support.
 
-Source: Zendesk's developer documentation (incremental exports, satisfaction ratings, organizations, organization
-fields, pagination). The incremental exports leave out what changed in the last minute, repeat rows at their borders,
-and end where they say `end_of_stream`: an empty page does not. They have no upper bound either: what changed after a
-slice's end comes with it, and once more with the next slice.
+Source: Zendesk's developer documentation (OAuth tokens for grant types, migrating from API tokens to
+OAuth access tokens, incremental exports, satisfaction ratings, organizations, organization fields,
+pagination). The incremental exports leave out what changed in the last minute, repeat rows at their
+borders, and end where they say `end_of_stream`: an empty page does not. They have no upper bound either:
+what changed after a slice's end comes with it, and once more with the next slice.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -21,6 +22,7 @@ from connectors.kit.base import Check, Held, SourceField
 from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError, SettingsError
+from connectors.kit.oauth import TokenEndpoint, client_credentials
 from connectors.kit.page import Page
 from connectors.kit.paging import at
 from connectors.kit.records import cut
@@ -31,6 +33,11 @@ from connectors.kit.write import chunks
 from schemas.mapping import paths
 
 CUSTOM = "organization_fields"
+WAYS_IN = (("client_id", "client_secret"), ("email", "api_token"), ("oauth_token",))
+TOKENS_END = (
+    "Zendesk creates no API tokens any more, and those that are left end on 2027-04-30: set client_id and "
+    "client_secret of an OAuth client instead of email and api_token"
+)
 
 
 class _Meta(msgspec.Struct):
@@ -68,11 +75,20 @@ class Zendesk(HttpConnector):
     """Read organizations, tickets with their metrics, agents and satisfaction ratings."""
 
     class Settings(HttpSettings):
-        """Set how to reach an account: an API token with its e-mail address, or an OAuth token.
+        """Set how to reach an account: by an OAuth client, or by an API token until these end.
 
-        `page_size` is that of the incremental exports; `exports_per_minute` is 30 with the high-volume add-on.
+        The client (Admin Center, Apps and integrations, APIs, OAuth clients) is of the kind
+        "confidential"; its tokens live for 30 minutes and are renewed. `scope: read` is all that is
+        needed. API tokens (`email`, `api_token`) cannot be created any more and end on 2027-04-30.
+        `oauth_token` is a token that is never renewed. `page_size` is that of the incremental exports;
+        `exports_per_minute` is 30 with the high-volume add-on.
         """
 
+        asked_by_init: ClassVar[tuple[str, ...]] = ("client_id", "client_secret")
+
+        client_id: str | None = None
+        client_secret: SecretStr | None = None
+        scope: str = "read"
         email: str | None = None
         api_token: SecretStr | None = None
         oauth_token: SecretStr | None = None
@@ -82,8 +98,17 @@ class Zendesk(HttpConnector):
 
         @model_validator(mode="after")
         def _one_way_in(self) -> "Zendesk.Settings":
-            if not self.oauth_token and not (self.email and self.api_token):
-                raise ValueError("give email and api_token, or oauth_token")
+            ways = [[name for name in way if getattr(self, name)] for way in WAYS_IN]
+            used = [(way, names) for way, names in zip(WAYS_IN, ways, strict=True) if names]
+            if not used:
+                raise ValueError(f"no secret is set: give client_id and client_secret; {TOKENS_END}")
+            if len(used) > 1:
+                several = ", ".join(name for _, names in used for name in names)
+                raise ValueError(f"{several} are set together: keep one way in, best client_id and client_secret")
+            ((way, names),) = used
+            for name in way:
+                if name not in names:
+                    raise ValueError(f"{names[0]} is set without {name}: {' and '.join(way)} go together")
             return self
 
     settings: Settings
@@ -91,10 +116,19 @@ class Zendesk(HttpConnector):
     rate_headers = (RateHeader("X-Rate-Limit-Remaining", 60, "X-Rate-Limit"),)
 
     def auth(self) -> AuthBase:
-        held = self.settings
-        if held.oauth_token:
-            return Bearer(held.oauth_token)
-        return Basic(f"{held.email}/token", held.api_token or SecretStr(""))
+        settings = self.settings
+        if settings.client_id:
+            check = "settings.client_id and settings.client_secret, and that the client may have the "
+            check += f"scope {settings.scope!r} and belongs to an admin"
+            client, secret = settings.client_id, settings.client_secret
+            endpoint = TokenEndpoint(self.name, lambda: self.http, "oauth/tokens", client, secret, check, "json")
+            return client_credentials(endpoint, settings.scope)
+        if settings.oauth_token:
+            check = "settings.oauth_token, which is never renewed: client_id and client_secret are"
+            return Bearer(settings.oauth_token, settings_to_check=check)
+        check = f"settings.email and settings.api_token; {TOKENS_END}"
+        secret = settings.api_token or SecretStr("")
+        return Basic(f"{settings.email}/token", secret, settings_to_check=check)
 
     def limits(self) -> Sequence[Limit]:
         held = self.settings
@@ -104,8 +138,8 @@ class Zendesk(HttpConnector):
         """Find who the secret belongs to: nobody is an answer too."""
         user = at(self.http.get("api/v2/users/me.json").json(), "user")
         if not isinstance(user, dict) or not user.get("id"):
-            raise AccessError(f"{self.name}: the secret opens no user; check settings.email and settings.api_token")
-        notes = []
+            raise AccessError(f"{self.name}: the secret opens no user; check the secret in settings")
+        notes = [f"{self.name}: {TOKENS_END}"] if self.settings.api_token else []
         if user.get("role") not in ("admin", "agent"):
             notes.append(f"{self.name}: the user is neither agent nor admin: tickets may be hidden")
         place = urlsplit(self.settings.base_url)

@@ -96,6 +96,7 @@ class Project:
         kind = find(config.connector)
         connector = kind(name, load(kind, name, config.settings))
         connector.share(self.budgets)
+        connector.keep_tokens(self.home / "tokens")
         connector.streams = self._chosen(name, connector.streams)
         return connector
 

@@ -67,6 +67,10 @@ class Control:
         self.sandbox.requests.clear()
         return {}
 
+    def _delete_tokens(self, _: Any) -> Any:
+        self.sandbox.zendesk.tokens.revoke()
+        return {}
+
     def _post_faults(self, body: dict[str, Any]) -> Any:
         self.sandbox.faults.add(**body)
         return self._get_faults({})

@@ -11,9 +11,8 @@ from sandbox.clock import Clock
 from sandbox.world.zendesk import Desk
 from sandbox.writelog import WriteLog
 from sandbox.zendesk_people import ZendeskPeople
+from sandbox.zendesk_tokens import EMAIL, Tokens
 
-EMAIL, TOKEN = "belvedere@example.com", "sandbox-zendesk-token"
-BASIC = "Basic " + b64encode(f"{EMAIL}/token:{TOKEN}".encode()).decode()
 SETTLING = timedelta(minutes=1)  # what changed in the last minute is left out, so that no later change slips in between
 Row = dict[str, Any]
 
@@ -24,6 +23,7 @@ class Zendesk(ZendeskPeople):
     def __init__(self, desk: Desk, clock: Clock, log: WriteLog) -> None:
         super().__init__(desk, clock)
         self.log = log
+        self.tokens = Tokens(clock)
         self.jobs: dict[str, Row] = {}
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
             ("GET", re.compile(r"/api/v2/users/me(?:\.json)?"), self._me),
@@ -42,8 +42,10 @@ class Zendesk(ZendeskPeople):
 
     def handle(self, request: Request) -> Answer:
         """Answer one request."""
-        if request.headers.get("Authorization") not in (BASIC, f"Bearer {TOKEN}"):
-            return Answer(401, {"error": "Couldn't authenticate you"})
+        if (request.method, request.path) == ("POST", "/oauth/tokens"):
+            return self.tokens.granted(request.body)
+        if refused := self.tokens.refused(request):
+            return refused
         for method, pattern, handler in self._routes:
             match = pattern.fullmatch(request.path)
             if match and method == request.method:

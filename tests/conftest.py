@@ -32,7 +32,7 @@ SPARK = SparkConfig(
 SECRETS = {
     "HUBSPOT_TOKEN": "sandbox-hubspot-token",
     "ODOO_API_KEY": "sandbox-odoo-key",
-    "ZENDESK_API_TOKEN": "sandbox-zendesk-token",
+    "ZENDESK_CLIENT_SECRET": "sandbox-zendesk-secret",
 }
 
 

@@ -97,7 +97,7 @@ def test_a_night_adds_its_day_to_the_partitions_of_the_history(
 
 
 def test_no_secret_is_kept_anywhere(synced: tuple[subprocess.CompletedProcess[str], Path]):
-    secrets = [b"sandbox-hubspot-token", b"sandbox-odoo-key", b"sandbox-zendesk-token"]
+    secrets = [b"sandbox-hubspot-token", b"sandbox-odoo-key", b"sandbox-zendesk-secret"]
     for path in synced[1].rglob("*"):
         if path.is_file():
             content = path.read_bytes()
@@ -113,7 +113,7 @@ def test_a_held_lease_answers_75(village: tuple[Sandbox, Path]):
 
 
 def test_a_part_that_is_missing_answers_3_and_the_rest_goes_on(village: tuple[Sandbox, Path]):
-    ended = belvedere("extract", "zendesk", "odoo", ZENDESK_API_TOKEN="wrong")
+    ended = belvedere("extract", "zendesk", "odoo", ZENDESK_CLIENT_SECRET="wrong")
     assert ended.returncode == 3
     assert "zendesk: the secret was refused" in ended.stderr
     assert "2 of 2" in ended.stdout

@@ -4,19 +4,21 @@ from base64 import b64encode
 from collections.abc import Callable
 from math import isfinite
 from threading import Lock
-from time import monotonic
 from typing import Any
 
 from pydantic import SecretStr
 from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from connectors.kit.errors import AccessError
+from connectors.kit.account import ticks
+from connectors.kit.errors import AccessError, ConnectorError
 
 USUAL_LIFE = 1800.0  # seconds
 
 
 class _Silent(AuthBase):
+    settings_to_check = "the secret in settings"  # what a message names when the source refuses it
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(***)"
 
@@ -24,8 +26,8 @@ class _Silent(AuthBase):
 class Bearer(_Silent):
     """Send a token as `Authorization: Bearer`."""
 
-    def __init__(self, token: SecretStr) -> None:
-        self._token = token
+    def __init__(self, token: SecretStr, *, settings_to_check: str = _Silent.settings_to_check) -> None:
+        self._token, self.settings_to_check = token, settings_to_check
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
@@ -35,8 +37,8 @@ class Bearer(_Silent):
 class Basic(_Silent):
     """Send a user and a secret as `Authorization: Basic`, in UTF-8."""
 
-    def __init__(self, user: str, secret: SecretStr) -> None:
-        self._user, self._secret = user, secret
+    def __init__(self, user: str, secret: SecretStr, *, settings_to_check: str = _Silent.settings_to_check) -> None:
+        self._user, self._secret, self.settings_to_check = user, secret, settings_to_check
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         pair = f"{self._user}:{self._secret.get_secret_value()}".encode()
@@ -56,35 +58,57 @@ class HeaderToken(_Silent):
 
 
 class Refreshed(_Silent):
-    """Send a bearer token that a function fetches anew before it expires; one thread fetches, others wait.
+    """Send a bearer token that a function fetches again before it expires.
 
-    `fetch` answers the token and its life in seconds.
+    `fetch` returns the token and its life in seconds; it is replaced after nine tenths of that. One
+    thread fetches while the others wait, and they share what comes of it: the token, or the error.
     """
 
-    def __init__(self, fetch: Callable[[], tuple[SecretStr, float]], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], tuple[SecretStr, float]],
+        clock: Callable[[], float] = ticks,
+        *,
+        settings_to_check: str = _Silent.settings_to_check,
+    ) -> None:
         self._fetch, self._clock, self._lock = fetch, clock, Lock()
+        self.settings_to_check = settings_to_check
         self._token: SecretStr | None = None
         self._until = 0.0
+        self._fetches = 0
+        self._failure: ConnectorError | None = None
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._valid().get_secret_value()}"
         return request
 
     def forget(self, refused: str | None = None) -> None:
-        """Drop the token, so that the next request fetches another; one that others have fetched meanwhile stays.
+        """Drop the token, so that the next request fetches another one.
 
-        `refused` is the header that was sent.
+        `refused` is the Authorization header that was sent: a token that another thread has fetched
+        since then stays.
         """
         with self._lock:
-            held = self._token
-            if held is None or refused in (None, f"Bearer {held.get_secret_value()}"):
+            token = self._token
+            if token is None or refused in (None, f"Bearer {token.get_secret_value()}"):
                 self._token = None
 
     def _valid(self) -> SecretStr:
+        fetches = self._fetches
         with self._lock:
-            if self._token is None or self._clock() >= self._until:
+            if self._token is not None and self._clock() < self._until:
+                return self._token
+            if self._failure is not None and self._fetches != fetches:
+                raise self._failure  # of the thread that this one has waited for
+            self._token, self._failure = None, None
+            try:
                 self._token, life = self._fetch()
-                self._until = self._clock() + life * 0.9
+            except ConnectorError as error:
+                self._failure = error
+                raise
+            finally:
+                self._fetches += 1
+            self._until = self._clock() + life * 0.9
             return self._token
 
 

@@ -14,8 +14,12 @@ from connectors.kit.stream import Checkpoint, Slice, Stream
 
 
 class ConnectorSettings(BaseModel):
-    """Hold what a user sets for one connection; subclasses add their own; secrets are `SecretStr`."""
+    """Hold what a user sets for one connection; subclasses add their own; secrets are `SecretStr`.
 
+    `belvedere init` asks for the required settings, and for those of `asked_by_init`.
+    """
+
+    asked_by_init: ClassVar[tuple[str, ...]] = ()
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -128,6 +132,9 @@ class Connector(ABC):
 
     def share(self, folder: Path) -> None:  # noqa: B027 - most connectors have no budget
         """Share the account's budget with all processes that name the same folder."""
+
+    def keep_tokens(self, folder: Path) -> None:  # noqa: B027 - most connectors have none
+        """Name the folder for refresh tokens that a server replaces while they are used."""
 
     @classmethod
     def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:

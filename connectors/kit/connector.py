@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, model_validator
 from requests.auth import AuthBase
 
 from connectors.kit.base import Connector, ConnectorSettings, Writing
@@ -18,10 +20,29 @@ from connectors.kit.stream import Checkpoint, Stream
 
 
 class HttpSettings(ConnectorSettings):
-    """Hold what every HTTP connection may set; `concurrency` is how many requests may be under way at once."""
+    """Hold what every HTTP connection may set; `concurrency` is how many requests may be under way at once.
+
+    Secrets and records go over https only, but for this machine itself; `allow_http` lets them go
+    unencrypted.
+    """
 
     base_url: str
+    allow_http: bool = False
     concurrency: int | None = Field(None, ge=1)
+
+    def addresses(self) -> Mapping[str, str]:
+        """Map the settings that hold addresses to these."""
+        return {"base_url": self.base_url}
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        for setting, url in self.addresses().items():
+            if not self.allow_http and (host := plain_host(url)):
+                raise ValueError(
+                    f"{setting} is an http:// address: secrets and records would go to {host} unencrypted; "
+                    "write https://, or insist on it with allow_http: true"
+                )
+        return self
 
 
 class HttpConnector(Connector):
@@ -81,6 +102,21 @@ class HttpConnector(Connector):
 
     def close(self) -> None:
         self.http.close()
+
+
+def plain_host(url: str) -> str | None:
+    """Return the host that an address reaches without encryption; None where it is this machine."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:  # refused where the connection is opened
+        return None
+    host = parts.hostname
+    if parts.scheme != "http" or not host or host == "localhost":
+        return None
+    try:
+        return None if ip_address(host).is_loopback else host
+    except ValueError:
+        return host
 
 
 def _identity(value: Any, name: str = "") -> Iterator[str]:

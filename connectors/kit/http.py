@@ -21,7 +21,7 @@ from connectors.kit.adapter import Adapter
 from connectors.kit.auth import Refreshed, token_answer
 from connectors.kit.body import whole
 from connectors.kit.budget import LONGEST_HOLD, LONGEST_WAIT, Budget, Limit, RateHeader
-from connectors.kit.call import COMMON, Call, Query, Requests, joined
+from connectors.kit.call import COMMON, Call, Query, Requests, joined, origin
 from connectors.kit.depth import refuse_deep
 from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOutcome
 from connectors.kit.fault import never_sent, retry_after, why
@@ -181,7 +181,15 @@ class Http:
             raise self._unread(call, error) from None
 
     def _exchange(self, call: Call) -> Reply:
-        """Send once, and charge it."""
+        """Send once; where the token was refused, once more with another one: a 401 has done nothing."""
+        reply, sent = self._charged(call)
+        if reply.status == 401 and isinstance(self._auth, Refreshed) and not call.bare:
+            self._auth.forget(sent)
+            reply, _ = self._charged(call)
+        return reply
+
+    def _charged(self, call: Call) -> tuple[Reply, str | None]:
+        """Send once, and charge it; returns the Authorization header that was sent, too."""
         request = self._requests.made(call)
         with self.budget.spent(call.scope, writes=call.writes):
             try:
@@ -190,11 +198,10 @@ class Http:
                 raise self._failed(call, error) from None
             except ReplyError as error:
                 raise self._unread(call, error) from None
-        self._note_clock(reply)
+        if not call.bare:  # a token endpoint may be another machine, with another clock
+            self._note_clock(reply)
         self.budget.told(reply.headers)
-        if reply.status == 401 and isinstance(self._auth, Refreshed) and not call.bare:
-            self._auth.forget(request.headers.get("Authorization"))
-        return reply
+        return reply, request.headers.get("Authorization")
 
     def _sent(self, request: requests.PreparedRequest) -> Reply:
         """Send by the adapter: a session's own `send` would look for cookies and the surroundings' proxies."""
@@ -216,8 +223,10 @@ class Http:
     def _failed(self, call: Call, error: Exception) -> Exception:
         if not never_sent(error):
             return self._doubtful(call, f"no whole answer ({why(error)})")
-        where = self._requests.origin
-        final = BusyError(f"{self.connection}: cannot reach {where} ({why(error)}); check settings.base_url")
+        where, setting = self._requests.origin, "settings.base_url"
+        if call.bare and (target := origin(joined(self.base_url, call.url))) != where:
+            where, setting = target, "the address of the token endpoint in settings"
+        final = BusyError(f"{self.connection}: cannot reach {where} ({why(error)}); check {setting}")
         return _Again(final, attempts=min(REFUSED_ATTEMPTS, self._attempts))
 
     def _judge(self, reply: Reply, call: Call) -> None:
@@ -231,11 +240,12 @@ class Http:
         raise Refused(f"{self.connection}: refused {_path(reply.url)} ({status})", status, reply.body)
 
     def _no_access(self, reply: Reply, call: Call) -> Exception:
-        if reply.status == 401 and isinstance(self._auth, Refreshed) and not call.bare:
-            return _Again(AccessError(f"{self.connection}: the token was refused (401)"), after=0, attempts=2)
-        word = "the secret was refused" if reply.status == 401 else "the secret lacks a right for this"
+        is_new = isinstance(self._auth, Refreshed) and not call.bare
+        refused = "a new token was refused too" if is_new else "the secret was refused"
+        word = refused if reply.status == 401 else "the secret lacks a right for this"
         where = f"{reply.status} at {_path(reply.url)}"
-        return AccessError(f"{self.connection}: {word} ({where}); check the secret in settings")
+        check = getattr(self._auth, "settings_to_check", "the secret in settings")
+        return AccessError(f"{self.connection}: {word} ({where}); check {check}")
 
     def _busy(self, reply: Reply, call: Call) -> Exception:
         """Hold the account for as long as the source asks; what is beyond reason is left to a later run."""

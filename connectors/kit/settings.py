@@ -39,11 +39,15 @@ def _one(found: dict[str, Any], model: type[BaseModel]) -> str:
         return f"unknown setting {place!r}; {choices(str(found['loc'][-1]), known)}"
     if found["type"] == "missing":
         return f"{place!r} is missing"
+    if found["type"] == "value_error":  # our own validators, which name what they mean
+        return f"{place!r}: {found['ctx']['error']}" if place else str(found["ctx"]["error"])
     return f"{place!r}: {found['msg'].lower()}"
 
 
 def _model_at(model: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel] | None:
+    inner: list[type[BaseModel]] = []
     for part in place:
+        model = next((kind for kind in inner if len(inner) > 1 and _is_of(kind, part)), model)
         field = model.model_fields.get(str(part)) if model else None
         if field is None:
             continue  # a key of a mapping or an index: the model beneath is that of the field above
@@ -52,6 +56,12 @@ def _model_at(model: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel]
             return None
         model = inner[0]
     return model
+
+
+def _is_of(model: type[BaseModel], tag: Any) -> bool:
+    """Tell whether a tag of a union stands for a model of it."""
+    field = model.model_fields.get("kind")
+    return field is not None and tag in getattr(field.annotation, "__args__", ())
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

@@ -56,11 +56,14 @@ def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any
             hint="one of these",
         )
         settings, secrets = {}, []
-        for setting, field in find(connector).Settings.model_fields.items():
+        kind = find(connector).Settings
+        for setting, field in kind.model_fields.items():
+            if not field.is_required() and setting not in kind.asked_by_init:
+                continue
             if "SecretStr" in str(field.annotation):
                 secrets.append(f"{name}_{setting}".upper())
                 settings[setting] = "{{ env." + secrets[-1] + " }}"
-            elif field.is_required():
+            else:
                 settings[setting] = _asked(ask, f"Its {setting.replace('_', ' ')}", check=bool, hint="something")
         yield (
             name,

@@ -2,13 +2,14 @@
 
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Barrier, Event
 
 import pytest
 from pydantic import SecretStr
 from requests import Request
 
 from connectors.kit.auth import Basic, Bearer, HeaderToken, Refreshed, token_answer
+from connectors.kit.errors import AccessError, BusyError
 
 SECRET = SecretStr("s3cret")
 
@@ -84,3 +85,50 @@ def test_reads_an_answer_of_oauth():
     token, life = token_answer({"access_token": "abc", "expires_in": 3600, "token_type": "bearer"})
     assert (token.get_secret_value(), life) == ("abc", 3600.0)
     assert token_answer({"access_token": "abc"})[1] == 1800
+
+
+@pytest.mark.parametrize("error", [AccessError("refused"), BusyError("down")])
+def test_threads_that_wait_for_a_fetch_share_its_error(error):
+    fetched, started, going, waiting = [], Event(), Event(), Barrier(9)
+
+    def fetch() -> tuple[SecretStr, float]:
+        fetched.append(1)
+        started.set()
+        assert going.wait(5)
+        raise error
+
+    auth = Refreshed(fetch)
+    before = auth._lock
+
+    class Counted:
+        """Let the test see that all threads have come to the lock."""
+
+        def __enter__(self):
+            waiting.wait(5)
+            return before.__enter__()
+
+        def __exit__(self, *args):
+            return before.__exit__(*args)
+
+    auth._lock = Counted()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(headers, auth) for _ in range(8)]
+        waiting.wait(5)
+        assert started.wait(5)
+        going.set()
+        assert {str(one.exception()) for one in asked} == {str(error)}
+    assert len(fetched) == 1
+
+
+def test_an_error_is_not_remembered_beyond_those_who_waited():
+    answers = iter([BusyError("down"), None])
+
+    def fetch() -> tuple[SecretStr, float]:
+        if error := next(answers):
+            raise error
+        return SecretStr("token"), 100
+
+    auth = Refreshed(fetch)
+    with pytest.raises(BusyError):
+        headers(auth)
+    assert headers(auth) == {"Authorization": "Bearer token"}

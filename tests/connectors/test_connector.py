@@ -14,7 +14,7 @@ from connectors.zendesk import Zendesk
 HUBSPOT = {"token": "s3cret"}
 ODOO = {"base_url": "https://erp.example.com", "database": "one", "login": "me@example.com", "api_key": "s3cret"}
 REST = {"base_url": "https://erp.example.com/api", "streams": {"accounts": {"path": "a"}}}
-ZENDESK = {"base_url": "https://acme.example.com", "email": "me@example.com", "api_token": "s3cret"}
+ZENDESK = {"base_url": "https://acme.example.com", "client_id": "belvedere", "client_secret": "s3cret"}
 
 
 def shared(kind, folder, name="crm", **settings):
@@ -42,7 +42,7 @@ def test_two_connections_of_one_account_share_its_budget(tmp_path, kind, setting
         (Odoo, ODOO, {"database": "two"}),
         (Odoo, ODOO, {"api_key": "another"}),
         (Rest, REST, {"auth": {"kind": "bearer", "token": "x"}}),
-        (Zendesk, ZENDESK, {"api_token": "another"}),
+        (Zendesk, ZENDESK, {"client_secret": "another"}),
     ],
 )
 def test_another_account_has_a_budget_of_its_own(tmp_path, kind, settings, other):

@@ -11,8 +11,8 @@ from sandbox.clock import Clock
 from sandbox.world.build import build
 from sandbox.world.zendesk import TABLES
 from sandbox.writelog import WriteLog
-from sandbox.zendesk import EMAIL, TOKEN
 from sandbox.zendesk import Zendesk as Account
+from sandbox.zendesk_tokens import CLIENT_ID, CLIENT_SECRET
 
 TODAY = date(2026, 10, 20)
 
@@ -33,7 +33,12 @@ def world():
 
 class TestZendesk(Contract):
     connector = Zendesk
-    settings = {"email": EMAIL, "api_token": TOKEN, "page_size": 2, "exports_per_minute": 1_000_000}
+    settings = {
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "page_size": 2,
+        "exports_per_minute": 1_000_000,
+    }
 
     def setup_method(self):
         super().setup_method()

@@ -29,13 +29,13 @@ SETTINGS = {
         "requests_per_second": 10_000,
     },
     "zendesk": {
-        "email": "belvedere@example.com",
-        "api_token": "sandbox-zendesk-token",
+        "client_id": "belvedere",
+        "client_secret": "sandbox-zendesk-secret",
         "page_size": 7,
         "exports_per_minute": 10_000,
     },
 }
-SECRET = {"hubspot": "token", "odoo": "api_key", "zendesk": "api_token"}
+SECRET = {"hubspot": "token", "odoo": "api_key", "zendesk": "client_secret"}
 TABLES = {
     "hubspot": lambda sandbox, stream: (
         {row["id"] for row in sandbox.hubspot.portal.owners}
@@ -301,7 +301,7 @@ class TestZendesk:
         for tickets, cursor, end in pages:
             body = {"tickets": tickets, "after_cursor": cursor, "end_of_stream": end}
             little.say(200, json.dumps(body).encode(), Date="Tue, 20 Oct 2026 05:00:00 GMT")
-        checked = load(Zendesk, "zendesk", SETTINGS["zendesk"] | {"base_url": little.url})
+        checked = load(Zendesk, "zendesk", {"oauth_token": "t0k", "base_url": little.url})
         connector = Zendesk("zendesk", checked)
         pages = list(connector.read(stream_of(connector, "tickets"), Slice()))
         connector.close()
@@ -311,7 +311,7 @@ class TestZendesk:
     def test_a_cursor_that_does_not_move_is_refused(self, little):
         body = {"tickets": [], "after_cursor": "a", "end_of_stream": False}
         little.say(200, json.dumps(body).encode(), Date="Tue, 20 Oct 2026 05:00:00 GMT")
-        checked = load(Zendesk, "zendesk", SETTINGS["zendesk"] | {"base_url": little.url})
+        checked = load(Zendesk, "zendesk", {"oauth_token": "t0k", "base_url": little.url})
         connector = Zendesk("zendesk", checked)
         with pytest.raises(ReplyError, match="makes no progress after a"):
             list(connector.read(stream_of(connector, "tickets"), Slice()))
@@ -343,7 +343,7 @@ class TestZendesk:
         body = {"tickets": tickets, "after_cursor": "a", "end_of_stream": True}
         body |= {"metric_sets": [metrics]} if beside else {}
         little.say(200, json.dumps(body).encode(), Date="Tue, 20 Oct 2026 05:00:00 GMT")
-        checked = load(Zendesk, "zendesk", SETTINGS["zendesk"] | {"base_url": little.url})
+        checked = load(Zendesk, "zendesk", {"oauth_token": "t0k", "base_url": little.url})
         connector = Zendesk("zendesk", checked)
         pages = list(connector.read(stream_of(connector, "tickets"), Slice()))
         connector.close()

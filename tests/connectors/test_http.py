@@ -446,7 +446,7 @@ def test_a_token_that_ran_out_is_fetched_once_more(little, opened):
 
 def test_a_fresh_token_that_is_refused_is_no_endless_loop(little, opened):
     little.say(401)
-    with pytest.raises(AccessError, match=r"the token was refused \(401\)"):
+    with pytest.raises(AccessError, match=r"crm: a new token was refused too \(401 at /a\)"):
         opened(little.url, auth=Refreshed(lambda: (SecretStr(SECRET), 3600))).get("a")
     assert len(little.asked) == 2
 

@@ -57,13 +57,66 @@ def test_a_wrong_value_is_never_shown():
     assert "'page_size'" in shown
 
 
-def test_a_way_in_must_be_whole():
-    assert "give email and api_token, or oauth_token" in said(Zendesk, {"base_url": "http://x", "email": "me"})
+@pytest.mark.parametrize("auth", ["oauth2_client_credentials", "oauth2_refresh_token"])
+def test_a_setting_of_one_way_in_is_named_with_the_nearest_of_that_way(auth):
+    given = {"base_url": "https://x", "auth": {"kind": auth, "token_uri": "t"}, "streams": {"a": {"path": "p"}}}
+    assert f"unknown setting 'auth.{auth}.token_uri'; did you mean token_url" in said(Rest, given)
+
+
+ADDRESSED = {
+    HubSpot: {"token": "s3cret"},
+    Odoo: {"database": "d", "login": "l", "api_key": "s3cret"},
+    Zendesk: {"client_id": "c", "client_secret": "s3cret"},
+    Rest: {"auth": {"kind": "header", "header": "X-Key", "secret": "s3cret"}, "streams": {"a": {"path": "p"}}},
+}
+OPEN = [
+    "http://erp.lan:8069",
+    "HTTP://erp.lan",
+    "http://10.0.0.7/",
+    "http://localhost.evil.example",
+    "http://127.evil.example",
+]
+HERE = ["http://localhost:8069", "http://127.0.0.1", "http://127.8.8.8:1", "http://[::1]:8", "https://erp.lan"]
+
+
+@pytest.mark.parametrize("kind", ADDRESSED)
+class TestHttps:
+    @pytest.mark.parametrize("url", OPEN)
+    def test_a_secret_goes_nowhere_unencrypted(self, kind, url):
+        assert said(kind, ADDRESSED[kind] | {"base_url": url}).startswith(
+            "connection 'crm': settings: base_url is an http:// address: secrets and records would go to "
+        )
+
+    @pytest.mark.parametrize("url", HERE)
+    def test_this_machine_and_https_are_fine(self, kind, url):
+        assert load(kind, "crm", ADDRESSED[kind] | {"base_url": url}).base_url == url
+
+    @pytest.mark.parametrize("url", OPEN)
+    def test_one_may_insist(self, kind, url):
+        assert load(kind, "crm", ADDRESSED[kind] | {"base_url": url, "allow_http": True}).base_url == url
+
+
+OAUTH = {"kind": "oauth2_client_credentials", "client_id": "c", "client_secret": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://login.lan/token", "auth.token_url is an http:// address: secrets and records would go to login.lan"),
+        ("oauth/token", "must be a whole address such as https://login.example.com/oauth/token"),
+        ("ftp://login.lan/token", "must be a whole address"),
+    ],
+)
+def test_a_token_endpoint_is_a_whole_address_of_https(url, message):
+    given = {"base_url": "https://erp.example.com", "auth": OAUTH | {"token_url": url}, "streams": {"a": {"path": "p"}}}
+    assert message in said(Rest, given)
+    given["auth"]["token_url"] = "https://login.example.com/token"
+    load(Rest, "crm", given)
 
 
 def test_a_kind_of_paging_that_is_unknown_is_told_with_the_choices():
     streams = {"a": {"path": "p", "paging": {"kind": "pages"}}}
-    found = said(Rest, {"base_url": "http://x", "streams": streams})
+    found = said(Rest, {"base_url": "https://x", "streams": streams})
     assert "streams.a.paging" in found
     assert "'page'" in found
 

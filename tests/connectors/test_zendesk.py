@@ -4,6 +4,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +32,9 @@ from transforms.conform import conform
 
 ELSEWHERE = "https://acme.zendesk.example"
 ANY_URL = re.compile(f"{ELSEWHERE}/.*")
-TOKEN = "sandbox-zendesk-token"
+TOKEN, SECRET = "sandbox-zendesk-token", "sandbox-zendesk-secret"
+CLIENT = {"client_id": "belvedere", "client_secret": SECRET, "email": None, "api_token": None}
+GRANT = {"grant_type": "client_credentials", "client_id": "belvedere", "client_secret": SECRET, "scope": "read"}
 DATE = {"Date": "Tue, 20 Oct 2026 05:00:00 GMT"}
 NOW = datetime(2026, 10, 20, 5, tzinfo=UTC)
 ALL = Slice(None, NOW)
@@ -42,9 +45,9 @@ def connected(url: str, **settings: Any) -> Zendesk:
     """Open the connector with its rate limits out of the way, and without pauses between attempts."""
     given = {"base_url": url, "email": "belvedere@example.com", "api_token": TOKEN}
     limits = {"requests_per_minute": 100_000, "exports_per_minute": 100_000}
-    checked = load(Zendesk, "zendesk", given | limits | settings)
-    plain = Zendesk("zendesk", checked)
-    return Zendesk("zendesk", checked, Http("zendesk", url, auth=plain.auth(), attempts=2, sleep=lambda _: None))
+    made = Zendesk("zendesk", load(Zendesk, "zendesk", given | limits | settings))
+    made.http = Http("zendesk", url, auth=made.auth(), attempts=2, sleep=lambda _: None)
+    return made
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def open_(sandbox: Sandbox) -> Iterator[Callable[..., Zendesk]]:
     made: list[Zendesk] = []
 
     def make(**settings: Any) -> Zendesk:
-        made.append(connected(f"{sandbox.url}/zendesk", **settings))
+        made.append(connected(f"{sandbox.url}/zendesk", **CLIENT | settings))
         return made[-1]
 
     yield make
@@ -410,9 +413,23 @@ class TestCheck:
 
 
 class TestSettings:
-    @pytest.mark.parametrize("given", [{}, {"email": "a@example.com"}, {"api_token": "x"}])
-    def test_there_is_one_way_in_or_none(self, given: dict[str, str]):
-        with pytest.raises(SettingsError, match="give email and api_token, or oauth_token"):
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({}, "no secret is set: give client_id and client_secret; .* end on 2027-04-30"),
+            ({"client_id": "", "api_token": ""}, "no secret is set: give client_id and client_secret"),
+            ({"email": "a@example.com"}, "email is set without api_token: email and api_token go together"),
+            ({"api_token": "x"}, "api_token is set without email"),
+            ({"client_id": "c"}, "client_id is set without client_secret"),
+            (
+                {"client_id": "c", "client_secret": "x", "email": "a", "api_token": "y"},
+                "client_id, client_secret, email, api_token are set together: keep one way in",
+            ),
+            ({"client_secret": "x", "oauth_token": "y"}, "client_secret, oauth_token are set together"),
+        ],
+    )
+    def test_there_is_one_way_in(self, given: dict[str, str], message: str):
+        with pytest.raises(SettingsError, match=f"^connection 'zendesk': settings: {message}"):
             load(Zendesk, "zendesk", {"base_url": ELSEWHERE} | given)
 
     def test_a_token_goes_with_the_address_of_its_user(self, answered: Callable[..., Zendesk]):
@@ -422,7 +439,16 @@ class TestSettings:
         assert zendesk.calls[0].request.headers["Authorization"] == f"Basic {basic}"  # type: ignore[attr-defined]
 
     def test_an_oauth_token_goes_alone(self, open_: Callable[..., Zendesk]):
-        assert open_(email=None, api_token=None, oauth_token=TOKEN).check().account == "127.0.0.1/zendesk"
+        found = open_(client_id=None, client_secret=None, oauth_token=TOKEN).check()
+        assert (found.account, found.notes) == ("127.0.0.1/zendesk", ())
+
+    def test_an_api_token_still_works_and_says_when_it_ends(self, open_: Callable[..., Zendesk]):
+        found = open_(client_id=None, client_secret=None, email="belvedere@example.com", api_token=TOKEN).check()
+        assert re.search(r"^zendesk: .* end on 2027-04-30: set client_id and client_secret", found.notes[0])
+
+    def test_an_api_token_that_is_refused_says_when_it_ends(self, open_: Callable[..., Zendesk]):
+        with pytest.raises(AccessError, match=r"\(401 at /zendesk/api/v2/users/me.json\); check .* end on 2027-04-30"):
+            open_(client_id=None, client_secret=None, email="belvedere@example.com", api_token="wrong").check()
 
     @pytest.mark.parametrize("wrong", [{"page_size": 1001}, {"page_size": 0}, {"exports_per_minute": 0}])
     def test_settings_that_make_no_sense_are_refused(self, wrong: dict[str, int]):
@@ -478,3 +504,87 @@ class TestErrors:
         with pytest.raises(ConnectorError) as told:
             list(zendesk.read(stream("tickets"), ALL))
         assert TOKEN not in str(told.value)
+
+
+class TestOAuthClient:
+    """Access tokens that are renewed: before they expire, and once after a 401; by one thread for all."""
+
+    def granted(self, sandbox: Sandbox) -> int:
+        return sandbox.requests["POST", "/zendesk/oauth/tokens"]
+
+    def test_the_client_is_named_in_json_and_the_token_sent_as_bearer(self):
+        with responses.RequestsMock() as mock:
+            mock.post(f"{ELSEWHERE}/oauth/tokens", json={"access_token": "t1", "expires_in": 1800})
+            mock.get(f"{ELSEWHERE}/api/v2/users/me.json", json={"user": {"id": 1, "role": "admin"}}, headers=DATE)
+            assert connected(ELSEWHERE, **CLIENT).check().account == "acme.zendesk.example"
+            first, second = (call.request for call in mock.calls)
+        assert json.loads(first.body) == GRANT
+        assert "Authorization" not in first.headers
+        assert second.headers["Authorization"] == "Bearer t1"
+
+    def test_threads_share_one_token_request(self, sandbox: Sandbox, zendesk: Zendesk):
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(lambda _: zendesk.check(), range(24)))
+        assert self.granted(sandbox) == 1
+
+    @pytest.mark.parametrize("end", ["expired", "revoked"])
+    def test_threads_whose_token_ended_share_one_token_request(self, sandbox: Sandbox, zendesk: Zendesk, end: str):
+        zendesk.check()
+        sandbox.zendesk.tokens.revoke() if end == "revoked" else sandbox.clock.advance(1800)
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(lambda _: zendesk.check(), range(24)))
+        assert self.granted(sandbox) == 2
+
+    def test_a_token_that_ends_after_a_busy_answer_is_replaced_all_the_same(self, sandbox: Sandbox, zendesk: Zendesk):
+        zendesk.check()
+        sandbox.zendesk.tokens.revoke()
+        sandbox.faults.add("/zendesk/api/v2/users/me.json", "error", status=503, times=1)
+        assert zendesk.check().account
+
+    @pytest.mark.parametrize("name", [one.name for one in STREAMS])
+    def test_a_token_that_ends_in_mid_stream_costs_no_record(
+        self, sandbox: Sandbox, open_: Callable[..., Zendesk], name: str
+    ):
+        zendesk = open_(page_size=20)
+        sandbox.when("/zendesk/api/v2", after=1, do=lambda: sandbox.clock.advance(1801))
+        assert sorted({*keys(list(zendesk.read(stream(name), ALL)))}) == sorted(rows_of(sandbox, stream(name)))
+
+    def test_a_new_token_that_is_refused_too_is_no_endless_loop(self, sandbox: Sandbox, zendesk: Zendesk):
+        sandbox.faults.add("/zendesk/api/v2", "expired_token")
+        with pytest.raises(AccessError) as told:
+            zendesk.check()
+        assert str(told.value) == (
+            "zendesk: a new token was refused too (401 at /zendesk/api/v2/users/me.json); check settings.client_id and "
+            "settings.client_secret, and that the client may have the scope 'read' and belongs to an admin"
+        )
+        assert self.granted(sandbox) == 2
+        assert sandbox.requests["GET", "/zendesk/api/v2/users/me.json"] == 2
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (
+                {"client_secret": "wr0ng"},
+                r"the secret was refused \(401 at /zendesk/oauth/tokens\); check settings.client_id",
+            ),
+            (
+                {"scope": "tickets:all"},
+                r"no token was given \(400 invalid_scope at oauth/tokens\); check .*'tickets:all'",
+            ),
+            ({"scope": "write"}, r"the secret lacks a right for this \(403 at .*me.json\); check .*'write'"),
+        ],
+    )
+    def test_a_client_that_is_refused_is_named(
+        self, sandbox: Sandbox, open_: Callable[..., Zendesk], settings: dict[str, str], message: str
+    ):
+        with pytest.raises(AccessError, match=f"^zendesk: {message}") as told:
+            open_(**settings).check()
+        assert "wr0ng" not in str(told.value)
+        assert self.granted(sandbox) == 1
+
+    @pytest.mark.parametrize("fault", ["reset", "truncated", "html", "rate_limit", "error"])
+    def test_a_token_request_that_met_a_passing_fault_is_sent_again(
+        self, sandbox: Sandbox, zendesk: Zendesk, fault: str
+    ):
+        sandbox.faults.add("/zendesk/oauth/tokens", fault, times=1)
+        assert zendesk.check().account
