@@ -87,16 +87,15 @@ def _place(project: Project, config: WarehouseConfig) -> str:
 
 def _from_lake(project: Project, table: str) -> TableToPublish:
     if table == "delivered":
-        rows = [row for operation in project.ledger.operations() for row in delivered_rows(operation)]
+        approvals = project.ledger.approvals()
+        rows = [row for operation in project.ledger.operations() for row in delivered_rows(operation, approvals)]
         return described(table, data=pa.Table.from_pylist(rows, arrow_schema(table)))
     if table == "conflicts":
         return described(table, data=pa.Table.from_pylist(conflicts(project), arrow_schema(table)))
     if table == "source_fields":
         return described(table, data=pa.Table.from_pylist(list(source_fields(project)), arrow_schema(table)))
     files = project.ledger.files(table)
-    return described(
-        table, paths=[project.lake.full(file.path) for file in files], rows=sum(file.rows for file in files)
-    )
+    return described(table, paths=project.lake.proven(files), rows=sum(file.rows for file in files))
 
 
 def _load_info(listed: list[TableToPublish], snapshot: str, as_of: str, run_id: str) -> TableToPublish:

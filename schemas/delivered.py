@@ -11,6 +11,8 @@ class Delivered(Table):
     delivery: str = required("Delivery that sent it")
     run_id: str = required("Run that sent it")
     digest: str = required("Digest of the plan")
+    approved_by: str = optional("Who approved the plan; null where the delivery needs no approval")
+    approved_via: str = optional("How it was approved: command line, or Dagster run and its id")
     op_id: str = required("Operation")
     connection: str = required("Target connection")
     stream: str = required("Target stream")

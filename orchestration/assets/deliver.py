@@ -6,6 +6,7 @@ from connectors.kit.errors import ConnectorError
 from orchestration.assets.failures import failure
 from orchestration.config import DeliveryConfig
 from orchestration.deliver.apply import Applied, apply
+from orchestration.deliver.approve import approval_of, approve
 from orchestration.deliver.plan import plan
 from orchestration.deliver.read_back import ReadBack, read_back
 from orchestration.deliver.saved import Plan, find
@@ -21,12 +22,15 @@ SHOWN_COLUMNS = (
 )
 
 
-class Approval(dg.Config):
-    """Name the plan to apply, where it is not the newest, and the guards it may pass once; `approved` is a person's yes."""
+class PlanToApply(dg.Config):
+    """Name the plan to apply by its digest; the newest by default. `approved_by` approves it.
+
+    Dagster's GraphQL takes mutations from any web page that a browser shows. So an approval names the
+    digest, which no other page can know, and nothing here lifts a guard: `belvedere apply --allow` does.
+    """
 
     digest: str | None = None
-    allow: list[str] = []
-    approved: bool = False
+    approved_by: str | None = None
 
 
 def plan_key(name: str) -> dg.AssetKey:
@@ -45,7 +49,7 @@ def delivered_op(name: str) -> str:
 
 
 def delivery_assets(name: str) -> dg.Definitions:
-    """Make the assets `plan/<name>` and `delivered/<name>` with their checks, and a job to approve it by a click."""
+    """Make the assets `plan/<name>` and `delivered/<name>` with their checks, and a job to approve a plan."""
     config = Project.load().delivery(name)
     assets = dg.Definitions(assets=[_planned(name, config), _delivered(name, config)])
     return dg.Definitions.merge(assets, _approval(name)) if config.approve == "manual" else assets
@@ -118,12 +122,14 @@ def _delivered(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
         ],
         description=f"Every write to {target} with its outcome: the audit log of this delivery.",
     )
-    def delivered(context: dg.AssetExecutionContext, config: Approval) -> dg.MaterializeResult:
-        project = Project.load()
-        if project.delivery(name).approve == "manual" and not (config.digest or config.approved):
-            return _waiting(name, project)
+    def delivered(context: dg.AssetExecutionContext, config: PlanToApply) -> dg.MaterializeResult:
+        project, run_id = Project.load(), context.run.run_id
         try:
-            made = apply(project, name, context.run.run_id, digest=config.digest, allow=config.allow)
+            if config.approved_by is not None:
+                approve(project, name, config.digest or "", by=config.approved_by, via=f"Dagster run {run_id}")
+            elif waiting := _waiting(name, project, config):
+                return waiting
+            made = apply(project, name, run_id, digest=config.digest)
             again = read_back(project, name)
         except (ConnectorError, LeaseHeld) as error:
             raise failure(error) from None
@@ -134,16 +140,20 @@ def _delivered(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
     return delivered
 
 
-def _waiting(name: str, project: Project) -> dg.MaterializeResult:
-    """Say that nothing was written, and how it will be; what comes after in the run goes on."""
-    try:
-        newest = find(project, name)
-    except ConnectorError as error:
-        raise failure(error) from None
+def _waiting(name: str, project: Project, config: PlanToApply) -> dg.MaterializeResult | None:
+    """Say that nothing was written, and how it will be, where the newest plan was not approved yet.
+
+    What comes after in the run goes on.
+    """
+    if config.digest or project.delivery(name).approve != "manual":
+        return None
+    newest = find(project, name)
+    if approval_of(project, newest):
+        return None
     nothing = Applied(name, newest.digest)
     asks = f"{newest.changes} records wait for approval: belvedere apply {newest.digest[:12]}"
     is_open = newest.head.status == "planned" and newest.changes
-    said = f"{asks}, or the job {approval_job(name)}" if is_open else nothing.summary()
+    said = f"{asks}, or the job {approval_job(name)} with this digest" if is_open else nothing.summary()
     return _delivered_result(nothing, ReadBack(0), said)
 
 
@@ -177,18 +187,21 @@ def _delivered_result(made: Applied, again: ReadBack, summary: str) -> dg.Materi
 
 
 def approval_job(name: str) -> str:
-    """Name the job that approves a delivery's newest plan."""
+    """Name the job that approves a plan of a delivery by its digest, and applies it."""
     return f"approve__{name}"
 
 
 def _approval(name: str) -> dg.Definitions:
-    """Offer a person's yes to the newest plan as a job that is launched by a click."""
+    """Offer the approval of a plan as a job; its run config must say which plan, and who approves it."""
     job = dg.define_asset_job(
         approval_job(name),
         selection=[delivered_key(name)],
-        config={"ops": {delivered_op(name): {"config": {"approved": True}}}},
+        config=dg.ConfigMapping(
+            config_schema={"digest": str, "approved_by": str},
+            config_fn=lambda given: {"ops": {delivered_op(name): {"config": given}}},
+        ),
         executor_def=dg.in_process_executor,
-        description=f"Approve the newest plan of {name} and apply it.",
+        description=f"Approve the plan of {name} that has this digest, and apply it.",
     )
     return dg.Definitions(jobs=[job])
 

@@ -9,6 +9,7 @@ from orchestration.cli.exits import Exit
 if TYPE_CHECKING:
     from orchestration.deliver.saved import Plan
     from orchestration.project import Project
+    from orchestration.storage.plans import PlanRow
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,17 +54,24 @@ def _list(project: "Project", names: list[str]) -> Exit:
 
     plans = [plan for name in names for plan in project.ledger.plans(name)]
     rows = [
-        (plan.delivery, plan.digest[:12], f"{plan.created_at:%Y-%m-%d %H:%M}", plan.status, plan.changes, _note(plan))
+        (
+            plan.delivery,
+            plan.digest[:12],
+            f"{plan.created_at:%Y-%m-%d %H:%M}",
+            plan.status,
+            plan.changes,
+            _note(project, plan),
+        )
         for plan in plans
     ]
     table(("delivery", "digest", "planned, UTC", "status", "records", ""), rows, right=("records",))
     return Exit.DONE
 
 
-def _note(plan: object) -> str:
-    summary = getattr(plan, "summary", {})
-    undoes = f"takes run {summary['undoes'][:8]} back" if summary.get("undoes") else ""
-    return "; ".join(filter(None, [undoes, *summary.get("violations", ())]))
+def _note(project: "Project", plan: "PlanRow") -> str:
+    undoes = f"takes run {plan.summary['undoes'][:8]} back" if plan.summary.get("undoes") else ""
+    approvals = project.ledger.approvals(plan.digest).get(plan.digest, ())
+    return "; ".join(filter(None, [undoes, *map(str, approvals), *plan.summary.get("violations", ())]))
 
 
 def _show(project: "Project", digest: str) -> Exit:
@@ -72,6 +80,8 @@ def _show(project: "Project", digest: str) -> Exit:
 
     plan = find(project, digest)
     say(f"{plan.delivery}: {plan.summary()} ({plan.head.status})")
+    for approval in project.ledger.approvals(plan.digest).get(plan.digest, ()):
+        say(f"  {approval}")
     _diff(plan)
     return Exit.DONE
 

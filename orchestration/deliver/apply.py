@@ -6,7 +6,7 @@ sent again only where the target knows it again, or where it was asked after it 
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -15,16 +15,19 @@ import pyarrow as pa
 
 from connectors.kit.errors import ConnectorError, SettingsError
 from orchestration.collector import sparing_what_stays
+from orchestration.deliver.approve import approval_of, needs_approval
 from orchestration.deliver.conclude import Conclusions
 from orchestration.deliver.delivered import delivered_rows
 from orchestration.deliver.guards import violations
 from orchestration.deliver.intents import counted, operations, resolved, waves
 from orchestration.deliver.plan import basis_of, planned
+from orchestration.deliver.proof import prove_plan
 from orchestration.deliver.saved import Plan, Row, find
 from orchestration.deliver.send import Sending
 from orchestration.deliver.settle import settle
 from orchestration.deliver.target import Target, opened
 from orchestration.project import Project
+from orchestration.storage.approvals import Approval
 from orchestration.storage.lease import lease
 from orchestration.storage.operations import Operation
 from schemas.find import model
@@ -43,6 +46,7 @@ class Applied:
     counts: Counter[str] = field(default_factory=Counter)
     error: str | None = None
     operations: list[Operation] = field(default_factory=list, repr=False)
+    approvals: Mapping[str, Sequence[Approval]] = field(default_factory=dict, repr=False)
 
     def summary(self) -> str:
         """Say it in a line."""
@@ -51,25 +55,31 @@ class Applied:
 
     def rows(self) -> list[Row]:
         """List every field that was sent, with its outcome."""
-        return [row for operation in self.operations for row in delivered_rows(operation)]
+        return [row for operation in self.operations for row in delivered_rows(operation, self.approvals)]
 
 
-def apply(
-    project: Project, name: str, run_id: str, *, digest: str | None = None, allow: Collection[str] = ()
-) -> Applied:
+def apply(project: Project, name: str, run_id: str, *, digest: str | None = None) -> Applied:
     """Apply the newest plan of a delivery, or the one named by digest.
 
-    Raises SettingsError when there is no such plan, when what it stands on has changed (then another plan is made in
-    its place), or when a guard trips; LeaseHeld when another run delivers to this target.
+    What is written was proven first, before anything is asked of the target: the plan's file and
+    digest, its rows, the tables it was made from, and its approval where it needs one. Guards are
+    lifted by the approval only. Raises SettingsError when any of that differs, when there is no such
+    plan, when what it stands on has changed (then another plan is made in its place), or when a guard
+    trips; LeaseHeld when another run delivers to this target.
     """
     with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id):
         plan = find(project, digest or name)
+        if plan.delivery != name:
+            raise SettingsError(f"plan {plan.digest[:12]} belongs to delivery {plan.delivery!r}, not to {name!r}")
+        if plan.head.status == "planned" and _is_current(project, plan):
+            prove_plan(project, plan)
         with opened(project, project.delivery(plan.delivery), is_written=plan.changes > 0) as target:
             applying = _Applying(project, target, plan, run_id)
             applying.settle_what_is_open()
             if plan.head.status == "planned":
                 applying.refuse_what_is_out_of_date(digest)
-                applying.refuse_unless_allowed(allow)
+                applying.refuse_unless_approved()
+                applying.refuse_unless_allowed()
                 applying.send()
             elif digest and plan.head.status != "applied":
                 raise SettingsError(
@@ -77,6 +87,11 @@ def apply(
                     f"see `belvedere plan --list {plan.delivery}`"
                 )
             return applying.finished()
+
+
+def _is_current(project: Project, plan: Plan) -> bool:
+    """Tell whether a plan was made on the current build and settings; one that takes a run back needs neither."""
+    return bool(plan.undoes) or plan.head.summary.get("basis") == basis_of(project, plan.delivery)
 
 
 class _Applying:
@@ -101,7 +116,7 @@ class _Applying:
             if digest is None:
                 raise SettingsError(f"the newest plan takes run {self.plan.undoes} back: apply it by its digest")
             return
-        if self.plan.head.summary.get("basis") == basis_of(self.project, self.plan.delivery):
+        if _is_current(self.project, self.plan):
             return
         fresh = planned(self.project, self.plan.delivery, self.target, self.run_id)
         raise SettingsError(
@@ -109,8 +124,19 @@ class _Applying:
             f"planned anew: {fresh.summary()}. Look at it with `belvedere plan --show {fresh.digest[:12]}`"
         )
 
-    def refuse_unless_allowed(self, allow: Collection[str]) -> None:
-        """Raise SettingsError when a guard trips that was not let through."""
+    def refuse_unless_approved(self) -> None:
+        """Raise SettingsError when a person has to approve this plan by its digest, and nobody has."""
+        if needs_approval(self.project, self.plan) and not approval_of(self.project, self.plan):
+            digest = self.plan.digest[:12]
+            raise SettingsError(
+                f"plan {digest} of delivery {self.plan.delivery!r} was not approved, so nothing was written. "
+                f"Look at it: belvedere plan --show {digest}; approve and write it: belvedere apply {digest}"
+            )
+
+    def refuse_unless_allowed(self) -> None:
+        """Raise SettingsError when a guard trips that the plan's approval does not lift."""
+        approval = approval_of(self.project, self.plan)
+        allow = approval.allowed if approval else ()
         rows, held = self.plan.rows(), int(self.plan.head.summary.get("held", 0))
         if tripped := violations(rows, held, self.config.guards, allow, self.plan.digest):
             raise SettingsError(f"delivery {self.plan.delivery!r}: nothing was written: {'; '.join(tripped)}")
@@ -167,6 +193,7 @@ class _Applying:
         """Count the outcomes, and put them into the lake as the audit log of this run."""
         mine = [one for one in self.ledger.operations(digest=self.plan.digest) if one.run_id == self.run_id]
         self.result.operations, self.result.counts = mine, counted(mine)
+        self.result.approvals = self.ledger.approvals(self.plan.digest)
         if mine:
             kinds = {name: column.dtype.type for name, column in model("delivered").to_schema().columns.items()}
             table = pa.Table.from_pylist(self.result.rows(), ibis.schema(kinds).to_pyarrow())

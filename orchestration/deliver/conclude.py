@@ -95,7 +95,9 @@ class Conclusions:
         """Tell the first account of each customer."""
         from orchestration.tables import Tables
 
-        rows = Tables(self.project).query("SELECT customer_id, connection, account_id FROM crosswalk ORDER BY ALL")
+        rows = Tables(self.project, {"crosswalk"}).query(
+            "SELECT customer_id, connection, account_id FROM crosswalk ORDER BY ALL"
+        )
         return {row["customer_id"]: (row["connection"], row["account_id"]) for row in reversed(rows)}
 
 

@@ -10,7 +10,7 @@ import duckdb
 
 from connectors.kit.errors import SettingsError
 from orchestration.config import DeliveryConfig, FieldDelivery
-from orchestration.deliver.rows import accounts_sql, rows_sql
+from orchestration.deliver.rows import accounts_sql, rows_sql, sources
 from orchestration.deliver.settings import owners
 from orchestration.deliver.target import Target
 from orchestration.project import Project
@@ -31,7 +31,11 @@ class Desired:
 
 
 def desired(project: Project, name: str, target: Target) -> Desired:
-    """Work out what each record should hold; raises SettingsError for a condition that is no SQL."""
+    """Work out what each record should hold.
+
+    Raises SettingsError for a condition that is no SQL, ReplyError for a table whose file is not what
+    the manifest recorded.
+    """
     return _Desiring(project, name, target).all()
 
 
@@ -42,7 +46,7 @@ class _Desiring:
         self.project, self.name, self.target = project, name, target
         self.config: DeliveryConfig = project.delivery(name)
         self.ledger = project.ledger
-        self.tables = Tables(project)
+        self.tables = Tables(project, sources(self.config), afresh=True)
         self.created = self.ledger.created(name) if self.config.key else {}
         self.refused = self.ledger.rejections(name)
         self.owned = {owner: owners(project, owner) for owner in self._owners()}

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from connectors.kit.base import Held
@@ -15,7 +14,7 @@ from orchestration.config import DeliveryConfig
 from orchestration.deliver.desired import Desired, desired
 from orchestration.deliver.guards import violations
 from orchestration.deliver.look import Look, found, look
-from orchestration.deliver.saved import SCHEMA, WRITTEN, Plan, Row
+from orchestration.deliver.saved import FOLLOWS, SCHEMA, WRITTEN, Plan, Row, digest_of
 from orchestration.deliver.settings import prove
 from orchestration.deliver.settle import settle
 from orchestration.deliver.target import Target, opened
@@ -49,17 +48,14 @@ def planned(project: Project, name: str, target: Target, run_id: str) -> Plan:
 def save(
     project: Project, name: str, rows: list[Row], run_id: str, summary: Mapping[str, Any], tripped: list[str] | None
 ) -> Plan:
-    """Save a plan under the digest of its rows and of what was applied before: the same wanted again is another plan.
-
-    Without `tripped` the guards are asked.
-    """
+    """Save a plan under its digest. Without `tripped` the guards are asked."""
     ledger, config = project.ledger, project.delivery(name)
     snapshot = ledger.current()
-    basis = [name, ledger.generation, ledger.last_applied(name), basis_of(project, name), rows]
-    digest = sha256(msgspec.json.encode(basis)).hexdigest()
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    summary = {**summary, FOLLOWS: ledger.last_applied(name), "basis": basis_of(project, name)}
+    digest = digest_of(name, ledger.generation, summary, table)
     if tripped is None:
         tripped = violations(rows, int(summary.get("held", 0)), config.guards, (), digest)
-    table = pa.Table.from_pylist(rows, SCHEMA)
     file = project.lake.write(f"plan/{name}", table)
     ledger.add([file], run_id)
     head = PlanRow(
@@ -71,7 +67,7 @@ def save(
         len({row["record_id"] or row["key"] for row in rows if row["action"] in WRITTEN}),
         file.path,
         snapshot.id if snapshot else "",
-        {**summary, "violations": tripped, "basis": basis_of(project, name)},
+        {**summary, "violations": tripped},
     )
     ledger.save_plan(head)
     return Plan(name, digest, head, table, tuple(tripped))

@@ -1,11 +1,20 @@
 """The question that a delivery puts to the tables: each row with its record, and with what the owners hold of it."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from orchestration.config import DeliveryConfig, FieldDelivery
 from orchestration.storage.duck import quoted
+from schemas.find import tables
 
 OVERSIZED = "SELECT customer_id, bool_or(is_oversized) AS is_oversized FROM crosswalk GROUP BY customer_id"
+
+
+def sources(config: DeliveryConfig) -> set[str]:
+    """Name the tables that a delivery reads: its own, those of accounts, and what its conditions name."""
+    conditions = f"{config.where or ''} {config.create_where or ''}".lower()
+    named = set(re.findall(r"\w+", conditions)) & set(tables())
+    return {config.table, "accounts", "crosswalk", *named}
 
 
 def rows_sql(config: DeliveryConfig, connection: str, owned: Mapping[str, Sequence[str]]) -> str:

@@ -1,15 +1,18 @@
 """A saved plan: what would be written, field by field, under a digest of all of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from connectors.kit.errors import SettingsError, choices
+from connectors.kit.errors import ReplyError, SettingsError, choices
 from orchestration.project import Project
+from orchestration.storage.manifest import Written
 from orchestration.storage.plans import PlanRow
 from schemas.find import model
 
@@ -17,6 +20,7 @@ Row = dict[str, Any]
 SCHEMA = pa.schema([pa.field(str(name), pa.string()) for name in model("plan").to_schema().columns])
 WRITTEN = ("update", "create", "delete")
 HELD_BACK = ("conflict", "ask")
+FOLLOWS = "follows"  # in a head's summary: digest of the plan applied before it
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,10 @@ class Plan:
 
 
 def find(project: Project, asked: str) -> Plan:
-    """Find a plan by its digest, the beginning of it, or its delivery; raises SettingsError."""
+    """Find a plan by its digest, the beginning of it, or its delivery.
+
+    Raises SettingsError when there is none, or when its file is not what was saved.
+    """
     head = project.ledger.newest_plan(asked) if asked in project.deliveries else project.ledger.plan(asked)
     if head is None:
         raise SettingsError(
@@ -93,10 +100,46 @@ def find(project: Project, asked: str) -> Plan:
 
 
 def load(project: Project, head: PlanRow) -> Plan:
-    """Load a plan's rows from the lake.
+    """Load a plan's rows from the lake, proven by the file's sha256 and by the plan's digest.
 
     Without Arrow's threads: one that lets go of Python's memory while the interpreter ends aborts the process.
+    Raises SettingsError when either differs: somebody changed the file, or it was damaged.
     """
-    with project.lake.files.open(project.lake.full(head.path), "rb") as opened:
-        rows = pq.ParquetFile(opened, pre_buffer=False).read(use_threads=False)
-    return Plan(head.delivery, head.digest, head, rows, tuple(head.summary.get("violations", ())))
+    try:
+        content = project.lake.content(_recorded(project, head))
+    except ReplyError as error:
+        raise refused(head, str(error)) from None
+    table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
+    if FOLLOWS in head.summary:
+        digest = digest_of(head.delivery, project.ledger.generation, head.summary, table)
+        if digest != head.digest:
+            raise refused(head, f"the rows in {head.path} have the digest {digest[:12]}, not the plan's")
+    return Plan(head.delivery, head.digest, head, table, tuple(head.summary.get("violations", ())))
+
+
+def digest_of(delivery: str, generation: str, summary: Mapping[str, Any], table: pa.Table) -> str:
+    """Return the digest of a plan: of its rows, what they are based on, and the plan applied before.
+
+    So the same change wanted once more is another plan. `generation` names the ledger.
+    """
+    based_on = [summary.get(name) for name in (FOLLOWS, "basis", "undoes")]
+    content = [delivery, generation, *based_on, table.to_pylist()]
+    return sha256(msgspec.json.encode(content)).hexdigest()
+
+
+def refused(head: PlanRow, reason: str) -> SettingsError:
+    """Return the error of a plan that may not be applied: which one, why, and what to do."""
+    again = (
+        f"belvedere undo {head.summary['undoes']}" if head.summary.get("undoes") else f"belvedere plan {head.delivery}"
+    )
+    return SettingsError(
+        f"plan {head.digest[:12]} of delivery {head.delivery!r} is refused, nothing was written: {reason}. "
+        f"Make a new plan: {again}"
+    )
+
+
+def _recorded(project: Project, head: PlanRow) -> Written:
+    file = project.ledger.file(head.path)
+    if file is None or file.asset != f"plan/{head.delivery}":
+        raise refused(head, f"the manifest has no file {head.path} of this delivery")
+    return file

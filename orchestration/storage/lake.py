@@ -81,11 +81,26 @@ class Lake:
 
         return engine.read(con, self.proven(files), schema)
 
-    def proven(self, files: Sequence[Written]) -> list[str]:
-        """Give the places of some files on this machine; raises ReplyError for one that is lost or damaged."""
+    def proven(self, files: Sequence[Written], *, afresh: bool = False) -> list[str]:
+        """Give the places of some files on this machine; raises ReplyError for one that is lost or damaged.
+
+        With `afresh` every byte is read again, though this process has done so before.
+        """
+        if afresh:
+            self._proven -= {file.path for file in files}
         for file in files:
             self._prove(file)
         return [self.full(file.path) for file in files]
+
+    def content(self, file: Written) -> bytes:
+        """Read a small file whole and compare those very bytes with the manifest; raises ReplyError."""
+        try:
+            content = Path(self.full(file.path)).read_bytes()
+        except FileNotFoundError:
+            raise _lost(file) from None
+        if (digest := hashlib.sha256(content).hexdigest()) != file.sha256:
+            raise _damaged(file, digest)
+        return content
 
     def columns(self, asset: str) -> set[str]:
         """Name the columns that every file of an asset has; none when there is no file."""
@@ -134,11 +149,11 @@ class Lake:
             here = Path(self.full(file.path))
             size = here.stat().st_size
         except FileNotFoundError:
-            raise ReplyError(f"the lake lost a file of {file.asset}: {file.path}") from None
+            raise _lost(file) from None
         if size == file.bytes and file.path in self._proven:
             return
-        if size != file.bytes or _digest(here) != file.sha256:
-            raise ReplyError(f"a file of {file.asset} is damaged: {file.path}; it is not what the manifest says")
+        if (digest := _digest(here)) != file.sha256:
+            raise _damaged(file, digest)
         self._proven.add(file.path)
 
     def _claim(self) -> None:
@@ -206,6 +221,17 @@ def _write(table: "pa.Table | ir.Table", path: Path, con: "Backend | None") -> i
     rows = engine.write(con, table, str(path))
     path.chmod(0o600)
     return rows
+
+
+def _lost(file: Written) -> ReplyError:
+    return ReplyError(f"the lake lost a file of {file.asset}: {file.path}")
+
+
+def _damaged(file: Written, digest: str) -> ReplyError:
+    return ReplyError(
+        f"a file of {file.asset} is damaged: {file.path}; it is not what the manifest says: "
+        f"sha256 {file.sha256[:12]}... was recorded, it is {digest[:12]}... now"
+    )
 
 
 def _digest(path: Path) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from connectors.kit.errors import BusyError, SettingsError
 from orchestration.storage import tables as t
 from orchestration.storage.agreements import Agreements
+from orchestration.storage.approvals import Approvals
 from orchestration.storage.balances import Balances
 from orchestration.storage.disk import DiskError, explain
 from orchestration.storage.fields import Fields
@@ -29,7 +30,7 @@ from orchestration.storage.state import State
 MIGRATION = 7_216_413  # any number, the same for all
 
 
-class Ledger(State, Manifest, Balances, Fields, Models, Judgements, Plans, Operations, Agreements):
+class Ledger(State, Manifest, Balances, Fields, Models, Judgements, Plans, Approvals, Operations, Agreements):
     """Open a ledger by SQLAlchemy URL, making its tables; one transaction a call, whole or not at all.
 
     SQLite runs with a rollback journal and full synchronisation: its write-ahead log has a fault in the versions

@@ -79,6 +79,12 @@ class Manifest(Transactions):
             rows = opened.execute(query.where(is_part).order_by(t.manifest.c.id))
             return [written(row) for row in rows]
 
+    def file(self, path: str) -> Written | None:
+        """Return what is recorded of the file at a path of the lake."""
+        with self.transaction() as opened:
+            row = opened.execute(select(t.manifest).where(t.manifest.c.path == path)).first()
+            return written(row) if row else None
+
     def parts(self, asset: str) -> dict[str, Written]:
         """List the parts of a table in the current snapshot by name: `score_history.2026-10-20` is one of score_history."""
         parts = (file for file in self.files(asset) if file.asset != asset)

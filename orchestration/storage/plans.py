@@ -29,7 +29,10 @@ class Plans(Transactions):
     """Keep plans."""
 
     def save_plan(self, plan: PlanRow) -> None:
-        """Keep a plan; older ones of its delivery that nobody applied are superseded."""
+        """Keep a plan; older ones of its delivery that nobody applied are superseded.
+
+        A plan that is made once more lies in its new file from now on: the old one may be damaged.
+        """
         with self.transaction() as opened:
             older = (
                 t.plans.c.delivery == plan.delivery,
@@ -40,8 +43,8 @@ class Plans(Transactions):
             held = opened.scalar(select(t.plans.c.status).where(t.plans.c.digest == plan.digest))
             if held is None:
                 opened.execute(insert(t.plans).values(**vars(plan)))
-            elif held == "superseded":
-                again = {"status": "planned", "created_at": plan.created_at, "run_id": plan.run_id}
+            elif held != "applied":
+                again = {name: value for name, value in vars(plan).items() if name != "digest"}
                 opened.execute(update(t.plans).where(t.plans.c.digest == plan.digest).values(again))
 
     def plan(self, digest: str) -> PlanRow | None:

@@ -225,6 +225,18 @@ plans = Table(
     Column("summary", JSON, nullable=False),
 )
 
+approvals = Table(
+    "approvals",
+    ledger,
+    Column("id", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False, index=True),
+    _name("delivery"),
+    _name("by"),
+    _name("via"),
+    Column("allowed", JSON, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
 operations = Table(
     "operations",
     ledger,

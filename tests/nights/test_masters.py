@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestration.deliver.apply import apply
+from orchestration.deliver.approve import approve
 from orchestration.deliver.conflicts import conflicts, decide
 from orchestration.deliver.plan import plan as plan_again
 from orchestration.deliver.undo import undo
@@ -142,6 +143,7 @@ def test_a_run_is_taken_back_and_stays_so(story: Story):
     before = cities()
     (plan,) = undo(story.project, "night-4", "undo", [ERP])
     assert [(row["field"], row["after"]) for row in plan.rows("update")] == [("city", '"Samarkand"')]
+    approve(story.project, ERP, plan.digest, by="eva", via="command line")
     assert apply(story.project, ERP, "undo", digest=plan.digest).counts == {"applied": 1}
     assert cities() == before | {story.seen["asked"]: "Samarkand"}
     assert plan_again(story.project, ERP, "after").fields == 0

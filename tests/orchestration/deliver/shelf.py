@@ -12,6 +12,7 @@ from connectors.kit.errors import BusyError
 from connectors.kit.stream import Stream
 from orchestration.config import ConnectionConfig, DeliveryConfig
 from orchestration.deliver.apply import Applied, apply
+from orchestration.deliver.approve import approve
 from orchestration.deliver.plan import plan
 from orchestration.deliver.saved import Plan
 from orchestration.project import Project
@@ -267,10 +268,12 @@ class House:
         self.runs += 1
         return plan(self.project, name, f"run-{self.runs}")
 
-    def apply(self, name: str = "d", **options: Any) -> Applied:
-        """Apply in a run of its own."""
+    def apply(self, name: str = "d", digest: str | None = None, allow: Sequence[str] = ()) -> Applied:
+        """Apply in a run of its own; the plan with a digest is approved first."""
         self.runs += 1
-        return apply(self.project, name, f"run-{self.runs}", **options)
+        if digest:
+            approve(self.project, name, digest, by="eva", via="command line", allow=allow)
+        return apply(self.project, name, f"run-{self.runs}", digest=digest)
 
     def night(self, name: str = "d") -> Applied:
         """Plan and apply in one run."""

@@ -419,10 +419,10 @@ def test_a_plan_is_loaded_without_threads_that_could_outlive_the_interpreter(hou
     with_records(house, *map(str, range(50)))
     head = house.plan().head
     code = (
-        "import os, sys; from types import SimpleNamespace as Some; from fsspec.implementations.local import LocalFileSystem; "
-        "from orchestration.deliver.saved import load; "
-        "lake = Some(files=LocalFileSystem(), full=lambda path: path); before = len(os.listdir('/proc/self/task')); "
-        "load(Some(lake=lake), Some(path=sys.argv[1], delivery='d', digest='', summary={})); "
+        "import os, sys; from pathlib import Path; from orchestration.project import Project; "
+        "from orchestration.deliver.saved import find; "
+        "project = Project(Path(), Path(sys.argv[1])); before = len(os.listdir('/proc/self/task')); "
+        "find(project, sys.argv[2]); "
         "sys.exit(len(os.listdir('/proc/self/task')) - before)"
     )
-    subprocess.run([sys.executable, "-c", code, house.project.lake.full(head.path)], check=True)
+    subprocess.run([sys.executable, "-c", code, house.home, head.digest], check=True)
