@@ -7,8 +7,9 @@ from types import ModuleType
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 
+from orchestration.defs_file import refuse_code
 from orchestration.jobs import beats
-from orchestration.project import ROOT, defs_folder
+from orchestration.project import COMPONENTS, ROOT, defs_folder
 
 # Dagster warns of parts of its own that it uses itself; nobody here can do anything about them.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -21,7 +22,11 @@ DEFS_MODULE = "orchestration.defs"
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Load the components and add what makes them a night."""
+    """Load the components and add what makes them a night.
+
+    Raises SettingsError before Dagster renders any template that could run code.
+    """
+    refuse_code(defs_folder(), COMPONENTS)
     tree = ComponentTree.from_module(_defs_module(), ROOT)
     return dg.Definitions.merge(tree.build_defs(), beats())
 

@@ -8,14 +8,12 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jinja2 import Environment
 from pydantic import ValidationError
 
 from connectors.kit.base import Connector
 from connectors.kit.errors import SettingsError, choices
 from connectors.kit.find import find
-from connectors.kit.settings import MISSING_ENV, explain, load
+from connectors.kit.settings import explain, load, refuse_missing_env
 from connectors.kit.stream import Stream
 from orchestration.config import (
     Config,
@@ -24,6 +22,7 @@ from orchestration.config import (
     DeliveryConfig,
     WarehouseConfig,
 )
+from orchestration.defs_file import read_defs_file, short
 from orchestration.fieldmaps import with_overrides
 from orchestration.storage.lake import Lake
 from orchestration.storage.ledger import Ledger
@@ -35,6 +34,8 @@ COMPONENTS: Mapping[str, type[Config]] = {
     "orchestration.components.Delivery": DeliveryConfig,
     "orchestration.components.Warehouse": WarehouseConfig,
 }
+USED_LATER = {"Connection": "settings", "Warehouse": "url"}
+"""Attributes in which a variable that is not set stops only its own connection or warehouse, when that is used."""
 
 
 def defs_folder() -> Path:
@@ -184,55 +185,24 @@ def _in_order(deliveries: dict[str, DeliveryConfig]) -> dict[str, DeliveryConfig
 def _components(defs: Path) -> Iterator[tuple[str, str, Config]]:
     for path in sorted(defs.glob("**/defs.yaml")):
         name = path.parent.name
-        document = _parsed(path)
+        document = read_defs_file(path, COMPONENTS)
         kind = str(document.get("type", ""))
         if kind not in COMPONENTS:
             if kind.startswith("orchestration."):
-                raise SettingsError(f"{_short(path)}: unknown type {kind!r}; {choices(kind, COMPONENTS)}")
+                raise SettingsError(f"{short(path)}: unknown type {kind!r}; {choices(kind, COMPONENTS)}")
             continue
-        try:
-            config = COMPONENTS[kind].model_validate(_rendered(document.get("attributes") or {}))
-        except ValidationError as error:
-            raise SettingsError(f"{_short(path)}: {explain(error, COMPONENTS[kind])}") from None
-        yield name, kind.rpartition(".")[2], config
+        yield name, kind.rpartition(".")[2], _config(path, kind, document.get("attributes") or {})
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _config(path: Path, kind: str, attributes: Any) -> Config:
+    later = USED_LATER.get(kind.rpartition(".")[2])
+    for attribute, value in attributes.items() if isinstance(attributes, dict) else ():
+        if attribute != later:
+            refuse_missing_env(value, repr(path.parent.name), str(attribute))
     try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise SettingsError(f"{_short(path)}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(document, dict):
-        raise SettingsError(f"{_short(path)}: expected `type:` and `attributes:`")
-    return document
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-
-
-class _Env:
-    """Stand for `env` in a template: an absent variable becomes a mark that the kit knows."""
-
-    def __getattr__(self, name: str) -> str:
-        if name.startswith("jinja"):
-            raise AttributeError(name)
-        return os.environ.get(name) or f"{MISSING_ENV}{name}"
-
-
-_JINJA = Environment(autoescape=False)  # noqa: S701 - renders settings, never a page
-
-
-def _rendered(value: Any) -> Any:
-    if isinstance(value, str):
-        return _JINJA.from_string(value).render(env=_Env()) if "{{" in value else value
-    if isinstance(value, dict):
-        return {key: _rendered(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_rendered(inner) for inner in value]
-    return value
+        return COMPONENTS[kind].model_validate(attributes)
+    except ValidationError as error:
+        raise SettingsError(f"{short(path)}: {explain(error, COMPONENTS[kind])}") from None
 
 
 def _refuse_unknown(names: Sequence[str], asked: Collection[str], known: Collection[str]) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import yaml
 
 from connectors.kit.errors import SettingsError, choices
+from connectors.kit.settings import refuse_missing_env
 from orchestration import warehouse_duckdb, warehouse_sql
 from orchestration.config import WarehouseConfig
 from orchestration.deliver.conflicts import conflicts
@@ -44,7 +45,7 @@ def refresh(project: Project, name: str, run_id: str) -> None:
     """Bring what was written and what stands against it up to date, in a warehouse that holds the tables already."""
     config = project.warehouse(name)
     listed = [_from_lake(project, table) for table in AUDIT if table in _chosen(name, config)]
-    place = _place(project, config)
+    place = _place(project, name, config)
     with lease(project.ledger, f"warehouse:{name}", run_id):
         if not place.startswith("duckdb:///"):
             warehouse_sql.publish(place, config.schema_name, listed)
@@ -58,7 +59,7 @@ def _published(project: Project, name: str, config: WarehouseConfig, run_id: str
         raise SettingsError("nothing was built yet: run `belvedere sync` first")
     listed = sorted((_from_lake(project, table) for table in _chosen(name, config)), key=_last)
     listed.append(_load_info(listed, current.id, current.as_of.isoformat(), run_id))
-    place = _place(project, config)
+    place = _place(project, name, config)
     if place.startswith("duckdb:///"):
         warehouse_duckdb.publish(Path(place.removeprefix("duckdb:///")), listed)
         _write_dbt_sources(Path(place.removeprefix("duckdb:///")).parent, listed)
@@ -81,7 +82,8 @@ def _last(table: TableToPublish) -> bool:
     return table.name == "reconciliation"
 
 
-def _place(project: Project, config: WarehouseConfig) -> str:
+def _place(project: Project, name: str, config: WarehouseConfig) -> str:
+    refuse_missing_env(config.url, f"warehouse {name!r}", "url")
     return config.url or f"duckdb:///{project.home / 'warehouse.duckdb'}"
 
 

@@ -1,5 +1,6 @@
 """A connection's settings, checked: what is wrong is said in one line that names the choices."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -8,22 +9,31 @@ from pydantic import BaseModel, ValidationError
 from connectors.kit.base import Connector, ConnectorSettings
 from connectors.kit.errors import AccessError, SettingsError, choices
 
-MISSING_ENV = "\0missing-env:"
-"""Stands in a setting for an environment variable that is not set; its name follows."""
+_MISSING_ENV = re.compile("\0([^\0]*)\0([^\0]*)\0")
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def load(kind: type[Connector], name: str, given: Mapping[str, Any]) -> ConnectorSettings:
     """Check a connection's settings; raises AccessError for a secret that is not set, SettingsError else."""
-    for where, value in _texts(given, "settings"):
-        if MISSING_ENV in value:
-            variable = value.split(MISSING_ENV, 1)[1].split("/")[0]
-            raise AccessError(f"connection {name!r}: environment variable {variable} is not set ({where})")
+    refuse_missing_env(given, f"connection {name!r}", "settings")
     try:
         return kind.Settings.model_validate(dict(given))
     except ValidationError as error:
         raise SettingsError(f"connection {name!r}: settings: {explain(error, kind.Settings)}") from None
+
+
+def missing_env(variable: str, where: str) -> str:
+    """Return what stands in a setting for an environment variable that is not set; `where` is its file and line."""
+    return f"\0{variable}\0{where}\0"
+
+
+def refuse_missing_env(value: Any, owner: str, setting: str) -> None:
+    """Raise AccessError that names the first variable that is not set, if there is one."""
+    for place, text in _texts(value, setting):
+        if missing := _MISSING_ENV.search(text):
+            variable, where = missing.groups()
+            raise AccessError(f"{owner}: environment variable {variable} is not set ({place} in {where})")
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from connectors.kit.errors import AccessError, SettingsError
 from orchestration.cli.main import main
-from orchestration.project import ROOT
+from orchestration.defs_file import read_defs_file
+from orchestration.project import ROOT, Project
+from orchestration.warehouse import refresh
 from sandbox.server import Sandbox
 
 GOOD = """
@@ -54,7 +57,79 @@ def test_what_works_says_so(defs: Path, capsys: pytest.CaptureFixture[str]):
 def test_a_missing_secret_is_named(defs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CRM_TOKEN")
     message = said(defs, capsys)
-    assert "environment variable CRM_TOKEN is not set (settings.token)" in message
+    file = defs / "crm" / "defs.yaml"
+    assert f"environment variable CRM_TOKEN is not set (settings.token in {file}, line 6)" in message
+
+
+def test_a_missing_variable_outside_of_the_settings_is_named(defs: Path, capsys: pytest.CaptureFixture[str]):
+    message = said(defs, capsys, ("role: crm", 'role: crm\n  max_delete_pct: "{{ env.PERCENT }}"'))
+    assert f"variable PERCENT is not set (max_delete_pct in {defs}/crm/defs.yaml, line 6)" in message
+
+
+def test_a_missing_variable_of_a_warehouse_stops_its_publication_alone(defs: Path, capsys: pytest.CaptureFixture[str]):
+    (defs / "lake").mkdir()
+    kind, url = "orchestration.components.Warehouse", "postgresql://{{ env.PG_HOST }}/x"
+    (defs / "lake" / "defs.yaml").write_text(f'type: {kind}\nattributes: {{url: "{url}"}}\n')
+    assert main(["check"]) == 0
+    project = Project.load()
+    with pytest.raises(AccessError, match=r"warehouse 'lake': .* PG_HOST is not set \(url in .*, line 2\)"):
+        refresh(project, "lake", "run")
+
+
+CODE = "{{ cycler.__init__.__globals__.os.popen('touch MARK').read() }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{{ CRM_TOKEN }}", "line 6: {{ CRM_TOKEN }} is not evaluated; write {{ env.CRM_TOKEN }}"),
+        (CODE, "line 6: this template is not evaluated; only {{ env.NAME }} is"),
+        ("{{ env.CRM_TOKEN }}{{ 7 * 7 }}", "line 6: this template is not evaluated"),
+        ("{{ env.CRM_TOKEN | upper }}", "line 6: this template is not evaluated"),
+        ("{% if env.CRM_TOKEN %}x{% endif %}", "line 6: this template is not evaluated"),
+        ("{# no comment #}", "line 6: this template is not evaluated"),
+        ("{{ env.CRM_TOKEN", "line 6: this template is not evaluated"),
+    ],
+)
+def test_no_other_template_is_evaluated(defs: Path, capsys: pytest.CaptureFixture[str], template: str, told: str):
+    mark = defs / "ran"
+    template = template.replace("MARK", str(mark))
+    assert told in said(defs, capsys, ("{{ env.CRM_TOKEN }}", template))
+    assert not mark.exists()
+
+
+def test_a_template_without_quotes_is_told_to_have_them(defs: Path, capsys: pytest.CaptureFixture[str]):
+    message = said(defs, capsys, ('"{{ env.CRM_TOKEN }}"', "{{ env.CRM_TOKEN }}"))
+    assert 'line 6: not valid YAML: a mapping cannot be a key; a template stands in quotes: "{{ env.NAME }}"' in message
+
+
+@pytest.mark.parametrize("file", ["defs.yaml", "component.yaml"])
+@pytest.mark.parametrize("kind", ["orchestration.components.Connection", "dagster.DefsFolderComponent"])
+def test_dagster_renders_no_template_that_runs_code(defs: Path, file: str, kind: str):
+    """Dagster renders `post_processing` by Jinja without a sandbox."""
+    from orchestration.definitions import defs as definitions
+
+    mark = defs / "ran"
+    (defs / "other").mkdir()
+    attributes = "{connector: hubspot, settings: {token: x}}" if "Connection" in kind else "{}"
+    description = CODE.replace("MARK", str(mark))
+    (defs / "other" / file).write_text(
+        f"type: {kind}\nattributes: {attributes}\n"
+        f'post_processing: {{assets: [{{target: "*", attributes: {{description: "{description}"}}}}]}}\n'
+    )
+    with pytest.raises(SettingsError, match=rf"other/{file}, line 3: this template is not evaluated"):
+        definitions()
+    assert not mark.exists()
+
+
+def test_a_component_of_another_kind_may_name_what_dagster_offers(defs: Path):
+    (defs / "other.yaml").write_text('type: x.Y\nattributes: {a: "{{ project_root }}/b", c: "{{ env.CRM_TOKEN }}"}\n')
+    assert read_defs_file(defs / "other.yaml", ())["attributes"]["a"] == "{{ project_root }}/b"
+
+
+def test_an_environment_variable_is_never_a_template_itself(defs: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CRM_TOKEN", "{{ 7 * 7 }}")
+    assert Project.load().connections["crm"].settings["token"] == "{{ 7 * 7 }}"
 
 
 def test_a_wrong_connector_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):

@@ -6,10 +6,12 @@ from connectors.files import Files
 from connectors.hubspot import HubSpot
 from connectors.kit.errors import AccessError, SettingsError, choices
 from connectors.kit.find import connectors, find
-from connectors.kit.settings import MISSING_ENV, load
+from connectors.kit.settings import load, missing_env
 from connectors.odoo import Odoo
 from connectors.rest import Rest
 from connectors.zendesk import Zendesk
+
+UNSET = missing_env("HUBSPOT_TOKEN", "crm/defs.yaml, line 6")
 
 
 def said(kind, given) -> str:
@@ -26,14 +28,17 @@ def test_right_settings_are_held():
 @pytest.mark.parametrize(
     ("given", "where"),
     [
-        ({"token": f"{MISSING_ENV}HUBSPOT_TOKEN"}, "settings.token"),
-        ({"token": {"deep": [f"x{MISSING_ENV}HUBSPOT_TOKEN/y"]}}, "settings.token.deep.0"),
+        ({"token": UNSET}, "settings.token"),
+        ({"token": {"deep": [f"x{UNSET}/y"]}}, "settings.token.deep.0"),
     ],
 )
 def test_a_secret_that_is_not_set_is_named_by_its_variable(given, where):
     with pytest.raises(AccessError) as raised:
         load(HubSpot, "crm", given)
-    assert str(raised.value) == f"connection 'crm': environment variable HUBSPOT_TOKEN is not set ({where})"
+    assert (
+        str(raised.value)
+        == f"connection 'crm': environment variable HUBSPOT_TOKEN is not set ({where} in crm/defs.yaml, line 6)"
+    )
 
 
 def test_a_setting_that_is_missing_is_named():
