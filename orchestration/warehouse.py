@@ -17,9 +17,12 @@ from orchestration.field_use import source_fields
 from orchestration.project import Project
 from orchestration.published import TableToPublish, arrow_schema, described
 from orchestration.storage.lease import lease
+from orchestration.warehouse_ownership import LOAD_INFO, LOAD_INFO_COMMENT
 from schemas.find import tables
 
 NOT_PUBLISHED = {"plan"}
+SOURCES_NOTE = "# Belvedere writes this file at each publication: copy it into your dbt project, do not edit it here.\n"
+SOURCES_BEGIN = "version: 2\nsources:\n- name: belvedere\n"
 AUDIT = ("delivered", "conflicts")  # what a delivery adds to after the tables of its build were published
 
 
@@ -34,7 +37,8 @@ class Published:
 def publish(project: Project, name: str, run_id: str) -> Published:
     """Publish to one warehouse.
 
-    Raises SettingsError when nothing was built, or when a column changed its type; LeaseHeld when another run is at it.
+    Raises SettingsError when nothing was built, when a column changed its type, or when the place holds what we did not
+    publish; BusyError when it cannot be written now; LeaseHeld when another run publishes there.
     """
     config = project.warehouse(name)
     with lease(project.ledger, f"warehouse:{name}", run_id):
@@ -61,8 +65,9 @@ def _published(project: Project, name: str, config: WarehouseConfig, run_id: str
     listed.append(_load_info(listed, current.id, current.as_of.isoformat(), run_id))
     place = _place(project, name, config)
     if place.startswith("duckdb:///"):
+        sources = _dbt_sources(Path(place.removeprefix("duckdb:///")).parent)
         warehouse_duckdb.publish(Path(place.removeprefix("duckdb:///")), listed)
-        _write_dbt_sources(Path(place.removeprefix("duckdb:///")).parent, listed)
+        _write_dbt_sources(sources, listed)
         shown = place.removeprefix("duckdb:///")
     else:
         shown = warehouse_sql.publish(place, config.schema_name, listed)
@@ -123,8 +128,8 @@ def _load_info(listed: list[TableToPublish], snapshot: str, as_of: str, run_id: 
         "loaded_at": pa.timestamp("us", tz="UTC"),
     }
     return TableToPublish(
-        name="load_info",
-        comment="What was loaded, when, and from which build.",
+        name=LOAD_INFO,
+        comment=LOAD_INFO_COMMENT,
         schema=pa.schema(list(kinds.items())),
         comments=dict.fromkeys(kinds, ""),
         key=["table"],
@@ -133,8 +138,18 @@ def _load_info(listed: list[TableToPublish], snapshot: str, as_of: str, run_id: 
     )
 
 
-def _write_dbt_sources(folder: Path, listed: list[TableToPublish]) -> None:
-    """Describe the tables for dbt."""
+def _dbt_sources(folder: Path) -> Path:
+    """Return the place of the file for dbt; raises SettingsError if there is one that somebody else wrote."""
+    target = folder / "dbt" / "sources.yml"
+    if target.exists() and not target.read_text("utf-8").removeprefix(SOURCES_NOTE).startswith(SOURCES_BEGIN):
+        raise SettingsError(
+            f"{target} was not written by Belvedere and would be overwritten: nothing was published; rename it"
+        )
+    return target
+
+
+def _write_dbt_sources(target: Path, listed: list[TableToPublish]) -> None:
+    """Describe the tables for dbt, which reads them from a database attached as `belvedere`."""
     described_tables = [
         {
             "name": one.name,
@@ -145,8 +160,7 @@ def _write_dbt_sources(folder: Path, listed: list[TableToPublish]) -> None:
     ]
     document = {
         "version": 2,
-        "sources": [{"name": "belvedere", "schema": "main", "tables": described_tables}],
+        "sources": [{"name": "belvedere", "database": "belvedere", "schema": "main", "tables": described_tables}],
     }
-    target = folder / "dbt" / "sources.yml"
     target.parent.mkdir(exist_ok=True)
-    target.write_text(yaml.safe_dump(document, sort_keys=False), "utf-8")
+    target.write_text(SOURCES_NOTE + yaml.safe_dump(document, sort_keys=False), "utf-8")

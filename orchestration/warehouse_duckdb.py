@@ -1,9 +1,12 @@
 """A DuckDB file as warehouse: written beside the old one, then put in its place by one rename.
 
-A DuckDB file cannot be read by one process while another one writes it; readers of the old file keep it.
+A DuckDB file cannot be read by one process while another one writes it; readers of the old file keep it. The file is
+ours alone, for whatever others make in it would be gone with the next publication: `only_ours` looks before.
 """
 
+import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,19 +17,29 @@ import duckdb
 
 from orchestration.published import TableToPublish
 from orchestration.published_counts import count_published
+from orchestration.warehouse_duckdb_existing import only_ours
+from orchestration.warehouse_ownership import marked
 
 
 def publish(path: Path, listed: Sequence[TableToPublish]) -> None:
-    """Write all tables into a new file and let it take the old one's place."""
+    """Write all tables into a new file and let it take the old one's place.
+
+    Raises as `only_ours` does: then the old file stays, byte by byte.
+    """
+    path = path.resolve()  # the file that a symbolic link names is replaced, not the link
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _beside(path) as fresh:
+    _remove_leftovers(path)
+    with only_ours(path), _beside(path) as fresh:
         _write(fresh, listed)
 
 
 def replace(path: Path, listed: Sequence[TableToPublish]) -> None:
-    """Write some tables anew into a copy of the file and let it take the old one's place."""
-    with _beside(path) as fresh:
-        shutil.copyfile(path, fresh)
+    """Write some tables anew into a copy of the file and let it take the old one's place; raises as `publish` does."""
+    path = path.resolve()
+    with only_ours(path) as current, _beside(path) as fresh:
+        if current:
+            with fresh.open("wb") as copy:
+                shutil.copyfileobj(current, copy)
         _write(fresh, listed)
 
 
@@ -38,9 +51,40 @@ def _beside(path: Path) -> Iterator[Path]:
         with fresh.open("rb") as opened:
             os.fsync(opened.fileno())
         fresh.chmod(0o600)
+        path.with_name(f"{path.name}.wal").unlink(
+            missing_ok=True
+        )  # of the old file: it would make the new one unreadable
         fresh.replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
+        _remove(fresh)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed publications left beside the file, but nothing that a living process writes."""
+    name = re.compile(rf"(\.{re.escape(path.name)}\.[0-9a-f]{{8}})(\.wal|\.tmp)?")
+    for found in filter(None, [name.fullmatch(file.name) for file in path.parent.iterdir()]):
+        left = path.with_name(found[1])
+        if not _is_locked(left):
+            _remove(left)
+
+
+def _is_locked(path: Path) -> bool:
+    """Answer whether another process has the file open by DuckDB, which locks what it writes."""
+    try:
+        with path.open("rb") as opened:
+            fcntl.lockf(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _remove(fresh: Path) -> None:
+    """Remove a file, its log and the folder that DuckDB writes to where memory is short."""
+    fresh.unlink(missing_ok=True)
+    fresh.with_name(f"{fresh.name}.wal").unlink(missing_ok=True)
+    shutil.rmtree(fresh.with_name(f"{fresh.name}.tmp"), ignore_errors=True)
 
 
 def _write(path: Path, listed: Sequence[TableToPublish]) -> None:
@@ -50,7 +94,7 @@ def _write(path: Path, listed: Sequence[TableToPublish]) -> None:
         for table in listed:
             con.execute(f"DROP TABLE IF EXISTS {_name(table.name)}")
             _load(con, table)
-            con.execute(f"COMMENT ON TABLE {_name(table.name)} IS {_text(table.comment)}")
+            con.execute(f"COMMENT ON TABLE {_name(table.name)} IS {_text(marked(table.name, table.comment))}")
             for column, comment in table.comments.items():
                 con.execute(f"COMMENT ON COLUMN {_name(table.name)}.{_name(column)} IS {_text(comment)}")
         count_published(listed, lambda sql: con.execute(sql).fetchall(), _name, _name)

@@ -1,25 +1,30 @@
 """A database as warehouse, by SQLAlchemy: all tables in one transaction; readers see the old rows until it commits.
 
-New columns are added by themselves. A column whose type changed stops the publication: a person must decide.
+New columns are added by themselves. A column whose type changed stops the publication: a person must decide. So does a
+table of one of our names that others made, or a column that others added to ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy.schema import CreateSchema, SetColumnComment, SetTableComment
 
 from connectors.kit.errors import BusyError, SettingsError
 from orchestration.published import TableToPublish
 from orchestration.published_counts import count_published
+from orchestration.warehouse_ownership import LOAD_INFO, is_ours, is_unmarked_load_info, marked, some_of
 
 WAIT_FOR_READERS = "30s"
 
 
 def publish(url: str, schema: str, listed: Sequence[TableToPublish]) -> str:
-    """Publish all tables or none; answers the place without a secret."""
+    """Publish all tables or none; answers the place without a secret.
+
+    Raises SettingsError for tables and columns of others, BusyError for a database that cannot be written now.
+    """
     engine = _engine(url)
     place = engine.url.render_as_string(hide_password=True)
     has_schemas = engine.dialect.name not in ("sqlite", "mysql", "mariadb")
@@ -29,6 +34,7 @@ def publish(url: str, schema: str, listed: Sequence[TableToPublish]) -> str:
                 connection.execute(sa.text(f"SET LOCAL lock_timeout = '{WAIT_FOR_READERS}'"))
             if has_schemas:
                 connection.execute(CreateSchema(schema, if_not_exists=True))
+            _refuse_foreign(connection, listed, schema if has_schemas else None)
             for table in listed:
                 _replace(connection, table, schema if has_schemas else None)
             _count(connection, listed, schema if has_schemas else None)
@@ -59,6 +65,51 @@ def _engine(url: str) -> sa.Engine:
         ) from None
 
 
+def _refuse_foreign(connection: sa.Connection, listed: Sequence[TableToPublish], schema: str | None) -> None:
+    """Raise SettingsError for tables of our names that we did not publish, and for columns that others added."""
+    inspector = sa.inspect(connection)
+    earlier = _listed_earlier(connection, schema)
+    names = []
+    for table in listed:
+        if not inspector.has_table(table.name, schema):
+            continue
+        if not _is_ours(connection, table.name, schema, earlier):
+            names.append(f"table {table.name}")
+        elif connection.dialect.supports_comments:
+            columns = inspector.get_columns(table.name, schema)
+            unknown = [one["name"] for one in columns if one["name"] not in table.schema.names and not one["comment"]]
+            names += [f"column {table.name}.{column}" for column in unknown]
+    if names:
+        where = f"schema {schema}" if schema else "the database"
+        raise SettingsError(
+            f"warehouse: {where} holds {some_of(names)}, which Belvedere did not publish and would empty: nothing was "
+            "published; rename them, move them to a schema of your own, or name another schema in `schema_name`"
+        )
+
+
+def _is_ours(connection: sa.Connection, table: str, schema: str | None, earlier: Collection[str]) -> bool:
+    if not connection.dialect.supports_comments:
+        return table in earlier
+    return is_ours(table, _comment(connection, table, schema), earlier)
+
+
+def _comment(connection: sa.Connection, table: str, schema: str | None) -> str | None:
+    return sa.inspect(connection).get_table_comment(table, schema)["text"]
+
+
+def _listed_earlier(connection: sa.Connection, schema: str | None) -> set[str]:
+    """Name the tables that a `load_info` without a mark lists: where a database has no comments, there is no other."""
+    if not sa.inspect(connection).has_table(LOAD_INFO, schema):
+        return set()
+    info = sa.table(LOAD_INFO, sa.column("table"), sa.column("snapshot"), sa.column("loaded_at"), schema=schema)
+    if connection.dialect.supports_comments:
+        if not is_unmarked_load_info(_comment(connection, LOAD_INFO, schema)):
+            return set()
+    elif not {*info.columns.keys()} <= {one["name"] for one in sa.inspect(connection).get_columns(LOAD_INFO, schema)}:
+        return set()
+    return {LOAD_INFO, *connection.execute(sa.select(info.c.table)).scalars()}
+
+
 def _replace(connection: sa.Connection, table: TableToPublish, schema: str | None) -> None:
     made = sa.Table(
         table.name,
@@ -68,10 +119,12 @@ def _replace(connection: sa.Connection, table: TableToPublish, schema: str | Non
             for field in table.schema
         ),
         schema=schema,
-        comment=table.comment,
+        comment=marked(table.name, table.comment),
     )
     made.create(connection, checkfirst=True)
     _grown(connection, made)
+    if connection.dialect.supports_comments and _comment(connection, table.name, schema) != made.comment:
+        connection.execute(SetTableComment(made))
     connection.execute(sa.delete(made))
     for batch in table.batches():
         _insert(connection, made, batch)
@@ -87,6 +140,8 @@ def _grown(connection: sa.Connection, made: sa.Table) -> None:
             connection.execute(
                 sa.text(f"ALTER TABLE {quote.format_table(made)} ADD COLUMN {quote.quote(column.name)} {kind}")
             )
+            if connection.dialect.supports_comments and column.comment:
+                connection.execute(SetColumnComment(column))
         elif _family(held[column.name]) != _family(column.type):
             raise SettingsError(
                 f"warehouse: column {made.name}.{column.name} is {held[column.name]}, it would become {column.type}: nothing was "
