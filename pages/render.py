@@ -3,12 +3,19 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pages.customer import CustomerPage
+from pages.visible import visible
+
+
+def _finalized(value: object) -> object:
+    return visible(value) if isinstance(value, str) else value
+
 
 _TEXT = Environment(  # noqa: S701 - plain text; the HTML environment below escapes
     loader=PackageLoader("pages", "templates"),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=_finalized,
 )
 _HTML = Environment(
     loader=PackageLoader("pages", "templates"),

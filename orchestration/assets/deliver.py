@@ -13,6 +13,7 @@ from orchestration.deliver.saved import Plan, find
 from orchestration.project import Project
 from orchestration.storage.lease import LeaseHeld
 from orchestration.warehouse import refresh
+from pages.visible import visible
 
 GROUP = "deliver"
 SHOWN = 50
@@ -212,7 +213,7 @@ def _audited(context: dg.AssetExecutionContext, project: Project) -> None:
         try:
             refresh(project, warehouse, context.run.run_id)
         except (ConnectorError, LeaseHeld) as error:
-            context.log.warning(f"warehouse {warehouse} does not show these writes yet: {error}")
+            context.log.warning(f"warehouse {warehouse} does not show these writes yet: {visible(str(error))}")
 
 
 def _table(rows: list[dict[str, object]]) -> dg.MetadataValue:

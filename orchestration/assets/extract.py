@@ -12,6 +12,7 @@ from orchestration.extract import extract
 from orchestration.project import Project
 from orchestration.storage.lease import LeaseHeld
 from orchestration.stream_result import StreamResult
+from pages.visible import visible
 
 GROUP = "extract"
 FRESH = dg.FreshnessPolicy.cron(deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=6))
@@ -63,7 +64,7 @@ def connection_assets(name: str) -> dg.Definitions:
             for result in extract(Project.load(), name, context.run.run_id, streams=chosen, full=config.full):
                 if result.status == "failed":
                     failed.append(f"{result.stream}: {result.error}")
-                    context.log.error(failed[-1])
+                    context.log.error(visible(failed[-1]))
                 else:
                     yield dg.MaterializeResult(raw_key(name, result.stream), metadata=_metadata(result))
                 yield _complete(result)

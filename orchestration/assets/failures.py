@@ -3,9 +3,10 @@
 import dagster as dg
 
 from orchestration.storage.lease import LeaseHeld
+from pages.visible import visible
 
 
 def failure(error: Exception) -> dg.Failure:
     """Turn an expected error into a failed step; a held lease is marked, so that the shell can say 75."""
     held = {"belvedere/held": True} if isinstance(error, LeaseHeld) else {}
-    return dg.Failure(str(error), metadata=held, allow_retries=False)
+    return dg.Failure(visible(str(error)), metadata=held, allow_retries=False)

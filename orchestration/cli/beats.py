@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from connectors.kit.errors import BusyError
 from orchestration.assets.build import BUILD_OP
 from orchestration.assets.extract import raw_key
-from orchestration.cli.console import err, fail, say, table
+from orchestration.cli.console import err, fail, say, say_lines, table
 from orchestration.cli.exits import Exit
 from orchestration.cli.runs import Ran, run
 from orchestration.project import Project
@@ -46,7 +46,7 @@ def build(as_of: str | None = None) -> Exit:
             f"{made.get('reconciliation', {}).get('closed', 'no')} streams add up with their sources"
         )
     for lines in (str(meta["unread"]) for meta in made.values() if "unread" in meta):
-        say(lines)
+        say_lines(lines)
     broken = _tell_checks(ran)
     return ran.exit if ran.exit is not Exit.DONE else (Exit.PARTS_MISSING if broken else Exit.DONE)
 

@@ -1,11 +1,19 @@
-"""How the command line speaks: one console, plain tables, one line an error."""
+"""How the command line speaks: one console, plain tables, one line an error.
+
+Everything is printed from here, as `Text`: no markup and no emoji code of others is interpreted, and `visible` spells
+out their control characters.
+"""
 
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
+from types import TracebackType
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from pages.visible import visible
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -13,17 +21,27 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def heading(text: str) -> None:
     """Print a heading."""
-    out.print(f"\n[bold]{escape(text)}[/bold]")
+    out.print()
+    out.print(Text(visible(text), "bold"))
 
 
 def say(text: str) -> None:
-    """Print a line as it is."""
-    out.print(escape(text))
+    """Print one line."""
+    out.print(Text(visible(text)))
+
+
+def say_lines(text: str) -> None:
+    """Print a text of several lines, whose line breaks are ours."""
+    for line in text.split("\n"):
+        say(line)
 
 
 def fail(message: object) -> None:
-    """Print one line of error."""
-    err.print(f"[red]belvedere:[/red] {escape(str(message))}")
+    """Print one line of error; what Dagster adds to one that nobody expected follows indented."""
+    first, *others = str(message).split("\n")
+    err.print(Text.assemble(("belvedere: ", "red"), visible(first)))
+    for line in others:
+        err.print(Text(f"  {visible(line)}"))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:
@@ -31,7 +49,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Itera
     grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     numbers = set(right)
     for column in columns:
-        grid.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        grid.add_column(Text(column), justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*("" if cell is None else escape(str(cell)) for cell in row))
+        grid.add_row(*(Text("" if cell is None else visible(str(cell))) for cell in row))
     (out if sys.stdout.isatty() else Console(width=160, highlight=False)).print(grid)
+
+
+def crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of an error that nobody expected; made for `sys.excepthook`."""
+    for part in traceback.format_exception(kind, error, trace):
+        for line in part.rstrip("\n").split("\n"):
+            err.print(Text(visible(line)))

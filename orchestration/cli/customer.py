@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     """Show the customer, or the choices when several fit."""
-    from orchestration.cli.console import fail, say, table
+    from orchestration.cli.console import fail, say, say_lines, table
     from orchestration.project import Project
     from orchestration.tables import Tables
     from pages.customer import customer_page, find_customers
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> Exit:
         )
         return Exit.USAGE
     page = customer_page(tables, found[0]["customer_id"])
-    say(as_text(page))
+    say_lines(as_text(page))
     if args.html:
         args.html.write_text(as_html(page), "utf-8")
         say(f"page written to {args.html}")

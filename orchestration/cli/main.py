@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from types import TracebackType
 
 from orchestration.cli.exits import Exit
 from orchestration.cli.stop import is_stopped, stopping
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads spin when numpy starts; no matrix here is large
     # pandera imports PySpark where it is installed; the parts that it warns of are not used here.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    sys.excepthook = _crash
     with stopping(_asked() or "the command") as stop, sparing_what_stays():
         try:
             return _run(argv)
@@ -64,6 +66,12 @@ def _run(argv: Sequence[str] | None) -> int:
         code, message = said
         fail(message)
         return code
+
+
+def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    from orchestration.cli.console import crash
+
+    crash(kind, error, trace)
 
 
 def _parser() -> argparse.ArgumentParser:

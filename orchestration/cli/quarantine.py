@@ -44,7 +44,7 @@ def _list() -> Exit:
 
 
 def _show(args: argparse.Namespace) -> Exit:
-    from orchestration.cli.console import say, table
+    from orchestration.cli.console import say_lines, table
     from orchestration.project import Project
     from orchestration.tables import Tables
 
@@ -64,5 +64,5 @@ def _show(args: argparse.Namespace) -> Exit:
     )
     if args.id:
         for row in rows:
-            say(json.dumps(json.loads(row["payload"]), indent=2, ensure_ascii=False))
+            say_lines(json.dumps(json.loads(row["payload"]), indent=2, ensure_ascii=False))
     return Exit.DONE if rows else Exit.FAILED
