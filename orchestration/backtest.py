@@ -30,7 +30,7 @@ from transforms.forecasts import (
     tenths,
     wilson,
 )
-from transforms.models.base import Fit, Model
+from transforms.models.base import Model, fit_version
 from transforms.models.find import DEFAULT, find, models
 from transforms.order_events import Event, order_events
 from transforms.retention_statistics import (
@@ -58,7 +58,7 @@ class Predicted:
 
     model: str
     origin: date
-    fit: Fit
+    version: str
     forecasts: Forecasts
 
 
@@ -134,13 +134,15 @@ def _predicted(events: ir.Table, origin: date, horizon: int, config: RetentionCo
     known = retention_statistics(events, as_of=origin, contract_months=config.contract_months, with_gaps=True)
     known = with_outcome(known.filter(known.n.notnull()), events, after=origin, until=months_later(origin, horizon))
     for model in _candidates(config):
-        fit = model.fit(counted(events, model, origin, config, horizon))
+        counts = counted(events, model, origin, config, horizon)
+        fit = model.fit(counts)
         if fit is None:
             continue
-        groups = numbers(retention_counts(known, model).to_pyarrow())
+        groups = numbers(retention_counts(known, model, for_fit=False).to_pyarrow())
         with np.errstate(all="ignore"):
             promised = model.chances(fit, groups, horizon=horizon).p
-        yield Predicted(model.name, origin, fit, Forecasts(promised, groups["customers"], groups["ordered"]))
+        forecasts = Forecasts(promised, groups["customers"], groups["ordered"])
+        yield Predicted(model.name, origin, fit_version(model, counts, horizon), forecasts)
 
 
 def _candidates(config: RetentionConfig) -> list[Model]:
@@ -150,7 +152,7 @@ def _candidates(config: RetentionConfig) -> list[Model]:
 
 def _measured(predicted: list[Predicted], made: Backtested, independent: float) -> list[Row]:
     """Measure each prediction, then the mean of each model; the choice is by the mean."""
-    singles = [_row(one.model, one.origin.isoformat(), one.forecasts, made, one.fit.version) for one in predicted]
+    singles = [_row(one.model, one.origin.isoformat(), one.forecasts, made, one.version) for one in predicted]
     losses: dict[str, dict[str, float]] = {}
     for row in singles:
         losses.setdefault(row["model"], {})[row["slice"]] = row["log_loss"]

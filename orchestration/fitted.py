@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from math import isclose
 from typing import Any, Literal
 
 import ibis.expr.types as ir
@@ -9,11 +10,11 @@ import ibis.expr.types as ir
 from orchestration.config import RetentionConfig, SatisfactionConfig
 from orchestration.storage.models import Models, Parameters
 from transforms.measured import median_revenue
-from transforms.models.base import PRIOR, Columns, Fit, Model
+from transforms.models.base import PRIOR, Columns, Fit, Model, fit_version
 from transforms.models.bgbb import choose_horizon
 from transforms.models.find import DEFAULT, find
 from transforms.order_events import Event
-from transforms.priors import WEIGHTS, Priors, fit_priors
+from transforms.priors import WEIGHTS, Priors, fit_priors, prior_statistics
 from transforms.retention_statistics import (
     RENEWALS,
     contracts,
@@ -24,8 +25,11 @@ from transforms.retention_statistics import (
     with_outcome,
 )
 
-RETENTION, CHOICE = "retention", "retention_choice"
+RETENTION, CHOICE, SATISFACTION = "retention", "retention_choice", "satisfaction"
 PROVISIONAL = 6  # months looked ahead as long as there is nothing to choose by
+SAME_LOGLIK = 1e-4  # two searches on the same data differ by less; a customer more in a cell moves it by far more
+SAME_PRIOR = 1e-3  # relative
+FITTED = ("parameters", "prior", "revision", "loglik", "customers")  # what a fit tells, of the stored values
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,25 @@ def counted(events: ir.Table, model: Model, as_of: date, config: RetentionConfig
 
 
 def priors_for(ledger: Models, observations: ir.Table, as_of: date, config: SatisfactionConfig) -> Priors:
-    """Use the stored priors while they are young enough, else learn them anew; the weights are always today's."""
-    held = _young(ledger.parameters("satisfaction", as_of), as_of, config.refit_days)
-    if held is None:
-        made = fit_priors(observations, _weights(config))
-        values = {"pi": dict(made.pi), "m": dict(made.m), "backlog": made.backlog}
-        ledger.save_parameters("satisfaction", made.version, as_of, values)
-        return made
-    return Priors(**held.values, weights=_weights(config))
+    """Use the stored priors while they are young enough, else fit; the weights are always today's.
+
+    Where the data is that of the last fit, its numbers are kept to the last digit.
+    """
+    last, weights = ledger.parameters(SATISFACTION, as_of), _weights(config)
+    if stored := _young(last, as_of, config.refit_days):
+        return Priors(**stored.values, weights=weights)
+    statistics = prior_statistics(observations)
+    before = Priors(**last.values, weights=weights) if last else None
+    if before and before.statistics == statistics.digest:
+        priors = before
+    else:
+        priors = fit_priors(statistics, weights)
+        if before and before.statistics is None and _same_priors(before, priors):
+            priors = before
+    values = {"pi": dict(priors.pi), "m": dict(priors.m), "backlog": priors.backlog}
+    values |= {"statistics": priors.statistics} if priors.statistics else {}
+    ledger.save_parameters(SATISFACTION, priors.version, as_of, values)
+    return priors
 
 
 def revenue_for(ledger: Models, customers: ir.Table, as_of: date) -> float:
@@ -142,15 +157,40 @@ def _is_wanted(values: dict[str, Any], model: Model, config: RetentionConfig, ev
 
 
 def _fit_retention(ledger: Models, events: ir.Table, as_of: date, config: RetentionConfig, event: str) -> Parameters:
+    """Fit, and store the fit; where data and settings are those of the last one, its numbers are kept to the last digit."""
     model = find(wanted_model(ledger, as_of, config))
     horizon, is_frozen = horizon_for(ledger, events, as_of, config)
-    fit = model.fit(counted(events, model, as_of, config, horizon))
-    version = f"{fit.version if fit else f'{model.name}-none'}-h{horizon}"
-    values = {"model": model.name, "event": event, "horizon": horizon, "is_frozen": is_frozen}
-    values |= {"parameters": dict(fit.values) if fit else None, "prior": PRIOR}
-    values |= {"loglik": fit.loglik if fit else 0.0, "customers": fit.customers if fit else 0}
+    counts, last = counted(events, model, as_of, config, horizon), ledger.parameters(RETENTION, as_of)
+    version = fit_version(model, counts, horizon)
+    if last and last.version == version:
+        fitted = {name: last.values[name] for name in FITTED}
+    else:
+        fit = model.fit(counts)
+        fitted = {"parameters": dict(fit.values) if fit else None, "prior": PRIOR, "revision": model.revision}
+        fitted |= {"loglik": fit.loglik if fit else 0.0, "customers": fit.customers if fit else 0}
+        if fit is None:
+            version = f"{model.name}-none-h{horizon}"
+        elif last and _same_fit(last.values, fit, horizon):
+            version, fitted = last.version, {name: last.values[name] for name in FITTED if name in last.values}
+    values = {"model": model.name, "event": event, "horizon": horizon, "is_frozen": is_frozen, **fitted}
     ledger.save_parameters(RETENTION, version, as_of, values)
     return Parameters(RETENTION, version, as_of, values)
+
+
+def _same_fit(values: dict[str, Any], fit: Fit, horizon: int) -> bool:
+    """Tell whether a fit that an earlier version named by its parameters is that of the same data: it keeps its name."""
+    if "revision" in values or (values.get("model"), values["horizon"]) != (fit.model, horizon):
+        return False
+    return values["customers"] == fit.customers and abs(values["loglik"] - fit.loglik) < SAME_LOGLIK
+
+
+def _same_priors(before: Priors, after: Priors) -> bool:
+    """Tell whether priors that an earlier version named by their values are those of the same data."""
+    pairs = [(before.pi, after.pi), (before.m, after.m), ({"_": before.backlog or 0.0}, {"_": after.backlog or 0.0})]
+    return all(
+        one.keys() == other.keys() and all(isclose(one[name], other[name], rel_tol=SAME_PRIOR) for name in one)
+        for one, other in pairs
+    )
 
 
 def _young(held: Parameters | None, as_of: date, days: int) -> Parameters | None:

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 
-from transforms.models.base import Floats
+from transforms.models.base import Floats, digest
 
 WEIGHTS = {
     "csat": 0.35,
@@ -23,7 +23,8 @@ COUNTED = ("csat", "nps", "ces", "sla_first", "sla_resolution", "reopen")
 FALLBACK = {"csat": 10.0, "nps": 10.0, "ces": 10.0, "sla_first": 20.0, "sla_resolution": 20.0, "reopen": 20.0}
 FEWEST = 30  # customers with data: below this the strength of the prior is not fitted
 STRENGTH = (2.0, 200.0)
-DIGITS = 9  # engines add in no fixed order: what differs in the last digits is the same
+DIGITS = 9
+REVISION = 1  # raise it when the same data gives other priors than before
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,20 @@ class Priors:
     m: Mapping[str, float]
     backlog: float | None = None
     weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
+    statistics: str | None = None
 
     @property
     def version(self) -> str:
-        """Name the priors by what they are."""
-        backlog = None if self.backlog is None else f"{self.backlog:.6g}"
-        said = repr((sorted(_rounded(self.pi)), sorted(_rounded(self.m)), backlog, sorted(_rounded(self.active()))))
-        return f"sat-{sha256(said.encode()).hexdigest()[:8]}"
+        """Name the priors by the digest of the data they were fitted on (`statistics`) and by the weights.
+
+        Priors that an earlier version stored have no digest: they keep the name that was made from their values.
+        """
+        basis: tuple[object, ...] = (self.statistics,)
+        if self.statistics is None:
+            backlog = None if self.backlog is None else f"{self.backlog:.6g}"
+            basis = (sorted(_rounded(self.pi)), sorted(_rounded(self.m)), backlog)
+        text = repr((*basis, sorted(_rounded(self.active()))))
+        return f"sat-{sha256(text.encode()).hexdigest()[:8]}"
 
     def active(self) -> dict[str, float]:
         """Share the weights among the components that the organisation has."""
@@ -59,23 +67,44 @@ class Priors:
         return {"nps": 50 + 50 * self.pi[name], "reopen": 100 * (1 - self.pi[name])}.get(name, 100 * self.pi[name])
 
 
-def fit_priors(observations: ir.Table, weights: Mapping[str, float] | None = None) -> Priors:
-    """Learn the portfolio's mean and strength of each component from grouped counts, undecayed.
+@dataclass(frozen=True)
+class PriorStatistics:
+    """Hold what priors are fitted on: by component the columns k, n, customers, and of the backlog its sum and number."""
+
+    counts: Mapping[str, Floats]
+    backlog_sum: float
+    backlogs: int
+
+    @property
+    def digest(self) -> str:
+        """Name the data, and with it what is fitted on it."""
+        columns = {name: counts.ravel() for name, counts in self.counts.items()}
+        return digest(columns | {"backlog": np.array([REVISION, self.backlog_sum, self.backlogs])})[:16]
+
+
+def prior_statistics(observations: ir.Table) -> PriorStatistics:
+    """Group customers by successes and observations of each component, undecayed; components without any are absent."""
+    counts = {name: _counts(observations, name) for name in COUNTED}
+    points = observations.backlog.round(3).cast("decimal(38, 3)")
+    (row,) = observations.agg(total=points.sum(), n=points.count()).to_pyarrow().to_pylist()
+    return PriorStatistics(
+        {name: rows for name, rows in counts.items() if len(rows)}, float(row["total"] or 0), int(row["n"])
+    )
+
+
+def fit_priors(given: PriorStatistics, weights: Mapping[str, float] | None = None) -> Priors:
+    """Learn the portfolio's mean and strength of each component.
 
     With 30 customers or more both by beta-binomial likelihood, with fewer the pooled mean and a fixed strength. Answers
     on nps and ces count by parts: a passive one is half a promoter.
     """
     pi, m = {}, {}
-    for name in COUNTED:
-        counts = _counts(observations, name)
-        if not len(counts):
-            continue
+    for name, counts in given.counts.items():
         mean, strength = _fitted(counts, FALLBACK[name])
         pi[name] = round(2 * mean - 1 if name == "nps" else mean, DIGITS)
         m[name] = round(strength, DIGITS)
-    waiting = observations.agg(mean=observations.backlog.mean()).to_pyarrow().to_pylist()[0]["mean"]
-    backlog = None if waiting is None else round(float(waiting), DIGITS)
-    return Priors(pi, m, backlog, {**WEIGHTS, **(weights or {})})
+    backlog = round(given.backlog_sum / given.backlogs, DIGITS) if given.backlogs else None
+    return Priors(pi, m, backlog, {**WEIGHTS, **(weights or {})}, given.digest)
 
 
 def _counts(observations: ir.Table, name: str) -> Floats:

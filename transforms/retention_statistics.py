@@ -14,6 +14,8 @@ from transforms.models.base import Columns, Model
 MONTHS = 36  # complete months after that of the first order; older orders are not looked at
 GRACE = 1  # months that a renewal may come late
 RENEWALS = ("renewals", "is_lapsed")
+DIGITS = 6
+EXACT = f"decimal(38, {DIGITS})"  # floating-point sums depend on the order of the rows
 
 
 def retention_statistics(
@@ -71,11 +73,17 @@ def contracts(events: ir.Table, *, as_of: date, months: int) -> ir.Table:
     )
 
 
-def retention_counts(statistics: ir.Table, model: Model) -> ir.Table:
-    """Group the statistics for a fit: customers by cell, `ordered` among them where the statistics tell."""
+def retention_counts(statistics: ir.Table, model: Model, *, for_fit: bool = True) -> ir.Table:
+    """Count customers by cell, and those who `ordered` where the statistics have it.
+
+    Grain: the columns that the model's fit depends on, or all that its chances depend on (`for_fit` false). Sums are
+    exact and rows are ordered, so that the same customers give the same counts on every engine.
+    """
     known = statistics.filter(*(statistics[name].notnull() for name in model.cells))
-    sums = {name: known[name].sum() for name in (*model.sums, *({"ordered"} & set(known.columns)))}
-    return known.group_by(*model.cells).agg(customers=known.count(), **sums).order_by(*model.cells)
+    sums = {name: known[name].cast(EXACT).sum().cast("float64") for name in model.sums}
+    sums |= {name: known[name].sum() for name in {"ordered"} & set(known.columns)}
+    names = (for_fit and model.fit_cells) or model.cells
+    return known.group_by(*names).agg(customers=known.count(), **sums).order_by(*names)
 
 
 def cells(statistics: ir.Table, model: Model) -> ir.Table:
@@ -174,4 +182,4 @@ def _gaps(recent: ir.Table) -> ir.Table:
     mine = ibis.window(group_by="customer_id", order_by="on")
     days = recent.on.epoch_days()
     dated = recent.select("customer_id", gap=(days - days.lag().over(mine)).cast("float64"))
-    return dated.group_by("customer_id").agg(log_gaps=dated.gap.ln().sum().coalesce(0.0))
+    return dated.group_by("customer_id").agg(log_gaps=dated.gap.ln().round(DIGITS).sum().coalesce(0.0))

@@ -94,7 +94,9 @@ def test_the_command_prints_the_means_and_the_tenths(
 def test_what_came_after_the_last_horizon_changes_nothing(bought: ir.Table):
     config, until = RetentionConfig(backtest_origins=1), date(1998, 2, 28)
     early = bought.filter(bought.on <= until)
-    assert compared(bought, 3, until, config).rows == compared(early, 3, until, config).rows
+    whole, cut = (compared(some, 3, until, config).rows for some in (bought, early))
+    for table, rows in whole.items():
+        assert [pytest.approx(row, abs=1e-6) for row in cut[table]] == rows
 
 
 def test_origins_are_ends_of_months_with_enough_before_and_a_horizon_after(con: Any):

@@ -18,7 +18,7 @@ from transforms.models.base import Fit, Model
 from transforms.models.find import find, models
 from transforms.order_events import order_events
 from transforms.overrides import in_force, overridden
-from transforms.priors import Priors, fit_priors
+from transforms.priors import Priors, fit_priors, prior_statistics
 from transforms.retention import BANDS as RETENTION_BANDS
 from transforms.retention import chances, retention
 from transforms.retention_statistics import cells, retention_statistics
@@ -192,7 +192,7 @@ def test_satisfaction_is_always_a_number(
     given_tickets = rows("tickets", *(row | {"ticket_id": str(number)} for number, row in enumerate(tickets)))
     given_ratings = rows("ratings", *(row | {"rating_id": str(number)} for number, row in enumerate(ratings)))
     seen = satisfaction_observations(known, given_tickets, given_ratings, as_of=END, targets=TARGETS)
-    priors = fit_priors(seen, {"csat": weight})
+    priors = fit_priors(prior_statistics(seen), {"csat": weight})
     if strength:
         priors = Priors(priors.pi, dict.fromkeys(priors.m, strength), priors.backlog, priors.weights)
     people = rows("customers", *({"customer_id": f"C{name}"} for name in "abcd"))

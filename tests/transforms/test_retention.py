@@ -223,10 +223,19 @@ def test_counts_group_customers_for_the_fit(rows: Any):
     bought = [order(name, on) for name in "ab" for on in ("2026-01-05", "2026-03-05")]
     found = retention_statistics(events(rows, *bought), as_of=END, with_gaps=True)
     counted = retention_counts(found, find("bgbb")).to_pyarrow().to_pylist()
-    assert counted == [{"x": 1, "tx": 2, "n": 5, "has_now": 0, "is_born_now": 0, "customers": 2}]
+    assert counted == [{"x": 1, "tx": 2, "n": 5, "customers": 2}]
     (counted,) = retention_counts(found, find("mbgcnbd")).to_pyarrow().to_pylist()
     assert (counted["orders"], counted["span_days"], counted["customers"]) == (1, 59, 2)
-    assert counted["log_gaps"] == pytest.approx(2 * np.log(59))
+    assert counted["log_gaps"] == pytest.approx(2 * np.log(59), abs=2e-6)
+
+
+def test_what_has_begun_this_month_makes_no_other_cells_for_the_fit(rows: Any):
+    bought = [order(name, on) for name in "ab" for on in ("2026-01-05", "2026-03-05")] + [order("b", "2026-06-09")]
+    found = retention_statistics(events(rows, *bought), as_of=date(2026, 6, 10))
+    (fit,) = retention_counts(found, find("bgbb")).to_pyarrow().to_pylist()
+    assert fit == {"x": 1, "tx": 2, "n": 4, "customers": 2}
+    chances = retention_counts(found, find("bgbb"), for_fit=False).to_pyarrow().to_pylist()
+    assert [row["has_now"] for row in chances] == [0, 1]
 
 
 def test_invoices_stand_in_where_there_are_no_orders(rows: Any):

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from transforms.priors import Priors, fit_priors
+from transforms.priors import Priors, fit_priors, prior_statistics
 from transforms.satisfaction import satisfaction, satisfaction_observations
 
 END = date(2026, 6, 30)
@@ -195,7 +195,7 @@ def test_what_came_later_changes_nothing(rows: Any):
 
 
 def test_priors_are_pooled_rates_where_few_have_data(con: Any):
-    priors = fit_priors(observed(con, csat=[(0, 1), (0, 1), (0, 0)], backlog=80.0))
+    priors = fit_priors(prior_statistics(observed(con, csat=[(0, 1), (0, 1), (0, 0)], backlog=80.0)))
     assert priors.pi["csat"] == pytest.approx(2 / 3)
     assert priors.m["csat"] == 10
     assert "nps" not in priors.pi
@@ -217,14 +217,14 @@ def test_the_prior_that_made_the_customers_is_found(con: Any):
     made = np.random.default_rng(5)
     sizes = made.integers(1, 30, 4000)
     counts = [(int(made.binomial(n, p)), int(n)) for n, p in zip(sizes, made.beta(16, 4, 4000), strict=True)]
-    found = fit_priors(portfolio(con, counts))
+    found = fit_priors(prior_statistics(portfolio(con, counts)))
     assert found.pi["csat"] == pytest.approx(0.8, abs=0.01)
     assert found.m["csat"] == pytest.approx(20, rel=0.15)
 
 
 def test_one_loud_customer_does_not_move_the_portfolio(con: Any):
     calm = [(8, 10)] * 20 + [(7, 10)] * 20 + [(9, 10)] * 20
-    found = fit_priors(portfolio(con, [*calm, (0, 400)]))
+    found = fit_priors(prior_statistics(portfolio(con, [*calm, (0, 400)])))
     assert found.pi["csat"] > 0.65  # the pooled rate is .48
 
 
@@ -233,7 +233,9 @@ def test_baseball_shrinks_as_efron_and_morris_published(con: Any):
     hits = (18, 17, 16, 15, 14, 14, 13, 12, 11, 11, 10, 10, 10, 10, 10, 9, 8, 7)
     season = (346, 298, 276, 222, 273, 270, 263, 210, 269, 230, 264, 256, 303, 264, 226, 285, 316, 200)
     published = (294, 289, 285, 280, 275, 275, 270, 266, 261, 261, 256, 256, 256, 256, 256, 252, 247, 242)
-    found = fit_priors(portfolio(con, [(k, 45) for k in hits] * 2))  # twice, since 18 are too few for us
+    found = fit_priors(
+        prior_statistics(portfolio(con, [(k, 45) for k in hits] * 2))
+    )  # twice, since 18 are too few for us
     pi, m = found.pi["csat"], found.m["csat"]
     shrunk = [(k + m * pi) / (45 + m) for k in hits]
     assert pi == pytest.approx(0.2654, abs=5e-4)
@@ -244,6 +246,6 @@ def test_baseball_shrinks_as_efron_and_morris_published(con: Any):
 
 
 def test_nps_is_learnt_by_parts(con: Any):
-    found = fit_priors(portfolio(con, [(2, 4), (0, 4), (-2, 4), (4, 4)] * 20, "nps"))
+    found = fit_priors(prior_statistics(portfolio(con, [(2, 4), (0, 4), (-2, 4), (4, 4)] * 20, "nps")))
     assert found.pi["nps"] == pytest.approx(0.25, abs=0.02)
     assert 2 <= found.m["nps"] <= 200

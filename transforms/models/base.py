@@ -29,12 +29,6 @@ class Fit:
     loglik: float = 0.0
     customers: int = 0
 
-    @property
-    def version(self) -> str:
-        """Name the fit by what it is."""
-        said = ",".join(f"{name}={value:.6g}" for name, value in sorted(self.values.items()))
-        return f"{self.model}-{sha256(said.encode()).hexdigest()[:8]}"
-
 
 @dataclass(frozen=True)
 class Chances:
@@ -56,7 +50,9 @@ class Model(ABC):
 
     name: ClassVar[str]
     cells: ClassVar[tuple[str, ...]]  # columns of the statistics that tell customers apart
+    fit_cells: ClassVar[tuple[str, ...]] = ()  # those that the fit depends on, where it does not on all
     sums: ClassVar[tuple[str, ...]] = ()  # columns whose sum by cell the fit needs
+    revision: ClassVar[int] = 1  # raise it when the same data gives another fit than before
     period: ClassVar[Literal["month", "day"]] = "month"
     is_taught: ClassVar[bool] = False  # learns from what customers did in the horizon after an earlier date
 
@@ -70,6 +66,24 @@ class Model(ABC):
     @abstractmethod
     def chances(self, fit: Fit, cells: Columns, *, horizon: int, part: float = 0.0) -> Chances:
         """Tell the chances of each cell within a horizon of months; `part` of the month that has begun is over."""
+
+
+def digest(columns: Columns) -> str:
+    """Digest columns of numbers: the same on every machine for equal columns with rows in equal order."""
+    hashed = sha256()
+    for name in sorted(columns):
+        hashed.update(f"{name}:{len(columns[name])}:".encode())
+        hashed.update((np.asarray(columns[name], "<f8") + 0.0).tobytes())  # + 0.0: there is one zero
+    return hashed.hexdigest()
+
+
+def fit_version(model: Model, counts: Columns, horizon: int, *, prior: float = PRIOR) -> str:
+    """Name a fit by its data and settings, never by the fitted parameters, whose last digits differ between machines.
+
+    `horizon` is in months.
+    """
+    settings = f"{model.name}/{model.revision}/{horizon}/{prior!r}/{digest(counts)}"
+    return f"{model.name}-{sha256(settings.encode()).hexdigest()[:8]}-h{horizon}"
 
 
 def ratio(p: Floats, p_alive: Floats) -> Floats:

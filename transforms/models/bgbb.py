@@ -23,6 +23,7 @@ class BGBB(Model):
 
     name = "bgbb"
     cells: ClassVar[tuple[str, ...]] = ("x", "tx", "n", "has_now", "is_born_now")
+    fit_cells: ClassVar[tuple[str, ...]] = ("x", "tx", "n")
 
     def fit(self, counts: Columns, *, prior: float = PRIOR) -> Fit | None:
         """Fit on complete months."""

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from transforms.models.base import Columns, Fit
+from transforms.models import bgnbd
+from transforms.models.base import Columns, Fit, digest, fit_version
 from transforms.models.bgbb import MODEL, choose_horizon
 
 
@@ -103,7 +104,18 @@ def test_the_horizon_grows_until_most_living_customers_order_in_it():
     assert choose_horizon(fit(0.5, 40, 0.1, 5), counts) == 12
 
 
-def test_the_version_names_the_parameters():
-    assert EXAMPLE.version == Fit("bgbb", EXAMPLE.values, loglik=-1, customers=3).version
-    assert EXAMPLE.version != fit(0.6, 3.199, 0.928, 5.764).version
-    assert EXAMPLE.version != Fit("other", EXAMPLE.values).version
+def test_the_version_names_the_data_and_the_settings():
+    counts, other = cell(3, 5, 9, customers=40), cell(3, 5, 9, customers=41)
+    named = fit_version(MODEL, counts, 6)
+    assert named == fit_version(MODEL, dict(reversed(counts.items())), 6)
+    assert named.startswith("bgbb-")
+    assert named.endswith("-h6")
+    settings = [(MODEL, other, 6), (MODEL, counts, 3), (bgnbd.MODEL, counts, 6)]
+    different = [fit_version(*one) for one in settings] + [fit_version(MODEL, counts, 6, prior=0)]
+    assert len({named, *different}) == 5
+
+
+def test_data_of_the_same_numbers_under_other_names_has_another_digest():
+    one, other = {"a": np.array([1.0]), "b": np.array([2.0])}, {"b": np.array([1.0]), "a": np.array([2.0])}
+    assert digest(one) != digest(other)
+    assert digest({"a": np.array([0.0])}) == digest({"a": np.array([-0.0])})
