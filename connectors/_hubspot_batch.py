@@ -9,6 +9,7 @@ from typing import Any
 
 from connectors._hubspot_wire import Associated, Found, Read, Record, only_missing, parsed
 from connectors.kit.http import Http
+from connectors.kit.repair import Repairs
 from connectors.kit.trail import Trail
 from connectors.kit.write import chunks
 
@@ -21,14 +22,22 @@ class Batch:
     def __init__(self, name: str, http: Http, path: Callable[..., str]) -> None:
         self.name, self.http, self.path = name, http, path
 
-    def read(self, kind: str, ids: Iterable[str], names: Sequence[str], key: str | None = None) -> list[Record]:
+    def read(
+        self,
+        kind: str,
+        ids: Iterable[str],
+        names: Sequence[str],
+        key: str | None = None,
+        *,
+        repairs: Repairs | None = None,
+    ) -> list[Record]:
         """Read by id, or by a unique property; who is not there is an error in a 207. All three lists are required."""
         found, path = [], self.path("objects", f"{kind}/batch/read")
         for some in chunks(list(dict.fromkeys(ids)), BATCH):
             inputs = [{"id": number} for number in some]
             body: dict[str, Any] = {"inputs": inputs, "properties": list(names), "propertiesWithHistory": []}
             body |= {"idProperty": key} if key else {}
-            answer = parsed(Read, self.http.post(path, json=body).body, f"{self.name}: {path}")
+            answer = parsed(Read, self.http.post(path, json=body).body, f"{self.name}: {path}", repairs)
             only_missing(answer.errors, f"{self.name}: {path}")
             found += answer.results
         return found
@@ -65,8 +74,8 @@ class Batch:
             found |= {row.from_.id: row.best for row in answer.results if row.best}
         return found
 
-    def titles(self, contact_of: Mapping[str, str]) -> dict[str, str | None]:
+    def titles(self, contact_of: Mapping[str, str], repairs: Repairs) -> dict[str, str | None]:
         """Find the job title of each record's contact."""
-        contacts = self.read("contacts", sorted(set(contact_of.values())), ["jobtitle"])
+        contacts = self.read("contacts", sorted(set(contact_of.values())), ["jobtitle"], repairs=repairs)
         titles = {row.id: (row.properties or {}).get("jobtitle") for row in contacts}
         return {number: titles.get(contact) for number, contact in contact_of.items()}

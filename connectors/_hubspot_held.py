@@ -11,6 +11,7 @@ from connectors._hubspot_values import as_value
 from connectors._hubspot_wire import Record
 from connectors._hubspot_write import Fields
 from connectors.kit.base import Held
+from connectors.kit.repair import UNREADABLE, read_json
 
 
 class _Extracted(Record):
@@ -59,8 +60,8 @@ class Holdings:
 def held_in(payload: bytes, names: Sequence[str], fields: Fields) -> Held | None:
     """Read a record as it was extracted; None where it lacks one of the fields, or is none."""
     try:
-        row = _EXTRACTED.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        row: _Extracted = read_json(payload, _EXTRACTED)
+    except UNREADABLE:
         return None
     known = set(row.properties or ())
     if not all(name in known or (_is_company(name, fields) and row.company is not msgspec.UNSET) for name in names):

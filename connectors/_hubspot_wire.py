@@ -7,11 +7,12 @@ which asks that every member of an error be treated as optional.
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from connectors.kit.errors import ReplyError
+from connectors.kit.repair import UNREADABLE, Repairs, read_json
 
 Kind = TypeVar("Kind")
 
@@ -181,19 +182,19 @@ class _Named(msgspec.Struct):
     id: str
 
 
-def parsed(kind: type[Kind], body: bytes, what: str) -> Kind:
+def parsed(kind: type[Kind], body: bytes, what: str, repairs: Repairs | None = None) -> Kind:
     """Read an answer as what the protocol promises; raises ReplyError when it is something else."""
     try:
-        return _READERS[kind].decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return cast("Kind", read_json(body, _READERS[kind], repairs))
+    except UNREADABLE:
         raise ReplyError(f"{what}: an answer of {len(body)} bytes is not what HubSpot promises") from None
 
 
 def id_of(record: bytes) -> str | None:
     """Tell a record's id; None for what is no record at all, which lands without a key, to be named."""
     try:
-        number = _READERS[_Named].decode(record).id
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        number: str = read_json(record, _READERS[_Named]).id
+    except UNREADABLE:
         return None
     return number if number.isdecimal() else None
 
@@ -233,8 +234,8 @@ def with_team(record: bytes) -> bytes:
     HubSpot has no field for either; a team's name without a role's words is taken as a region.
     """
     try:
-        owner = _READERS[_Owner].decode(record)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        owner: _Owner = read_json(record, _READERS[_Owner])
+    except UNREADABLE:
         return record
     teams = sorted(owner.teams or [], key=lambda team: not team.primary)
     team = " ".join((teams[0].name or "").split()) if teams else ""

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from connectors._odoo_names import Names, Search
 from connectors._odoo_values import as_value, instant
 from connectors._odoo_virtual import EXTERNAL_ID, Virtual, columns, virtual_fields
 from connectors.kit.base import Held, SourceField
+from connectors.kit.repair import UNREADABLE, read_json
 from connectors.kit.write import chunks
 
 READ = 500
@@ -48,8 +47,8 @@ class Holdings:
     def held(self, model: str, payload: bytes, wanted: Sequence[str], fields: Fields) -> Held | None:
         """Read a record as it was extracted; None where it lacks one of the fields, or is none."""
         try:
-            row = msgspec.json.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            row = read_json(payload)
+        except UNREADABLE:
             return None
         if not isinstance(row, dict) or "id" not in row or EXTERNAL_ID in wanted:
             return None

@@ -15,6 +15,7 @@ from connectors.kit.errors import (
     UnknownOutcome,
 )
 from connectors.kit.http import Http
+from connectors.kit.repair import Repairs
 from connectors.kit.reply import Reply
 
 LOCKED = ("serializ", "deadlock", "lock timeout", "obtain lock", "locknotavailable")  # rolled back: nothing was done
@@ -66,19 +67,35 @@ class Rpc:
         return uid
 
     def execute(
-        self, model: str, method: str, args: list[Any], options: dict[str, Any], *, writes: bool = False
+        self,
+        model: str,
+        method: str,
+        args: list[Any],
+        options: dict[str, Any],
+        *,
+        writes: bool = False,
+        repairs: Repairs | None = None,
     ) -> Any:
         """Call a method of a model; each call is a transaction of its own.
 
         Raises RpcError when it was refused, UnknownOutcome when a write may or may not have been done.
         """
         call = [self.database, self.user(), self._key.get_secret_value(), model, method, args, options]
-        return self._call(f"{model}.{method}", "object", "execute_kw", call, writes=writes)
+        return self._call(f"{model}.{method}", "object", "execute_kw", call, writes=writes, repairs=repairs)
 
-    def _call(self, what: str, service: str, method: str, args: list[Any], *, writes: bool = False) -> Any:
+    def _call(
+        self,
+        what: str,
+        service: str,
+        method: str,
+        args: list[Any],
+        *,
+        writes: bool = False,
+        repairs: Repairs | None = None,
+    ) -> Any:
         params = {"service": service, "method": method, "args": args}
         body = {"jsonrpc": "2.0", "method": "call", "id": 1, "params": params}
-        answer = _answer(self.http.post("jsonrpc", json=body, writes=writes))
+        answer = _answer(self.http.post("jsonrpc", json=body, writes=writes), repairs)
         if "error" in answer:
             raise self._error(what, answer["error"], writes)
         if "result" not in answer:
@@ -121,9 +138,9 @@ def _database(words: str, said: str, writes: bool) -> ConnectorError | None:
     return None
 
 
-def _answer(reply: Reply) -> dict[str, Any]:
+def _answer(reply: Reply, repairs: Repairs | None) -> dict[str, Any]:
     try:
-        answer = reply.json()
+        answer = reply.json(repairs)
     except ReplyError:
         return {}
     return answer if isinstance(answer, dict) else {}

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-import msgspec
-
 from connectors._rest_held import text
 from connectors._rest_writer import Writer, nested
 from connectors._rest_writes import Batch
@@ -14,6 +12,7 @@ from connectors.kit.errors import ReplyError, UnknownOutcome
 from connectors.kit.number import whole_number
 from connectors.kit.paging import at
 from connectors.kit.records import cut
+from connectors.kit.repair import read_json
 from connectors.kit.reply import Refused, Reply
 from connectors.kit.write import all_of, by_id, chunks, halves, in_turn, outcome
 
@@ -71,7 +70,7 @@ class BatchWriter(Writer):
         told, named = self.batch.outcome, {change.record_id: change for change in changes if change.record_id}
         named |= {change.op_id: change for change in changes}
         answered: dict[str, list[Outcome]] = {}
-        for row in map(msgspec.json.decode, cut(reply.body, self.batch.outcomes)):
+        for row in map(read_json, cut(reply.body, self.batch.outcomes)):
             name = text(at(row, told.op_id)) if told.op_id else text(at(row, told.id))
             if change := named.get(name or ""):
                 answered.setdefault(change.op_id, []).append(self._told(change, row))

@@ -15,6 +15,7 @@ from connectors.kit.errors import SettingsError, choices
 from connectors.kit.http import Http
 from connectors.kit.paging import at
 from connectors.kit.records import cut
+from connectors.kit.repair import UNREADABLE, read_json
 from connectors.kit.reply import Refused, Reply
 from connectors.kit.trail import Trail
 from connectors.kit.write import chunks
@@ -63,8 +64,8 @@ class Holdings:
     def extracted(self, payload: bytes, fields: Sequence[str]) -> Held | None:
         """Read a record as it was extracted; None where it lacks one of the fields, or is none."""
         try:
-            record = msgspec.json.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            record = read_json(payload)
+        except UNREADABLE:
             return None
         lacks = any(present(record, field) is ABSENT for field in (self.described.primary_key, *fields))
         return None if lacks else self.held(record, fields)
@@ -123,7 +124,7 @@ class Holdings:
             place = following
 
     def _decoded(self, row: bytes) -> Any:
-        record = msgspec.json.decode(row)
+        record = read_json(row)
         return untagged(record) if self.tagged else record
 
     def _is_deleted(self, record: Any) -> bool:

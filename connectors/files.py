@@ -6,7 +6,6 @@ missing are deleted.
 
 import codecs
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,7 @@ from connectors.kit.base import Check, Connector, ConnectorSettings, SourceField
 from connectors.kit.errors import ReplyError, SettingsError, choices
 from connectors.kit.fieldmap import mapped
 from connectors.kit.page import Page
+from connectors.kit.repair import UNREADABLE, Repairs, is_unicode, read_json, valid_text, without_surrogates
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
 BATCH = 20_000
@@ -39,6 +40,8 @@ class FileStream(BaseModel):
 
     `delimiter` is a character, or "whitespace" for columns set apart by any number of blanks. `names` heads files that
     have no head. `dates` maps a column to the format its dates are written in, to be read as ISO dates.
+    `invalid_text` says what to do with bytes that are no text in `encoding`: `refuse` the file, whose encoding may be
+    another one, or `replace` them by U+FFFD. Half an emoji in UTF-8 is replaced in either case.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +49,7 @@ class FileStream(BaseModel):
     format: Literal["csv", "jsonl", "parquet"] | None = None
     delimiter: str = Field(",", pattern=r"^(.|whitespace)$")
     encoding: str = "utf-8"
+    invalid_text: Literal["refuse", "replace"] = "refuse"
     names: list[str] | None = None
     dates: dict[str, str] = Field(default_factory=dict)
     primary_key: str | list[str] | None = Field(None, description="Column, or columns; the row's number when not given")
@@ -129,7 +133,7 @@ class Files(Connector):
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         found = {}
         for name, stream in self.settings.streams.items():
-            first = next((row for _, row in self._rows(stream)), {})
+            first = next((row for _, row in self._rows(stream, Repairs())), {})
             found[name] = [SourceField(column, "text") for column in first]
         return found
 
@@ -140,21 +144,21 @@ class Files(Connector):
         """Read all files in order, batch after batch; a checkpoint says how many rows have landed."""
         described, done = self.settings.streams[stream.name], int((checkpoint or {}).get("rows", 0))
         batch: list[bytes] = []
-        count, keys = 0, _Keys(described)
-        for count, (key, row) in enumerate(self._rows(described), start=1):
+        count, keys, repairs = 0, _Keys(described), Repairs()
+        for count, (key, row) in enumerate(self._rows(described, repairs), start=1):
             keys.add(key)
             if count > done:
                 batch.append(msgspec.json.encode({**row, "_row": key}))
             if len(batch) == BATCH:
                 yield Page(stream, batch, self.now(), {"rows": count})
                 batch = []
-        yield Page(stream, batch, self.now(), None, keys.records, notes=tuple(keys.notes()))
+        yield Page(stream, batch, self.now(), None, keys.records, notes=tuple(keys.notes()), repairs=repairs)
 
-    def _rows(self, stream: FileStream) -> Iterator[tuple[str | None, dict[str, Any]]]:
+    def _rows(self, stream: FileStream, repairs: Repairs) -> Iterator[tuple[str | None, dict[str, Any]]]:
         root = self.settings.root.resolve()
         for path in self._files(stream):
             place = path.relative_to(root).as_posix()  # two folders may hold files of one name
-            for number, row in enumerate(_read(path, stream), start=1):
+            for number, row in enumerate(_read(path, stream, repairs), start=1):
                 for column, form in stream.dates.items():
                     row[column] = _iso(row.get(column), form)
                 yield _key(row, stream.primary_key, f"{place}:{number}"), row
@@ -174,41 +178,49 @@ class Files(Connector):
         return found
 
 
-def _read(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
+def _read(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[str, Any]]:
     kind = stream.format or FORMATS.get(path.suffix.lower())
     if kind is None:
         raise SettingsError(f"{path.name}: what format is it? set format: csv, jsonl or parquet")
-    rows = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](path, stream)
+    rows = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](path, stream, repairs)
     try:
         yield from rows
     except UnicodeDecodeError:
-        raise SettingsError(f"{path.name}: not written in {stream.encoding}; set encoding, latin-1 perhaps") from None
+        said = f"{path.name}: not written in {stream.encoding}; set encoding, latin-1 perhaps"
+        raise SettingsError(f"{said}, or invalid_text: replace") from None
     except (csv.Error, pa.ArrowException) as error:
         raise ReplyError(f"{path.name}: cannot be read as {kind} ({type(error).__name__})") from None
 
 
-def _csv(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
-    with path.open(encoding=_encoding(stream), newline="") as opened:
-        if stream.delimiter == "whitespace":
-            lines: Iterator[list[str]] = (line.split() for line in opened if line.strip())
-        else:
-            lines = csv.reader(opened, delimiter=stream.delimiter)
-        names = stream.names or next(lines, [])
-        for cells in filter(None, lines):  # a blank line is no record
-            yield dict(zip(names, cells, strict=False))
+def _lines(path: Path, stream: FileStream, repairs: Repairs, newline: str | None = None) -> Iterator[str]:
+    """Read lines; what is no text is replaced and counted, or raises UnicodeDecodeError."""
+    errors = "surrogateescape" if stream.invalid_text == "replace" else "surrogatepass"
+    with path.open(encoding=_encoding(stream), errors=errors, newline=newline) as opened:
+        for line in opened:
+            yield line if is_unicode(line) else without_surrogates(line, repairs)
 
 
-def _jsonl(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
-    with path.open(encoding=_encoding(stream)) as opened:
-        for number, line in enumerate(opened, start=1):
-            if line.strip():
-                yield _object(line, f"{path.name}, line {number}")
+def _csv(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[str, Any]]:
+    opened = _lines(path, stream, repairs, newline="")
+    if stream.delimiter == "whitespace":
+        lines: Iterator[list[str]] = (line.split() for line in opened if line.strip())
+    else:
+        lines = csv.reader(opened, delimiter=stream.delimiter)
+    names = stream.names or next(lines, [])
+    for cells in filter(None, lines):  # a blank line is no record
+        yield dict(zip(names, cells, strict=False))
 
 
-def _object(line: str, place: str) -> dict[str, Any]:
+def _jsonl(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(_lines(path, stream, repairs), start=1):
+        if line.strip():
+            yield _object(line, f"{path.name}, line {number}", repairs)
+
+
+def _object(line: str, place: str, repairs: Repairs) -> dict[str, Any]:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        found = read_json(line.encode(), repairs=repairs)
+    except UNREADABLE:
         raise ReplyError(f"{place}: not JSON") from None
     if not isinstance(found, dict):
         raise ReplyError(f"{place}: not an object")
@@ -224,9 +236,27 @@ def _encoding(stream: FileStream) -> str:
     return "utf-8-sig" if known == "utf-8" else known
 
 
-def _parquet(path: Path, stream: FileStream) -> Iterator[dict[str, Any]]:
+def _parquet(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[str, Any]]:
     for batch in pq.ParquetFile(path).iter_batches(BATCH):
-        yield from batch.to_pylist()
+        for column in filter(_is_float, batch.columns):
+            repairs.numbers += pc.sum(pc.invert(pc.is_finite(column))).as_py() or 0  # JSON makes them null
+        try:
+            yield from batch.to_pylist()
+        except UnicodeDecodeError:
+            columns = [_valid(column, repairs) for column in batch.columns]
+            yield from pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
+
+
+def _is_float(column: pa.Array) -> bool:
+    return bool(pa.types.is_floating(column.type))
+
+
+def _valid(column: pa.Array, repairs: Repairs) -> pa.Array:
+    """Replace what is no UTF-8 in a column of texts: Parquet does not prove that its texts are any."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return column
+    texts = column.cast(pa.large_binary()).to_pylist()
+    return pa.array([None if text is None else valid_text(text, repairs) for text in texts], pa.large_string())
 
 
 def _key(row: Mapping[str, Any], key: str | list[str] | None, place: str) -> str | None:

@@ -35,6 +35,7 @@ from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import AccessError, ReplyError
 from connectors.kit.http import Http
 from connectors.kit.page import Page
+from connectors.kit.repair import Repairs
 from connectors.kit.reply import Reply
 from connectors.kit.stream import Checkpoint, Slice, Stream
 from connectors.kit.trail import Trail
@@ -138,7 +139,7 @@ class HubSpot(HttpConnector):
         """Ask search for its total; it counts live records only, lags by seconds, and knows no owners."""
         if stream.cursor is None:
             return None
-        total = self._search(stream, slice_, "0", 1).total
+        total = self._search(stream, slice_, "0", 1, Repairs()).total
         if total is None:
             raise ReplyError(f"{self.name} {stream.name}: the search tells no total")
         return total
@@ -150,9 +151,9 @@ class HubSpot(HttpConnector):
         deletion (developer changelog, "new definition for archivedAt"). So a deletion that one run could not land
         is seen by the next.
         """
-        for rows, _ in self._pages(stream, self._path("objects", stream.object), "", archived=True):
+        for rows, _, repairs in self._pages(stream, self._path("objects", stream.object), "", archived=True):
             if rows:
-                yield self.page(stream, rows, None, deleted=True)
+                yield self.page(stream, rows, None, deleted=True, repairs=repairs)
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
         """Read records by id, in batches of 100; archived ones are not there."""
@@ -180,31 +181,33 @@ class HubSpot(HttpConnector):
     def _listed(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
         total = None if checkpoint else self.count(stream, slice_)
         path = self._path("objects", stream.object)
-        for rows, after in self._pages(stream, path, checkpoint.get("after", "")):
-            yield self._page(stream, rows, {"after": after} if after else None, total)
+        for rows, after, repairs in self._pages(stream, path, checkpoint.get("after", "")):
+            yield self._page(stream, rows, {"after": after} if after else None, total, repairs)
             total = None
 
     def _pages(
         self, stream: Stream, path: str, after: str | None, *, archived: bool = False
-    ) -> Iterator[tuple[Sequence[bytes], str | None]]:
+    ) -> Iterator[tuple[Sequence[bytes], str | None, Repairs]]:
         asked = {"limit": LIST_PAGE, "archived": str(archived).lower()}
         if names := self._properties(stream):
             asked["properties"] = ",".join(names)
         trail = Trail(f"{self.name} {stream.name}", after)
         while after is not None:
-            found = self._found(stream, self.http.get(path, asked | ({"after": after} if after else {})))
+            repairs = Repairs()
+            found = self._found(stream, self.http.get(path, asked | ({"after": after} if after else {})), repairs)
             after = trail.on(found.after)
-            yield found.results, after
+            yield found.results, after, repairs
 
     def _searched(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
         """Go on behind the last id, never by HubSpot's own paging, which ends at 10,000 results."""
         last: str | None = checkpoint.get("last_id", "0")
         while last is not None:
-            found = self._search(stream, slice_, last, SEARCH_PAGE)
+            repairs = Repairs()
+            found = self._search(stream, slice_, last, SEARCH_PAGE, repairs)
             rows, total = found.results, found.total if last == "0" else None
             more = found.after is not None or len(rows) == SEARCH_PAGE
             last = self._last(stream, rows, last) if more else None
-            yield self._page(stream, rows, {"last_id": last} if last else None, total)
+            yield self._page(stream, rows, {"last_id": last} if last else None, total, repairs)
 
     def _last(self, stream: Stream, rows: Sequence[bytes], last: str) -> str:
         """Tell the page's last id; raises ReplyError where going on behind it would skip or repeat records."""
@@ -213,7 +216,7 @@ class HubSpot(HttpConnector):
             raise ReplyError(f"{self.name} {stream.name}: the search makes no progress by id after {last}")
         return str(ids[-1])
 
-    def _search(self, stream: Stream, slice_: Slice, last: str, limit: int) -> Listed:
+    def _search(self, stream: Stream, slice_: Slice, last: str, limit: int, repairs: Repairs) -> Listed:
         """Search; all five members are required, every value is a text (OpenAPI file)."""
         stamp = (stream.cursor or "").removeprefix(PREFIX)
         filters = [{"propertyName": "hs_object_id", "operator": "GT", "value": last}]
@@ -227,34 +230,42 @@ class HubSpot(HttpConnector):
             "after": "0",
         }
         path = self._path("objects", f"{stream.object}/search")
-        return self._found(stream, self.http.post(path, json=body, scope="search"))
+        return self._found(stream, self.http.post(path, json=body, scope="search"), repairs)
 
     def _owners(self, stream: Stream, checkpoint: Checkpoint) -> Iterator[Page]:
         """List those who are there, then those who left: old deals still name them."""
         after, path = checkpoint.get("after", ""), self._path("owners")
         for archived in (True,) if checkpoint.get("archived") else (False, True):
-            for rows, following in self._pages(stream, path, after, archived=archived):
+            for rows, following, repairs in self._pages(stream, path, after, archived=archived):
                 place = {"archived": archived, "after": following} if following else {"archived": True, "after": ""}
                 is_end = archived and following is None
-                yield self.page(stream, [with_team(row) for row in rows], None if is_end else place)
+                named = [with_team(row) for row in rows]
+                yield self.page(stream, named, None if is_end else place, repairs=repairs)
             after = ""
 
-    def _page(self, stream: Stream, rows: Sequence[bytes], checkpoint: Checkpoint | None, total: int | None) -> Page:
+    def _page(
+        self,
+        stream: Stream,
+        rows: Sequence[bytes],
+        checkpoint: Checkpoint | None,
+        total: int | None,
+        repairs: Repairs,
+    ) -> Page:
         """Make a page, each record with the ids of the company and the contact that it belongs to."""
         kinds, titled = ASSOCIATED.get(stream.object, {}), TITLE in stream.paths
         if not kinds and not titled:
-            return self.page(stream, rows, checkpoint, total)
+            return self.page(stream, rows, checkpoint, total, repairs=repairs)
         ids = [id_of(row) for row in rows]
         known = [number for number in ids if number]
         links = {f"_{kind}_id": self._batch.associated(stream.object, plural, known) for plural, kind in kinds.items()}
         members: dict[str, Mapping[str, str | None]] = {**links}
         if titled:
-            members[TITLE] = self._batch.titles(links.get("_contact_id", {}))
+            members[TITLE] = self._batch.titles(links.get("_contact_id", {}), repairs)
         full = [
             spliced(row, {name: found.get(number) for name, found in members.items()}) if number else row
             for number, row in zip(ids, rows, strict=True)
         ]
-        return self.page(stream, full, checkpoint, total)
+        return self.page(stream, full, checkpoint, total, repairs=repairs)
 
     def _fields(self, stream: Stream) -> dict[str, SourceField]:
         """Describe a stream's properties, by their own names; asked for once."""
@@ -305,8 +316,8 @@ class HubSpot(HttpConnector):
                     f"mapped, an address has no room for them: {', '.join(left[:5])}{', ...' if left[5:] else ''}"
                 )
 
-    def _found(self, stream: Stream, reply: Reply) -> Listed:
-        return parsed(Listed, reply.body, f"{self.name} {stream.name}")
+    def _found(self, stream: Stream, reply: Reply, repairs: Repairs) -> Listed:
+        return parsed(Listed, reply.body, f"{self.name} {stream.name}", repairs)
 
     def _path(self, area: str, rest: str = "", classic: str = "v3") -> str:
         version = self.settings.api_version

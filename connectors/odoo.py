@@ -29,6 +29,7 @@ from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.errors import ReplyError, SettingsError
 from connectors.kit.http import Http
 from connectors.kit.page import Page
+from connectors.kit.repair import Repairs
 from connectors.kit.stream import Checkpoint, Slice, Stream
 from schemas.mapping import paths
 
@@ -106,10 +107,12 @@ class Odoo(HttpConnector):
         total = self.count(stream, slice_) if checkpoint is None else None
         while True:
             domain = [*self._window(stream, slice_), ["id", ">", last]]
-            rows = self._asked(stream, "search_read", domain, fields=self._columns(stream), limit=size, order="id")
+            columns, repairs = self._columns(stream), Repairs()
+            rows = self._asked(stream, "search_read", domain, repairs, fields=columns, limit=size, order="id")
             more = len(rows) >= size
             last = self._moved(stream, last, [row["id"] for row in rows if _is_record(row)], more)
-            yield self.page(stream, self._records(stream, rows), {"last_id": last} if more else None, total)
+            place = {"last_id": last} if more else None
+            yield self.page(stream, self._records(stream, rows), place, total, repairs=repairs)
             total = None
             if not more:
                 return
@@ -166,8 +169,11 @@ class Odoo(HttpConnector):
             for name, held in self._fields(stream.object).items()
         }
 
-    def _asked(self, stream: Stream, method: str, domain: list[Any], **options: Any) -> Any:
-        found = self._rpc.execute(stream.object, method, [domain], {**options, "context": self._context()})
+    def _asked(
+        self, stream: Stream, method: str, domain: list[Any], repairs: Repairs | None = None, **options: Any
+    ) -> Any:
+        options["context"] = self._context()
+        found = self._rpc.execute(stream.object, method, [domain], options, repairs=repairs)
         if not isinstance(found, int if method == "search_count" else list):
             raise ReplyError(f"{self.name} {stream.name}: {method} does not answer as documented")
         return found

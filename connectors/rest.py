@@ -48,6 +48,7 @@ from connectors.kit.oauth import RefreshToken
 from connectors.kit.page import Page
 from connectors.kit.paging import told
 from connectors.kit.records import cut
+from connectors.kit.repair import Repairs, read_json
 from connectors.kit.stream import Checkpoint, Slice, Stream
 from connectors.kit.trail import Trail
 
@@ -121,7 +122,7 @@ class Rest(HttpConnector):
 
     def _seen(self, stream: RestStream) -> list[SourceField]:
         rows = cut(self._page_of(stream, {}, Slice()).body, stream.record_path)
-        seen = dict.fromkeys(path for row in rows[:100] for path in _paths(msgspec.json.decode(row)))
+        seen = dict.fromkeys(path for row in rows[:100] for path in _paths(read_json(row)))
         return [SourceField(path, "json") for path in seen]
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
@@ -130,16 +131,16 @@ class Rest(HttpConnector):
         trail = Trail(f"{self.name} {stream.name}", place)
         while True:
             reply = self._page_of(described, place, slice_)
-            rows: Sequence[bytes] = cut(reply.body, described.record_path)
+            rows: Sequence[bytes] = cut(reply.body, described.record_path, repairs := Repairs())
             trail.came(rows, place)
             if self.settings.tagged_values:
-                rows = [msgspec.json.encode(untagged(msgspec.json.decode(row))) for row in rows]
+                rows = [msgspec.json.encode(untagged(read_json(row, repairs=repairs))) for row in rows]
             total = described.paging.total(reply)
             if described.total_path and not place:
                 total = told(reply, described.total_path)
             following = trail.on(described.paging.following(place, reply, rows))
             rows = described.paging.fresh(place, rows)
-            yield self.page(stream, rows, following, None if place else whole_number(total))
+            yield self.page(stream, rows, following, None if place else whole_number(total), repairs=repairs)
             if following is None:
                 return
             place = following
@@ -208,10 +209,10 @@ class Rest(HttpConnector):
             since = [(gone.param, cursor.since(slice_.start))] if gone.param and cursor and slice_.start else []
             asked = {} if link else {"params": [*since, *params]}
             reply = self.http.get(link or gone.path, headers={**self.settings.headers, **headers}, **asked)
-            rows = cut(reply.body, gone.record_path)
+            rows = cut(reply.body, gone.record_path, repairs := Repairs())
             trail.came(rows, place)
             place = trail.on(gone.paging.following(place, reply, rows))
-            yield self.page(gone.told(stream), rows, place, deleted=True)
+            yield self.page(gone.told(stream), rows, place, deleted=True, repairs=repairs)
 
     def _page_of(self, stream: RestStream, place: dict[str, Any], slice_: Slice) -> Any:
         params, headers, link = stream.paging.ask(place)

@@ -9,7 +9,7 @@ what changed after a slice's end comes with it, and once more with the next slic
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -26,6 +26,7 @@ from connectors.kit.oauth import TokenEndpoint, client_credentials
 from connectors.kit.page import Page
 from connectors.kit.paging import at
 from connectors.kit.records import cut
+from connectors.kit.repair import UNREADABLE, Repairs, read_json
 from connectors.kit.reply import Reply
 from connectors.kit.stream import Checkpoint, Slice, Stream
 from connectors.kit.trail import Trail
@@ -175,7 +176,7 @@ class Zendesk(HttpConnector):
         for some in chunks([number for number in record_ids if number.isdecimal()], 100):
             reply = self.http.get(f"api/v2/{stream.object}/show_many.json", {"ids": ",".join(some)})
             for record in cut(reply.body, stream.object):
-                row = msgspec.json.decode(record)
+                row = read_json(record)
                 values = {path: _at(row, path) for path in fields}
                 held[str(row["id"])] = Held(str(row["id"]), values, row.get("updated_at"))
         return held
@@ -185,60 +186,63 @@ class Zendesk(HttpConnector):
         trail = Trail(f"{self.name} tickets", cursor)
         while not done:
             asked = {"cursor": cursor} if cursor else {"start_time": start}
-            head = self._exported("tickets/cursor", asked | {"include": "metric_sets"})
+            repairs = Repairs()
+            head = self._exported("tickets/cursor", asked | {"include": "metric_sets"}, repairs)
             if not head.end_of_stream and not trail.on(head.after_cursor):
                 raise ReplyError(f"{self.name} tickets: the export makes no progress after cursor {cursor}")
             cursor, done = head.after_cursor, head.end_of_stream
-            rows = _with_metrics(head.rows("tickets"), head.metric_sets or ())
-            yield self.page(stream, rows, None if done else {"cursor": cursor})
+            rows = _with_metrics(head.rows("tickets"), head.metric_sets or (), repairs)
+            yield self.page(stream, rows, None if done else {"cursor": cursor}, repairs=repairs)
 
     def _organizations(self, stream: Stream, start: int, checkpoint: Checkpoint) -> Iterator[Page]:
         start, done = int(checkpoint.get("start_time", start)), False
         while not done:
-            head = self._exported("organizations", {"start_time": start})
+            repairs = Repairs()
+            head = self._exported("organizations", {"start_time": start}, repairs)
             following = _following(head, start)
             if not head.end_of_stream and following <= start:
                 raise ReplyError(f"{self.name} organizations: the export makes no progress after {start}")
             start, done = following, head.end_of_stream
-            rows = [_with_deleted(row) for row in head.rows("organizations")]
-            yield self.page(stream, rows, None if done else {"start_time": start})
+            rows = [_with_deleted(row, repairs) for row in head.rows("organizations")]
+            yield self.page(stream, rows, None if done else {"start_time": start}, repairs=repairs)
 
-    def _exported(self, what: str, asked: dict[str, Any]) -> _Head:
+    def _exported(self, what: str, asked: dict[str, Any], repairs: Repairs) -> _Head:
         params = asked | {"per_page": self.settings.page_size}
-        return self._head(self.http.get(f"api/v2/incremental/{what}.json", params, scope="export"))
+        return self._head(self.http.get(f"api/v2/incremental/{what}.json", params, scope="export"), repairs)
 
     def _pages(self, stream: Stream, asked: list[tuple[str, Any]], checkpoint: Checkpoint) -> Iterator[Page]:
-        for records, after in self._listed(stream.object, asked, checkpoint.get("after")):
-            yield self.page(stream, records, {"after": after} if after else None)
+        for records, after, repairs in self._listed(stream.object, asked, checkpoint.get("after")):
+            yield self.page(stream, records, {"after": after} if after else None, repairs=repairs)
 
     def _listed(
         self, name: str, asked: list[tuple[str, Any]], after: str | None = None
-    ) -> Iterator[tuple[list[bytes], str | None]]:
+    ) -> Iterator[tuple[list[bytes], str | None, Repairs]]:
         """Page by cursor; a list that answers by offset instead, as old ones do, would end early and is refused."""
         more, trail = True, Trail(f"{self.name} {name}", after)
         while more:
             params = [*asked, ("page[size]", 100), *([("page[after]", after)] if after else [])]
-            head = self._head(self.http.get(f"api/v2/{name}.json", params))
+            repairs = Repairs()
+            head = self._head(self.http.get(f"api/v2/{name}.json", params), repairs)
             if head.meta is None and head.next_page:
                 raise ReplyError(f"{self.name} {name}: the answer tells no cursor to go on from")
             meta = head.meta or _Meta()
             if meta.has_more and not trail.on(meta.after_cursor):
                 raise ReplyError(f"{self.name} {name}: paging makes no progress after {after}")
             after, more = meta.after_cursor, meta.has_more
-            yield head.rows(name), after if more else None
+            yield head.rows(name), after if more else None, repairs
 
-    def _head(self, reply: Reply) -> _Head:
+    def _head(self, reply: Reply, repairs: Repairs) -> _Head:
         try:
-            return _HEAD.decode(reply.body)
-        except msgspec.MsgspecError as error:
+            return cast("_Head", read_json(reply.body, _HEAD, repairs))
+        except UNREADABLE as error:
             raise ReplyError(
                 f"{self.name}: {urlsplit(reply.url).path} does not answer as documented: {error}"
             ) from None
 
     def _custom_fields(self) -> dict[str, SourceField]:
         found = {}
-        for records, _ in self._listed(CUSTOM, []):
-            for row in map(msgspec.json.decode, records):
+        for records, _, _ in self._listed(CUSTOM, []):
+            for row in map(read_json, records):
                 if not at(row, "key"):
                     raise ReplyError(f"{self.name}: {CUSTOM} are not listed as documented")
                 path = f"{CUSTOM}.{row['key']}"
@@ -252,10 +256,10 @@ def _following(head: _Head, start: int) -> int:
     return int(linked) if linked.isdecimal() else int(head.end_time or start)
 
 
-def _with_metrics(rows: list[bytes], metric_sets: Sequence[dict[str, Any]]) -> list[bytes]:
+def _with_metrics(rows: list[bytes], metric_sets: Sequence[dict[str, Any]], repairs: Repairs) -> list[bytes]:
     """Put metrics that came beside the tickets into them; other answers hold them there already."""
     by_ticket = {metrics.get("ticket_id"): metrics for metrics in metric_sets}
-    return [_with(row, lambda ticket: _metrics(ticket, by_ticket)) for row in rows] if by_ticket else rows
+    return [_with(row, lambda ticket: _metrics(ticket, by_ticket), repairs) for row in rows] if by_ticket else rows
 
 
 def _metrics(ticket: dict[str, Any], by_ticket: dict[Any, dict[str, Any]]) -> dict[str, Any]:
@@ -263,13 +267,13 @@ def _metrics(ticket: dict[str, Any], by_ticket: dict[Any, dict[str, Any]]) -> di
     return {"metric_set": found} if found else {}
 
 
-def _with_deleted(row: bytes) -> bytes:
-    return _with(row, lambda organization: {"_is_deleted": organization.get("deleted_at") is not None})
+def _with_deleted(row: bytes, repairs: Repairs) -> bytes:
+    return _with(row, lambda organization: {"_is_deleted": organization.get("deleted_at") is not None}, repairs)
 
 
-def _with(row: bytes, more: Callable[[dict[str, Any]], dict[str, Any]]) -> bytes:
+def _with(row: bytes, more: Callable[[dict[str, Any]], dict[str, Any]], repairs: Repairs) -> bytes:
     """Add members to a record; what is no object lands as it is, for the rules to refuse."""
-    record = msgspec.json.decode(row)
+    record = read_json(row, repairs=repairs)
     return msgspec.json.encode(record | more(record)) if isinstance(record, dict) else row
 
 

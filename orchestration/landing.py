@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from connectors.kit.columns import instants, texts
 from connectors.kit.page import Page
 from connectors.kit.records import raw_table
+from connectors.kit.repair import Repairs
 from connectors.kit.stream import Stream
 from orchestration.held import Held
 from orchestration.project import Project
@@ -70,6 +71,7 @@ class Landing:
         self.pages += 1
         self.result.pages += 1
         self.result.read += len(page.rows)
+        self.result.repairs.add(page.repairs)
         self.result.notes += [note for note in page.notes if note not in self.result.notes]
         if page.checkpoint is None or self._is_enough():
             self.flush()
@@ -80,7 +82,7 @@ class Landing:
             return
         place = self._pages[-1].checkpoint
         self.progress = replace(self.progress, checkpoint=place, is_read=place is None)
-        rows = _flagged(typed(self._pages), self.held.stream)
+        rows = _flagged(typed(self._pages, self.result.repairs), self.held.stream)
         if self.held.stream.cursor is None:
             self.seen.append(rows.column("_key").drop_null())
         fresh, held = self.held.parted(rows, self._since)
@@ -147,10 +149,10 @@ def _progress(slice_: OpenSlice) -> Progress:
     return Progress(slice_.slice_, slice_.checkpoint, slice_.source_count, slice_.is_read)
 
 
-def typed(pages: Sequence[Page]) -> pa.Table:
-    """Type the records of many pages at once, each stamped with its page's time."""
+def typed(pages: Sequence[Page], repairs: Repairs | None = None) -> pa.Table:
+    """Type the records of many pages at once, each stamped with its page's time; count in `repairs` what is replaced."""
     rows = [row for page in pages for row in page.rows]
-    table = raw_table(rows, pages[0].stream, pages[0].extracted_at, deleted=pages[0].deleted)
+    table = raw_table(rows, pages[0].stream, pages[0].extracted_at, deleted=pages[0].deleted, repairs=repairs)
     if len({page.extracted_at for page in pages}) == 1:
         return table
     stamps = instants([page.extracted_at for page in pages])

@@ -86,6 +86,10 @@ def _escaped(name: str) -> str:
 
 
 def _can_be_named(name: str, path: str, *, is_top: bool) -> bool:
-    """Leave out what holds a dot or looks like a place in a list; what begins with an underscore is the connector's."""
+    """Leave out what holds a dot or looks like a place in a list; what begins with an underscore is the connector's.
+
+    A name that holds NUL cannot be looked up by the engine, nor stored in PostgreSQL.
+    """
     is_ours = is_top and name.startswith("_")
-    return bool(name) and not is_ours and "." not in name and not name.isdecimal() and len(path) <= LONGEST
+    can_be_asked_for = "." not in name and "\0" not in name and not name.isdecimal()
+    return bool(name) and not is_ours and can_be_asked_for and len(path) <= LONGEST

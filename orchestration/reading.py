@@ -40,6 +40,7 @@ class Reading:
                     part()
                 except ConnectorError as error:
                     result.stop("failed", str(error))
+        result.notes += result.repairs.notes()
         result.seconds = monotonic() - start
         return result
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from connectors.kit.repair import Repairs
 from orchestration.storage.manifest import Written
 
 
@@ -17,7 +18,7 @@ class StreamResult:
     `new_fields`, `gone_fields` and `retyped_fields` are not as they were accepted; `never_seen` are mapped, and no record
     ever had them.
     `derived_read_at` is the stamp up to which fields that move no cursor were read last. `notes` say what somebody may
-    want to know of a reading that is done.
+    want to know of a reading that is done; `repairs` count the broken text that was replaced in what was read.
     """
 
     connection: str
@@ -40,6 +41,7 @@ class StreamResult:
     until: datetime | None = None
     derived_read_at: datetime | None = None
     notes: list[str] = field(default_factory=list)
+    repairs: Repairs = field(default_factory=Repairs)
     new_fields: list[str] = field(default_factory=list)
     gone_fields: list[str] = field(default_factory=list)
     retyped_fields: list[str] = field(default_factory=list)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateSchema, SetColumnComment, SetTableComment
@@ -38,7 +39,7 @@ def publish(url: str, schema: str, listed: Sequence[TableToPublish]) -> str:
             for table in listed:
                 _replace(connection, table, schema if has_schemas else None)
             _count(connection, listed, schema if has_schemas else None)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:  # COPY raises the driver's own
         said = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
         raise BusyError(f"the warehouse at {place} was left as it was: {said}") from None
     finally:
@@ -153,12 +154,22 @@ def _insert(connection: sa.Connection, made: sa.Table, batch: pa.RecordBatch) ->
     if connection.dialect.name == "postgresql":
         names = ", ".join(f'"{name}"' for name in batch.schema.names)
         table = connection.dialect.identifier_preparer.format_table(made)
+        batch = _without_nul(batch)
         raw: Any = connection.connection.driver_connection
         with raw.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 copy.write_row(row)
     elif batch.num_rows:
         connection.execute(sa.insert(made), batch.to_pylist())
+
+
+def _without_nul(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Replace NUL in texts by U+FFFD: PostgreSQL holds every character but that one."""
+    columns = [
+        pc.replace_substring(column, "\0", "\N{REPLACEMENT CHARACTER}") if pa.types.is_string(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def _kind(kind: pa.DataType) -> sa.types.TypeEngine[Any]:

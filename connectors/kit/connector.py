@@ -16,6 +16,7 @@ from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.errors import ReplyError
 from connectors.kit.http import POOL, Http
 from connectors.kit.page import Page
+from connectors.kit.repair import Repairs
 from connectors.kit.stream import Checkpoint, Stream
 
 
@@ -91,9 +92,10 @@ class HttpConnector(Connector):
         total: int | None = None,
         *,
         deleted: bool = False,
+        repairs: Repairs | None = None,
     ) -> Page:
-        """Make a page of unparsed records, stamped with the source's clock."""
-        return Page(stream, records, self.now(), checkpoint, total, deleted)
+        """Make a page of unparsed records, stamped with the source's clock; `repairs` count what was replaced in them."""
+        return Page(stream, records, self.now(), checkpoint, total, deleted, repairs=repairs or Repairs())
 
     def share(self, folder: Path) -> None:
         """Keep the account's budget in a folder; connections with the same secrets are one account."""

@@ -1,13 +1,14 @@
 """One page of a stream: records as the source sent them, and the place to go on from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
 import pyarrow as pa
 
 from connectors.kit.records import raw_table
+from connectors.kit.repair import Repairs
 from connectors.kit.stream import Checkpoint, Stream
 
 
@@ -17,7 +18,7 @@ class Page:
 
     `extracted_at` is the source's clock. `checkpoint` None says that the slice ends with this page. `total` is the
     source's own count of the slice, where it tells one. `deleted` says that these are tombstones. `notes` say what
-    somebody may want to know of the stream, once.
+    somebody may want to know of the stream, once. `repairs` count the broken text that was replaced in this page.
     """
 
     stream: Stream
@@ -27,6 +28,7 @@ class Page:
     total: int | None = None
     deleted: bool = False
     notes: tuple[str, ...] = ()
+    repairs: Repairs = field(default_factory=Repairs)
 
     @cached_property
     def records(self) -> pa.Table:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from connectors.kit.call import joined
 from connectors.kit.errors import ReplyError
 from connectors.kit.number import whole_number
+from connectors.kit.repair import UNREADABLE, read_json
 from connectors.kit.reply import Reply
 
 Place = dict[str, Any]
@@ -207,8 +208,8 @@ def at(value: Any, path: str) -> Any:
 def told(reply: Reply, path: str) -> Any:
     """Look a dotted path up in an answer, whose records are passed over unread; None where there is nothing."""
     try:
-        found = _decoder(path).decode(reply.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # a list on the way, or no JSON at all
+        found = read_json(reply.body, _decoder(path))
+    except UNREADABLE:  # a list on the way, or no JSON at all
         return at(reply.json(), path)
     for _ in path.split("."):
         found = None if found is None else found.inner
@@ -226,8 +227,8 @@ def _decoder(path: str) -> msgspec.json.Decoder[Any]:
 def _key(row: bytes, path: str) -> str | int:
     """Tell a record's key, without which there is no going on."""
     try:
-        found = at(msgspec.json.decode(row), path)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = at(read_json(row), path)
+    except UNREADABLE:
         found = None
     if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
         raise ReplyError(f"a record has no key at {path!r}, so that paging cannot go on behind it")

@@ -18,6 +18,7 @@ import pyarrow as pa
 from connectors.kit import columns
 from connectors.kit.columns import INSTANT
 from connectors.kit.errors import ReplyError
+from connectors.kit.repair import UNREADABLE, Repairs, read_json, repaired
 from connectors.kit.stream import Stream
 
 COMMON = pa.schema(
@@ -43,14 +44,15 @@ def raw_schema(stream: Stream) -> pa.Schema:
     return pa.schema([*COMMON, *((path, pa.string()) for path in stream.paths)])
 
 
-def cut(body: bytes, path: str) -> list[bytes]:
+def cut(body: bytes, path: str, repairs: Repairs | None = None) -> list[bytes]:
     """Cut a JSON page into its unparsed records, which lie in a list at a dotted path ("" is the top).
 
-    Raises ReplyError when the page is not JSON or has no list there: an answer without its list is no end of stream.
+    A page that cannot be read is repaired, and what was replaced is counted in `repairs`. Raises ReplyError when the page is
+    not JSON or has no list there: an answer without its list is no end of stream.
     """
     try:
-        found = _decoder(path).decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = read_json(body, _decoder(path), repairs)
+    except UNREADABLE:
         where = f"no list at {path!r}" if path else "no list"
         raise ReplyError(f"an answer of {len(body)} bytes has {where}") from None
     for part in path.split(".") if path else ():
@@ -58,29 +60,47 @@ def cut(body: bytes, path: str) -> list[bytes]:
     return [bytes(record) for record in found]
 
 
-def raw_table(records: Sequence[bytes], stream: Stream, extracted_at: datetime, *, deleted: bool = False) -> pa.Table:
-    """Make raw rows of unparsed records; what is not even an object lands with no key, so that it can be named."""
-    payloads = _payloads(records)
-    typed = _typed(
-        payloads, stream, f"{deleted} AS _deleted, TIMESTAMPTZ '{extracted_at.isoformat()}' AS _extracted_at"
-    )
+def raw_table(
+    records: Sequence[bytes],
+    stream: Stream,
+    extracted_at: datetime,
+    *,
+    deleted: bool = False,
+    repairs: Repairs | None = None,
+) -> pa.Table:
+    """Make raw rows of unparsed records; what is not even an object lands with no key, so that it can be named.
+
+    Records that cannot be held as they are get repaired, and what was replaced is counted in `repairs`.
+    """
+    constants = f"{deleted} AS _deleted, TIMESTAMPTZ '{extracted_at.isoformat()}' AS _extracted_at"
+    count = repairs if repairs is not None else Repairs()
+    payloads = _payloads(records, count)
+    try:
+        typed = _in_bulk(payloads, stream, constants)
+    except duckdb.Error:
+        payloads = _repaired(payloads.to_pylist(), count)
+        typed = _typed(payloads, stream, constants)
     place = COMMON.get_field_index("_payload")
     whole = [*typed.columns[:place], payloads, *typed.columns[place:]]
     return pa.Table.from_arrays(whole, schema=raw_schema(stream))
 
 
-def _payloads(records: Sequence[bytes]) -> pa.Array:
-    """Take the records' bytes as they are; only where some are no UTF-8 are they made such, one by one."""
+def _payloads(records: Sequence[bytes], repairs: Repairs) -> pa.Array:
+    """Take the records' bytes as they are; only where some are no UTF-8 are they repaired, one by one."""
     try:
         payloads = columns.texts(records)
         payloads.validate(full=True)
     except pa.ArrowInvalid:
-        payloads = columns.texts([bytes(record).decode("utf-8", "replace").encode() for record in records])
+        return columns.texts([repaired(record, repairs) for record in records])
     return payloads
 
 
+def _repaired(payloads: Sequence[str], repairs: Repairs) -> pa.Array:
+    return columns.texts([repaired(payload.encode(), repairs) for payload in payloads])
+
+
 def _typed(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
-    """Type records in bulk; what the engine cannot hold, such as a lone surrogate, is narrowed down to a few."""
+    """Type records in bulk; what the engine cannot hold, such as deep nesting, is narrowed down to a few."""
     try:
         return _in_bulk(payloads, stream, constants)
     except duckdb.Error:
@@ -148,8 +168,7 @@ def _at(record: Any, path: str) -> Any:
 def _text(value: Any) -> str | None:
     if value is None:
         return None
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 @cache

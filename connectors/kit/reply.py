@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from connectors.kit.errors import ReplyError
+from connectors.kit.repair import UNREADABLE, Repairs, read_json
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -16,9 +17,9 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
     url: str
 
-    def json(self) -> Any:
+    def json(self, repairs: Repairs | None = None) -> Any:
         """Parse the body; raises ReplyError when it is not JSON."""
-        return parsed(self.body)
+        return parsed(self.body, repairs)
 
 
 class Refused(ReplyError):
@@ -33,9 +34,9 @@ class Refused(ReplyError):
         return parsed(self.body)
 
 
-def parsed(body: bytes) -> Any:
-    """Parse JSON; raises ReplyError when it is not, or is nested beyond reason."""
+def parsed(body: bytes, repairs: Repairs | None = None) -> Any:
+    """Parse JSON, whose broken text is repaired; raises ReplyError when it is not, or is nested beyond reason."""
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return read_json(body, repairs=repairs)
+    except UNREADABLE:
         raise ReplyError(f"an answer of {len(body)} bytes is not JSON") from None

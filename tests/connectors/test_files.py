@@ -12,6 +12,7 @@ import pytest
 from connectors import files
 from connectors.files import Files
 from connectors.kit.errors import ReplyError, SettingsError
+from connectors.kit.repair import Repairs
 from connectors.kit.settings import load
 from connectors.kit.stream import Slice
 from orchestration.config import ConnectionConfig
@@ -240,3 +241,58 @@ def test_a_stream_in_which_a_key_comes_twice_is_not_short(tmp_path, monkeypatch,
         result = next(iter(extract(project, "folder", f"run-{number}")))
         (balance,) = project.ledger.balances("folder", "s")
         assert (result.status, balance.source_count, balance.moved, balance.missing) == ("done", 4, 0, 0)
+
+
+def counted(connector: Files) -> Repairs:
+    return list(connector.read(connector.streams[0], Slice()))[-1].repairs
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_half_an_emoji_is_replaced_and_counted(opened, name):
+    half = b"\xed\xa0\xbd"  # U+D83D, written as if it were a character
+    content = {
+        "a.csv": b"id,name\n1,ok\n2,a" + half + b" b\n",
+        "a.jsonl": b'{"id":"1","name":"ok"}\n{"id":"2","name":"a' + half + b' b"}\n',
+    }[name]
+    found = opened(name, content)
+    assert rows(found) == [(f"{name}:1", "1", "ok"), (f"{name}:2", "2", "a\N{REPLACEMENT CHARACTER} b")]
+    assert counted(found) == Repairs(1)
+
+
+def test_an_escaped_half_and_numbers_that_are_none_do_not_stop_a_file(opened):
+    lines = [r'{"id":"1","name":"a\ud83d"}', '{"id":"2","name":NaN}', '{"id":"3","name":-Infinity}', '{"id":1e999}']
+    found = opened("a.jsonl", "\n".join(lines))
+    named = [row[2] for row in rows(found)]
+    assert named == ["a\N{REPLACEMENT CHARACTER}", None, None, None]
+    assert counted(found) == Repairs(1, 3)
+
+
+def test_a_head_with_half_an_emoji_names_a_column_all_the_same(opened):
+    found = opened("a.csv", b"id,name,more\xed\xb8\x80\n1,x,y\n")
+    assert [field.path for field in found.discover()["s"]] == ["id", "name", "more\N{REPLACEMENT CHARACTER}"]
+
+
+def test_bytes_that_are_no_text_are_replaced_where_that_is_asked_for(opened):
+    content = "id,name\n1,Müller\n".encode("latin-1")
+    with pytest.raises(SettingsError, match="or invalid_text: replace"):
+        rows(opened("a.csv", content))
+    found = opened("a.csv", content, invalid_text="replace")
+    assert rows(found) == [("a.csv:1", "1", "M\N{REPLACEMENT CHARACTER}ller")]
+    assert counted(found) == Repairs(1)
+
+
+def test_texts_of_a_parquet_file_that_are_no_utf8_are_replaced(opened, tmp_path):
+    raw = pa.array([b"a\xff", None, "é".encode()])
+    texts = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
+    numbers = pa.array([float("nan"), float("inf"), None])
+    pq.write_table(pa.table({"id": ["1", "2", "3"], "name": texts, "n": numbers}), tmp_path / "a.parquet")
+    found = opened(None, path="a.parquet")
+    assert [row[2] for row in rows(found)] == ["a\N{REPLACEMENT CHARACTER}", None, "é"]
+    assert counted(found) == Repairs(1, 2)
+
+
+def test_a_whole_number_of_any_size_stays_what_it_is(opened):
+    assert rows(opened("a.jsonl", '{"id":123456789012345678901234567890,"name":1.10}'))[0][1:] == (
+        "123456789012345678901234567890",
+        "1.1",
+    )

@@ -13,6 +13,7 @@ from connectors.kit.budget import RateHeader
 from connectors.kit.errors import ReplyError, SettingsError
 from connectors.kit.fieldmap import mapped
 from connectors.kit.records import raw_schema
+from connectors.kit.repair import Repairs
 from connectors.kit.settings import load
 from connectors.kit.stream import Slice
 from connectors.rest import Rest
@@ -441,3 +442,21 @@ def test_tokens_that_lead_round_in_a_circle_are_refused(rest, little):
 def test_pages_that_may_move_are_declared_so_that_they_are_read_twice(rest, stream, is_so):
     (declared,) = rest(**stream).streams
     assert declared.by_position == is_so
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_half_an_emoji_costs_no_page_and_is_counted(little, rest, tagged):
+    body = b'\xef\xbb\xbf{"data":[{"id":1,"name":"a\\ud83d"},{"id":2,"name":"b","n":NaN}],"next":null,"n":2}'
+    little.say(200, body, Date="Tue, 20 Oct 2026 05:00:00 GMT")
+    paging = {"kind": "cursor", "path": "next", "param": "after"}
+    connector = rest({"tagged_values": tagged}, record_path="data", paging=paging, total_path="n")
+    (page,) = connector.read(connector.streams[0], Slice())
+    assert page.records.column("name").to_pylist() == ["a\N{REPLACEMENT CHARACTER}", "b"]
+    assert (page.total, page.repairs) == (2, Repairs(1, 1))
+
+
+def test_bytes_that_are_no_text_are_counted_where_records_are_decoded(little, rest):
+    little.say(200, b'[{"id":1,"name":"a\xff"}]', Date="Tue, 20 Oct 2026 05:00:00 GMT")
+    connector = rest({"tagged_values": True})
+    (page,) = connector.read(connector.streams[0], Slice())
+    assert page.repairs == Repairs(1)

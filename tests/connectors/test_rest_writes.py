@@ -579,3 +579,23 @@ def test_who_asks_what_became_of_it_loses_and_doubles_nothing(sandbox, plain, po
     assert sorted(made, key=int) == [str(one) for one in range(40)]
     assert all(fault.hits for fault in sandbox.faults.active)
     assert sandbox.log.doubled("external_ref") == {}
+
+
+def test_half_an_emoji_in_an_answer_makes_no_outcome_unknown(little, small):
+    little.say(200, b'{"id":"7","name":"a\\ud83d","n":NaN}')
+    (one,) = write(small(), Change("op1", "7", {"name": "a"}))
+    assert (one.status, one.values) == ("applied", {"name": "a\N{REPLACEMENT CHARACTER}"})
+
+
+def test_half_an_emoji_in_a_batchs_answer_makes_no_outcome_unknown(little, small):
+    little.say(200, b'{"items":[{"op_id":"op1","status":200,"record":{"id":"7","name":"\\ude00"}}]}')
+    connector = small(create={"path": "customers"}, delete={}, version={"path": "version"}, batch=BATCH)
+    (one,) = write(connector, Change("op1", "7", {"name": "a"}, version="1"))
+    assert (one.status, one.values) == ("applied", {"name": "\N{REPLACEMENT CHARACTER}"})
+
+
+def test_a_record_of_the_target_with_half_an_emoji_is_read_all_the_same(little, small):
+    little.say(200, b'{"id":"7","name":"a\xff\\ud83d"}')
+    connector = small()
+    held = connector.fetch(connector.streams[0], ["7"], ["name"])
+    assert held["7"].values == {"name": "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"}

@@ -32,6 +32,11 @@ def kinds(seen: Look) -> dict[str, str]:
     return {path: field.type for path, field in seen.fields.items()}
 
 
+def test_a_name_that_holds_nul_is_no_field():
+    record = {"id": 1, "na\0me": "x", "a": {"\0": {"c": 1}, "b": 2}}
+    assert kinds(look(record)) == {"id": "number", "a.b": "number"}
+
+
 def test_names_every_field_with_its_kind_three_levels_deep():
     record = {
         "id": 1,

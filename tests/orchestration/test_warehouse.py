@@ -167,6 +167,12 @@ def test_a_column_that_is_published_no_more_is_known_as_ours(postgres_url: str):
     assert held(postgres_url, "SELECT count(more) FROM shrunk.things") == [(0,)]
 
 
+def test_a_nul_in_a_text_stops_no_publication(url: str, schema: str):
+    published(url, schema, table(columns={"id": ["a\0b", None], "amount": [1.0, 2.0]}))
+    found = {text for (text,) in held(url, f"SELECT id FROM {name(url, schema)}")}
+    assert found == {"a\0b" if url.startswith("sqlite") else "a\N{REPLACEMENT CHARACTER}b", None}
+
+
 @pytest.mark.real
 def test_comments_reach_the_database(postgres_url: str):
     warehouse_sql.publish(postgres_url, "commented", [table()])

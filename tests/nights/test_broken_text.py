@@ -1,0 +1,81 @@
+"""Half an emoji, NaN and the like in one record: the record lands, and the night says what was replaced."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.server import Sandbox
+from tests.conftest import TODAY
+from tests.nights.seen import read, seen
+from tests.nights.unhurried import small, unhurried
+from tests.nights.worlds import PRESSED, SYSTEMS, alive, fresh
+from tests.orchestration.toy import House
+
+NUMBERS = {"hubspot": "amount", "odoo": "amount_untaxed"}
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch: pytest.MonkeyPatch) -> None:
+    unhurried(monkeypatch)
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with Sandbox(customers=12, seed=5, today=TODAY) as running:
+        running.clock.stop()
+        monkeypatch.setenv("SANDBOX_URL", running.url)
+        yield running
+
+
+def read_ones(world: Sandbox, system: str, home: Path) -> list[Any]:
+    """List the records that a reading shows."""
+    known = fresh(home / "fresh", system, [PRESSED[system].stream])[PRESSED[system].stream]
+    return [number for number in alive(world, system, PRESSED[system].kind) if str(number) in known]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_one_broken_record_stops_no_stream_and_is_counted(world: Sandbox, tmp_path, system: str):
+    pressed, project = PRESSED[system], small(tmp_path)
+    name = next(iter(pressed.edit))
+    broken, hidden, *_ = read_ones(world, system, tmp_path)
+    world.edit(system, pressed.kind, broken, {name: "a\ud83d b"})
+    world.edit(system, pressed.kind, hidden, {"x_unmapped\udc00": "\ude00\ud83d"})
+    world.clock.advance(3600)  # beyond the lag of each stream
+
+    result = read(project, system, streams=[pressed.stream])[pressed.stream]
+
+    assert (result.status, result.error) == ("done", None)
+    texts = [text for text in seen(project, system, [pressed.stream])[pressed.stream][str(broken)].values() if text]
+    assert "a\N{REPLACEMENT CHARACTER} b" in texts
+    assert any("not valid Unicode" in note for note in result.notes)
+
+
+def test_what_a_connector_hands_over_unread_is_repaired_as_it_lands(tmp_path, monkeypatch):
+    house = House(tmp_path, monkeypatch)
+    house.world.put(1, "a\ud83d b")
+    house.world.put(2, "fine", **{"na\0me": "x", "s": "a\0b", "n": float("inf")})
+    house.world.now += timedelta(hours=1)
+
+    result = house.read()
+
+    assert (result.status, result.error) == ("done", None)
+    assert house.held() == {"1": "a\N{REPLACEMENT CHARACTER} b", "2": "fine"}
+    assert result.notes == [
+        "1 character that is not valid Unicode was replaced by \N{REPLACEMENT CHARACTER}",
+        "1 number that is NaN or infinite was replaced by null",
+    ]
+    assert "na\0me" not in {one.path for one in house.project.ledger.sightings("crm", "accounts")}
+
+
+@pytest.mark.parametrize("system", NUMBERS)
+def test_a_number_that_is_none_becomes_null_and_is_counted(world: Sandbox, tmp_path, system: str):
+    pressed, project = PRESSED[system], small(tmp_path)
+    number = read_ones(world, system, tmp_path)[0]
+    world.edit(system, pressed.kind, number, {NUMBERS[system]: float("nan")})
+    world.clock.advance(3600)
+    result = read(project, system, streams=[pressed.stream])[pressed.stream]
+    assert (result.status, result.error) == ("done", None)
+    assert "1 number that is NaN or infinite was replaced by null" in result.notes
