@@ -68,14 +68,19 @@ class TaskWriter:
 
 def _matched(changes: Sequence[Change], answer: Joined) -> list[Outcome]:
     """Match associations by their two ids, from whichever side they are told."""
-    answered = {}
+    answered, tasks = {}, {str(change.record_id) for change in changes}
     for change in changes:
-        ids = {str(change.record_id), _company(change)}
-        if ids in answer.pairs:
+        task, company = str(change.record_id), _company(change)
+        if {task, company} in answer.pairs:
             answered[change.op_id] = outcome(change, "applied")
-        elif wrong := next((one for one in answer.errors if one.sides & ids), None):
+        elif wrong := next((one for one in answer.errors if _concerns(one.sides, task, company, tasks)), None):
             answered[change.op_id] = outcome(change, "rejected", wrong.text)
     return by_id(changes, answered)
+
+
+def _concerns(sides: set[str], task: str, company: str, tasks: set[str]) -> bool:
+    """Tell whether an error is about a task: it names the task, or its company and no task at all."""
+    return task in sides or (company in sides and not sides & tasks)
 
 
 def _wrong(change: Change) -> str:

@@ -8,6 +8,7 @@ from sandbox.odoo_values import fit, lacking, missing
 from sandbox.odoo_writes import OdooWrites
 
 TRUE, FALSE = ("1", "true", "yes"), ("0", "false", "no")
+SHOWN = ("odoo.exceptions.UserError", "odoo.exceptions.ValidationError", "odoo.exceptions.MissingError")
 Loaded = tuple[str | None, int | None, Row]
 
 
@@ -23,20 +24,27 @@ class OdooLoad(OdooWrites):
     """Load rows."""
 
     def _load(self, model: str, fields: list[str], rows: list[list[Any]], context: Row | None = None) -> Row:
-        """Create or update by the column `id`; a row that is wrong is named, and then nothing is stored."""
+        """Create or update by the column `id`; rows that are wrong are named, and then nothing is stored.
+
+        Cells are read first; then all rows are stored at once, and where that fails one by one. The error of the first
+        attempt stands before those of the rows, under the number of the first row of all, guilty or not.
+        """
         columns = [field.partition("/")[::2] for field in fields]
         for name, _ in columns:
             if name not in ("id", ".id") and name not in self.fields[model]:
                 raise OdooError("builtins.ValueError", f"Invalid field '{name}' on model '{model}'")
         module = (context or {}).get("_import_current_module", "__import__")
-        loaded, messages = [], []
+        loaded, messages, refused = [], [], list[tuple[int, OdooError]]()
         for place, row in enumerate(rows):
             try:
                 loaded.append(self._loaded(model, columns, row, module, place))
             except BadCell as bad:
-                messages.append(_message(place, bad.field, str(bad)))
+                messages.append(_message(place, str(bad)) | {"field": bad.field, "moreinfo": None})
             except OdooError as error:
-                messages.append(_message(place, "", str(error)))
+                refused.append((place, error))
+        messages += [_message(place, str(error)) for place, error in refused]
+        if refused and refused[0][1].name in SHOWN and (of_all := _message(0, str(refused[0][1]))) not in messages:
+            messages.insert(0, of_all)
         if messages:
             return {"ids": False, "messages": messages, "nextrow": 0}
         return {"ids": [self._stored(model, *one) for one in loaded], "messages": [], "nextrow": 0}
@@ -44,7 +52,7 @@ class OdooLoad(OdooWrites):
     def _loaded(self, model: str, columns: list[tuple[str, str]], row: list[Any], module: str, place: int) -> Loaded:
         """Read one row: its external id, the id that this stands for, its values."""
         if self.mishap.refused == place:
-            raise BadCell(columns[-1][0], "refused by a fault")
+            raise OdooError("odoo.exceptions.ValidationError", "refused by a fault")
         known, number, values = None, None, {}
         for (name, part), cell in zip(columns, row, strict=True):
             if name == "id":
@@ -115,6 +123,5 @@ def _boolean(cell: Any) -> bool:
     return text in TRUE
 
 
-def _message(place: int, field: str, said: str) -> Row:
-    rows = {"from": place, "to": place}
-    return {"type": "error", "message": said, "record": place, "rows": rows, "field": field, "moreinfo": None}
+def _message(place: int, said: str) -> Row:
+    return {"type": "error", "message": said, "record": place, "rows": {"from": place, "to": place}}

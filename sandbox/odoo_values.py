@@ -41,6 +41,9 @@ def _fit(tables: dict[str, dict[int, Row]], model: str, name: str, kind: str, re
         raise OdooError("odoo.exceptions.MissingError", said)
     if kind in ("date", "datetime"):
         _dated(kind, value)
+    if name == "vat" and value != "/" and not any(letter.isdigit() for letter in str(value)):
+        said = f"The VAT number [{value}] does not seem to be valid."
+        raise OdooError("odoo.exceptions.ValidationError", said)
     return _as_held(name, value)
 
 

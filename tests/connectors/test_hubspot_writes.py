@@ -396,6 +396,12 @@ class TestTasks:
         assert (good.status, bad.status, bad.record_id) == ("applied", "rejected", "101")
         assert bad.message == "the task is there, but not with its company: OBJECT_NOT_FOUND: no"
 
+    def test_an_error_of_one_task_is_not_put_down_to_another_of_the_same_company(self, crm: HubSpot, portal: Tasks):
+        wrong = {"category": "VALIDATION_ERROR", "message": "no", "context": {"from": ["100"], "to": ["7"]}}
+        portal.refused = [(207, {"results": [], "errors": [wrong]})]
+        first, second = crm.write(TASKS, [task("K1"), task("K2")])
+        assert (first.status, second.status) == ("rejected", "retry")
+
     def test_one_bad_company_in_a_refused_batch_stands_alone(self, crm: HubSpot, portal: Tasks):
         portal.refused = [(400, {"message": "bad"}), (400, {"message": "bad"})]
         first, second, third = crm.write(TASKS, [task("K1"), task("K2"), task("K3")])

@@ -192,6 +192,43 @@ class TestCreatingOnce:
         outcomes = answered(loading).write(ACCOUNTS, [create("a"), create("b"), create("c")])
         assert ids(outcomes) == {"opa": "100", "opb": "101", "opc": "102"}
 
+    def test_no_row_is_rejected_for_the_errors_of_others(self, sandbox: Sandbox, odoo: Odoo):
+        before = len(sandbox.odoo.tables["res.partner"])
+        tax_ids = {"N1": "DE811907980", "N2": "none", "N3": "ATU12345675", "N4": "unknown"}
+        outcomes = odoo.write(ACCOUNTS, [create(key, vat=vat) for key, vat in tax_ids.items()])
+        assert statuses(outcomes) == {"opN1": "applied", "opN2": "rejected", "opN3": "applied", "opN4": "rejected"}
+        reasons = {one.op_id: one.message for one in outcomes if one.status == "rejected"}
+        assert reasons == {
+            "opN2": "The VAT number [none] does not seem to be valid.",
+            "opN4": "The VAT number [unknown] does not seem to be valid.",
+        }
+        assert len(sandbox.odoo.tables["res.partner"]) == before + 2
+
+    @pytest.mark.parametrize("bad", [{0}, {1}, {4}, {0, 1}, {0, 4}, {3, 4}, {1, 2, 3, 4}, {0, 1, 2, 3, 4}])
+    def test_whatever_rows_are_bad_they_alone_are_rejected_and_nothing_comes_twice(
+        self, sandbox: Sandbox, odoo: Odoo, bad: set[int]
+    ):
+        changes = [create(str(place), vat="none" if place in bad else "DE811907980") for place in range(5)]
+        before = len(sandbox.odoo.tables["res.partner"])
+        outcomes = odoo.write(ACCOUNTS, changes)
+        assert {place for place in range(5) if statuses(outcomes)[f"op{place}"] == "rejected"} == bad
+        assert len(sandbox.odoo.tables["res.partner"]) == before + 5 - len(bad)
+
+    @pytest.mark.parametrize("bad", range(8))
+    def test_an_error_that_always_names_the_first_row_finds_the_guilty_one(
+        self, answered: Callable[..., Odoo], bad: int
+    ):
+        message = {"type": "error", "message": "Unknown database error", "rows": {"from": 0, "to": 0}, "record": 0}
+
+        def judge(rows: list[list[str]]) -> Any:
+            is_bad = any(row[0].endswith(f"-{bad}") for row in rows)
+            return {"ids": False, "messages": [message]} if is_bad else None
+
+        loading = Loading(judge)
+        outcomes = answered(loading).write(ACCOUNTS, [create(str(number)) for number in range(8)])
+        assert statuses(outcomes) == {f"op{n}": "rejected" if n == bad else "applied" for n in range(8)}
+        assert len(loading.loads) <= 9
+
     @pytest.mark.parametrize("names_rows", [True, False])
     @pytest.mark.parametrize("bad", range(5))
     def test_one_bad_row_is_found_and_the_others_are_loaded(
@@ -201,13 +238,13 @@ class TestCreatingOnce:
         outcomes = answered(loading).write(ACCOUNTS, [create(str(number)) for number in range(5)])
         assert statuses(outcomes) == {f"op{n}": "rejected" if n == bad else "applied" for n in range(5)}
         assert next(one.message for one in outcomes if one.status == "rejected") == "no"
-        assert len(loading.loads) == 2 or not names_rows
+        assert len(loading.loads) == 3 or not names_rows  # all, the one that is named first alone, the others
 
-    def test_rows_that_are_all_named_are_not_loaded_again(self, answered: Callable[..., Odoo]):
+    def test_rows_that_are_all_named_are_not_loaded_again_but_the_one_named_first(self, answered: Callable[..., Odoo]):
         loading = Loading(refusing("a", "b"))
         outcomes = answered(loading).write(ACCOUNTS, [create("a"), create("b")])
         assert statuses(outcomes) == {"opa": "rejected", "opb": "rejected"}
-        assert len(loading.loads) == 1
+        assert [len(rows) for rows in loading.loads] == [2, 1]
 
     def test_a_lock_that_load_tells_of_in_a_message_is_a_lock(self, answered: Callable[..., Odoo]):
         message = "could not serialize access due to concurrent update"

@@ -47,8 +47,9 @@ class TestLoad:
     def test_one_wrong_row_and_nothing_is_stored(self, sandbox, odoo, row, field):
         answer = odoo("res.partner", "load", FIELDS, [["__belvedere__.good", "Good", "", "", "True"], row])
         assert answer["ids"] is False
-        (message,) = answer["messages"]
-        assert (message["type"], message["record"], message["field"]) == ("error", 1, field)
+        *of_all, message = answer["messages"]
+        assert (message["type"], message["record"], message.get("field", "")) == ("error", 1, field)
+        assert [one["record"] for one in of_all] == ([] if field else [0])
         assert message["rows"] == {"from": 1, "to": 1}
         assert sandbox.writes == []
 
@@ -189,7 +190,14 @@ class TestMishaps:
     def test_one_bad_row_of_a_load_is_named(self, sandbox, odoo):
         sandbox.faults.add("/odoo/jsonrpc/res.partner/load", "partial", record=1)
         answer = odoo("res.partner", "load", ["id", "name"], [["a", "A"], ["b", "B"], ["c", "C"]])
-        assert (answer["ids"], [message["record"] for message in answer["messages"]]) == (False, [1])
+        assert (answer["ids"], [message["record"] for message in answer["messages"]]) == (False, [0, 1])
+
+    @pytest.mark.parametrize(("bad", "named"), [([1, 3], [0, 1, 3]), ([0], [0]), ([0, 2], [0, 2]), ([], [])])
+    def test_the_error_of_all_rows_stands_first_under_the_first_row(self, sandbox, odoo, bad, named):
+        rows = [[f"r{place}", f"N{place}", "bad" if place in bad else "DE811907980"] for place in range(4)]
+        answer = odoo("res.partner", "load", ["id", "name", "vat"], rows)
+        assert [message["rows"]["from"] for message in answer["messages"]] == named
+        assert bool(answer["ids"]) == (not bad)
 
     def test_a_success_may_have_written_nothing(self, sandbox, odoo):
         number = odoo("mail.activity", "create", activity(odoo))
