@@ -1,4 +1,4 @@
-"""What a request costs the client: ours beside the bare adapter, and beside a session as it is usually used.
+"""What a request costs the client: ours beside requests' bare adapter, and beside a session as it is usually used.
 
 A server in another process answers every request with one page of 100 records. Prints CPU microseconds a call and the
 ratio to the bare adapter; the ways take turns in one run, since machines differ.

@@ -15,12 +15,13 @@ from connectors.kit.base import Connector, ConnectorSettings, Writing
 from connectors.kit.budget import Limit, RateHeader
 from connectors.kit.errors import ReplyError
 from connectors.kit.http import POOL, Http
+from connectors.kit.network import NetworkSettings
 from connectors.kit.page import Page
 from connectors.kit.repair import Repairs
 from connectors.kit.stream import Checkpoint, Stream
 
 
-class HttpSettings(ConnectorSettings):
+class HttpSettings(NetworkSettings):
     """Hold what every HTTP connection may set; `concurrency` is how many requests may be under way at once.
 
     Secrets and records go over https only, but for this machine itself; `allow_http` lets them go
@@ -65,7 +66,8 @@ class HttpConnector(Connector):
             limits=self.limits(),
             rates=self.rate_headers,
             places=self.settings.concurrency,
-            pool=max(POOL, self.writing.parallel),
+            transport=self.settings.transport(max(POOL, self.writing.parallel)),
+            timeout=self.settings.timeout,
         )
 
     def auth(self) -> AuthBase | None:
@@ -127,7 +129,8 @@ def _identity(value: Any, name: str = "") -> Iterator[str]:
         yield f"{name}={value.get_secret_value()}"
     elif isinstance(value, BaseModel):
         for field in type(value).model_fields:
-            yield from _identity(getattr(value, field), field)
+            if field != "proxy":
+                yield from _identity(getattr(value, field), field)
     elif isinstance(value, Mapping):
         for field, inner in value.items():
             yield from _identity(inner, str(field))

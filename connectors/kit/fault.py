@@ -1,14 +1,20 @@
-"""What went wrong on the way, told without the exception's own text, which may hold an URL with a secret."""
+"""What went wrong on the network, without the exception's own text, which may hold a secret."""
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
-import requests
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -29,29 +35,41 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def never_sent(error: Exception) -> bool:
-    """Tell whether nobody was reached, so that nothing can have been done."""
-    return isinstance(error, requests.ConnectTimeout) or isinstance(
-        _reason(error), NewConnectionError | ConnectTimeoutError | NameResolutionError
-    )
+    """Tell whether no connection was made, so that nothing can have been done."""
+    return isinstance(_inner(error), ConnectTimeoutError)  # NewConnectionError is one
 
 
 def why(error: Exception) -> str:
-    """Name the fault in a word or two."""
-    reason = _reason(error)
-    cause = getattr(reason, "__cause__", None)
-    if isinstance(reason, NameResolutionError):
-        return "unknown host"
-    if isinstance(cause, ssl.SSLCertVerificationError) or isinstance(error, requests.exceptions.SSLError):
-        return "the TLS certificate is not trusted"
+    """Name the fault in a few words."""
+    reason = _inner(error)
+    cause = reason.__cause__ or next((part for part in reason.args if isinstance(part, Exception)), None)
     if isinstance(cause, ssl.SSLError):
-        return "no TLS there"
-    if isinstance(reason, NewConnectionError):
-        return os.strerror(cause.errno).lower() if isinstance(cause, OSError) and cause.errno else "nobody listens"
-    if isinstance(error, requests.Timeout | ReadTimeoutError) or isinstance(reason, ConnectTimeoutError):
+        return _of_tls(cause)
+    if isinstance(cause, TimeoutError) or isinstance(reason, ReadTimeoutError):
         return "timeout"
-    return "connection broken"
+    return _unreached(reason, cause) if isinstance(reason, NewConnectionError) else "connection broken"
 
 
-def _reason(error: Exception) -> object:
-    inner = error.args[0] if error.args else None
-    return getattr(inner, "reason", inner)
+def _inner(error: Exception) -> Exception:
+    return error.original_error if isinstance(error, ProxyError) else error
+
+
+def _of_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "the TLS certificate is not trusted"
+    reason = error.reason or ""
+    if reason.endswith("CERTIFICATE_REQUIRED"):
+        return "the server demands a client certificate, settings.client_cert"
+    if reason.endswith("HANDSHAKE_FAILURE"):
+        return "TLS was refused; perhaps a client certificate is demanded, settings.client_cert"
+    if reason == "WRONG_VERSION_NUMBER":
+        return "no TLS there"
+    return f"TLS failed: {reason.lower().replace('_', ' ')}" if reason else "connection broken"
+
+
+def _unreached(reason: NewConnectionError, cause: BaseException | None) -> str:
+    if isinstance(reason, NameResolutionError) or isinstance(cause, ValueError):
+        return "unknown host"
+    if refused := re.match(r"Tunnel connection failed: (\d{3})\b", str(cause)):
+        return f"it answered {refused[1]}"
+    return os.strerror(cause.errno).lower() if isinstance(cause, OSError) and cause.errno else "nobody listens"

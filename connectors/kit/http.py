@@ -1,4 +1,4 @@
-"""The one way out: a session that stays on its origin, bounds what it reads, and knows what may be sent twice."""
+"""The HTTP client of a connection: it stays on its origin, bounds what it reads, and knows what may be sent twice."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,15 +9,14 @@ from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 from pydantic import SecretStr
+from requests import PreparedRequest
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProxyError
 
 from connectors.kit.account import ticks
-from connectors.kit.adapter import Adapter
 from connectors.kit.auth import Refreshed, token_answer
 from connectors.kit.body import whole
 from connectors.kit.budget import LONGEST_HOLD, LONGEST_WAIT, Budget, Limit, RateHeader
@@ -25,8 +24,9 @@ from connectors.kit.call import COMMON, Call, Query, Requests, joined, origin
 from connectors.kit.depth import refuse_deep
 from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOutcome
 from connectors.kit.fault import never_sent, retry_after, why
-from connectors.kit.given import refuse_repeating, refuse_unbounded
+from connectors.kit.network import TIMEOUT
 from connectors.kit.reply import Refused, Reply
+from connectors.kit.transport import Deadline, Transport
 
 POOL = 10
 REFUSED_ATTEMPTS = 3  # nobody listens: a typing error far more often than a passing fault
@@ -56,33 +56,26 @@ class Http:
         rates: Sequence[RateHeader] = (),
         places: int | None = None,
         headers: Mapping[str, str] | None = None,
-        session: requests.Session | None = None,
-        pool: int = POOL,
-        timeout: tuple[float, float] = (10, 60),
-        total_timeout: float = 300,
+        transport: Transport | None = None,
+        timeout: float = TIMEOUT,
         max_body: int = 64 << 20,
         attempts: int = 6,
         sleep: Callable[[float], None] = sleep,
         clock: Callable[[], float] = ticks,
     ) -> None:
-        """Send by sockets of our own, or by a given session.
+        """Open a client that several threads may share.
 
-        Of a session the adapters, proxies, certificate, authorities and headers are taken, no cookies, auth and hooks;
-        raises SettingsError for one that sends again by itself. http.client reads its answers then: only those that tell
-        their end are believed, but a head that drips is waited for, and a success is believed that came before all was
-        sent. Several threads may send at once; `pool` is how many sockets are kept open for them.
+        `timeout` is how many seconds a request may take on the network, its repetitions included; what is waited for a
+        rate limit, or between two tries, is not counted.
         """
         self.connection = connection
         self.date: datetime | None = None
         self.answered = False
-        self._auth, self._timeout, self._total, self._max_body = auth, timeout, total_timeout, max_body
-        self._clock, self._attempts = clock, attempts
+        self._auth, self._timeout, self._max_body = auth, timeout, max_body
+        self._attempts = attempts
         self.budget = Budget(limits, clock, sleep, rates=rates, places=places, name=connection)
-        self._session = session or _session(pool)
-        self._session.trust_env = False  # else ~/.netrc would replace our Authorization header
-        own = {**(session.headers if session else {}), **COMMON, **(headers or {})}
-        self._requests = Requests(connection, base_url, own, auth)
-        refuse_repeating(connection, self._session.get_adapter(self.base_url))
+        self._transport = transport or Transport(POOL)
+        self._requests = Requests(connection, base_url, {**COMMON, **(headers or {})}, auth)
         self._retrying = Retrying(
             retry=retry_if_exception_type(_Again), stop=self._enough, wait=self._pause, sleep=sleep, reraise=True
         )
@@ -134,31 +127,21 @@ class Http:
         self.budget.share(folder, account)
 
     def close(self) -> None:
-        """Close the session's sockets."""
-        self._session.close()
+        """Close the sockets."""
+        self._transport.close()
 
     def _send(self, call: Call) -> Reply:
-        """Send, again where that may help; the happy path does without tenacity, which is not free."""
+        """Send, again where that may help."""
         try:
-            return self._once(call)
-        except _Again as error:
-            failed = iter([error])
-
-        def once() -> Reply:
-            for error in failed:
-                raise error
-            return self._once(call)
-
-        try:
-            return self._retrying(once)
+            return self._retrying(self._once, call, Deadline(self._timeout))
         except _Again as error:
             raise error.final from None
 
-    def _once(self, call: Call) -> Reply:
-        reply = self._exchange(call)
+    def _once(self, call: Call, deadline: Deadline) -> Reply:
+        reply = self._exchange(call, deadline)
         self._judge(reply, call)
         if reply.status in (301, 302, 303, 307, 308):
-            return self._followed(reply, call)
+            return self._followed(reply, call, deadline)
         if reply.status >= 300 or (reply.status == 206 and "Range" not in (call.headers or {})):
             raise self._unread(call, ReplyError(f"answered {reply.status} at {_path(reply.url)}, which is no success"))
         self._look_at_kind(reply, call)
@@ -180,21 +163,22 @@ class Http:
         except ReplyError as error:
             raise self._unread(call, error) from None
 
-    def _exchange(self, call: Call) -> Reply:
+    def _exchange(self, call: Call, deadline: Deadline) -> Reply:
         """Send once; where the token was refused, once more with another one: a 401 has done nothing."""
-        reply, sent = self._charged(call)
+        reply, sent = self._charged(call, deadline)
         if reply.status == 401 and isinstance(self._auth, Refreshed) and not call.bare:
             self._auth.forget(sent)
-            reply, _ = self._charged(call)
+            reply, _ = self._charged(call, deadline)
         return reply
 
-    def _charged(self, call: Call) -> tuple[Reply, str | None]:
+    def _charged(self, call: Call, deadline: Deadline) -> tuple[Reply, str | None]:
         """Send once, and charge it; returns the Authorization header that was sent, too."""
         request = self._requests.made(call)
         with self.budget.spent(call.scope, writes=call.writes):
             try:
-                reply = self._sent(request)
-            except (requests.RequestException, HTTPError, ValueError) as error:  # its text may show a secret
+                with deadline:
+                    reply = self._sent(request, deadline)
+            except (HTTPError, ValueError) as error:  # its text may show a secret
                 raise self._failed(call, error) from None
             except ReplyError as error:
                 raise self._unread(call, error) from None
@@ -203,28 +187,23 @@ class Http:
         self.budget.told(reply.headers)
         return reply, request.headers.get("Authorization")
 
-    def _sent(self, request: requests.PreparedRequest) -> Reply:
-        """Send by the adapter: a session's own `send` would look for cookies and the surroundings' proxies."""
-        url, held, end = request.url or "", self._session, self._clock() + self._total
-        response = held.get_adapter(url).send(
-            request,
-            stream=True,
-            timeout=self._timeout,
-            verify=held.verify or True,
-            cert=held.cert,
-            proxies=held.proxies,
-        )
-        with response:
-            refuse_unbounded(response)
-            is_empty = response.status_code in (204, 304)  # and not looked for: what is there even so is left there
-            body = b"" if is_empty else whole(response.raw, self._max_body, lambda: self._clock() <= end)
-        return Reply(response.status_code, response.headers, body, url)
+    def _sent(self, request: PreparedRequest, deadline: Deadline) -> Reply:
+        response = self._transport.send(request, deadline)
+        try:
+            is_left = response.status in (204, 304) and _announces_content(response.headers)
+            body = b"" if is_left else whole(response, self._max_body)
+        finally:
+            response.close()  # and its socket, unless all was read
+            response.release_conn()
+        return Reply(response.status, response.headers, body, request.url or "")
 
     def _failed(self, call: Call, error: Exception) -> Exception:
         if not never_sent(error):
             return self._doubtful(call, f"no whole answer ({why(error)})")
         where, setting = self._requests.origin, "settings.base_url"
-        if call.bare and (target := origin(joined(self.base_url, call.url))) != where:
+        if isinstance(error, ProxyError):
+            where, setting = "the proxy", "settings.proxy"
+        elif call.bare and (target := origin(joined(self.base_url, call.url))) != where:
             where, setting = target, "the address of the token endpoint in settings"
         final = BusyError(f"{self.connection}: cannot reach {where} ({why(error)}); check {setting}")
         return _Again(final, attempts=min(REFUSED_ATTEMPTS, self._attempts))
@@ -260,15 +239,15 @@ class Http:
             return BusyError(f"{self.connection}: {said}; {self.budget.goes_on(min(after, LONGEST_HOLD))}")
         return _Again(BusyError(f"{self.connection}: {what}"), after=after, holds=limited and after is None)
 
-    def _followed(self, reply: Reply, call: Call) -> Reply:
+    def _followed(self, reply: Reply, call: Call, deadline: Deadline) -> Reply:
         if call.writes:
             raise self._doubtful(call, f"answered with a redirect of {_path(reply.url)}")
-        location = reply.headers.get("Location", "").encode("latin-1", "replace").decode("utf-8", "replace")
+        location = reply.headers.get("Location", "").strip().encode("latin-1", "replace").decode("utf-8", "replace")
         target = self._requests.on_origin(joined(reply.url, location))
         if call.method != "GET" or target == reply.url:
             raise ReplyError(f"{self.connection}: unexpected redirect of {_path(reply.url)}; check settings.base_url")
         further = Call("GET", target, headers=call.headers, scope=call.scope, expect=call.expect)
-        answer = self._exchange(further)
+        answer = self._exchange(further, deadline)
         self._judge(answer, further)
         if answer.status >= 300:
             where = _path(reply.url)
@@ -295,7 +274,8 @@ class Http:
     def _enough(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         most = error.attempts if isinstance(error, _Again) and error.attempts else self._attempts
-        return stop_after_attempt(most)(state)
+        deadline: Deadline = state.args[1]
+        return deadline.left <= 0 or stop_after_attempt(most)(state)
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -307,13 +287,9 @@ class Http:
         return pause
 
 
-def _session(pool: int) -> requests.Session:
-    """Open a session that keeps a socket for each thread, which it would close again otherwise."""
-    made = requests.Session()
-    made.headers.clear()  # "Connection: keep-alive" is no news in HTTP/1.1
-    for scheme in ("https://", "http://"):
-        made.mount(scheme, Adapter(pool))
-    return made
+def _announces_content(headers: Mapping[str, str]) -> bool:
+    """Tell of content where there is none (RFC 9110, sections 15.3.5 and 15.4.5): some servers send it even so."""
+    return "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
 
 
 @lru_cache(maxsize=8)  # many answers a second carry one text

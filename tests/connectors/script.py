@@ -1,4 +1,4 @@
-"""Answers byte by byte: from a server that says just what it is told, and from a socket that is none."""
+"""Answers byte by byte, from a server that says just what it is told."""
 
 import ssl
 from contextlib import suppress
@@ -22,7 +22,6 @@ class Script:
     context: ssl.SSLContext | None = None
     url: str = ""
     asked: list[tuple[int, bytes]] = field(default_factory=list)
-    says_goodbye = False
 
     def serve(self, listening: socket) -> None:
         for number in count():
@@ -42,8 +41,6 @@ class Script:
                 self.asked.append((number, request))
                 client.sendall(self.answers.pop(0) or b"")
             self.answers = self.answers[1:]
-            if self.says_goodbye and isinstance(client, ssl.SSLSocket):
-                client.unwrap()
 
     def _request(self, client: socket) -> bytes:
         got = b""
@@ -52,33 +49,3 @@ class Script:
                 return b""
             got += part
         return got
-
-
-@dataclass
-class Pieces:
-    """A socket that gives piece after piece, and takes what is sent unless it has an error."""
-
-    pieces: list[bytes]
-    error: type[OSError] | None = None
-    is_closed: bool = False
-
-    def sendall(self, request: bytes) -> None:
-        if self.error:
-            raise self.error
-
-    def recv_into(self, room: memoryview) -> int:
-        piece = self.pieces.pop(0) if self.pieces else b""
-        room[: len(piece)] = piece
-        return len(piece)
-
-    def settimeout(self, seconds: float) -> None:
-        assert seconds
-
-    def setsockopt(self, *options: int) -> None:
-        pass
-
-    def gettimeout(self) -> float:
-        return 30
-
-    def close(self) -> None:
-        self.is_closed = True

@@ -182,7 +182,7 @@ def test_a_staying_fault_stops_one_stream_and_what_landed_stays(world, calm, tmp
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_body_that_drips_without_end_stops_one_stream(world, calm, tmp_path, monkeypatch, system):
     stream, place = PRESSED[system].stream, PRESSED[system].place
-    monkeypatch.setitem(Http.__init__.__kwdefaults__, "total_timeout", 0.02)
+    monkeypatch.setitem(Http.__init__.__kwdefaults__, "timeout", 1.0)
     world.faults.add(place, "drip", after=AFTER[system], ms=5)
     first = read(small(tmp_path), system)
     assert {name for name, result in first.items() if result.status != "done"} == {stream}

@@ -20,6 +20,7 @@ from connectors.kit.proof.trial import Trial
 from connectors.kit.reply import Reply
 from connectors.kit.settings import load
 from connectors.kit.stream import Checkpoint, Slice, Stream
+from connectors.kit.transport import Deadline
 
 NAME = "contract"
 PAGES = 500
@@ -59,7 +60,8 @@ class Bench:
     def opened(self, **settings: Any) -> Iterator[Connector]:
         """Open a fresh connector, as a new process would, and see that it asks neither for ever nor in vain."""
         self.server.forget()
-        with patch.object(Http, "__init__", _timed), patch.object(Http, "_exchange", self._noted()):
+        in_time = patch("connectors.kit.transport.monotonic", TIME.look)
+        with in_time, patch.object(Http, "__init__", _timed), patch.object(Http, "_exchange", self._noted()):
             connector = self.kind(NAME, load(self.kind, NAME, self.settings | settings))
             try:
                 yield connector
@@ -74,13 +76,13 @@ class Bench:
             told: list[Outcome] = connector.write(known[trial.written.stream], changes)  # type: ignore[attr-defined]
             return told
 
-    def _noted(self) -> Callable[[Http, Call], Reply]:
+    def _noted(self) -> Callable[[Http, Call, Deadline], Reply]:
         """Let the server know which requests the connector calls writes."""
 
-        def noted(http: Http, call: Call) -> Reply:
+        def noted(http: Http, call: Call, deadline: Deadline) -> Reply:
             before, self.server.is_written = self.server.is_written, call.writes
             try:
-                return _EXCHANGE(http, call)
+                return _EXCHANGE(http, call, deadline)
             finally:  # a token may have been fetched on the way
                 self.server.is_written = before
 
@@ -175,5 +177,5 @@ def _honest(asked: Asked, told: Told) -> Told:
 
 def _timed(http: Http, *args: Any, **options: Any) -> None:
     """Open every session of the kit in the stand-in's time, and with limits that a test can reach."""
-    forced = {"sleep": TIME.wait, "clock": TIME.look, "attempts": 4, "total_timeout": 300, "max_body": MAX_BODY}
+    forced = {"sleep": TIME.wait, "clock": TIME.look, "attempts": 4, "timeout": 300, "max_body": MAX_BODY}
     _OPEN(http, *args, **options | forced)

@@ -1,17 +1,18 @@
-"""The sockets of an origin: used again only when nothing is left on them, and trusted only when somebody vouches."""
+"""Sockets are used again only when nothing is left on them, and a server is trusted only when somebody vouches."""
 
 import os
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.client import HTTPConnection
+from threading import Barrier
 
 import pytest
-import requests
 import trustme
 
-from connectors.kit import adapter
 from connectors.kit.errors import BusyError, ReplyError, UnknownOutcome
-from connectors.kit.sockets import Sockets
-from tests.connectors.script import HEAD, Pieces, Script, whole
+from connectors.kit.transport import Transport, tls_context
+from tests.connectors.script import HEAD, Script, whole
 
 
 def test_a_socket_that_was_closed_while_nobody_asked_is_not_used_again(scripted, opened):
@@ -70,25 +71,26 @@ def test_the_port_is_the_one_that_is_meant(monkeypatch, opened, url, port):
         asked.append(address)
         raise ConnectionRefusedError(111, "refused")
 
-    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", refuse)
     with pytest.raises(BusyError, match="connection refused"):
         opened(url, attempts=1).get("a")
     assert asked[0] == (url.partition("[")[2].partition("]")[0], port)
 
 
-def test_an_interrupt_leaves_no_socket_open(scripted, opened, monkeypatch):
-    script = scripted(whole(b"[1]"), whole(b"[2]"))
+def test_an_interrupted_request_leaves_no_socket_whose_response_could_be_taken_for_another(
+    scripted, opened, monkeypatch
+):
+    def interrupt(*given, **asked):
+        raise KeyboardInterrupt
+
+    script = scripted(whole(b"[1]"), whole(b"[2]"), whole(b"[3]"))
     http = opened(script.url)
     http.get("a")
-    (origin,) = http._session.get_adapter(script.url)._origins.values()
-    (held,) = origin._idle
-    monkeypatch.setattr(
-        "connectors.kit.raw.Raw.begun", lambda *given, **asked: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("urllib3.connection.HTTPConnection.getresponse", interrupt)
         http.get("b")
-    assert held.fileno() == -1
-    assert origin._idle == []
+    assert http.get("c").json() == [3]
+    assert [number for number, _ in script.asked] == [0, 0, 1]
 
 
 @pytest.fixture
@@ -97,9 +99,9 @@ def authority(monkeypatch, tmp_path) -> trustme.CA:
     made = trustme.CA()
     made.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    adapter._authorities.cache_clear()
+    tls_context.cache_clear()
     yield made
-    adapter._authorities.cache_clear()
+    tls_context.cache_clear()
 
 
 def vouched(authority: trustme.CA, name: str) -> ssl.SSLContext:
@@ -139,38 +141,22 @@ def test_an_address_that_speaks_no_tls_is_told(scripted, opened, monkeypatch):
 
 
 def test_no_more_sockets_are_kept_than_wanted(little, opened):
+    both, http = Barrier(2), opened(little.url, transport=Transport(1))
+
+    def answer(asked):
+        both.wait(5)
+        return 200, {"Content-Type": "application/json"}, b"{}"
+
+    little.answers.append(answer)
+    little.answers.append(answer)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(http.get, "ab"))
+    little.answers.clear()
     little.say()
-    http = opened(little.url, pool=1)
-    way, asked = (
-        http._session.get_adapter(little.url),
-        [requests.Request("GET", f"{little.url}/{path}") for path in "ab"],
-    )
-    first, second = (way.send(one.prepare(), stream=True, timeout=(5, 5)) for one in asked)
-    for answer in (first, second):
-        assert answer.raw.read1(100) == b"{}"
-        answer.close()
     for path in "cd":
         http.get(path)
     assert len({one.port for one in little.asked}) == 2
-    assert little.asked[2].port == little.asked[3].port == little.asked[0].port
-
-
-def test_a_success_of_what_was_not_sent_whole_is_not_believed(opened, monkeypatch):
-    held = Pieces([whole(b"[1]")], error=BrokenPipeError)
-    monkeypatch.setattr("socket.create_connection", lambda *args: held)
-    with pytest.raises(UnknownOutcome, match="connection broken"):
-        opened("http://127.0.0.1:9").post("a", json={}, writes=True)
-    assert held.is_closed
-
-
-def test_a_socket_that_did_not_take_a_request_whole_is_not_used_again(opened, monkeypatch):
-    refusal = whole(b"[1]").replace(b"200 OK", b"413 Too Large")
-    held = [Pieces([refusal], error=ConnectionResetError), Pieces([whole(b"[2]")])]
-    monkeypatch.setattr("socket.create_connection", lambda *args: held.pop(0))
-    http = opened("http://127.0.0.1:9")
-    with pytest.raises(ReplyError, match="413"):
-        http.post("a", json={}, writes=True)
-    assert http.get("b").json() == [2]
+    assert little.asked[2].port == little.asked[3].port
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -189,44 +175,33 @@ def test_a_socket_is_not_shared_with_a_child(little, opened):
     assert mine == again != its
 
 
-def test_a_socket_that_comes_back_after_the_end_is_closed(scripted, opened):
-    script = scripted(whole(b"[1]"))
-    http = opened(script.url)
-    way = http._session.get_adapter(script.url)
-    answer = way.send(requests.Request("GET", f"{script.url}/a").prepare(), stream=True, timeout=(5, 5))
-    held = answer.raw._held
-    http.close()
-    answer.raw.read1()
-    answer.close()
-    del answer
-    assert held.fileno() == -1
-
-
 def test_an_end_that_tls_does_not_vouch_for_ends_no_answer(scripted, opened, authority):
     script = scripted(HEAD + b"\r\n[1]", None, whole(b"[2]"), context=vouched(authority, "127.0.0.1"))
     assert opened(script.url).get("a").json() == [2]
 
 
-def test_an_end_that_tls_vouches_for_ends_an_answer_without_a_length(scripted, opened, authority, monkeypatch):
-    monkeypatch.setattr(Script, "says_goodbye", True)
-    script = scripted(HEAD + b"\r\n[1]", None, context=vouched(authority, "127.0.0.1"))
-    assert opened(script.url).get("a").json() == [1]
+@pytest.fixture(params=[BrokenPipeError, ConnectionResetError, ssl.SSLEOFError])
+def cut_requests(request, monkeypatch) -> None:
+    """Let every request be sent, and then seem cut."""
+    send = HTTPConnection.send
+
+    def cut(connection, data):
+        send(connection, data)
+        raise request.param
+
+    monkeypatch.setattr(HTTPConnection, "send", cut)
 
 
-def test_who_refuses_before_all_was_sent_is_heard_over_tls_too(opened, monkeypatch):
-    refusal = whole(b"[1]").replace(b"200 OK", b"413 Too Large")
-    monkeypatch.setattr("socket.create_connection", lambda *args: Pieces([refusal], error=ssl.SSLEOFError))
-    with pytest.raises(ReplyError, match="413"):
-        opened("http://127.0.0.1:9").post("a", json={}, writes=True)
+@pytest.mark.usefixtures("cut_requests")
+def test_a_success_of_what_was_not_sent_whole_is_not_believed(scripted, opened):
+    script = scripted(whole(b"[1]"), None)
+    with pytest.raises(UnknownOutcome, match="connection broken"):
+        opened(script.url).delete("a", writes=True)
+    assert len(script.asked) == 1
 
 
-def test_a_child_of_many_threads_takes_no_socket_of_its_parent(monkeypatch):
-    origin = Sockets("127.0.0.1", 9, None, 1)
-    origin._idle.append(held := Pieces([]))
-    closing = origin.close
-    monkeypatch.setattr("connectors.kit.sockets.getpid", lambda: 0)
-    monkeypatch.setattr(
-        origin, "close", lambda: (origin._process == 0 and origin._idle and pytest.fail("too early"), closing())
-    )
-    assert origin._usable() is None
-    assert held.is_closed
+@pytest.mark.usefixtures("cut_requests")
+def test_a_refusal_of_what_was_not_sent_whole_is_heard(scripted, opened):
+    script = scripted(whole(b"[1]").replace(b"200 OK", b"413 Too Large"), None)
+    with pytest.raises(ReplyError, match=r"refused /a \(413\)"):
+        opened(script.url).delete("a", writes=True)

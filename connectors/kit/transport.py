@@ -1,0 +1,210 @@
+"""Requests over urllib3's pool: nothing is sent twice, and every response has a deadline."""
+
+import logging
+import os
+import ssl
+from collections.abc import Mapping
+from functools import lru_cache
+from http.client import HTTPException, HTTPResponse
+from io import BufferedReader, RawIOBase
+from math import inf
+from socket import socket
+from time import monotonic
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from requests import PreparedRequest
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, make_headers
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.util.response import assert_header_parsing
+
+CONNECT = 10.0  # seconds in which a host must be reached
+IDLE = 60.0  # seconds in which at least one byte of a response must arrive
+Pair = tuple[str, str]  # files of a certificate and of its key
+_LEAST = 0.001  # seconds: urllib3 refuses a timeout of 0
+
+logging.getLogger("urllib3").setLevel(logging.INFO)  # its debug lines show query strings
+
+
+class Deadline:
+    """Count down the seconds that a request and its retries may spend on the network."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left, self._started = seconds, 0.0
+
+    def __enter__(self) -> "Deadline":
+        self._started = monotonic()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.left -= monotonic() - self._started
+
+
+class Transport:
+    """Send prepared requests, each once; threads may share it."""
+
+    def __init__(
+        self,
+        pool: int,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        client_cert: Pair | None = None,
+    ) -> None:
+        self._options = pool, proxy, ca_file, client_cert
+        self._process, self._manager = os.getpid(), _manager(*self._options)
+
+    def send(self, request: PreparedRequest, deadline: Deadline) -> BaseHTTPResponse:
+        """Send a request and read the head of its response; raises HTTPError and ValueError."""
+        if self._process != os.getpid():  # forked: the sockets are those of the parent
+            self._manager, self._process = _manager(*self._options), os.getpid()
+        seconds = max(deadline.left, _LEAST)
+        return self._manager.urlopen(
+            request.method or "",
+            request.url or "",
+            body=request.body,
+            headers=dict(request.headers),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            timeout=Timeout(connect=min(CONNECT, seconds), total=seconds),
+        )
+
+    def close(self) -> None:
+        """Close the sockets that nobody uses; those in use are closed when their response is."""
+        self._manager.clear()
+
+
+class _Timed(RawIOBase):
+    """Read from a socket; the timeout that it had at first is for all reads together."""
+
+    def __init__(self, sock: socket, source: RawIOBase) -> None:
+        self._sock, self._source, self.is_ended = sock, source, False
+        self._end = monotonic() + (sock.gettimeout() or inf)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._end - monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        self._sock.settimeout(min(left, IDLE))
+        count: int | None = self._source.readinto(buffer)
+        self.is_ended = not count
+        return count
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    """Read a head within the deadline; refuse one that is cut or does not say where its body ends."""
+
+    def __init__(self, sock: socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self._timed = _Timed(sock, self.fp.detach())
+        self.fp = BufferedReader(self._timed)
+
+    def begin(self) -> None:
+        while True:
+            super().begin()
+            if self._timed.is_ended or self.status == 101:
+                raise HTTPException("the head broke off, or is another protocol's")
+            if self.status >= 200:
+                break
+            # an interim response (RFC 9110, section 15.2)
+            self.headers = None  # type: ignore[assignment]
+        assert_header_parsing(self.msg)
+        if self.length is None and not self.chunked:  # a cut would look like its end
+            raise HTTPException("no length")
+
+
+class _Connection:
+    """Tell apart what went wrong before a request was sent, while it was sent, and later."""
+
+    response_class = _Response
+    sock: socket | None
+    _is_cut = False
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+        except ConnectTimeoutError:
+            raise
+        except (OSError, HTTPException, HTTPError, ValueError) as error:  # of the proxy or of TLS
+            raise NewConnectionError(self, "not connected") from error  # type: ignore[arg-type]
+
+    def request(self, *args: Any, **options: Any) -> None:
+        try:
+            self._is_cut = False
+            super().request(*args, **options)  # type: ignore[misc]
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):  # a refusal may be there to read
+            self._is_cut = True
+
+    def getresponse(self) -> BaseHTTPResponse:
+        response: BaseHTTPResponse = super().getresponse()  # type: ignore[misc]
+        if self._is_cut and response.status < 400:
+            raise HTTPException("a success of what was not sent whole")
+        return response
+
+    @property
+    def is_connected(self) -> bool:
+        # what TLS has decrypted and nobody read does not show in a poll
+        unread = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
+        return not unread and super().is_connected  # type: ignore[misc]
+
+
+class _HttpConnection(_Connection, HTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _HttpsConnection(_Connection, HTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+@lru_cache
+def tls_context(ca_file: str | None = None, client_cert: Pair | None = None) -> ssl.SSLContext:
+    """Trust the authorities of a file, else those of requests and of the machine.
+
+    SSL_CERT_FILE names other files for those of the machine. Raises OSError for files that cannot be used.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    if ca_file is None:
+        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    if client_cert:
+        context.load_cert_chain(*client_cert, password="")  # never ask at the console
+    return context
+
+
+def _manager(pool: int, proxy: str | None, ca_file: str | None, client_cert: Pair | None) -> PoolManager:
+    options: dict[str, Any] = {"maxsize": pool, "ssl_context": tls_context(ca_file, client_cert)}
+    if proxy:
+        address, headers = _proxy(proxy)
+        manager: PoolManager = ProxyManager(
+            address, proxy_headers=headers, proxy_ssl_context=tls_context(ca_file), **options
+        )
+    else:
+        manager = PoolManager(**options)
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return manager
+
+
+def _proxy(proxy: str) -> tuple[str, Mapping[str, str]]:
+    """Part a proxy's address from its user and password, which go into a header."""
+    parts = urlsplit(proxy)
+    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    if parts.username is None:
+        return address, {}
+    return address, make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")
