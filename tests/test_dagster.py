@@ -125,7 +125,11 @@ def test_definitions_are_sound(village: tuple[Sandbox, Path]):
     found = defs()
     assert {"extract", "build", "deliver"} <= {job.name for job in found.resolve_all_job_defs()}
     assert [schedule.name for schedule in found.schedules] == ["nightly"]
-    assert {sensor.name for sensor in found.sensors} == {"build_after_extract", "deliver_after_build"}
+    assert {sensor.name for sensor in found.sensors} == {
+        "build_after_extract",
+        "deliver_after_build",
+        "killed_commands",
+    }
     keys = {key.to_user_string() for key in found.resolve_asset_graph().get_all_asset_keys()}
     assert {
         "raw/hubspot/deals",
