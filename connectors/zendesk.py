@@ -102,7 +102,10 @@ class Zendesk(HttpConnector):
             ways = [[name for name in way if getattr(self, name)] for way in WAYS_IN]
             used = [(way, names) for way, names in zip(WAYS_IN, ways, strict=True) if names]
             if not used:
-                raise ValueError(f"no secret is set: give client_id and client_secret; {TOKENS_END}")
+                raise ValueError(
+                    "no secret is set: give client_id and client_secret of an OAuth client "
+                    "(email and api_token work until 2027-04-30, where there is a token still)"
+                )
             if len(used) > 1:
                 several = ", ".join(name for _, names in used for name in names)
                 raise ValueError(f"{several} are set together: keep one way in, best client_id and client_secret")

@@ -93,7 +93,9 @@ def test_a_stream_that_is_none_is_told_and_nothing_is_read(
     assert told.out == ""
 
 
-def test_a_sandbox_whose_port_is_taken_says_so(capsys: pytest.CaptureFixture[str], sandbox: Sandbox):
+def test_a_sandbox_whose_port_is_taken_says_so(
+    capsys: pytest.CaptureFixture[str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+):
     assert main(["sandbox", "--port", str(sandbox.port), "--customers", "3"]) == 1
     assert f"port {sandbox.port}: Address already in use; another one can be named" in capsys.readouterr().err
 
@@ -137,6 +139,22 @@ def test_init_writes_folders_by_asking(
     project = Project.load(defs=tmp_path, home=tmp_path / "home")
     assert set(project.connections) == {"crm", "erp"}
     assert project.connections["erp"].settings["database"] == "live"
+
+
+def test_init_asks_for_an_oauth_client_of_zendesk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+):
+    import argparse
+
+    from orchestration.project import Project
+
+    answers = iter(["desk", "zendesk", "helpdesk", f"{sandbox.url}/zendesk", "belvedere", ""])
+    assert init(argparse.Namespace(folder=tmp_path), ask=lambda _: next(answers)) == 0
+    assert "Now set DESK_CLIENT_SECRET in the environment, then: belvedere check" in capsys.readouterr().out
+    monkeypatch.setenv("DESK_CLIENT_SECRET", "sandbox-zendesk-secret")
+    connector = Project.load(defs=tmp_path, home=tmp_path / "home").open("desk")
+    assert connector.check().notes == ()
+    connector.close()
 
 
 def test_a_backtest_is_run_and_shown(

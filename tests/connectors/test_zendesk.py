@@ -416,7 +416,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            ({}, "no secret is set: give client_id and client_secret; .* end on 2027-04-30"),
+            ({}, "no secret is set: give client_id and client_secret of an OAuth client .*until 2027-04-30"),
             ({"client_id": "", "api_token": ""}, "no secret is set: give client_id and client_secret"),
             ({"email": "a@example.com"}, "email is set without api_token: email and api_token go together"),
             ({"api_token": "x"}, "api_token is set without email"),
