@@ -151,7 +151,8 @@ def test_the_warehouse_describes_itself(first: Night):
         comments = dict(warehouse.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
         info = dict(warehouse.execute('SELECT "table", rows FROM load_info').fetchall())
         counted = {table: warehouse.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0] for table in info}
-    assert comments["customers"] == "One customer: the unified record, each field with its provenance."
+    described = "One customer: the unified record, each field with its provenance."
+    assert comments["customers"] == f"{described} Published by Belvedere as customers."
     assert counted == info
     assert (first.project.home / "dbt" / "sources.yml").exists()
 
