@@ -1,6 +1,5 @@
 """Odoo's JSON-RPC: log in, call a method of a model, and name what went wrong by what happens next."""
 
-import re
 from threading import Lock
 from typing import Any
 
@@ -21,7 +20,6 @@ from connectors.kit.reply import Reply
 LOCKED = ("serializ", "deadlock", "lock timeout", "obtain lock", "locknotavailable")  # rolled back: nothing was done
 BUSY = ("connection pool",)
 LOST = ("operationalerror", "interfaceerror")  # the database went away: what it had done by then is not known
-NO_DATABASE = re.compile('database ".*" does not exist')
 
 
 class RpcError(ReplyError):
@@ -113,7 +111,7 @@ class Rpc:
             return AccessError(f"{said}; check settings.login and settings.api_key")
         if name.endswith("AccessError") and not writes:
             return AccessError(f"{said}; give {self.login!r} the right to it")
-        if NO_DATABASE.search(told):
+        if '" does not exist' in told.partition('database "')[2]:
             return SettingsError(f"{self.connection}: no database {self.database!r}; check settings.database")
         if at_fault := _database(words, said, writes):
             return at_fault

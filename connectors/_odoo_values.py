@@ -99,7 +99,13 @@ def _as_markup(value: Any) -> str:
 
 
 def _plain(markup: str) -> str:
-    return unescape(_TAG.sub("", _BREAK.sub("\n", markup))).strip()
+    # behind the last ">" is no tag: to look for one from every "<" would take the square of the time
+    tagged, end, text = _BREAK.sub("\n", markup).rpartition(">")
+    bare = _TAG.sub("", tagged + end) + text
+    try:
+        return unescape(bare).strip()
+    except ValueError:  # a reference of more digits than Python reads
+        return bare.strip()
 
 
 def _iso(text: str) -> str:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from requests.auth import AuthBase
 
 from connectors._rest_writes import Strict
-from connectors.kit.auth import Basic, Bearer, HeaderToken
+from connectors.kit.auth import Basic, Bearer, HeaderToken, QueryToken
 from connectors.kit.oauth import RefreshToken, TokenEndpoint, client_credentials
 
 if TYPE_CHECKING:
@@ -66,6 +66,17 @@ class HeaderAuth(Strict):
         return HeaderToken(self.header, self.secret)
 
 
+class QueryAuth(Strict):
+    """Send a secret as a parameter of the query; no link that is stored keeps it."""
+
+    kind: Literal["query"]
+    param: str
+    secret: SecretStr
+
+    def opened(self, connection: str, http: "Callable[[], Http]") -> AuthBase:
+        return QueryToken(self.param, self.secret)
+
+
 class OAuth2ClientCredentials(Strict):
     """Trade a client's id and secret for access tokens, and these for others before they expire.
 
@@ -117,6 +128,6 @@ class OAuth2RefreshToken(Strict):
 
 
 AnyAuth: TypeAlias = Annotated[
-    NoAuth | BearerAuth | BasicAuth | HeaderAuth | OAuth2ClientCredentials | OAuth2RefreshToken,
+    NoAuth | BearerAuth | BasicAuth | HeaderAuth | QueryAuth | OAuth2ClientCredentials | OAuth2RefreshToken,
     Field(discriminator="kind"),
 ]

@@ -128,6 +128,15 @@ class RestStream(Strict):
     write: Write | None = None
 
     @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """List the fixed parameters, each with one value."""
+        return [
+            (name, value)
+            for name, given in self.params.items()
+            for value in ([given] if isinstance(given, str) else given)
+        ]
+
+    @property
     def deletes(self) -> Deletes:
         """Tell in which way deletions are known."""
         if self.deletions:

@@ -34,7 +34,7 @@ import msgspec
 from pydantic import Field
 from requests.auth import AuthBase
 
-from connectors._rest_auth import AnyAuth, NoAuth
+from connectors._rest_auth import AnyAuth, NoAuth, QueryAuth
 from connectors._rest_batch import BatchWriter
 from connectors._rest_held import Holdings
 from connectors._rest_streams import EPOCH, Rate, RestStream, untagged
@@ -46,7 +46,7 @@ from connectors.kit.connector import HttpConnector, HttpSettings
 from connectors.kit.number import whole_number
 from connectors.kit.oauth import RefreshToken
 from connectors.kit.page import Page
-from connectors.kit.paging import told
+from connectors.kit.paging import told, without
 from connectors.kit.records import cut
 from connectors.kit.repair import Repairs, read_json
 from connectors.kit.stream import Checkpoint, Slice, Stream
@@ -138,7 +138,7 @@ class Rest(HttpConnector):
             total = described.paging.total(reply)
             if described.total_path and not place:
                 total = told(reply, described.total_path)
-            following = trail.on(described.paging.following(place, reply, rows))
+            following = trail.on(self._stored(described.paging.following(place, reply, rows), described.pairs))
             rows = described.paging.fresh(place, rows)
             yield self.page(stream, rows, following, None if place else whole_number(total), repairs=repairs)
             if following is None:
@@ -211,18 +211,25 @@ class Rest(HttpConnector):
             reply = self.http.get(link or gone.path, headers={**self.settings.headers, **headers}, **asked)
             rows = cut(reply.body, gone.record_path, repairs := Repairs())
             trail.came(rows, place)
-            place = trail.on(gone.paging.following(place, reply, rows))
+            place = trail.on(self._stored(gone.paging.following(place, reply, rows), []))
             yield self.page(gone.told(stream), rows, place, deleted=True, repairs=repairs)
+
+    def _stored(self, place: dict[str, Any] | None, pairs: list[tuple[str, str]]) -> dict[str, Any] | None:
+        """Leave out of a link what we sent ourselves, a secret perhaps; `again` names what has to be added."""
+        if not place or "link" not in place:
+            return place
+        auth = self.settings.auth
+        secret = [(auth.param, auth.secret.get_secret_value())] if isinstance(auth, QueryAuth) else []
+        link, names = without(place["link"], [*pairs, *secret])
+        again = sorted(names & {name for name, _ in pairs})
+        return {"link": link} | ({"again": again} if again else {})
 
     def _page_of(self, stream: RestStream, place: dict[str, Any], slice_: Slice) -> Any:
         params, headers, link = stream.paging.ask(place)
         if link:
-            return self.http.get(link, headers={**self.settings.headers, **headers})
-        listed = [
-            (name, value)
-            for name, given in stream.params.items()
-            for value in ([given] if isinstance(given, str) else given)
-        ]
+            again = [pair for pair in stream.pairs if pair[0] in place.get("again", ())]
+            return self.http.get(link, again, {**self.settings.headers, **headers})
+        listed = stream.pairs
         cursor = stream.cursor
         if cursor and (slice_.start or cursor.encode != "none"):
             listed.append((cursor.param, cursor.since(slice_.start or EPOCH)))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import isfinite
 from threading import Lock
 from typing import Any
+from urllib.parse import unquote_plus, urlencode, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 from requests import PreparedRequest
@@ -54,6 +55,20 @@ class HeaderToken(_Silent):
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         request.headers[self._name] = self._secret.get_secret_value()
+        return request
+
+
+class QueryToken(_Silent):
+    """Send a secret as a parameter of the query, in place of one that a link repeats."""
+
+    def __init__(self, name: str, secret: SecretStr) -> None:
+        self._name, self._secret = name, secret
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        parts = urlsplit(request.url or "")
+        others = [one for one in parts.query.split("&") if unquote_plus(one.partition("=")[0]) != self._name]
+        own = urlencode({self._name: self._secret.get_secret_value()})
+        request.url = urlunsplit(parts._replace(query="&".join([*filter(None, others), own])))
         return request
 
 

@@ -14,6 +14,7 @@ from requests.auth import AuthBase
 from connectors.kit.errors import AccessError, ReplyError, SettingsError
 
 MOST_TEMPLATES = 256
+LONGEST_LINK = 16_384  # characters: servers take half of it
 _quoted = lru_cache(MOST_TEMPLATES)(quote_plus)  # page after page sends the same words
 COMMON = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "belvedere"}
 _TARGET = re.compile(r"[!-~]+")
@@ -39,6 +40,9 @@ class Call(msgspec.Struct, frozen=True):
     expect: str | None = "json"
     bare: bool = False
 
+    def __repr__(self) -> str:
+        return f"Call({self.method} {urlsplit(self.url).path})"
+
 
 class Requests:
     """Make the requests of one connection, all to one origin."""
@@ -50,8 +54,12 @@ class Requests:
         self.connection, self.base_url, self._auth = connection, base_url.rstrip("/") + "/", auth
         self._headers = {name: _text(value) for name, value in headers.items() if value is not None}
         self.origin = origin(self.base_url)
-        if not self.origin.startswith(("http://", "https://")) or not urlsplit(self.base_url).hostname:
-            raise SettingsError(f"{connection}: settings.base_url must be a whole address such as https://host/path")
+        is_whole = self.origin.startswith(("http://", "https://")) and urlsplit(self.base_url).hostname
+        if not is_whole or "?" in base_url or "#" in base_url:
+            raise SettingsError(
+                f"{connection}: settings.base_url must be a whole address such as https://host/path, without a user, "
+                "a password or a query; a secret goes into settings.auth, params or headers"
+            )
         self._templates: dict[Any, requests.PreparedRequest] = {}
 
     def made(self, call: Call) -> requests.PreparedRequest:
@@ -129,6 +137,8 @@ def _can_be_sent(headers: Mapping[str, Any]) -> bool:
 
 def joined(base: str, link: str) -> str:
     """Join a link to the address that it was found at; raises ReplyError for one that cannot be read."""
+    if len(link) > LONGEST_LINK:
+        raise ReplyError(f"a link of {len(link):,} characters is too long")
     try:
         return urljoin(base, link)
     except ValueError:
@@ -142,6 +152,8 @@ def origin(url: str) -> str:
         port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
     except ValueError:
         return "an address that cannot be read"
+    if "@" in parts.netloc:
+        return "an address with a user in it"
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 

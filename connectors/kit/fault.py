@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 
+from requests import RequestException
 from urllib3.exceptions import (
     ConnectTimeoutError,
     NameResolutionError,
@@ -36,12 +37,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def never_sent(error: Exception) -> bool:
     """Tell whether no connection was made, so that nothing can have been done."""
-    return isinstance(_inner(error), ConnectTimeoutError)  # NewConnectionError is one
+    return isinstance(_reason(error), ConnectTimeoutError)  # NewConnectionError is one
 
 
 def why(error: Exception) -> str:
     """Name the fault in a few words."""
-    reason = _inner(error)
+    reason = _reason(error)
     cause = reason.__cause__ or next((part for part in reason.args if isinstance(part, Exception)), None)
     if isinstance(cause, ssl.SSLError):
         return _of_tls(cause)
@@ -50,8 +51,15 @@ def why(error: Exception) -> str:
     return _unreached(reason, cause) if isinstance(reason, NewConnectionError) else "connection broken"
 
 
-def _inner(error: Exception) -> Exception:
-    return error.original_error if isinstance(error, ProxyError) else error
+def inner(error: Exception) -> Exception:
+    """Find urllib3's error within one of requests."""
+    within = error.args[0] if isinstance(error, RequestException) and error.args else None
+    return within if isinstance(within, Exception) else error
+
+
+def _reason(error: Exception) -> Exception:
+    found = inner(error)
+    return found.original_error if isinstance(found, ProxyError) else found
 
 
 def _of_tls(error: ssl.SSLError) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from requests import PreparedRequest
+from requests import PreparedRequest, RequestException
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
@@ -23,7 +23,7 @@ from connectors.kit.budget import LONGEST_HOLD, LONGEST_WAIT, Budget, Limit, Rat
 from connectors.kit.call import COMMON, Call, Query, Requests, joined, origin
 from connectors.kit.depth import refuse_deep
 from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOutcome
-from connectors.kit.fault import never_sent, retry_after, why
+from connectors.kit.fault import inner, never_sent, retry_after, why
 from connectors.kit.network import TIMEOUT
 from connectors.kit.reply import Refused, Reply
 from connectors.kit.transport import Deadline, Transport
@@ -178,7 +178,7 @@ class Http:
             try:
                 with deadline:
                     reply = self._sent(request, deadline)
-            except (HTTPError, ValueError) as error:  # its text may show a secret
+            except (RequestException, HTTPError, ValueError) as error:  # its text may show a secret
                 raise self._failed(call, error) from None
             except ReplyError as error:
                 raise self._unread(call, error) from None
@@ -188,20 +188,16 @@ class Http:
         return reply, request.headers.get("Authorization")
 
     def _sent(self, request: PreparedRequest, deadline: Deadline) -> Reply:
-        response = self._transport.send(request, deadline)
-        try:
-            is_left = response.status in (204, 304) and _announces_content(response.headers)
-            body = b"" if is_left else whole(response, self._max_body)
-        finally:
-            response.close()  # and its socket, unless all was read
-            response.release_conn()
-        return Reply(response.status, response.headers, body, request.url or "")
+        with self._transport.sent(request, deadline) as response:  # closes its socket, unless all was read
+            is_left = response.status_code in (204, 304) and _announces_content(response.headers)
+            body = b"" if is_left else whole(response.raw, self._max_body)
+        return Reply(response.status_code, response.headers, body, request.url or "")
 
     def _failed(self, call: Call, error: Exception) -> Exception:
         if not never_sent(error):
             return self._doubtful(call, f"no whole answer ({why(error)})")
         where, setting = self._requests.origin, "settings.base_url"
-        if isinstance(error, ProxyError):
+        if isinstance(inner(error), ProxyError):
             where, setting = "the proxy", "settings.proxy"
         elif call.bare and (target := origin(joined(self.base_url, call.url))) != where:
             where, setting = target, "the address of the token endpoint in settings"

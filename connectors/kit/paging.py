@@ -1,10 +1,10 @@
 """How systems hand out pages: six shapes beside the single page, each saying how to ask for the next and when to end."""
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote_plus, urlsplit, urlunsplit
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -235,9 +235,27 @@ def _key(row: bytes, path: str) -> str | int:
     return found
 
 
+def without(link: str, pairs: Collection[tuple[str, str]]) -> tuple[str, set[str]]:
+    """Take parameters out of a link where name and value are the same; tell the names of those that were there."""
+    parts = urlsplit(link)
+    others, names = [], set[str]()
+    for text in parts.query.split("&"):
+        name, _, value = text.partition("=")
+        if (unquote_plus(name), unquote_plus(value)) in pairs:
+            names.add(unquote_plus(name))
+        else:
+            others.append(text)
+    return urlunsplit(parts._replace(query="&".join(others))), names
+
+
 def _link_header(value: str) -> str | None:
-    """Read rel="next" of a Link header (RFC 8288)."""
-    for target, attributes in re.findall(r"<([^>]*)>([^<]*)", value):
-        if 'rel="next"' in attributes.replace("'", '"') or "rel=next" in attributes:
-            return str(target)
+    """Read rel="next" of a Link header (RFC 8288); requests' own parser stops at a title that holds "="."""
+    target = ""
+    for part in value.split("<"):
+        begun, is_target, attributes = part.partition(">")
+        target = begun if is_target else target  # else a "<" within a title
+        for attribute in (attributes if is_target else part).split(";"):
+            name, _, relations = attribute.partition("=")
+            if name.strip().lower() == "rel" and "next" in relations.strip(" \t,\"'").lower().split():
+                return target
     return None

@@ -17,6 +17,9 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
     url: str
 
+    def __repr__(self) -> str:
+        return f"Reply({self.status}, {len(self.body)} bytes)"
+
     def json(self, repairs: Repairs | None = None) -> Any:
         """Parse the body; raises ReplyError when it is not JSON."""
         return parsed(self.body, repairs)

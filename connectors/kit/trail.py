@@ -1,8 +1,9 @@
 """The way that one reading has taken through its pages: paging that comes back on it would go round for ever."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from connectors.kit.errors import ReplyError
 
@@ -20,7 +21,7 @@ class Trail:
     def on(self, place: Place) -> Place:
         """Go on to a place, None is the end; raises ReplyError where it has been asked for before."""
         if place is not None and not self._is_new(repr(place).encode()):
-            raise ReplyError(f"{self.where}: paging makes no progress after {place}: it leads back there")
+            raise ReplyError(f"{self.where}: paging makes no progress after {_shown(place)}: it leads back there")
         return place
 
     def came(self, rows: Sequence[bytes], place: Any) -> None:
@@ -30,12 +31,19 @@ class Trail:
         would cost as much as to ask for it.
         """
         if rows and not self._is_new(b"\n".join([b"%d rows" % len(rows), rows[0], rows[-1]])):
-            raise ReplyError(f"{self.where}: paging makes no progress: a page came twice, at {place}")
+            raise ReplyError(f"{self.where}: paging makes no progress: a page came twice, at {_shown(place)}")
 
     def _is_new(self, what: bytes) -> bool:
         known = len(self._been)
         self._been.add(_print(what))
         return len(self._been) > known
+
+
+def _shown(place: Any) -> str:
+    """Write a place for a message; the query of a link may hold a secret."""
+    if isinstance(place, Mapping) and "link" in place:
+        return urlsplit(str(place["link"])).path
+    return str(place)[:200]
 
 
 def _print(what: bytes) -> bytes:

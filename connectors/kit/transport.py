@@ -13,9 +13,10 @@ from time import monotonic
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from requests import PreparedRequest
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, make_headers
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
@@ -24,9 +25,10 @@ from urllib3.util.response import assert_header_parsing
 CONNECT = 10.0  # seconds in which a host must be reached
 IDLE = 60.0  # seconds in which at least one byte of a response must arrive
 Pair = tuple[str, str]  # files of a certificate and of its key
+LONGEST_HEAD: float = 1 << 15  # bytes: Python takes the square of a head's length for some
 _LEAST = 0.001  # seconds: urllib3 refuses a timeout of 0
 
-logging.getLogger("urllib3").setLevel(logging.INFO)  # its debug lines show query strings
+logging.getLogger("urllib3").setLevel(logging.ERROR)  # its lines show query strings
 
 
 class Deadline:
@@ -43,45 +45,50 @@ class Deadline:
         self.left -= monotonic() - self._started
 
 
-class Transport:
+class Transport(HTTPAdapter):
     """Send prepared requests, each once; threads may share it."""
 
     def __init__(
-        self,
-        pool: int,
-        proxy: str | None = None,
-        ca_file: str | None = None,
-        client_cert: Pair | None = None,
+        self, pool: int, proxy: str | None = None, ca_file: str | None = None, client_cert: Pair | None = None
     ) -> None:
+        super().__init__()
+        self.max_retries = Retry(False)  # urllib3's errors come as they are
         self._options = pool, proxy, ca_file, client_cert
-        self._process, self._manager = os.getpid(), _manager(*self._options)
+        self._process, self._pools = os.getpid(), _manager(*self._options)
 
-    def send(self, request: PreparedRequest, deadline: Deadline) -> BaseHTTPResponse:
-        """Send a request and read the head of its response; raises HTTPError and ValueError."""
-        if self._process != os.getpid():  # forked: the sockets are those of the parent
-            self._manager, self._process = _manager(*self._options), os.getpid()
+    def sent(self, request: PreparedRequest, deadline: Deadline) -> Response:
+        """Send a request and read the head of its response.
+
+        Raises urllib3's HTTPError, some of them within a RequestException, and ValueError.
+        """
         seconds = max(deadline.left, _LEAST)
-        return self._manager.urlopen(
-            request.method or "",
-            request.url or "",
-            body=request.body,
-            headers=dict(request.headers),
-            retries=False,
-            redirect=False,
-            preload_content=False,
-            timeout=Timeout(connect=min(CONNECT, seconds), total=seconds),
-        )
+        timeout: Any = Timeout(connect=min(CONNECT, seconds), total=seconds)
+        return self.send(request, stream=True, timeout=timeout)
+
+    def get_connection_with_tls_context(
+        self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> HTTPConnectionPool:
+        if self._process != os.getpid():  # forked: the sockets are those of the parent
+            self._pools, self._process = _manager(*self._options), os.getpid()
+        return self._pools.connection_from_url(request.url or "")
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Leave it to the pool's TLS context."""
+
+    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
+        url = request.url or ""
+        return url if self._pools.proxy and url.startswith("http:") else request.path_url
 
     def close(self) -> None:
         """Close the sockets that nobody uses; those in use are closed when their response is."""
-        self._manager.clear()
+        self._pools.clear()
 
 
 class _Timed(RawIOBase):
     """Read from a socket; the timeout that it had at first is for all reads together."""
 
     def __init__(self, sock: socket, source: RawIOBase) -> None:
-        self._sock, self._source, self.is_ended = sock, source, False
+        self._sock, self._source, self.is_ended, self.room = sock, source, False, LONGEST_HEAD
         self._end = monotonic() + (sock.gettimeout() or inf)
 
     def readable(self) -> bool:
@@ -94,6 +101,9 @@ class _Timed(RawIOBase):
         self._sock.settimeout(min(left, IDLE))
         count: int | None = self._source.readinto(buffer)
         self.is_ended = not count
+        self.room -= count or 0
+        if self.room < 0:
+            raise HTTPException("a head without end")
         return count
 
     def close(self) -> None:
@@ -118,6 +128,7 @@ class _Response(HTTPResponse):
                 break
             # an interim response (RFC 9110, section 15.2)
             self.headers = None  # type: ignore[assignment]
+        self._timed.room = inf
         assert_header_parsing(self.msg)
         if self.length is None and not self.chunked:  # a cut would look like its end
             raise HTTPException("no length")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from connectors.kit.errors import ReplyError
-from connectors.kit.paging import CursorInBody, KeySet, NextLink, NoPaging, Offset, PageNumber, Range, at, told
+from connectors.kit.paging import CursorInBody, KeySet, NextLink, NoPaging, Offset, PageNumber, Range, at, told, without
 from connectors.kit.reply import Reply
 
 URL = "https://erp.example.com/api/customers?page=1"
@@ -182,3 +182,38 @@ def test_a_path_leads_through_lists():
     assert at({"a": [{"b": 1}]}, "a.0.b") == 1
     assert at({"a": []}, "a.0.b") is None
     assert at("text", "a") is None
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ('<https://x/2>; title="a=b"; rel="next"', "https://x/2"),
+        ('<https://x/2>; title="a<b"; rel="next"', "https://x/2"),
+        ('<https://x/2>; rel="last next"', "https://x/2"),
+        ('<https://x/2>; REL=Next, <https://x/3>; rel="last"', "https://x/2"),
+        ('<https://x/2>; title="next"', None),
+        ('rel="next"', None),
+    ],
+)
+def test_a_link_header_is_read_with_whatever_stands_beside_the_relation(header, expected):
+    place = NextLink(kind="link").following({}, reply(Link=header), rows(5))
+    assert (place or {}).get("link") == expected
+
+
+def test_a_link_beyond_what_servers_take_is_refused():
+    with pytest.raises(ReplyError, match="a link of 20,001 characters is too long"):
+        NextLink(kind="link", path="next").following({}, reply(b'{"next":"/%b"}' % (b"." * 20_000)), rows(5))
+
+
+@pytest.mark.parametrize(
+    ("link", "pairs", "expected"),
+    [
+        ("https://x/a?key=s&page=2", [("key", "s")], ("https://x/a?page=2", {"key"})),
+        ("https://x/a?page=2&key=s%20t&key=u", [("key", "s t")], ("https://x/a?page=2&key=u", {"key"})),
+        ("https://x/a?key=s", [("key", "s")], ("https://x/a", {"key"})),
+        ("https://x/a?q=%2F&b=a+b", [("key", "s")], ("https://x/a?q=%2F&b=a+b", set())),
+        ("https://x/a", [("key", "s")], ("https://x/a", set())),
+    ],
+)
+def test_parameters_that_we_sent_are_taken_out_of_a_link(link, pairs, expected):
+    assert without(link, pairs) == expected

@@ -10,7 +10,6 @@ from connectors.kit.trail import BYTES, Trail
     ("start", "places"),
     [
         ({}, [{"cursor": "a"}, {"cursor": "a"}]),
-        ({}, [{"link": "https://x/2"}, {"link": "https://x/3"}, {"link": "https://x/2"}]),
         ({"last": 2}, [{"last": 2}]),
         ("", ["a", "b", "c", "a"]),
         ("a", ["b", "a"]),
@@ -22,6 +21,17 @@ def test_a_place_that_was_asked_for_before_is_no_progress(start, places):
     with pytest.raises(ReplyError) as told:
         trail.on(places[-1])
     assert str(told.value) == f"crm accounts: paging makes no progress after {places[-1]}: it leads back there"
+
+
+def test_a_link_is_named_without_its_query():
+    trail = Trail("crm accounts", {})
+    link = {"link": "https://x/2?api_key=s3cret"}
+    trail.on(link)
+    with pytest.raises(ReplyError, match="makes no progress after /2: it leads back there"):
+        trail.on(link)
+    trail.came([b"1"], {})
+    with pytest.raises(ReplyError, match="a page came twice, at /2$"):
+        trail.came([b"1"], link)
 
 
 def test_places_that_only_look_alike_are_two():
