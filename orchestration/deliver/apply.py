@@ -20,8 +20,8 @@ from orchestration.deliver.conclude import Conclusions
 from orchestration.deliver.delivered import delivered_rows
 from orchestration.deliver.guards import violations
 from orchestration.deliver.intents import counted, operations, resolved, waves
-from orchestration.deliver.plan import basis_of, planned
-from orchestration.deliver.proof import prove_plan
+from orchestration.deliver.plan import planned
+from orchestration.deliver.proof import is_current, prove_plan
 from orchestration.deliver.saved import Plan, Row, find
 from orchestration.deliver.send import Sending
 from orchestration.deliver.settle import settle
@@ -71,8 +71,7 @@ def apply(project: Project, name: str, run_id: str, *, digest: str | None = None
         plan = find(project, digest or name)
         if plan.delivery != name:
             raise SettingsError(f"plan {plan.digest[:12]} belongs to delivery {plan.delivery!r}, not to {name!r}")
-        if plan.head.status == "planned" and _is_current(project, plan):
-            prove_plan(project, plan)
+        prove_plan(project, plan)
         with opened(project, project.delivery(plan.delivery), is_written=plan.changes > 0) as target:
             applying = _Applying(project, target, plan, run_id)
             applying.settle_what_is_open()
@@ -87,11 +86,6 @@ def apply(project: Project, name: str, run_id: str, *, digest: str | None = None
                     f"see `belvedere plan --list {plan.delivery}`"
                 )
             return applying.finished()
-
-
-def _is_current(project: Project, plan: Plan) -> bool:
-    """Tell whether a plan was made on the current build and settings; one that takes a run back needs neither."""
-    return bool(plan.undoes) or plan.head.summary.get("basis") == basis_of(project, plan.delivery)
 
 
 class _Applying:
@@ -116,7 +110,7 @@ class _Applying:
             if digest is None:
                 raise SettingsError(f"the newest plan takes run {self.plan.undoes} back: apply it by its digest")
             return
-        if _is_current(self.project, self.plan):
+        if is_current(self.project, self.plan):
             return
         fresh = planned(self.project, self.plan.delivery, self.target, self.run_id)
         raise SettingsError(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 
 from connectors.kit.errors import SettingsError
+from orchestration.deliver.proof import prove_plan
 from orchestration.deliver.saved import Plan, find
 from orchestration.project import Project
 from orchestration.storage.approvals import Approval
@@ -26,7 +27,7 @@ def approve(project: Project, name: str, digest: str, *, by: str, via: str, allo
 
     `via` says how: the command line, or a Dagster run and its id. `allow` are guards to lift for this
     plan: only the command line offers that. A plan that is not open any more is returned as it is.
-    Raises SettingsError when no plan of this delivery has the digest.
+    Raises SettingsError when no plan of this delivery has the digest, or when it would be refused.
     """
     if not DIGEST.fullmatch(digest):
         raise SettingsError(
@@ -38,6 +39,7 @@ def approve(project: Project, name: str, digest: str, *, by: str, via: str, allo
     plan = find(project, digest)
     if plan.delivery != name:
         raise SettingsError(f"plan {plan.digest[:12]} belongs to delivery {plan.delivery!r}, not to {name!r}")
+    prove_plan(project, plan)
     if plan.head.status == "planned":
         project.ledger.approve_plan(plan.digest, name, by.strip(), via, sorted({*allow}))
     return plan

@@ -6,6 +6,7 @@ from typing import Any
 
 from connectors.kit.errors import ReplyError
 from orchestration.config import DeliveryConfig
+from orchestration.deliver.plan import basis_of
 from orchestration.deliver.rows import sources
 from orchestration.deliver.saved import FOLLOWS, WRITTEN, Plan, Row, refused
 from orchestration.project import Project
@@ -14,12 +15,16 @@ from transforms.changes import as_json
 
 
 def prove_plan(project: Project, plan: Plan) -> None:
-    """Raise SettingsError unless a plan may be sent as it is; its file and digest are proven when it is loaded.
+    """Raise SettingsError unless a plan that is still open may be sent as it is.
 
+    Its file and digest are proven when it is loaded. One that was made on another build or other
+    settings is not sent, so it needs no proof.
     Every row that would be written must lie within the delivery's own target, fields and operations;
     in a plan that takes a run back, within what that run wrote. The tables it was made from must be
     the files that the manifest recorded.
     """
+    if plan.head.status != "planned" or not is_current(project, plan):
+        return
     if FOLLOWS not in plan.head.summary:
         raise refused(plan.head, "an earlier version saved it, whose digest cannot be computed again")
     allows = _undone(project, plan) if plan.undoes else _planned(project, plan)
@@ -29,6 +34,11 @@ def prove_plan(project: Project, plan: Plan) -> None:
             raise refused(plan.head, f"{plan.head.path}: {row['action']} of {subject}: {problem}")
     if not plan.undoes:
         _prove_tables(project, plan)
+
+
+def is_current(project: Project, plan: Plan) -> bool:
+    """Tell whether a plan was made on the current build and settings; one that takes a run back needs neither."""
+    return bool(plan.undoes) or plan.head.summary.get("basis") == basis_of(project, plan.delivery)
 
 
 def _prove_tables(project: Project, plan: Plan) -> None:

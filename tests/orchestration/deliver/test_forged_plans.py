@@ -73,6 +73,7 @@ def refusal(house: House, digest: str | None = None) -> str:
     with pytest.raises(SettingsError) as refused:
         house.apply(digest=digest)
     assert not house.shelf.calls
+    assert newest(house).digest not in house.project.ledger.approvals()
     assert house.project.ledger.operations("d") == before
     assert newest(house).digest[:12] in str(refused.value)
     assert PROMISE in str(refused.value)
