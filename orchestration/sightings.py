@@ -12,7 +12,7 @@ from orchestration.recorded import Look
 from orchestration.storage.fields import Sighting
 
 ALWAYS = 0.99  # a field that fewer of the records had may be missing in some
-DOUBT = 0.001  # how likely it may be that a field is only missing by chance when it is called gone
+GONE_AFTER = 5  # records in a row without a field that nearly every one had before
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,9 @@ def _without(one: Sighting, look: Look) -> Sighting:
 
 
 def _is_gone(one: Sighting) -> bool:
-    """Judge by records: nearly every one had the field, and since then so many have not that it is no chance.
+    """Judge by records: nearly every one had the field, and the last ones, of one night or of many, have not.
 
     What is missed counts as such until the field is seen again: a field that vanishes slowly is not one that records
     may lack.
     """
-    without = 1 - one.seen_in / (one.seen_of + 1)
-    return one.seen_in > ALWAYS * one.seen_of and bool(without**one.missed < DOUBT)
+    return one.seen_in > ALWAYS * one.seen_of and one.missed >= GONE_AFTER
