@@ -73,9 +73,9 @@ def said(balance_: Balance) -> str:
     )
 
 
-def moving(balance_: Balance, readings: int) -> str:
-    """Say that pages moved whenever they were read, in words."""
+def moving(balance_: Balance) -> str:
+    """Say that pages moved while they were read, in words."""
     return (
-        f"{balance_.connection} {balance_.stream}: its pages moved in each of {readings} readings, and each showed records "
-        "that the others had not; what they showed is kept, and all is asked for again by the next run"
+        f"{balance_.connection} {balance_.stream}: its pages moved while they were read, and a second reading showed "
+        "other records than the first; what both showed is kept, and all is asked for again by the next run"
     )

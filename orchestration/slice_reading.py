@@ -19,8 +19,6 @@ from orchestration.shown import Shown
 from orchestration.storage.balances import Balance
 from orchestration.storage.state import REFRESH, OpenSlice
 
-READINGS = 4  # of pages by number, until two of them agree
-
 
 class SliceReading:
     """Read the slices of one stream, one at a time."""
@@ -87,28 +85,25 @@ class SliceReading:
         self.run.result.missing += found.missing
         if found.missing or not is_settled:
             self.run.ledger.give_up(self.run.name, state, one.slice_)
-            self.run.result.stop("short", said(found) if found.missing else moving(found, READINGS))
+            self.run.result.stop("short", said(found) if found.missing else moving(found))
         else:
             if state.endswith(REFRESH):
                 set_back(self.run, shown)
             self.run.ledger.close(self.run.name, state, one.slice_)
 
     def _proven(self, state: str, read: OpenSlice, landing: Landing) -> tuple[Balance, Shown, bool]:
-        """Read again what is in doubt, pages by number until two readings agree; tells whether they did."""
+        """Read once more what is in doubt; tells whether pages by number showed the same both times."""
         shown = self._shown(state, read, landing)
         found = balance(self.run.connector, self.run.stream, read, shown)
         if not self._is_doubtful(found, shown, landing):
             return found, shown, True
-        known, most = self._known(shown, read.slice_, landing), READINGS if self.run.stream.by_position else 2
-        for _ in range(1, most):
-            landing = self._landing(state, read, before=landing)
-            self._pages(landing, OpenSlice(read.slice_, None, self.run.run_id))
-            shown = self._shown(state, read, landing)
-            before, known = known, self._known(shown, read.slice_, landing)
-            if known == before:
-                break
+        before = self._known(shown, read.slice_, landing)
+        landing = self._landing(state, read, before=landing)
+        self._pages(landing, OpenSlice(read.slice_, None, self.run.run_id))
+        shown = self._shown(state, read, landing)
         found = balance(self.run.connector, self.run.stream, read, shown)
-        return found, shown, known == before or not self.run.stream.by_position
+        is_same = self._known(shown, read.slice_, landing) == before
+        return found, shown, is_same or not self.run.stream.by_position
 
     def _is_doubtful(self, found: Balance, shown: Shown, landing: Landing) -> bool:
         """Tell whether a reading may have passed somebody over: of pages that have moved a count alone proves nothing."""
