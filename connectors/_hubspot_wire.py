@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from connectors.kit.errors import ReplyError
-from connectors.kit.repair import UNREADABLE, Repairs, read_json
+from connectors.kit.repair import TOO_DEEP, UNREADABLE, Repairs, read_json
 
 Kind = TypeVar("Kind")
 
@@ -186,6 +186,8 @@ def parsed(kind: type[Kind], body: bytes, what: str, repairs: Repairs | None = N
     """Read an answer as what the protocol promises; raises ReplyError when it is something else."""
     try:
         return cast("Kind", read_json(body, _READERS[kind], repairs))
+    except RecursionError:
+        raise ReplyError(f"{what}: {TOO_DEEP.format(len(body))}") from None
     except UNREADABLE:
         raise ReplyError(f"{what}: an answer of {len(body)} bytes is not what HubSpot promises") from None
 

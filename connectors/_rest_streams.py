@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from connectors._rest_writes import Strict, Write
 from connectors.kit.budget import RateHeader
+from connectors.kit.errors import ReplyError
 from connectors.kit.fieldmap import mapped
 from connectors.kit.paging import AnyPaging, NoPaging, Offset, PageNumber, Range
 from connectors.kit.stream import Deletes, Slice, Stream
@@ -202,9 +203,19 @@ def _formatted(template: Any, since: Any) -> Any:
 
 
 def untagged(value: Any) -> Any:
-    """Write tagged values plainly: {"__class__": "date", "year": 2026, ...} becomes 2026-..., a Decimal its digits."""
+    """Write tagged values plainly: {"__class__": "date", "year": 2026, ...} becomes 2026-..., a Decimal its digits.
+
+    Raises ReplyError for what is nested too deeply.
+    """
+    try:
+        return _untagged(value)
+    except RecursionError:
+        raise ReplyError("a record is nested too deeply for tagged_values") from None
+
+
+def _untagged(value: Any) -> Any:
     if isinstance(value, list):
-        return [untagged(one) for one in value]
+        return [_untagged(one) for one in value]
     if not isinstance(value, dict):
         return value
     if value.get("__class__") == "Decimal":
@@ -216,4 +227,4 @@ def untagged(value: Any) -> Any:
         except (TypeError, ValueError):  # it stays as it came, for the rules to refuse
             return value
         return moment.isoformat() if value["__class__"] == "datetime" else moment.date().isoformat()
-    return {name: untagged(one) for name, one in value.items()}
+    return {name: _untagged(one) for name, one in value.items()}

@@ -43,6 +43,7 @@ from connectors._rest_writes import Pace
 from connectors.kit.base import Change, Check, Held, Outcome, SourceField, Writing
 from connectors.kit.budget import Limit
 from connectors.kit.connector import HttpConnector, HttpSettings
+from connectors.kit.errors import ReplyError
 from connectors.kit.number import whole_number
 from connectors.kit.oauth import RefreshToken
 from connectors.kit.page import Page
@@ -122,7 +123,10 @@ class Rest(HttpConnector):
 
     def _seen(self, stream: RestStream) -> list[SourceField]:
         rows = cut(self._page_of(stream, {}, Slice()).body, stream.record_path)
-        seen = dict.fromkeys(path for row in rows[:100] for path in _paths(read_json(row)))
+        try:
+            seen = dict.fromkeys(path for row in rows[:100] for path in _paths(read_json(row)))
+        except RecursionError:
+            raise ReplyError(f"{self.name}: a record at {stream.path} is nested too deeply to be read") from None
         return [SourceField(path, "json") for path in seen]
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:

@@ -8,6 +8,7 @@ shape of all is worked out.
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
@@ -120,9 +121,19 @@ def _seen(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members
     kinds = _counted(con, known, members)
     if members.explain(kinds, keys):
         return kinds
-    shape = con.execute("SELECT json_group_structure(record::JSON) FROM records").fetchall()
-    members.learn(json.loads(shape[0][0]))
+    _learn(con, members)
     return _counted(con, known, members)
+
+
+def _learn(con: duckdb.DuckDBPyConnection, members: Members) -> None:
+    """Learn what members the records have; one that is nested too deeply teaches nothing, and hides no other."""
+    structure = "SELECT json_group_structure(record::JSON) FROM records"
+    try:
+        members.learn(json.loads(con.execute(structure).fetchall()[0][0]))
+    except RecursionError:
+        for (shape,) in con.execute("SELECT DISTINCT json_structure(record::JSON) FROM records").fetchall():
+            with suppress(RecursionError):
+                members.learn(json.loads(shape))
 
 
 def _counted(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members) -> dict[str, Kinds]:

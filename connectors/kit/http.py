@@ -21,7 +21,6 @@ from connectors.kit.auth import Refreshed, token_answer
 from connectors.kit.body import whole
 from connectors.kit.budget import LONGEST_HOLD, LONGEST_WAIT, Budget, Limit, RateHeader
 from connectors.kit.call import COMMON, Call, Query, Requests, joined, origin
-from connectors.kit.depth import refuse_deep
 from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOutcome
 from connectors.kit.fault import inner, never_sent, retry_after, why
 from connectors.kit.network import TIMEOUT
@@ -154,14 +153,6 @@ class Http:
         kind = reply.headers.get("Content-Type", expect)
         if expect not in kind.lower():
             raise self._doubtful(call, f"answered {kind[:80]} where {expect} was due, a login page perhaps", ReplyError)
-        if expect == "json":
-            self._refuse_deep(reply, call)
-
-    def _refuse_deep(self, reply: Reply, call: Call) -> None:
-        try:
-            refuse_deep(reply.body)
-        except ReplyError as error:
-            raise self._unread(call, error) from None
 
     def _exchange(self, call: Call, deadline: Deadline) -> Reply:
         """Send once; where the token was refused, once more with another one: a 401 has done nothing."""

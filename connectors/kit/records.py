@@ -18,7 +18,7 @@ import pyarrow as pa
 from connectors.kit import columns
 from connectors.kit.columns import INSTANT
 from connectors.kit.errors import ReplyError
-from connectors.kit.repair import UNREADABLE, Repairs, read_json, repaired
+from connectors.kit.repair import TOO_DEEP, UNREADABLE, Repairs, read_json, repaired
 from connectors.kit.stream import Stream
 
 COMMON = pa.schema(
@@ -52,6 +52,8 @@ def cut(body: bytes, path: str, repairs: Repairs | None = None) -> list[bytes]:
     """
     try:
         found = read_json(body, _decoder(path), repairs)
+    except RecursionError:
+        raise ReplyError(TOO_DEEP.format(len(body))) from None
     except UNREADABLE:
         where = f"no list at {path!r}" if path else "no list"
         raise ReplyError(f"an answer of {len(body)} bytes has {where}") from None

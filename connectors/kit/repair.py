@@ -25,6 +25,7 @@ _IN_STRING = re.compile(
     r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.|(?P<control>[\x00-\x1f])",
     re.DOTALL,
 )
+TOO_DEEP = "an answer of {} bytes is nested too deeply to be read"  # msgspec gives up at Python's recursion limit
 _ANY = msgspec.json.Decoder(Any)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from connectors.kit.errors import ReplyError
-from connectors.kit.repair import UNREADABLE, Repairs, read_json
+from connectors.kit.repair import TOO_DEEP, UNREADABLE, Repairs, read_json
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -41,5 +41,7 @@ def parsed(body: bytes, repairs: Repairs | None = None) -> Any:
     """Parse JSON, whose broken text is repaired; raises ReplyError when it is not, or is nested beyond reason."""
     try:
         return read_json(body, repairs=repairs)
+    except RecursionError:
+        raise ReplyError(TOO_DEEP.format(len(body))) from None
     except UNREADABLE:
         raise ReplyError(f"an answer of {len(body)} bytes is not JSON") from None

@@ -64,5 +64,13 @@ def _show(args: argparse.Namespace) -> Exit:
     )
     if args.id:
         for row in rows:
-            say_lines(json.dumps(json.loads(row["payload"]), indent=2, ensure_ascii=False))
+            say_lines(_spelt(row["payload"]))
     return Exit.DONE if rows else Exit.FAILED
+
+
+def _spelt(payload: str) -> str:
+    """Spell a record line by line; one that is nested too deeply, or is no JSON, as it came."""
+    try:
+        return json.dumps(json.loads(payload), indent=2, ensure_ascii=False)
+    except (RecursionError, ValueError):
+        return payload

@@ -1,54 +1,56 @@
-"""How deep a JSON text is nested."""
+"""Answers and records that are nested without end: the stream stops with a reason, or the record lands."""
 
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from connectors.kit.depth import depth, refuse_deep
+from connectors._hubspot_wire import Listed
+from connectors._hubspot_wire import parsed as parsed_by_hubspot
+from connectors._rest_streams import untagged
 from connectors.kit.errors import ReplyError
+from connectors.kit.paging import told
+from connectors.kit.records import cut
+from connectors.kit.reply import Reply, parsed
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.text(alphabet='"\\[]{}:,ab\n', max_size=40)
-VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(alphabet='"\\[]{}a'), inner))
-
-
-def counted(value: object) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(counted, value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max(map(counted, value), default=0)
-    return 0
-
-
-@settings(max_examples=60, deadline=None)
-@given(VALUES, st.booleans())
-def test_tells_the_depth_whatever_the_texts_hold(value, is_ascii):
-    assert depth(json.dumps(value, ensure_ascii=is_ascii).encode()) == counted(value)
-
-
-@settings(max_examples=60, deadline=None)
-@given(VALUES, st.integers(0, 8))
-def test_what_is_refused_is_what_is_deeper(value, deepest):
-    body = json.dumps(value).encode()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("connectors.kit.depth.DEEPEST", deepest)
-        if counted(value) > deepest:
-            with pytest.raises(ReplyError):
-                refuse_deep(body)
-        else:
-            refuse_deep(body)
+LEVELS = 100_000
+BOMBS = {
+    "lists": b"[" * LEVELS,
+    "closed lists": b"[" * LEVELS + b"]" * LEVELS,
+    "objects": b'{"a":' * LEVELS,
+    "in a record": b'{"results":[{"id":1,"x":' + b"[" * LEVELS + b"]" * LEVELS + b"}]}",
+    "beside the records": b'{"x":' + b"[" * LEVELS + b"]" * LEVELS + b',"results":[]}',
+}
+WAYS = {
+    "whole": parsed,
+    "cut": lambda body: cut(body, "results"),
+    "looked up": lambda body: told(Reply(200, {}, body, ""), "next"),
+    "by HubSpot": lambda body: parsed_by_hubspot(Listed, body, "crm"),
+}
 
 
-@pytest.mark.parametrize("body", [b"[" * 501, b"[" * 100_000, b'{"a":' * 501, b'["]",' * 501, b'{"]}\\"]":[' * 251])
-def test_what_is_nested_beyond_reason_is_refused(body):
-    with pytest.raises(ReplyError, match=f"an answer of {len(body)} bytes is nested deeper than 500 levels"):
-        refuse_deep(body)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS)
+def test_an_answer_nested_without_end_is_refused_with_its_reason(way, body):
+    with pytest.raises(ReplyError, match="nested too deeply|has no list|is not what HubSpot promises"):
+        way(body)
+
+
+@pytest.mark.parametrize("kind", ["in a record", "beside the records"])
+def test_a_page_with_one_deep_value_names_the_depth_as_the_reason(kind):
+    with pytest.raises(ReplyError, match=f"an answer of {len(BOMBS[kind])} bytes is nested too deeply to be read"):
+        cut(BOMBS[kind], "results")
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"5", b"[" * 500 + b"]" * 500, b"[" + b"[]," * 5000 + b"[]]", json.dumps(["[{" * 500, '"[' * 500]).encode()],
+    "body", [b"[" * 500 + b"]" * 500, b"[" + b"[]," * 5000 + b"[]]", json.dumps(["[{" * 5000, '"[' * 5000]).encode()]
 )
 def test_what_is_flat_passes_however_many_brackets_it_has(body):
-    refuse_deep(body)
+    assert parsed(body) == json.loads(body)
+
+
+def test_a_tagged_record_nested_without_end_is_refused():
+    value = []
+    for _ in range(LEVELS):
+        value = [value]
+    with pytest.raises(ReplyError, match="a record is nested too deeply"):
+        untagged(value)

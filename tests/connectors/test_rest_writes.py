@@ -594,6 +594,13 @@ def test_half_an_emoji_in_a_batchs_answer_makes_no_outcome_unknown(little, small
     assert (one.status, one.values) == ("applied", {"name": "\N{REPLACEMENT CHARACTER}"})
 
 
+def test_a_write_that_is_answered_by_deep_nesting_is_unknown(little, small):
+    little.say(200, b"[" * 200_000)
+    (one,) = write(small(), Change("op1", "7", {"name": "a"}))
+    assert (one.status, one.message) == ("unknown", "an answer of 200000 bytes is nested too deeply to be read")
+    assert len(little.asked) == 1
+
+
 def test_a_record_of_the_target_with_half_an_emoji_is_read_all_the_same(little, small):
     little.say(200, b'{"id":"7","name":"a\xff\\ud83d"}')
     connector = small()

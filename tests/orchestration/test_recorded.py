@@ -37,6 +37,11 @@ def test_a_name_that_holds_nul_is_no_field():
     assert kinds(look(record)) == {"id": "number", "a.b": "number"}
 
 
+def test_a_record_that_is_nested_without_end_hides_no_field_of_others():
+    deep = '{"id":1,"bomb":' + "[" * 20_000 + "]" * 20_000 + "}"
+    assert kinds(look(deep, {"id": 2, "name": "A"})) == {"id": "number", "name": "text"}
+
+
 def test_names_every_field_with_its_kind_three_levels_deep():
     record = {
         "id": 1,
