@@ -6,9 +6,9 @@ from threading import Barrier, Event
 
 import pytest
 from pydantic import SecretStr
-from requests import Request
+from requests import PreparedRequest, Request
 
-from connectors.kit.auth import Basic, Bearer, HeaderToken, Refreshed, token_answer
+from connectors.kit.auth import Basic, Bearer, HeaderToken, QueryToken, Refreshed, token_answer
 from connectors.kit.errors import AccessError, BusyError
 
 SECRET = SecretStr("s3cret")
@@ -132,3 +132,20 @@ def test_an_error_is_not_remembered_beyond_those_who_waited():
     with pytest.raises(BusyError):
         headers(auth)
     assert headers(auth) == {"Authorization": "Bearer token"}
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://x/a", "https://x/a?api_key=s%2B+%3D"),
+        ("https://x/a?page=2", "https://x/a?page=2&api_key=s%2B+%3D"),
+        ("https://x/a?api_key=s%2B%20%3D&page=2", "https://x/a?page=2&api_key=s%2B+%3D"),
+        ("https://x/a?api%5Fkey=other&api_key=***", "https://x/a?api_key=s%2B+%3D"),
+    ],
+)
+def test_a_secret_of_the_query_is_there_once(url, sent):
+    request = PreparedRequest()
+    request.url = url
+    token = QueryToken("api_key", SecretStr("s+ ="))
+    assert token(request).url == sent
+    assert repr(token) == "QueryToken(***)"

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import logging
 import socket
 import tracemalloc
 import zlib
@@ -15,8 +16,9 @@ from pydantic import SecretStr
 
 from connectors.kit.auth import Basic, Bearer, HeaderToken, Refreshed
 from connectors.kit.budget import Limit, RateHeader
+from connectors.kit.call import Call
 from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError, SettingsError, UnknownOutcome
-from connectors.kit.reply import Refused
+from connectors.kit.reply import Refused, Reply
 
 SECRET = "s3cret-key"
 LIST = "/hubspot/crm/v3/owners"
@@ -344,10 +346,37 @@ def test_an_unknown_host_is_told_in_a_line(opened, monkeypatch):
     assert str(raised.value) == said
 
 
-@pytest.mark.parametrize("url", ["api.hubapi.com", "ftp://host", "http://", "http://host:port", "http://[::1", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("api.hubapi.com", "ftp://host", "http://", "http://host:port", "http://[::1", ""),
+        *("https://me:s3cret@host/api", "https://s3cret@host", "https://host/api?key=s3cret", "https://host/#s3cret"),
+    ],
+)
 def test_a_base_url_that_is_none_is_told_before_anything_is_sent(opened, url):
-    with pytest.raises(SettingsError, match=r"crm: settings\.base_url must be a whole address"):
+    with pytest.raises(SettingsError, match=r"crm: settings\.base_url must be a whole address") as raised:
         opened(url)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_link_with_a_user_in_it_is_refused(little, opened):
+    little.say()
+    with pytest.raises(ReplyError, match="another origin, an address with a user in it"):
+        opened(little.url).get(little.url.replace("//", "//me:s3cret@") + "/a")
+    assert little.asked == []
+
+
+def test_neither_a_call_nor_a_reply_shows_its_query():
+    call = Call("GET", "https://x/a?key=s3cret", params={"key": "s3cret"}, form={"key": "s3cret"})
+    reply = Reply(200, {}, b"s3cret", "https://x/a?key=s3cret")
+    assert f"{call!r} {reply!r}" == "Call(GET /a) Reply(200, 6 bytes)"
+
+
+def test_no_query_comes_into_a_log(little, opened, caplog):
+    little.say(200, b"[]")
+    with caplog.at_level(logging.DEBUG):
+        opened(little.url).get("a?key=s3cret")
+    assert "s3cret" not in caplog.text
 
 
 @pytest.mark.parametrize(("status", "said"), [(401, "the secret was refused"), (403, "lacks a right")])

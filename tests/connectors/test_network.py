@@ -18,7 +18,7 @@ from connectors.hubspot import HubSpot
 from connectors.kit.errors import AccessError, BusyError, SettingsError, UnknownOutcome
 from connectors.kit.fault import why
 from connectors.kit.network import NetworkSettings
-from connectors.kit.settings import MISSING_ENV, load
+from connectors.kit.settings import load, missing_env
 from connectors.rest import Rest
 from tests.connectors.script import whole
 
@@ -240,8 +240,10 @@ def test_a_proxy_that_is_no_address_is_told_at_load_and_not_shown(proxy):
 
 
 def test_a_proxys_password_that_is_not_in_the_environment_is_named():
-    with pytest.raises(AccessError, match=r"environment variable PROXY_PASSWORD is not set \(settings.proxy\)"):
-        load(Rest, "crm", BASE | {"proxy": f"{MISSING_ENV}PROXY_PASSWORD"})
+    with pytest.raises(
+        AccessError, match=r"environment variable PROXY_PASSWORD is not set \(settings.proxy in defs.yaml, line 5\)"
+    ):
+        load(Rest, "crm", BASE | {"proxy": missing_env("PROXY_PASSWORD", "defs.yaml, line 5")})
 
 
 def test_a_locked_key_asks_nobody(files, authority, tmp_path):
