@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+import yaml
 from urllib3.exceptions import SSLError as TlsError
 
 from connectors.hubspot import HubSpot
@@ -271,3 +272,11 @@ def test_the_proxy_is_no_part_of_the_account(tmp_path):
 
 def test_settings_show_no_password_of_the_proxy():
     assert "s3cret" not in repr(NetworkSettings(proxy="http://me:s3cret@proxy.example:1"))
+
+
+def test_the_settings_that_the_guide_shows_can_be_loaded(files):
+    shown = (Path(__file__).parents[2] / "docs" / "examples" / "network.yaml").read_text("utf-8")
+    for name, file in {"company-ca.pem": "authority.pem", "client.pem": "cert.pem", "client.key": "key.pem"}.items():
+        shown = shown.replace(f"/etc/belvedere/{name}", str(files / file))
+    settings = load(Rest, "erp", BASE | yaml.safe_load(shown)["settings"])
+    assert settings.timeout == 120
