@@ -12,7 +12,7 @@ from orchestration.extract import failed_required
 from orchestration.project import Project
 
 # A server process imports everything once; each step is a fork of it, which saves seconds of CPU a step.
-FORKED = {"forkserver": {"preload_modules": ["orchestration.definitions"]}}
+FORKED = {"forkserver": {"preload_modules": ["orchestration.definitions", "orchestration.step_server"]}}
 BEAT = "belvedere/beat"
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]  # what was canceled starts nothing
 BUILD_GROUPS = ("conform", "customers", "scores", "views", "portfolio")

@@ -1,7 +1,8 @@
 """Runs started from the shell: recorded in the Dagster instance, so that its UI shows them."""
 
+import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ import dagster as dg
 from orchestration.assets.fields import FIELDS
 from orchestration.cli.exits import Exit
 from orchestration.cli.instance import instance
-from orchestration.cli.stop import end_children, is_stopped
+from orchestration.cli.stop import WithoutNoise, before_hard_end, end_children, is_stopped
 from orchestration.dead_runs import BY_HAND, LEASE, end_dead_runs
 from orchestration.definitions import defs
 from orchestration.project import Project
@@ -66,8 +67,10 @@ def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[st
     with instance() as opened:
         end_dead_runs(opened, project.ledger)
         with lease(project.ledger, name, job):
+            before_hard_end(lambda: _cancel(opened, name))
             try:
-                ran = _execute(job, opened, options)
+                with redirect_stderr(WithoutNoise(sys.stderr)):  # type: ignore[type-var]
+                    ran = _execute(job, opened, options)
             except BaseException:
                 end_children()
                 raise

@@ -11,11 +11,27 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 GRACE = 5.0  # seconds for the orderly way out: temporary files, leases, the status of the run
 NAMES = {signal.SIGINT: "Ctrl-C (SIGINT)", signal.SIGTERM: "SIGTERM"}
+NOISE = "Exception while writing logger call to event log"  # Dagster writes it, and raises the same error besides
+
+
+class WithoutNoise:
+    """Pass everything on to a stream but what Dagster writes of errors that it raises as well."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, or leave it out."""
+        return len(text) if text.startswith(NOISE) else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class Stop:
@@ -23,6 +39,7 @@ class Stop:
 
     def __init__(self, stderr: int) -> None:
         self.number: int | None = None
+        self.last: Callable[[], object] = end_children  # what must be done before a hard end
         self._stderr = stderr  # a copy: Dagster leads descriptor 2 elsewhere while a step runs
         self._is_written = False
         self._lock = threading.Lock()
@@ -59,7 +76,9 @@ class Stop:
                 break
             self.number = read[0]
         self.say(command)
-        end_children()
+        ending = threading.Thread(target=self.last, daemon=True)
+        ending.start()
+        ending.join(GRACE)
         os._exit(self.code)
 
 
@@ -69,6 +88,12 @@ _running: list[Stop] = []
 def is_stopped() -> bool:
     """Tell whether the command that runs was asked to end."""
     return any(stop.number is not None for stop in _running)
+
+
+def before_hard_end(does: Callable[[], object]) -> None:
+    """Name what must be done even where the orderly way out takes too long."""
+    for stop in _running:
+        stop.last = does
 
 
 def end_children() -> None:
