@@ -41,6 +41,7 @@ from transforms.customer_redirects import customer_redirects
 from transforms.customers import customers
 from transforms.handovers import first_wins, handovers
 from transforms.identity import crosswalk, match_suggestions
+from transforms.joins import with_customer
 from transforms.key_accounts import key_accounts
 from transforms.known import known_on
 from transforms.match_keys import match_keys
@@ -337,8 +338,11 @@ class Build:
             cost_per_ticket=wanted.cost_per_ticket,
             cost_per_agent_hour=wanted.cost_per_agent_hour,
         )
-        owned = {name: self._owned(t) for name, t in self.facts.items() if "account_id" in t.columns}
-        owned.pop("crosswalk")
+        owned = {
+            name: with_customer(t, self.tables["crosswalk"])
+            for name, t in self.facts.items()
+            if "account_id" in t.columns and name != "crosswalk"
+        }
         about = {name: t[name] for name in ("customers", "retention", "satisfaction")}
         try:
             return with_own(values, owned | about, self.in_force.criteria, as_of=self.as_of)
@@ -348,7 +352,7 @@ class Build:
     def _portfolio(self) -> Iterator[TableResult]:
         """Make the tables of those who look after customers."""
         t, as_of, config = self.tables, self.as_of, self.config
-        members, dealt = (self._owned(t[name]) for name in ("accounts", "deals"))
+        members, dealt = (with_customer(t[name], self.tables["crosswalk"]) for name in ("accounts", "deals"))
         seen = self._cached(holders(members, dealt, t["owners"], self.project.roles()))
         yield self.keep("ownership", ownership(t["customers"], seen, self._previous("ownership"), as_of=as_of))
         wins = self._cached(first_wins(*(t[name] for name in ("crosswalk", "deals", "orders", "invoices")), as_of))
@@ -378,11 +382,6 @@ class Build:
         alerts = score_alerts(t["score_history"], t["customers"], self._previous("score_alerts"), as_of=as_of)
         yield self.keep("score_alerts", alerts)
 
-    def _owned(self, table: ir.Table) -> ir.Table:
-        """Give each row its customer."""
-        known = self.tables["crosswalk"].select("connection", "account_id", "customer_id")
-        return table.inner_join(known, ["connection", "account_id"])
-
     def keep(
         self, table: str, made: ir.Table, notes: Mapping[str, Any] | None = None, part: str | None = None
     ) -> TableResult:
@@ -402,7 +401,7 @@ class Build:
 
     def _broken(self, table: str) -> dict[str, int]:
         made, schema = self.tables[table], model(table)
-        if not _count(broken(made, schema)):
+        if not engine.row_count(broken(made, schema)):
             return {}
         rows = check_result(made, schema).group_by("reasons").agg(rows=ibis._.count())
         return {row["reasons"]: row["rows"] for row in rows.to_pyarrow().to_pylist()}
@@ -428,7 +427,7 @@ class Build:
         split = check(typed, model(table))
         good = self._for_now(split.accepted)
         accepted, refused = flow.count("accepted", good), 0
-        if accepted == _count(typed):
+        if accepted == engine.row_count(typed):
             flow.none("quarantined")
         else:
             bad = self._cached(split.quarantine)
@@ -444,7 +443,7 @@ class Build:
         if share > self.project.connection(connection).max_quarantine_share:
             last = self._previous(table)
             kept = last.filter(last.connection == connection, last.stream == stream.name)
-            note |= {"share": round(share, 4), "kept_last": _count(kept)}
+            note |= {"share": round(share, 4), "kept_last": engine.row_count(kept)}
             if note["kept_last"]:  # on the first night there is nothing to fall back upon
                 flow.note("kept", note["kept_last"])
                 good = kept
@@ -454,7 +453,7 @@ class Build:
         """Find what its source has merged into other records, and remember where it went."""
         away = self._cached(redirects(newest(raw), str(stream.merges), connection=connection, stream=stream.name))
         self.merged.append(away)
-        flow.note("redirected", _count(here.semi_join(away, here._key == away.record_id)))
+        flow.note("redirected", engine.row_count(here.semi_join(away, here._key == away.record_id)))
         return away
 
     def _reconciliation(self) -> TableResult:
@@ -519,7 +518,3 @@ class Build:
 
     def _empty(self, table: str) -> ir.Table:
         return engine.table(self.con, arrow_schema(table).empty_table())
-
-
-def _count(table: ir.Table) -> int:
-    return int(table.count().to_pyarrow().as_py())

@@ -7,6 +7,7 @@ import ibis.expr.types as ir
 
 from connectors.kit.stream import Stream
 from orchestration.config import Contract
+from orchestration.storage import engine
 from transforms.payload import lacks
 
 
@@ -27,13 +28,9 @@ def left_out(
     discarded = _discarded(typed) if "_discarded" in typed.columns else {}
     asked = [path for path in stream.paths if path in sparse and not path.startswith("_")]
     unread = _unread(connection, stream, newest, asked) if asked and stream.described else []
-    unfit = _count(typed.filter(typed._unreadable.notnull())) if contract == "freeze" else 0
+    unfit = engine.row_count(typed.filter(typed._unreadable.notnull())) if contract == "freeze" else 0
     found = {"discarded": discarded, "unread": unread, "unfit": unfit}
     return {name: told for name, told in found.items() if told}
-
-
-def _count(rows: ir.Table) -> int:
-    return int(rows.count().to_pyarrow().as_py())
 
 
 def _discarded(typed: ir.Table) -> dict[str, int]:

@@ -80,7 +80,7 @@ def matches(con: engine.Backend, keys: ir.Table, ledger: Models, as_of: date, co
     found = engine.keep(here, predicted(here, given, model, min(config.suggest, RIVAL)))
     joining = engine.keep(here, mutual(found, given, config.auto_link))
     suggested = found.filter(found.score >= config.suggest).anti_join(joining, ["left", "right"])
-    notes = {"probable": _count(suggested), "joining": _count(joining)}
+    notes = {"probable": engine.row_count(suggested), "joining": engine.row_count(joining)}
     return Matches(engine.back(con, joining), engine.back(con, suggested), notes)
 
 
@@ -118,7 +118,7 @@ def fit(con: engine.Backend, given: ir.Table) -> dict[str, Any]:
     """
     from splink import block_on
 
-    accounts = _count(given)
+    accounts = engine.row_count(given)
     filled = _filled(given, accounts)
     blocks = [columns for columns in TAUGHT_BY if _pairs_within(given, columns) >= FEWEST_PAIRS]
     if accounts < FEWEST_ACCOUNTS or len(blocks) < FEWEST_BLOCKS:
@@ -301,7 +301,3 @@ def _pairs_within(given: ir.Table, columns: Sequence[str]) -> int:
 def _none(con: engine.Backend, why: str) -> Matches:
     nothing = engine.table(con, LIKELY.empty_table())
     return Matches(nothing, nothing, {"probabilistic": why}, is_learnt=False)
-
-
-def _count(table: ir.Table) -> int:
-    return int(table.count().to_pyarrow().as_py())

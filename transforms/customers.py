@@ -8,6 +8,7 @@ import ibis
 import ibis.expr.types as ir
 
 from schemas.find import model
+from transforms.joins import left_join_all, with_customer
 from transforms.measures import asked, contacted, dealt, invoiced, money, ordered
 from transforms.people import people
 from transforms.survivorship import survivors
@@ -47,25 +48,20 @@ def customers(
     when it has only older ones, else a prospect. What hangs on an account that was merged away or is gone
     still counts, through its crosswalk row; a customer without any account left is not listed.
     """
-    members = _owned(accounts, crosswalk)
-    deals_owned = _owned(deals, crosswalk)
-    measured = _beside(
+    members = with_customer(accounts, crosswalk, "is_oversized")
+    deals_owned = with_customer(deals, crosswalk)
+    measured = left_join_all(
         survivors(members, survivorship, roles),
         _gathered(members),
         people(members, deals_owned, owners, roles),
-        invoiced(_owned(invoices, crosswalk), as_of),
-        ordered(_owned(orders, crosswalk), as_of),
+        invoiced(with_customer(invoices, crosswalk), as_of),
+        ordered(with_customer(orders, crosswalk), as_of),
         dealt(deals_owned, as_of),
-        asked(_owned(tickets, crosswalk)),
-        contacted(_owned(activities, crosswalk), as_of),
+        asked(with_customer(tickets, crosswalk)),
+        contacted(with_customer(activities, crosswalk), as_of),
+        on="customer_id",
     )
     return _finished(measured, as_of, reporting_currency)
-
-
-def _owned(table: ir.Table, crosswalk: ir.Table) -> ir.Table:
-    """Give each row its customer; rows of no known account stay out."""
-    owners = crosswalk.select("connection", "account_id", "customer_id", "is_oversized")
-    return table.join(owners, ["connection", "account_id"]).select(*table.columns, "customer_id", "is_oversized")
 
 
 def _gathered(members: ir.Table) -> ir.Table:
@@ -76,14 +72,6 @@ def _gathered(members: ir.Table) -> ir.Table:
         _held=members.connection.collect(distinct=True),
     )
     return counted.mutate(connections=counted._held.sort().join(", ")).drop("_held")
-
-
-def _beside(record: ir.Table, *measures: ir.Table) -> ir.Table:
-    """Put the measures, one row for each customer, beside the record."""
-    for measure in measures:
-        joined = record.left_join(measure, "customer_id")
-        record = joined.select(*record.columns, *(name for name in measure.columns if name != "customer_id"))
-    return record
 
 
 def _finished(measured: ir.Table, as_of: date, reporting_currency: str) -> ir.Table:

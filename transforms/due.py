@@ -10,6 +10,9 @@ from datetime import date, timedelta
 import ibis
 import ibis.expr.types as ir
 
+from transforms.joins import with_customer
+from transforms.words import as_text
+
 SOON = 3  # days: shown so long before it is due; a talk planned within as many days after makes it settled
 ANSWER = 7  # days to answer a fall of a score
 STALE = 90  # days after which a handover or a renewal that nobody cared for is left alone
@@ -27,11 +30,11 @@ def contact(people: ir.Table, *, as_of: date, cadence_days: Mapping[str, int]) -
         "contact",
         trigger=quiet.since.cast("string"),
         due_on=_weekday(quiet.due_on),
-        subject=_text("Talk with ") + quiet.customer_name,
+        subject=as_text("Talk with ") + quiet.customer_name,
         note=ibis.ifelse(
             quiet.talked_on.isnull(),
             "No call, meeting or e-mail from there is on record",
-            _text("Last talk on ") + quiet.since.cast("string"),
+            as_text("Last talk on ") + quiet.since.cast("string"),
         )
         + "; tier "
         + quiet.tier
@@ -51,9 +54,9 @@ def quarterly_review(people: ir.Table, *, as_of: date, review_days: Mapping[str,
         "quarterly_review",
         trigger=late.since.cast("string"),
         due_on=_weekday(late.due_on),
-        subject=_text("Hold the quarterly review with ") + late.customer_name,
+        subject=as_text("Hold the quarterly review with ") + late.customer_name,
         note=ibis.ifelse(
-            late.met_on.isnull(), "No meeting is on record", _text("Last meeting on ") + late.since.cast("string")
+            late.met_on.isnull(), "No meeting is on record", as_text("Last meeting on ") + late.since.cast("string")
         )
         + "; tier "
         + late.tier
@@ -72,8 +75,8 @@ def retention_fell(people: ir.Table, score_history: ir.Table) -> ir.Table:
         "retention_fell",
         trigger=fallen.low_since.cast("string"),
         due_on=_answer_by(fallen.low_since),
-        subject=_text("Win back ") + fallen.customer_name + ": an order soon is unlikely",
-        note=_text("Retention was ")
+        subject=as_text("Win back ") + fallen.customer_name + ": an order soon is unlikely",
+        note=as_text("Retention was ")
         + fallen.low_value.round(0).cast("int64").cast("string")
         + " of 100 ("
         + fallen.low_band.replace("_", " ")
@@ -93,8 +96,8 @@ def satisfaction_low(people: ir.Table, score_history: ir.Table) -> ir.Table:
         "satisfaction_low",
         trigger=fallen.low_since.cast("string"),
         due_on=_answer_by(fallen.low_since),
-        subject=_text("Ask ") + fallen.customer_name + " what is wrong",
-        note=_text("Satisfaction was ")
+        subject=as_text("Ask ") + fallen.customer_name + " what is wrong",
+        note=as_text("Satisfaction was ")
         + fallen.low_value.round(0).cast("int64").cast("string")
         + " of 100 (grade "
         + fallen.low_band
@@ -112,7 +115,7 @@ def invoice_overdue(people: ir.Table, invoices: ir.Table, crosswalk: ir.Table, *
     """
     is_late = (invoices.status == "posted") & (invoices.kind == "invoice") & (invoices.invoice_on <= as_of)
     is_late = is_late & (invoices.open_amount > 0) & (invoices.due_on < as_of - timedelta(days=days))
-    late = _owned(invoices.filter(is_late), crosswalk)
+    late = with_customer(invoices.filter(is_late), crosswalk)
     one = late.group_by("customer_id").agg(
         oldest=(late.due_on.cast("string") + "/" + late.connection + "/" + late.invoice_id).min(),
         oldest_on=late.due_on.min(),
@@ -129,10 +132,10 @@ def invoice_overdue(people: ir.Table, invoices: ir.Table, crosswalk: ir.Table, *
         "invoice_overdue",
         trigger=found.oldest,
         due_on=_weekday(found.oldest_on + ibis.literal(timedelta(days=days + 1))),
-        subject=_text("Ask ") + found.customer_name + " about overdue invoices",
+        subject=as_text("Ask ") + found.customer_name + " about overdue invoices",
         note=count
         + " overdue"
-        + ibis.ifelse(found.currencies == 1, _text(": ") + amount, "")
+        + ibis.ifelse(found.currencies == 1, as_text(": ") + amount, "")
         + "; the oldest since "
         + found.oldest_on.cast("string")
         + ".",
@@ -143,7 +146,7 @@ def invoice_overdue(people: ir.Table, invoices: ir.Table, crosswalk: ir.Table, *
 def renewal(people: ir.Table, deals: ir.Table, crosswalk: ir.Table, *, as_of: date, days: int) -> ir.Table:
     """Remind of open deals of existing business that come to their end: no source tells of contracts yet."""
     soon = (deals.status == "open") & (deals.kind == "existing") & (deals.close_on <= as_of + timedelta(days=days))
-    coming = _owned(deals.filter(soon, deals.close_on >= as_of - timedelta(days=STALE)), crosswalk)
+    coming = with_customer(deals.filter(soon, deals.close_on >= as_of - timedelta(days=STALE)), crosswalk)
     coming = coming.select("customer_id", "close_on", key=coming.connection + "/" + coming.deal_id).distinct()
     found = people.inner_join(coming, "customer_id")
     return _due(
@@ -151,8 +154,10 @@ def renewal(people: ir.Table, deals: ir.Table, crosswalk: ir.Table, *, as_of: da
         "renewal",
         trigger=found.key,
         due_on=found.close_on,
-        subject=_text("Renew with ") + found.customer_name,
-        note=_text("An open deal of existing business is expected to close on ") + found.close_on.cast("string") + ".",
+        subject=as_text("Renew with ") + found.customer_name,
+        note=as_text("An open deal of existing business is expected to close on ")
+        + found.close_on.cast("string")
+        + ".",
         period=ibis.literal(days),
     )
 
@@ -169,10 +174,10 @@ def handover(people: ir.Table, handovers: ir.Table, *, as_of: date) -> ir.Table:
         "handover",
         trigger=found.key,
         due_on=_weekday(found.due_on),
-        subject=_text("Take over ") + found.customer_name + " from sales",
-        note=_text("Won on ")
+        subject=as_text("Take over ") + found.customer_name + " from sales",
+        note=as_text("Won on ")
         + found.won_on.cast("string")
-        + ibis.ifelse(found.executive.isnull(), "", _text(" by ") + found.executive)
+        + ibis.ifelse(found.executive.isnull(), "", as_text(" by ") + found.executive)
         + "; no talk with its account manager since.",
         period=ibis.literal(14),
     )
@@ -209,7 +214,7 @@ def _due(
 ) -> ir.Table:
     return table.select(
         "customer_id",
-        kind=_text(kind),
+        kind=as_text(kind),
         trigger=trigger,
         due_on=due_on.cast("date"),
         subject=subject,
@@ -228,12 +233,3 @@ def _weekday(day: ir.DateValue) -> ir.DateValue:
     place = day.day_of_week.index()
     later = [(place == weekend, day + ibis.literal(timedelta(days=7 - weekend))) for weekend in (5, 6)]
     return ibis.cases(*later, else_=day).cast("date")
-
-
-def _owned(table: ir.Table, crosswalk: ir.Table) -> ir.Table:
-    known = crosswalk.select("connection", "account_id", "customer_id")
-    return table.inner_join(known, ["connection", "account_id"])
-
-
-def _text(value: str) -> ir.StringScalar:
-    return ibis.literal(value, "string")

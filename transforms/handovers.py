@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import ibis
 import ibis.expr.types as ir
 
+from transforms.joins import left_join_all, with_customer
 from transforms.people import MANAGER, staff
 from transforms.talks import held, talks
 
@@ -35,7 +36,8 @@ def handovers(
     """
     people = staff(owners)
     won = first_wins(crosswalk, deals, orders, invoices, as_of) if wins is None else wins
-    won = _beside(won, people.select("connection", "owner_id", executive_key="owner_key", executive="person"))
+    executives = people.select("connection", "owner_id", executive_key="owner_key", executive="person")
+    won = left_join_all(won, executives, on=("connection", "owner_id"))
     managers = ownership.filter(ownership.role == MANAGER, ownership.valid_from <= as_of)
     managers = managers.filter(managers.valid_to.isnull() | (managers.valid_to > as_of))
     managers = managers.select("customer_id", manager_key="owner_key", manager="owner")
@@ -57,13 +59,13 @@ def first_wins(crosswalk: ir.Table, deals: ir.Table, orders: ir.Table, invoices:
 
 def _won(deals: ir.Table, crosswalk: ir.Table, as_of: date) -> ir.Table:
     owned = deals.filter(deals.status == "won", deals.close_on <= as_of)
-    return _owned(owned, crosswalk).select("customer_id", "connection", "deal_id", "owner_id", on="close_on")
+    return with_customer(owned, crosswalk).select("customer_id", "connection", "deal_id", "owner_id", on="close_on")
 
 
 def bought(won: ir.Table, orders: ir.Table, invoices: ir.Table, crosswalk: ir.Table, as_of: date) -> ir.Table:
     """List the days on which each customer bought, by any of the three signs."""
-    confirmed = _owned(orders.filter(orders.status == "confirmed", orders.ordered_on <= as_of), crosswalk)
-    posted = _owned(invoices.filter(invoices.status == "posted", invoices.kind == "invoice"), crosswalk)
+    confirmed = with_customer(orders.filter(orders.status == "confirmed", orders.ordered_on <= as_of), crosswalk)
+    posted = with_customer(invoices.filter(invoices.status == "posted", invoices.kind == "invoice"), crosswalk)
     posted = posted.filter(posted.invoice_on <= as_of)
     days = ibis.union(
         won.select("customer_id", "on"),
@@ -81,11 +83,6 @@ def _first(won: ir.Table, bought: ir.Table) -> ir.Table:
     nth = ibis.row_number().over(group_by=["customer_id", "on"], order_by=[fresh.connection, fresh.deal_id])
     fresh = fresh.mutate(nth=nth, is_rewin=fresh["last"].notnull())
     return fresh.filter(fresh.nth == 0).select(*KEY, "owner_id", "is_rewin", won_on="on")
-
-
-def _beside(won: ir.Table, people: ir.Table) -> ir.Table:
-    joined = won.left_join(people, ["connection", "owner_id"])
-    return joined.select(*won.columns, "executive_key", "executive")
 
 
 def _talked(named: ir.Table, spoken: ir.Table, people: ir.Table, as_of: date) -> ir.Table:
@@ -138,8 +135,3 @@ def _finished(known: ir.Table, as_of: date, days: int) -> ir.Table:
         missing_items=said.re_replace(", $", "").nullif(""),
         as_of=ibis.literal(as_of),
     )
-
-
-def _owned(table: ir.Table, crosswalk: ir.Table) -> ir.Table:
-    known = crosswalk.select("connection", "account_id", "customer_id")
-    return table.inner_join(known, ["connection", "account_id"])

@@ -11,6 +11,7 @@ from transforms import ids
 from transforms.clusters import clusters
 from transforms.evidence import RULES, SCORES, WEAK, groups, judged, nodes, numbers
 from transforms.first import first
+from transforms.joins import with_customer
 from transforms.match_keys import match_keys, node
 
 # Measured precision of two accounts that share nothing else (facts/engine.md, benchmarks/identity.py).
@@ -77,7 +78,7 @@ def match_suggestions(
     judged different, or whose tax numbers of one country differ. `likely` are pairs of nodes (left, right, score);
     with them name and country, which are right in one of four cases, suggest nothing more.
     """
-    owned = _worked_out(_owned(match_keys(accounts) if keys is None else keys, crosswalk))
+    owned = _worked_out(with_customer(match_keys(accounts) if keys is None else keys, crosswalk))
     alone = _pairs(_suggesting(owned))
     if likely is not None:
         alone = alone.filter(alone.rule != "name_country")
@@ -143,11 +144,6 @@ def _rows(members: ir.Table, surest: ir.Table, max_cluster: int) -> ir.Table:
         score=ibis.cases(*scored, (ruled.rule == "probabilistic", ruled.sure), else_=1.0).cast("float64"),
         is_oversized=(ruled._size > max_cluster) & ruled.is_there,
     )
-
-
-def _owned(keys: ir.Table, crosswalk: ir.Table) -> ir.Table:
-    owners = crosswalk.select("customer_id", "connection", "account_id")
-    return keys.join(owners, ["connection", "account_id"]).select(*keys.columns, "customer_id")
 
 
 def _suggesting(keys: ir.Table) -> ir.Table:

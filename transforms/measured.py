@@ -5,6 +5,8 @@ from datetime import date, timedelta
 import ibis
 import ibis.expr.types as ir
 
+from transforms.joins import with_customer
+
 YEAR = 365
 
 
@@ -30,12 +32,12 @@ def measured(
     """
     known = crosswalk.select("connection", "account_id", "customer_id")
     parts = [
-        _revenue(_owned(invoices, known), as_of),
-        _payment(_owned(invoices, known), payments, as_of),
-        _pipeline(_owned(deals, known), as_of),
-        _support(_owned(tickets, known), as_of, cost_per_ticket, cost_per_agent_hour),
-        _reach(_owned(invoices, known), accounts, known, as_of),
-        _contacts(_owned(activities, known), as_of),
+        _revenue(with_customer(invoices, known), as_of),
+        _payment(with_customer(invoices, known), payments, as_of),
+        _pipeline(with_customer(deals, known), as_of),
+        _support(with_customer(tickets, known), as_of, cost_per_ticket, cost_per_agent_hour),
+        _reach(with_customer(invoices, known), accounts, known, as_of),
+        _contacts(with_customer(activities, known), as_of),
         _covers(known, deals, "has_crm"),
         _covers(known, tickets, "has_desk"),
         _covers(known, activities, "has_contacts"),
@@ -78,10 +80,6 @@ def median_revenue(customers: ir.Table) -> float:
     has = customers.filter(customers.revenue_l12_amount > 0)
     found = has.agg(median=has.revenue_l12_amount.cast("float64").quantile([0.5])).to_pyarrow().to_pylist()[0]["median"]
     return float(found[0]) if found and found[0] is not None else 0.0
-
-
-def _owned(table: ir.Table, known: ir.Table) -> ir.Table:
-    return table.inner_join(known, ["connection", "account_id"])
 
 
 def _when(condition: ir.BooleanValue, value: ir.NumericValue) -> ir.NumericValue:

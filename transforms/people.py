@@ -6,6 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from transforms.first import first
+from transforms.words import as_text
 
 MANAGER = "account_manager"
 EXECUTIVE = "account_executive"
@@ -128,7 +129,7 @@ def _everywhere(known: ir.Table) -> ir.Table:
     """Tell each person's e-mail, region and ids, one id a connection: {"hubspot":"7","odoo":"3"}."""
     single = first(known, ["owner_key", "connection"], [ibis.desc(known.is_there), known.owner_id])
     number = single.owner_id.replace("\\", "\\\\").replace('"', '\\"')
-    pair = _text('"') + single.connection + '":"' + number + '"'
+    pair = as_text('"') + single.connection + '":"' + number + '"'
     listed = (
         single.mutate(pair=pair)
         .group_by("owner_key")
@@ -138,8 +139,4 @@ def _everywhere(known: ir.Table) -> ir.Table:
             pairs=lambda row: row.pair.group_concat(",", order_by=row.connection),
         )
     )
-    return listed.select("owner_key", "owner_email", "owner_region", owner_ids=_text("{") + listed.pairs + "}")
-
-
-def _text(value: str) -> ir.StringScalar:
-    return ibis.literal(value, "string")
+    return listed.select("owner_key", "owner_email", "owner_region", owner_ids=as_text("{") + listed.pairs + "}")

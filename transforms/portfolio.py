@@ -104,8 +104,8 @@ def summed(cohorts: ir.Table, standings: ir.Table, keys: tuple[str, ...]) -> ir.
     rows = kept.select("period", "starts_on", *keys).union(
         periods.cross_join(now.select(*keys)) if keys else periods, distinct=True
     )
-    t = _beside(rows, kept, ("period", "starts_on", *keys))
-    t = _beside(t, now, keys)
+    t = _left_join_nulls(rows, kept, ("period", "starts_on", *keys))
+    t = _left_join_nulls(t, now, keys)
     return _ratios(t)
 
 
@@ -156,7 +156,7 @@ def _cohort(customers: ir.Table, net: ir.Table, ownership: ir.Table, period: str
     )
 
 
-def _beside(rows: ir.Table, part: ir.Table, keys: tuple[str, ...]) -> ir.Table:
+def _left_join_nulls(rows: ir.Table, part: ir.Table, keys: tuple[str, ...]) -> ir.Table:
     """Join by keys that may be null: nobody's customers, and no country, are groups as well."""
     if not keys:
         return rows.cross_join(part)

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-import ibis
 import ibis.expr.types as ir
+
+from transforms.words import as_text
 
 
 def reason(code: ir.StringValue | str, text: ir.StringValue | str, points: ir.NumericValue) -> ir.StringValue:
     """Write one reason; the texts are ours, so they need no escaping. A missing number counts 0."""
     number = points.coalesce(0.0).round(2).cast("float64")
-    return _text('{"code":"') + code + '","text":"' + text + '","points":' + number.cast("string") + "}"
+    return as_text('{"code":"') + code + '","text":"' + text + '","points":' + number.cast("string") + "}"
 
 
 def listed(reasons: Sequence[ir.StringValue]) -> ir.StringValue:
@@ -17,13 +18,9 @@ def listed(reasons: Sequence[ir.StringValue]) -> ir.StringValue:
     joined = reasons[0]
     for one in reasons[1:]:
         joined = joined + "," + one
-    return _text("[") + joined + "]"
+    return as_text("[") + joined + "]"
 
 
 def whole(number: ir.NumericValue) -> ir.StringValue:
     """Write a number without decimals."""
     return number.round(0).cast("int64").cast("string").coalesce("no")
-
-
-def _text(value: str) -> ir.StringScalar:
-    return ibis.literal(value, "string")

@@ -6,6 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from transforms.portfolio import summed
+from transforms.words import as_text
 
 LEVELS = {"region": ("country", "region"), "country": ("country",), "all": ()}
 
@@ -17,10 +18,6 @@ def regions(cohorts: ir.Table, standings: ir.Table, *, as_of: date) -> ir.Table:
         t = summed(cohorts, standings, keys)
         missing = {name: ibis.null("string") for name in LEVELS["region"] if name not in keys}
         t = t.mutate(level=ibis.literal(level), as_of=ibis.literal(as_of), **missing)
-        t = t.mutate(place=_text(level) + "/" + t.country.coalesce("") + "/" + t.region.coalesce(""))
+        t = t.mutate(place=as_text(level) + "/" + t.country.coalesce("") + "/" + t.region.coalesce(""))
         parts.append(t.select(*sorted(t.columns)))
     return ibis.union(*parts)
-
-
-def _text(value: str) -> ir.StringScalar:
-    return ibis.literal(value, "string")

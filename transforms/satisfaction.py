@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time
 import ibis
 import ibis.expr.types as ir
 
+from transforms.joins import with_customer
 from transforms.priors import WEIGHTS, Priors
 from transforms.reasons import listed, reason, whole
 
@@ -36,7 +37,7 @@ def satisfaction_observations(
     heard = ratings.filter(ratings.rated_at <= end)
     rated = _rated(heard, tickets, known)
     answers = _summed(rated, {name: (rated.at, ibis.ifelse(rated.kind == name, rated.y, None)) for name in ASKED}, end)
-    owned = _owned(tickets.filter(tickets.created_at <= end), known, heard)
+    owned = _with_rated(tickets.filter(tickets.created_at <= end), known, heard)
     aside = _backlog(owned, end, targets["resolution"]) | _response(owned, end)
     service = _summed(owned, _served(owned, targets, end), end, **aside)
     service = service.mutate(backlog=ibis.literal(100.0) * (-service.late).exp()).drop("late")
@@ -116,11 +117,11 @@ def _rated(ratings: ir.Table, tickets: ir.Table, known: ir.Table) -> ir.Table:
     return made.filter(made.share >= 0, made.share <= 1).drop("share")
 
 
-def _owned(tickets: ir.Table, known: ir.Table, ratings: ir.Table) -> ir.Table:
+def _with_rated(tickets: ir.Table, known: ir.Table, ratings: ir.Table) -> ir.Table:
     """Give each ticket its customer, and whether it was rated."""
     rated = ratings.filter(ratings.kind == "csat", ratings.ticket_id.notnull())
     rated = rated.select("connection", "ticket_id").distinct().mutate(is_rated=True)
-    owned = tickets.inner_join(known, ["connection", "account_id"]).left_join(rated, ["connection", "ticket_id"])
+    owned = with_customer(tickets, known).left_join(rated, ["connection", "ticket_id"])
     return owned.select(*tickets.columns, "customer_id", is_rated=owned.is_rated.coalesce(False))
 
 

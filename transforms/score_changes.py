@@ -6,6 +6,7 @@ import ibis
 import ibis.expr.types as ir
 
 from transforms.once import once
+from transforms.words import as_text
 
 KEY = ("customer_id", "score")
 LABELS = {
@@ -83,31 +84,27 @@ def _points(part: ir.StringValue) -> ir.NumericValue:
 
 def _listed(t: ir.Table, labels: Mapping[str, str], most: int) -> ir.StringValue:
     """Write what counts as JSON, in the order of the parts."""
-    said = _text("")
+    said = as_text("")
     for place in range(most):
         points, code = t[f"move_{place}"], t.now_list[place].split('"')[1]
         said = said + ibis.ifelse(points.abs() >= LEAST, _item(code, _label(code, labels), points), "")
-    said = said + ibis.ifelse(t.forced.abs() >= LEAST, _item(_text("OVERRIDE"), _text("Set by hand"), t.forced), "")
+    said = said + ibis.ifelse(t.forced.abs() >= LEAST, _item(as_text("OVERRIDE"), as_text("Set by hand"), t.forced), "")
     is_new = (t.model_version != t.then_model_version).coalesce(False)
-    model = _text("The model changed (") + t.then_model_version + " to " + t.model_version + ")"
-    rounding = _text("Rounding, and what changed for all customers")
+    model = as_text("The model changed (") + t.then_model_version + " to " + t.model_version + ")"
+    rounding = as_text("Rounding, and what changed for all customers")
     said = said + ibis.cases(
-        (is_new, _item(_text("MODEL"), model, t.rest)),
-        (t.rest.abs() >= LEAST, _item(_text("ROUNDING"), rounding, t.rest)),
+        (is_new, _item(as_text("MODEL"), model, t.rest)),
+        (t.rest.abs() >= LEAST, _item(as_text("ROUNDING"), rounding, t.rest)),
         else_="",
     )
-    return _text("[") + said.substr(1) + "]"
+    return as_text("[") + said.substr(1) + "]"
 
 
 def _item(code: ir.StringValue, text: ir.StringValue, points: ir.NumericValue) -> ir.StringValue:
     number = points.cast("decimal(18, 4)").cast("string")
-    return _text(',{"code":"') + code + '","text":"' + text + '","points":' + number + "}"
+    return as_text(',{"code":"') + code + '","text":"' + text + '","points":' + number + "}"
 
 
 def _label(code: ir.StringValue, labels: Mapping[str, str]) -> ir.StringValue:
     words = code.lower().replace("_", " ")
     return ibis.cases(*((code == name, label) for name, label in labels.items()), else_=words) if labels else words
-
-
-def _text(value: str) -> ir.StringScalar:
-    return ibis.literal(value, "string")

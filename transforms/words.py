@@ -1,5 +1,6 @@
 """Text made comparable: lower case, without accents and punctuation."""
 
+import ibis
 import ibis.expr.types as ir
 
 _ACCENTS = {
@@ -33,3 +34,8 @@ def plain(text: ir.StringValue) -> ir.StringValue:
     letters = lower.re_search(r"[^\x00-\x7f]").ifelse(bare, lower)
     joined = letters.re_replace("[.'\u2019\u0300-\u036f]+", "")
     return joined.re_replace(r"[^\p{L}\p{N}]+", " ").strip()
+
+
+def as_text(value: str) -> ir.StringScalar:
+    """Make a text of the engine, which a column can be added to."""
+    return ibis.literal(value, "string")

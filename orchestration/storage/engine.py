@@ -128,6 +128,11 @@ def write(engine: Backend, table: ir.Table, path: str) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
+def row_count(table: ir.Table) -> int:
+    """Count the rows of a table."""
+    return int(table.count().to_pyarrow().as_py())
+
+
 @singledispatch
 def local(engine: Backend, table: ir.Table) -> tuple[Backend, ir.Table]:
     """Work a table out on this machine, for what runs on DuckDB only; gives the engine that holds it, and the table."""
