@@ -7,7 +7,6 @@ import duckdb
 import pytest
 
 from connectors.kit.errors import ConnectorError
-from connectors.kit.http import Http
 from orchestration.build import CONFORMED, build
 from orchestration.extract import failed_required, stale
 from orchestration.project import Project
@@ -180,11 +179,12 @@ def test_a_staying_fault_stops_one_stream_and_what_landed_stays(world, calm, tmp
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_a_body_that_drips_without_end_stops_one_stream(world, calm, tmp_path, monkeypatch, system):
+def test_a_body_that_drips_without_end_stops_one_stream(world, calm, tmp_path, system):
     stream, place = PRESSED[system].stream, PRESSED[system].place
-    monkeypatch.setitem(Http.__init__.__kwdefaults__, "timeout", 1.0)
     world.faults.add(place, "drip", after=AFTER[system], ms=5)
-    first = read(small(tmp_path), system)
+    project = small(tmp_path)
+    project.connections[system].settings |= {"timeout": 1}
+    first = read(project, system)
     assert {name for name, result in first.items() if result.status != "done"} == {stream}
 
 
