@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from orchestration.config import (
     WarehouseConfig,
 )
 from orchestration.defs_file import read_defs_file, short
+from orchestration.delivery_order import in_order
 from orchestration.fieldmaps import with_overrides
 from orchestration.storage.lake import Lake
 from orchestration.storage.ledger import Ledger
@@ -68,7 +68,7 @@ class Project:
         for name, kind, config in _components(project.defs):
             project._of(kind)[name] = config
         project._cross_check()
-        project.deliveries = _in_order(project.deliveries)
+        project.deliveries = in_order(project.deliveries, project.roles())
         return project
 
     @property
@@ -167,19 +167,6 @@ class Project:
                     raise SettingsError(
                         f"customer model: links: no connection {named!r}; {choices(named, self.connections)}"
                     )
-
-
-def _in_order(deliveries: dict[str, DeliveryConfig]) -> dict[str, DeliveryConfig]:
-    """Let those go first that others come after; raises SettingsError for one that is not there, and for a circle."""
-    for name, config in deliveries.items():
-        for other in config.after:
-            if other not in deliveries:
-                raise SettingsError(f"delivery {name!r}: after: no delivery {other!r}; {choices(other, deliveries)}")
-    try:
-        order = [*TopologicalSorter({name: config.after for name, config in deliveries.items()}).static_order()]
-    except CycleError as error:
-        raise SettingsError(f"deliveries come after each other in a circle: {', '.join(error.args[1])}") from None
-    return {name: deliveries[name] for name in order}
 
 
 def _components(defs: Path) -> Iterator[tuple[str, str, Config]]:

@@ -10,12 +10,14 @@ from orchestration.deliver.approve import approval_of, approve
 from orchestration.deliver.plan import plan
 from orchestration.deliver.read_back import ReadBack, read_back
 from orchestration.deliver.saved import Plan, find
+from orchestration.delivery_order import creates_accounts, followers, heights
 from orchestration.project import Project
 from orchestration.storage.lease import LeaseHeld
 from orchestration.warehouse import refresh
 from pages.visible import visible
 
 GROUP = "deliver"
+PRIORITY = "dagster/priority"
 SHOWN = 50
 SHOWN_COLUMNS = (
     *("record_id", "key", "customer_id", "field", "before", "after", "action", "outcome", "policy", "owner"),
@@ -50,13 +52,24 @@ def delivered_op(name: str) -> str:
 
 
 def delivery_assets(name: str) -> dg.Definitions:
-    """Make the assets `plan/<name>` and `delivered/<name>` with their checks, and a job to approve a plan."""
-    config = Project.load().delivery(name)
-    assets = dg.Definitions(assets=[_planned(name, config), _delivered(name, config)])
-    return dg.Definitions.merge(assets, _approval(name)) if config.approve == "manual" else assets
+    """Make the assets `plan/<name>` and `delivered/<name>` with their checks, and a job to approve a plan.
+
+    A delivery that creates accounts runs before those that owe something to them, by priority: unlike a dependency, that
+    lets the others run where it fails, is stopped by a guard, or waits for approval.
+    """
+    project = Project.load()
+    config, tags = project.delivery(name), {PRIORITY: str(heights(project.deliveries, project.roles())[name])}
+    assets = dg.Definitions(assets=[_planned(name, config, tags), _delivered(name, config, tags)])
+    return dg.Definitions.merge(assets, _approval(project, name)) if config.approve == "manual" else assets
 
 
-def _planned(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
+def after_creates(project: Project, name: str) -> list[dg.AssetKey]:
+    """Name the assets that are run again once a delivery's creates were approved: what others owe to the new records."""
+    others = followers(project.deliveries, project.roles(), name) if creates_accounts(project.delivery(name)) else []
+    return [key for other in others for key in (plan_key(other), delivered_key(other))]
+
+
+def _planned(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.AssetsDefinition:
     target = f"{config.target.connection} {config.target.stream}"
 
     @dg.asset(
@@ -64,6 +77,7 @@ def _planned(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
         group_name=GROUP,
         deps=[config.table, "crosswalk", *(delivered_key(other) for other in config.after)],
         kinds={"plan"},
+        op_tags=tags,
         pool=f"delivery_{name}",
         check_specs=[
             dg.AssetCheckSpec("guards", asset=plan_key(name), blocking=True),
@@ -108,7 +122,7 @@ def _plan_result(made: Plan) -> dg.MaterializeResult:
     )
 
 
-def _delivered(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
+def _delivered(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.AssetsDefinition:
     target = f"{config.target.connection} {config.target.stream}"
 
     @dg.asset(
@@ -116,6 +130,7 @@ def _delivered(name: str, config: DeliveryConfig) -> dg.AssetsDefinition:
         group_name=GROUP,
         deps=[plan_key(name)],
         kinds={config.target.connection},
+        op_tags=tags,
         pool=f"delivery_{name}",
         check_specs=[
             dg.AssetCheckSpec("all_applied", asset=delivered_key(name)),
@@ -192,17 +207,20 @@ def approval_job(name: str) -> str:
     return f"approve__{name}"
 
 
-def _approval(name: str) -> dg.Definitions:
+def _approval(project: Project, name: str) -> dg.Definitions:
     """Offer the approval of a plan as a job; its run config must say which plan, and who approves it."""
     job = dg.define_asset_job(
         approval_job(name),
-        selection=[delivered_key(name)],
+        selection=[delivered_key(name), *after_creates(project, name)],
         config=dg.ConfigMapping(
             config_schema={"digest": str, "approved_by": str},
             config_fn=lambda given: {"ops": {delivered_op(name): {"config": given}}},
         ),
         executor_def=dg.in_process_executor,
-        description=f"Approve the plan of {name} that has this digest, and apply it.",
+        description=(
+            f"Approve the plan of {name} that has this digest, and apply it; "
+            "then run the deliveries that depend on the accounts it creates."
+        ),
     )
     return dg.Definitions(jobs=[job])
 

@@ -29,13 +29,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Approve one plan and apply it."""
-    from orchestration.assets.deliver import delivered_key, delivered_op
+    """Approve one plan and apply it; then run the deliveries that depend on the accounts it creates."""
+    from orchestration.assets.deliver import after_creates, delivered_key, delivered_op
     from orchestration.cli.beats import delivered_exit, tell_deliver
     from orchestration.cli.console import say
     from orchestration.cli.runs import run as run_job
     from orchestration.deliver.approve import approve, needs_approval
     from orchestration.deliver.saved import find
+    from orchestration.extract import failed_required
     from orchestration.project import Project
 
     project = Project.load()
@@ -46,7 +47,8 @@ def run(args: argparse.Namespace) -> Exit:
     approve(project, plan.delivery, digest, by=args.by, via=f"command line ({getpass.getuser()})", allow=args.allow)
     say(f"{plan.delivery}: {plan.summary()} ({plan.head.status})")
     config = {"ops": {delivered_op(plan.delivery): {"config": {"digest": plan.digest}}}}
-    ran = run_job("deliver", assets=[delivered_key(plan.delivery)], config=config)
+    others = after_creates(project, plan.delivery) if plan.creates and not failed_required(project) else []
+    ran = run_job("deliver", assets=[delivered_key(plan.delivery), *others], config=config)
     tell_deliver(ran)
     return delivered_exit(ran)
 

@@ -25,7 +25,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Run the nights; a home folder that holds anything but an earlier demo is left alone."""
+    """Run the nights; a home folder that holds anything but an earlier demo is left alone.
+
+    Fails where a night did not do what its heading says.
+    """
     from orchestration.cli.console import fail, heading, say
     from orchestration.project import ROOT, home_folder
 
@@ -39,7 +42,7 @@ def run(args: argparse.Namespace) -> Exit:
     _defaults(ROOT / "sandbox" / "demo.env")
     with _sandbox(args.customers, first) as sandbox:
         heading(f"First night, {first}: everything is new")
-        exits = [_night(first)]
+        ended, all_written = _night(first, sandbox)
         _tell_first(home)
         heading("The next day people work: a handful of changes at the sources")
         sandbox("clock", {"advance_seconds": 86400})
@@ -47,25 +50,38 @@ def run(args: argparse.Namespace) -> Exit:
             say(f"  {change['system']:<8} {change['object']} {change['id']}: {change['what']}")
         heading(f"Second night, {first + timedelta(days=1)}: only what changed is read and written")
         sandbox("clock", {"advance_seconds": 3600})
-        exits.append(_night(first + timedelta(days=1), sandbox))
+        second, some_written = _night(first + timedelta(days=1), sandbox)
+        if some_written >= all_written:
+            second = _untrue(f"{some_written} records were written, in the first night {all_written}")
         heading("Third night, with no change in between: nothing is written")
         sandbox("clock", {"advance_seconds": 3600})
-        exits.append(_night(first + timedelta(days=1), sandbox))
+        third, none_written = _night(first + timedelta(days=1), sandbox)
+        if none_written:
+            third = _untrue(f"{none_written} records were written in a night with no change")
     _tell_last(home)
-    return max(exits)
+    exits = (ended, second, third)
+    return Exit.FAILED if Exit.FAILED in exits else max(exits)
 
 
-def _night(as_of: date, sandbox: Any = None) -> Exit:
+def _untrue(what: str) -> Exit:
+    from orchestration.cli.console import fail
+
+    fail(f"the heading of this night is not true: {what}")
+    return Exit.FAILED
+
+
+def _night(as_of: date, sandbox: Any) -> tuple[Exit, int]:
+    """Run a night; tell how it ended and how many records the targets say were written."""
     from orchestration.cli.console import say
     from orchestration.cli.sync import night
 
-    before = len(sandbox("writes")) if sandbox else 0
+    before = len(sandbox("writes"))
     start = monotonic()
     ended = night(as_of.isoformat())
-    if sandbox:
-        say(f"records written at the targets, by their own log: {len(sandbox('writes')) - before}")
+    written = len(sandbox("writes")) - before
+    say(f"records written at the targets, by their own log: {written}")
     say(f"({monotonic() - start:.0f} s)")
-    return ended
+    return ended, written
 
 
 def _tell_first(home: Path) -> None:

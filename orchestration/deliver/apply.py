@@ -114,7 +114,8 @@ class _Applying:
             return
         fresh = planned(self.project, self.plan.delivery, self.target, self.run_id)
         raise SettingsError(
-            f"plan {self.plan.digest[:12]} was made on another build or other settings, so nothing was written; "
+            f"plan {self.plan.digest[:12]} was made on another build, on other settings or before others created records "
+            "of its target, so nothing was written; "
             f"planned anew: {fresh.summary()}. Look at it with `belvedere plan --show {fresh.digest[:12]}`"
         )
 

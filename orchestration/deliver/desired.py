@@ -30,6 +30,18 @@ class Desired:
     keys: set[str] = field(default_factory=set)
 
 
+def built_at(project: Project) -> datetime | None:
+    """Tell since when records that we create are not in the tables yet."""
+    current = project.ledger.current()
+    return current.created_at if current else None
+
+
+def created_by_others(project: Project, name: str) -> dict[str, str]:
+    """Tell by customer the records of a delivery's target that other deliveries have created since the build."""
+    target = project.delivery(name).target
+    return project.ledger.born(target.connection, target.stream, built_at(project), besides=name)
+
+
 def desired(project: Project, name: str, target: Target) -> Desired:
     """Work out what each record should hold.
 
@@ -50,10 +62,8 @@ class _Desiring:
         self.created = self.ledger.created(name) if self.config.key else {}
         self.refused = self.ledger.rejections(name)
         self.owned = {owner: owners(project, owner) for owner in self._owners()}
-        self.born = {
-            connection: self.ledger.born(connection, "accounts", since=self._built_at())
-            for connection in {self.target.connector.name, *(one for some in self.owned.values() for one in some)}
-        }
+        connections = {self.target.connector.name, *(one for some in self.owned.values() for one in some)}
+        self.born = {connection: self._born(connection) for connection in connections}
 
     def all(self) -> Desired:
         found = Desired()
@@ -117,10 +127,15 @@ class _Desiring:
     def _owners(self) -> list[str]:
         return sorted({given.owner for given in self.config.fields.values() if given.owner})
 
-    def _built_at(self) -> datetime | None:
-        """Tell since when records that we create are not in the tables yet."""
-        current = self.project.ledger.current()
-        return current.created_at if current else None
+    def _born(self, connection: str) -> dict[str, str]:
+        """Tell by customer the accounts that were created since the build: its tables do not have them yet."""
+        since = built_at(self.project)
+        streams = (one.name for one in self.project.streams(connection) if one.table == "accounts")
+        return {
+            customer: record
+            for stream in streams
+            for customer, record in self.ledger.born(connection, stream, since=since).items()
+        }
 
     @cached_property
     def _accounts(self) -> dict[str, str]:
@@ -132,8 +147,9 @@ class _Desiring:
         return {row["customer_id"]: row["one"] for row in rows}
 
     def _rows(self) -> list[dict[str, Any]]:
+        born = created_by_others(self.project, self.name)
         try:
-            return self.tables.query(rows_sql(self.config, self.target.connector.name, self.owned))
+            return self.tables.query(rows_sql(self.config, self.target.connector.name, self.owned, born))
         except duckdb.Error as error:
             if self.config.where or self.config.create_where:
                 said = str(error).splitlines()[0]

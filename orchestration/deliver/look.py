@@ -28,11 +28,14 @@ class Look:
 def look(project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> Look:
     """See what the target holds in some records; who is not there is left out.
 
-    What was extracted this night is taken from the lake, unless something was written to the target since. It may be
+    What was extracted this night is taken from the lake, unless something was written to the record since. It may be
     behind by minutes: so what is about to change is read again before it is written.
     """
     wanted = list(dict.fromkeys(record_ids))
-    known = extracted(project, target, wanted, fields) if is_fresh(project, target) else {}
+    known: dict[str, Held] = {}
+    if since := extracted_at(project, target):
+        written = project.ledger.written(target.connector.name, target.stream.name, since)
+        known = extracted(project, target, [number for number in wanted if number not in written], fields)
     asked = [number for number in wanted if number not in known]
     return Look(known | ask(target, asked, fields), is_live=not known)
 
@@ -50,16 +53,16 @@ def found(target: Target, field: str, values: Sequence[str], fields: Sequence[st
     return _side_by_side(target, values, lambda some: finds.find(target.stream, field, some, fields))
 
 
-def is_fresh(project: Project, target: Target) -> bool:
-    """Tell whether the lake holds the target's stream as it was this night, after all that we wrote to it."""
+def extracted_at(project: Project, target: Target) -> datetime | None:
+    """Tell when the lake last caught up with the target's stream; None where that was not this night."""
     name, stream = target.connector.name, target.stream.name
     if target.reads_payload is None or stream not in {one.name for one in project.streams(name)}:
-        return False
-    last, written = project.ledger.last_run(f"extract:{name}"), project.ledger.last_write(name, stream)
+        return None
+    last = project.ledger.last_run(f"extract:{name}")
     if last is None or stream in last["summary"]["streams"] or stream not in last["summary"].get("read_at", {}):
-        return False
+        return None
     since = datetime.fromisoformat(last["summary"]["read_at"][stream])
-    return datetime.now(UTC) - since < TONIGHT and not (written and written >= since)
+    return since if datetime.now(UTC) - since < TONIGHT else None
 
 
 def extracted(project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:

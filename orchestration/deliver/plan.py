@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from connectors.kit.base import Held
 from orchestration.collector import sparing_what_stays
 from orchestration.config import DeliveryConfig
-from orchestration.deliver.desired import Desired, desired
+from orchestration.deliver.desired import Desired, created_by_others, desired
 from orchestration.deliver.guards import violations
 from orchestration.deliver.look import Look, found, look
 from orchestration.deliver.saved import FOLLOWS, SCHEMA, WRITTEN, Plan, Row, digest_of
@@ -74,10 +75,16 @@ def save(
 
 
 def basis_of(project: Project, name: str) -> str:
-    """Name what a plan stands on beside the target: the build, and how the delivery is configured."""
+    """Name what a plan stands on beside the target: the build, and how the delivery is configured.
+
+    Where it may create, also what others created in its target since the build: no customer may be created twice.
+    """
     current = project.ledger.current()
-    config = project.delivery(name).model_dump_json(exclude={"approve", "guards"})
-    return f"{current.id if current else ''}/{sha256(config.encode()).hexdigest()[:12]}"
+    config = project.delivery(name)
+    settings = config.model_dump_json(exclude={"approve", "guards"})
+    others = created_by_others(project, name) if config.match == "upsert" else {}
+    basis = settings + msgspec.json.encode(sorted(others.items())).decode() if others else settings
+    return f"{current.id if current else ''}/{sha256(basis.encode()).hexdigest()[:12]}"
 
 
 def rules(config: DeliveryConfig) -> list[Rule]:

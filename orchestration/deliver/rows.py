@@ -17,10 +17,13 @@ def sources(config: DeliveryConfig) -> set[str]:
     return {config.table, "accounts", "crosswalk", *named}
 
 
-def rows_sql(config: DeliveryConfig, connection: str, owned: Mapping[str, Sequence[str]]) -> str:
+def rows_sql(
+    config: DeliveryConfig, connection: str, owned: Mapping[str, Sequence[str]], born: Mapping[str, str]
+) -> str:
     """Ask for the rows of a delivery.
 
-    `owned` names the connections of each owner. A row has `_record` (null where the target has none), `_customer`,
+    `owned` names the connections of each owner, `born` by customer the accounts that other deliveries have created in
+    this connection since the build. A row has `_record` (null where the target has none), `_customer`,
     `_records` (how many), `_key`, `_may` (whether it may be created), `_oversized`, and of its fields by number the
     value `v0` and, where it has an owner, the time of the owner's last change `at0`.
     """
@@ -28,7 +31,7 @@ def rows_sql(config: DeliveryConfig, connection: str, owned: Mapping[str, Sequen
     key = f"t.{quoted(config.key.source)}::VARCHAR" if config.key else "NULL"
     columns = ["t.customer_id AS _customer", "coalesce(o.is_oversized, false) AS _oversized", f"{key} AS _key"]
     columns += ["t._may", "x.account_id AS _record", "coalesce(x._records, 0) AS _records"]
-    joins = [f"LEFT JOIN ({OVERSIZED}) o ON o.customer_id = t.customer_id", _records(config.match, connection)]
+    joins = [f"LEFT JOIN ({OVERSIZED}) o ON o.customer_id = t.customer_id", _records(config.match, connection, born)]
     joins += [
         f"LEFT JOIN ({_main(owned[owner])}) {place} ON {place}.customer_id = t.customer_id"
         for owner, place in places.items()
@@ -44,10 +47,19 @@ def rows_sql(config: DeliveryConfig, connection: str, owned: Mapping[str, Sequen
     return f"SELECT {', '.join(columns)} FROM ({_given(config)}) t {' '.join(joins)} ORDER BY _record, _key"
 
 
-def accounts_sql(connection: str) -> str:
-    """Ask for the accounts that a connection holds now, each with its customer."""
+def accounts_sql(connection: str, born: Mapping[str, str] | None = None) -> str:
+    """Ask for the accounts that a connection holds now, each with its customer.
+
+    Those of `born` are among them, unless the crosswalk knows them: it says whose they are.
+    """
     alive = "FROM crosswalk SEMI JOIN accounts USING (connection, account_id)"
-    return f"SELECT customer_id, account_id {alive} WHERE connection = {_text(connection)}"
+    held = f"SELECT customer_id, account_id {alive} WHERE connection = {_text(connection)}"
+    if not born:
+        return held
+    rows = ", ".join(f"({_text(customer)}, {_text(record)})" for customer, record in born.items())
+    known = f"SELECT account_id FROM crosswalk WHERE connection = {_text(connection)}"
+    made = f"SELECT * FROM (VALUES {rows}) b (customer_id, account_id) ANTI JOIN ({known}) USING (account_id)"
+    return f"{held} UNION ALL {made}"
 
 
 def _given(config: DeliveryConfig) -> str:
@@ -68,12 +80,12 @@ def _value(given: FieldDelivery, place: str, reference: str) -> tuple[str, str |
     return f"{reference}.customer_id", f"LEFT JOIN crosswalk {reference} ON {same}"
 
 
-def _records(match: str, connection: str) -> str:
+def _records(match: str, connection: str, born: Mapping[str, str]) -> str:
     """Join the target's own accounts; only what is updated must have one."""
     if match == "create_only":
         return "LEFT JOIN (SELECT NULL AS account_id, 0 AS _records) x ON true"
     kind = "JOIN" if match == "update_only" else "LEFT JOIN"
-    counted = f"SELECT *, count(*) OVER (PARTITION BY customer_id) AS _records FROM ({accounts_sql(connection)})"
+    counted = f"SELECT *, count(*) OVER (PARTITION BY customer_id) AS _records FROM ({accounts_sql(connection, born)})"
     return f"{kind} ({counted}) x ON x.customer_id = t.customer_id"
 
 

@@ -157,11 +157,24 @@ class Operations(Transactions):
         rows = self._born(o.c.delivery == delivery, o.c.key.is_not(None))
         return {key: (record, customer) for key, record, customer in rows}
 
-    def born(self, connection: str, stream: str, since: datetime | None = None) -> dict[str, str]:
-        """Tell which record of a target was created for each customer, since a moment."""
-        o = t.operations
-        later = [o.c.settled_at >= since] if since else []
-        rows = self._born(o.c.connection == connection, o.c.stream == stream, *later)
+    def born(
+        self, connection: str, stream: str, since: datetime | None = None, *, besides: str | None = None
+    ) -> dict[str, str]:
+        """Tell which record of a target was created for each customer, and not deleted by us again.
+
+        `since` leaves out what was created before, `besides` what this delivery has created.
+        """
+        o, gone = t.operations, t.operations.alias()
+        is_gone = exists().where(
+            gone.c.connection == o.c.connection,
+            gone.c.stream == o.c.stream,
+            gone.c.record_id == o.c.record_id,
+            gone.c.action == "delete",
+            gone.c.outcome.in_(DONE),
+        )
+        where = [o.c.settled_at >= since] if since else []
+        where += [o.c.delivery != besides] if besides else []
+        rows = self._born(o.c.connection == connection, o.c.stream == stream, ~is_gone, *where)
         return {customer: record for _, record, customer in rows}
 
     def updated(self, delivery: str) -> set[str]:
@@ -173,11 +186,15 @@ class Operations(Transactions):
         with self.transaction() as opened:
             return set(opened.scalars(query.distinct()))
 
-    def last_write(self, connection: str, stream: str) -> datetime | None:
-        """Tell when something was last sent to a target, or was about to be."""
+    def written(self, connection: str, stream: str, since: datetime) -> set[str]:
+        """Name the records of a target to which something was sent since a moment, or is on its way."""
         o = t.operations
-        where = (o.c.connection == connection, o.c.stream == stream)
-        return self._instant(func.max(o.c.intended_at), *where)
+        is_late = or_(
+            o.c.intended_at >= since, o.c.settled_at >= since, o.c.outcome.is_(None), o.c.outcome == "unknown"
+        )
+        query = select(o.c.record_id).where(o.c.connection == connection, o.c.stream == stream, is_late)
+        with self.transaction() as opened:
+            return {record for record in opened.scalars(query.distinct()) if record}
 
     def unread(self, delivery: str, before: datetime, most: int) -> list[Operation]:
         """List some applied operations that nobody read back yet, the newest first.
@@ -228,11 +245,6 @@ class Operations(Transactions):
             return [
                 (row.key, row.record_id, row.customer_id) for row in opened.execute(query.order_by(o.c.intended_at))
             ]
-
-    def _instant(self, value: Any, *where: ColumnElement[bool]) -> datetime | None:
-        with self.transaction() as opened:
-            found: datetime | None = opened.scalar(select(value).where(*where))
-            return found
 
     def _operations(self, *where: ColumnElement[bool]) -> list[Operation]:
         with self.transaction() as opened:
