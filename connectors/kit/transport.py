@@ -3,7 +3,6 @@
 import logging
 import os
 import ssl
-from collections.abc import Mapping
 from functools import lru_cache
 from http.client import HTTPException, HTTPResponse
 from io import BufferedReader, RawIOBase
@@ -11,14 +10,13 @@ from math import inf
 from socket import socket
 from time import monotonic
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout, make_headers
+from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 from urllib3.util.response import assert_header_parsing
 
@@ -51,10 +49,12 @@ class Transport(HTTPAdapter):
     def __init__(
         self, pool: int, proxy: str | None = None, ca_file: str | None = None, client_cert: Pair | None = None
     ) -> None:
-        super().__init__()
+        self._proxies = {"all": proxy} if proxy else None
+        self._tls: dict[str, Any] = {"ssl_context": tls_context(ca_file, client_cert)}
+        self._proxy_tls = {"proxy_ssl_context": tls_context(ca_file)} if proxy else {}
+        self._process, self.pool = os.getpid(), pool
+        super().__init__(pool_maxsize=pool)
         self.max_retries = Retry(False)  # urllib3's errors come as they are
-        self._options = pool, proxy, ca_file, client_cert
-        self._process, self._pools = os.getpid(), _manager(*self._options)
 
     def sent(self, request: PreparedRequest, deadline: Deadline) -> Response:
         """Send a request and read the head of its response.
@@ -63,25 +63,25 @@ class Transport(HTTPAdapter):
         """
         seconds = max(deadline.left, _LEAST)
         timeout: Any = Timeout(connect=min(CONNECT, seconds), total=seconds)
-        return self.send(request, stream=True, timeout=timeout)
+        return self.send(request, stream=True, timeout=timeout, proxies=self._proxies)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **options, **self._tls)
 
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> HTTPConnectionPool:
         if self._process != os.getpid():  # forked: the sockets are those of the parent
-            self._pools, self._process = _manager(*self._options), os.getpid()
-        return self._pools.connection_from_url(request.url or "")
+            self.proxy_manager.clear()
+            self.init_poolmanager(self.pool, self.pool)
+            self._process = os.getpid()
+        proxy = proxies and self.proxy_manager_for(proxies["all"], **self._tls, **self._proxy_tls)
+        pool: HTTPConnectionPool = (proxy or self.poolmanager).connection_from_url(request.url or "")
+        pool.ConnectionCls = _HttpsConnection if pool.scheme == "https" else _HttpConnection
+        return pool
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Leave it to the pool's TLS context."""
-
-    def request_url(self, request: PreparedRequest, proxies: Any) -> str:
-        url = request.url or ""
-        return url if self._pools.proxy and url.startswith("http:") else request.path_url
-
-    def close(self) -> None:
-        """Close the sockets that nobody uses; those in use are closed when their response is."""
-        self._pools.clear()
 
 
 class _Timed(RawIOBase):
@@ -177,14 +177,6 @@ class _HttpsConnection(_Connection, HTTPSConnection):  # type: ignore[misc]
     pass
 
 
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpConnection
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection
-
-
 @lru_cache
 def tls_context(ca_file: str | None = None, client_cert: Pair | None = None) -> ssl.SSLContext:
     """Trust the authorities of a file, else those of requests and of the machine.
@@ -197,25 +189,3 @@ def tls_context(ca_file: str | None = None, client_cert: Pair | None = None) -> 
     if client_cert:
         context.load_cert_chain(*client_cert, password="")  # never ask at the console
     return context
-
-
-def _manager(pool: int, proxy: str | None, ca_file: str | None, client_cert: Pair | None) -> PoolManager:
-    options: dict[str, Any] = {"maxsize": pool, "ssl_context": tls_context(ca_file, client_cert)}
-    if proxy:
-        address, headers = _proxy(proxy)
-        manager: PoolManager = ProxyManager(
-            address, proxy_headers=headers, proxy_ssl_context=tls_context(ca_file), **options
-        )
-    else:
-        manager = PoolManager(**options)
-    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-    return manager
-
-
-def _proxy(proxy: str) -> tuple[str, Mapping[str, str]]:
-    """Part a proxy's address from its user and password, which go into a header."""
-    parts = urlsplit(proxy)
-    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    if parts.username is None:
-        return address, {}
-    return address, make_headers(proxy_basic_auth=f"{unquote(parts.username)}:{unquote(parts.password or '')}")

@@ -177,5 +177,5 @@ def test_a_connector_writes_from_many_threads_and_each_change_has_its_own_outcom
 
 def test_keeps_a_socket_for_every_batch_that_may_be_under_way():
     hubspot = HubSpot("crm", load(HubSpot, "crm", {"base_url": "http://127.0.0.1:9", "token": "s3cret"}))
-    assert hubspot.http._transport._options[0] >= hubspot.writing.parallel
+    assert hubspot.http._transport.pool >= hubspot.writing.parallel
     hubspot.close()

@@ -181,7 +181,7 @@ def test_a_staying_fault_stops_one_stream_and_what_landed_stays(world, calm, tmp
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_body_that_drips_without_end_stops_one_stream(world, calm, tmp_path, system):
     stream, place = PRESSED[system].stream, PRESSED[system].place
-    world.faults.add(place, "drip", after=AFTER[system], ms=5)
+    world.faults.add(place, "drip", after=AFTER[system], ms=100)
     project = small(tmp_path)
     project.connections[system].settings |= {"timeout": 1}
     first = read(project, system)
