@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.kit.errors import SettingsError
 from orchestration.build import build
 from orchestration.deliver.apply import apply
 from orchestration.deliver.plan import plan
@@ -123,14 +124,16 @@ def test_deletions_held_back_by_the_delete_guard_can_be_let_through(
     assert_equal_to_a_fresh_home(project, tmp_path / "fresh")
 
 
-def test_a_plan_that_waits_is_applied_as_it_was_shown(earlier: Callable[[str], Project], company: Sandbox):
+def test_a_plan_that_waits_is_refused_and_made_again(earlier: Callable[[str], Project], company: Sandbox):
+    """Its digest cannot be computed again, so nothing proves it."""
     project = earlier("approved_plan")
     for delivery in SCORES:
-        waiting = project.ledger.newest_plan(delivery)
-        assert waiting.status == "planned"
+        waiting, written = project.ledger.newest_plan(delivery), len(company.writes)
+        with pytest.raises(SettingsError, match="an earlier version saved it"):
+            apply(project, delivery, "second")
+        assert len(company.writes) == written
 
-        applied = apply(project, delivery, "second")
-
-        assert applied.digest == waiting.digest
-        assert applied.counts["applied"] == waiting.changes
+        made = plan(project, delivery, "second")
+        assert made.changes == waiting.changes
+        assert apply(project, delivery, "second").counts["applied"] == made.changes
         assert plan(project, delivery, "third").changes == 0
