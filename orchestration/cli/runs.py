@@ -104,7 +104,7 @@ def _ran(result: Any) -> Ran:
     for event in result.all_events:
         if event.is_step_failure:
             _failed(ran, event.step_failure_data)
-        elif event.event_type == dg.DagsterEventType.RUN_FAILURE and not ran.failures:
+        elif event.is_job_failure and not event.job_failure_data.first_step_failure_event:  # no step says why
             _died(ran, event.job_failure_data.error)
         elif event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
