@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> Exit:
         sandbox("clock", {"advance_seconds": 3600})
         second, some_written = _night(first + timedelta(days=1), sandbox)
         if some_written >= all_written:
-            second = _untrue(f"{some_written} records were written, in the first night {all_written}")
+            second = _untrue(f"records written: {some_written}, in the first night {all_written}")
         heading("Third night, with no change in between: nothing is written")
         sandbox("clock", {"advance_seconds": 3600})
         third, none_written = _night(first + timedelta(days=1), sandbox)
         if none_written:
-            third = _untrue(f"{none_written} records were written in a night with no change")
+            third = _untrue(f"records written: {none_written}, with no change since the second night")
     _tell_last(home)
     exits = (ended, second, third)
     return Exit.FAILED if Exit.FAILED in exits else max(exits)
