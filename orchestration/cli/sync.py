@@ -13,10 +13,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     """Run a whole night."""
-    return night(args.as_of, deliver=not args.no_deliver)
+    return night(args.as_of, with_delivery=not args.no_deliver)
 
 
-def night(as_of: str | None = None, *, deliver: bool = True) -> Exit:
+def night(as_of: str | None = None, *, with_delivery: bool = True) -> Exit:
     """Run the stages in order.
 
     A required connection that failed stops delivery, not the build; so does a check of severity ERROR on a table.
@@ -32,10 +32,10 @@ def night(as_of: str | None = None, *, deliver: bool = True) -> Exit:
         return extracted
     built = beats.build(as_of)
     if built in (Exit.FAILED, Exit.HELD):
-        if deliver:
+        if with_delivery:
             fail("nothing is delivered: the build failed, or a check of its tables did")
         return built
-    if not deliver:
+    if not with_delivery:
         return max(built, extracted)
     if missing := failed_required(project):
         fail(f"nothing is delivered: required connection {', '.join(missing)} could not be read")
