@@ -39,7 +39,7 @@ def test_it_is_duckdb_unless_told_otherwise():
         ("{engine: spark, spark: {confg: {}}}", "unknown setting 'spark.confg'"),
         (
             "{engine: spark, spark: {config: {driver.memory: 8g}}}",
-            "'driver.memory' is no setting of spark: their names begin with spark.",
+            "'driver.memory' is no setting of Spark: their names begin with spark.",
         ),
         ("{engine: spark, spark: {config: {spark.driver.memory: [8]}}}", "spark.config.spark.driver.memory"),
     ],
