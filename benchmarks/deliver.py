@@ -17,9 +17,9 @@ from time import perf_counter, process_time
 from race.delivering import bare, build, deliver, naive, opened, read
 from race.target import Target
 
-from connectors.hubspot import HubSpot
-from orchestration.project import Project
-from orchestration.storage import engine  # noqa: F401 - what is imported late is start-up, and no part of a delivery
+from connectors.hubspot.connector import HubSpot
+from engine.config.project import Project
+from engine.storage.backend import backend  # noqa: F401 - what is imported late is start-up, and no part of a delivery
 
 BATCH, PARALLEL = HubSpot.writing.batch, HubSpot.writing.parallel
 ASIDE = ("/account-info/", "/properties/")  # who is it, and which fields there are: whatever is delivered

@@ -19,9 +19,9 @@ from typing import Any
 import requests
 from pydantic import SecretStr
 
-from connectors.kit.auth import Bearer
-from connectors.kit.budget import Limit, RateHeader
-from connectors.kit.http import Http
+from connectors.kit.http.auth import Bearer
+from connectors.kit.http.client import Http
+from connectors.kit.rate_limit.limiter import Limit, RateHeader
 
 ROUNDS, CALLS = 8, 100
 ASKED = {"limit": "100", "archived": "false", "after": "1700"}

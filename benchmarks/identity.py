@@ -84,25 +84,25 @@ def make(world: str, path: str) -> None:
 def join(way: str, path: str) -> None:
     """Join a set and compare with the truth."""
 
-    from orchestration.config import MatchingConfig
-    from orchestration.matching import matches
-    from orchestration.storage import engine
-    from orchestration.storage.ledger import Ledger
-    from transforms.identity import crosswalk, match_suggestions
-    from transforms.match_keys import match_keys
+    from engine.build.probabilistic_matching import matches
+    from engine.config.customer_model import MatchingConfig
+    from engine.storage.backend import backend
+    from engine.storage.ledger import Ledger
+    from transforms.identity.crosswalk import crosswalk, match_suggestions
+    from transforms.identity.match_keys import match_keys
 
     begin, start = monotonic(), process_time()
-    con = engine.connect(threads=2)
-    given = engine.read(con, [path])
-    accounts = engine.keep(con, _as_accounts(given))
-    keys = engine.keep(con, match_keys(accounts))
+    con = backend.connect(threads=2)
+    given = backend.read(con, [path])
+    accounts = backend.keep(con, _as_accounts(given))
+    keys = backend.keep(con, match_keys(accounts))
     ledger = Ledger(f"sqlite:///{path}.{way}.db")
     probable = matches(con, keys, ledger, date(2026, 1, 1), MatchingConfig(enabled=way == "splink"))
-    judged = engine.table(
+    judged = backend.table(
         con, _nothing("left_connection", "left_account_id", "right_connection", "right_account_id", "verdict")
     )
-    previous = engine.table(con, _nothing_known())
-    found = engine.keep(
+    previous = backend.table(con, _nothing_known())
+    found = backend.keep(
         con,
         crosswalk(
             accounts,
@@ -115,7 +115,7 @@ def join(way: str, path: str) -> None:
             likely=probable.joining,
         ),
     )
-    suggested = engine.keep(con, match_suggestions(accounts, found, keys=keys, likely=probable.all))
+    suggested = backend.keep(con, match_suggestions(accounts, found, keys=keys, likely=probable.all))
     cpu = process_time() - start
     gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     told = _compared(con, given, found, suggested)

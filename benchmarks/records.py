@@ -10,7 +10,7 @@ from time import process_time
 
 import pyarrow as pa
 
-from connectors.kit.records import cut, raw_table
+from connectors.kit.raw_rows import cut, raw_table
 from connectors.kit.stream import Stream
 
 FIELDS = [f"field_{number}" for number in range(15)]

@@ -4,19 +4,17 @@ from typing import Any, ClassVar
 
 import dagster as dg
 
+from engine.config.base import Config
+from engine.config.connection import ConnectionConfig
+from engine.config.customer_model import CustomerModelConfig
+from engine.config.delivery import DeliveryConfig
+from engine.config.warehouse import WarehouseConfig
 from orchestration.assets.backtest import backtest_assets
 from orchestration.assets.build import build_assets
 from orchestration.assets.deliver import delivery_assets
 from orchestration.assets.extract import connection_assets
 from orchestration.assets.history import history_assets
 from orchestration.assets.publish import warehouse_assets
-from orchestration.config import (
-    Config,
-    ConnectionConfig,
-    CustomerModelConfig,
-    DeliveryConfig,
-    WarehouseConfig,
-)
 
 
 class Configured(dg.Component):

@@ -3,8 +3,8 @@
 import dagster as dg
 from dagster._core.events import JobFailureData, RunFailureReason
 
-from orchestration.storage.base import Transactions
-from orchestration.storage.lease import is_free
+from engine.storage.lease import is_free
+from engine.storage.transactions import Transactions
 
 BY_HAND = "belvedere/by_hand"  # the caller runs the other stages itself: sensors leave such runs alone
 LEASE = "belvedere/lease"  # names the lease that the command holds for as long as it runs

@@ -7,9 +7,9 @@ from types import ModuleType
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 
-from orchestration.defs_file import refuse_code
+from engine.config.defs_file import refuse_code
+from engine.config.loader import COMPONENTS, ROOT, defs_folder
 from orchestration.jobs import beats
-from orchestration.project import COMPONENTS, ROOT, defs_folder
 
 # Dagster warns of parts of its own that it uses itself; nobody here can do anything about them.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)

@@ -7,9 +7,9 @@ import dagster as dg
 from dagster._core.events import RunFailureReason
 from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
+from engine.config.project import Project
+from engine.extract.run import failed_required
 from orchestration.dead_runs import BY_HAND, end_dead_runs
-from orchestration.extract import failed_required
-from orchestration.project import Project
 
 # A server process imports everything once; each step is a fork of it, which saves seconds of CPU a step.
 FORKED = {"forkserver": {"preload_modules": ["orchestration.definitions", "orchestration.step_server"]}}

@@ -17,22 +17,22 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from sandbox.answer import Answer, Mishap, Request
-from sandbox.asked import place
-from sandbox.changes import change
-from sandbox.clock import Clock
-from sandbox.control import Control
-from sandbox.faults import Fault, Faults
-from sandbox.hooks import Hook, Hooks
-from sandbox.hubspot import HubSpot
-from sandbox.locks import locked
-from sandbox.odoo import Odoo
-from sandbox.people import People
-from sandbox.plain import Plain
-from sandbox.spoiling import Spoiling
+from sandbox.control_api import Control
+from sandbox.core.clock import Clock
+from sandbox.core.faults import Fault, Faults
+from sandbox.core.hooks import Hook, Hooks
+from sandbox.core.locks import locked
+from sandbox.core.request_log import place
+from sandbox.core.response import Answer, Mishap, Request
+from sandbox.core.write_log import WriteLog
+from sandbox.fault_injection import Spoiling
+from sandbox.generic_rest.api import Plain
+from sandbox.hubspot.api import HubSpot
+from sandbox.odoo.api import Odoo
+from sandbox.scenario import change
+from sandbox.user_activity import People
 from sandbox.world.build import build
-from sandbox.writelog import WriteLog
-from sandbox.zendesk import Zendesk
+from sandbox.zendesk.api import Zendesk
 
 HOST = "127.0.0.1"
 BROKEN = object()  # a body that is no JSON

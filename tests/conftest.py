@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from orchestration.collector import sparing_what_stays
-from orchestration.config import SparkConfig
-from orchestration.project import Project
-from orchestration.storage import engine
+from engine.config.customer_model import SparkConfig
+from engine.config.project import Project
+from engine.storage.backend import factory
+from engine.storage.gc_tuning import sparing_what_stays
 from sandbox.server import Sandbox
 
 TODAY = date(2026, 10, 20)
@@ -120,7 +120,7 @@ def needs_spark() -> None:
 @pytest.fixture(scope="session")
 def spark(needs_spark: None) -> Any:
     """Open Spark on this machine, set for tables of a few rows; it ends with its process."""
-    return engine.spark(SPARK.master, SPARK.config)
+    return factory.spark(SPARK.master, SPARK.config)
 
 
 LONGEST_FIRST = ("test_build_on_spark.py", "test_dagster.py", "test_masters.py", "test_backfill.py", "nights", "real")

@@ -10,11 +10,12 @@ import pyarrow as pa
 import requests
 from race.target import FIELD, Target
 
-from orchestration.config import ConnectionConfig, DeliveryConfig
-from orchestration.deliver.apply import apply
-from orchestration.deliver.plan import plan
-from orchestration.extract import extract
-from orchestration.project import Project
+from engine.config.connection import ConnectionConfig
+from engine.config.delivery import DeliveryConfig
+from engine.config.project import Project
+from engine.deliver.apply import apply
+from engine.deliver.plan import plan
+from engine.extract.run import extract
 from schemas.find import model
 
 TOKEN = "sandbox-hubspot-token"  # noqa: S105 - the sandbox lets everybody in

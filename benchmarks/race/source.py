@@ -15,12 +15,12 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Event
 from urllib.parse import parse_qs, urlsplit
 
-from connectors.hubspot import HubSpot as Connector
-from sandbox.answer import Request
-from sandbox.clock import Clock
-from sandbox.hubspot import TOKEN, HubSpot
+from connectors.hubspot.connector import HubSpot as Connector
+from sandbox.core.clock import Clock
+from sandbox.core.response import Request
+from sandbox.core.write_log import WriteLog
+from sandbox.hubspot.api import TOKEN, HubSpot
 from sandbox.world.build import build
-from sandbox.writelog import WriteLog
 
 TODAY, CUSTOMERS, SEED = date(2026, 10, 20), 3_000, 7
 FIRST, STEP = 9_000_007, 7  # ids as the sandbox gives them

@@ -14,7 +14,7 @@ SOURCES = (
 RESULTS = ("customers", "retention", "satisfaction", "key_account_criteria", "key_accounts", "customer_360")
 
 FACTS = """
--- as the build rounds, on every engine (orchestration/storage/engine_rounding.py)
+-- as the build rounds, on every engine (engine/storage/backend/rounding.py)
 CREATE MACRO half_up(number, digits) AS round(number::DOUBLE * 10.0 ** digits) / 10.0 ** digits;
 
 CREATE TEMP TABLE x AS SELECT connection, account_id, customer_id, is_oversized FROM crosswalk;

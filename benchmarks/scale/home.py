@@ -8,10 +8,10 @@ from typing import Any
 
 from scale.source import MACROS, ROLES, STREAMS, connection, raw, records
 
-from orchestration.config import ConnectionConfig
-from orchestration.project import Project
-from orchestration.storage import engine
-from orchestration.storage.manifest import Written
+from engine.config.connection import ConnectionConfig
+from engine.config.project import Project
+from engine.storage.backend import backend
+from engine.storage.manifest import Written
 
 ROOT = Path(__file__).resolve().parents[2]
 HELD = "held.json"
@@ -29,7 +29,7 @@ def make(customers: int) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     project, held = _project(folder / "source", {}), {}
-    con = engine.connect(threads=2, memory_limit="4GB")
+    con = backend.connect(threads=2, memory_limit="4GB")
     con.raw_sql(MACROS)
     for name, streams in STREAMS.items():
         for stream, source in streams.items():

@@ -14,22 +14,28 @@ from scale import by_hand
 from scale.home import fresh, make, opened, place
 from scale.source import AS_OF
 
-from orchestration.build import CONFORMED, SCORED, Build, TableResult, build
-from orchestration.fitted import priors_for, retention_for, revenue_for
-from orchestration.history import History
-from orchestration.project import Project
-from orchestration.published import arrow_schema
-from orchestration.storage import duck, engine
-from orchestration.storage.duck import listed
-from transforms.default_criteria import DEFAULTS
-from transforms.retention import chances
-from transforms.retention_statistics import month_part, window_start
-from transforms.score_history import scores_of_day
+from engine.build import scores as score_steps
+from engine.build.context import BuildContext, TableResult
+from engine.build.identity import customer_table
+from engine.build.model_parameters import priors_for, retention_for, revenue_for
+from engine.build.run import build
+from engine.build.score_history import History
+from engine.build.scores import score_tables
+from engine.build.tables import CONFORMED, SCORED
+from engine.config.project import Project
+from engine.storage import duckdb_session
+from engine.storage.backend import backend
+from engine.storage.duckdb_session import listed
+from engine.storage.table_schema import arrow_schema
+from transforms.scores.default_criteria import DEFAULTS
+from transforms.scores.retention import chances
+from transforms.scores.retention_statistics import month_part, window_start
+from transforms.scores.score_history import scores_of_day
 
 MEMORY = "6GB"  # of DuckDB; Python and Arrow come on top
 HOME, RUN = "whole", "bench"
 LAST_PLACE = 1.01e-4
-Making = TypeVar("Making", bound=Build)
+Making = TypeVar("Making", bound=BuildContext)
 
 
 def whole(customers: int) -> None:
@@ -40,18 +46,19 @@ def whole(customers: int) -> None:
 def scores(customers: int) -> None:
     """Run the part of a build from conformed tables to scores, by the parameters that the whole build fitted."""
     making = _scoring(customers)
-    _told(part for parts in (making.customers(), making.scores()) for part in parts)
+    _told(part for parts in (customer_table(making), score_tables(making)) for part in parts)
 
 
 def values(customers: int) -> None:
     """Make by the same transforms what the SQL by hand makes, and nothing that explains it."""
+    score_steps._history_rows = _unexplained
     making = _scoring(customers, Values)
     making.folder, making.hand = place(customers) / "values", _by_hand(customers)
     making.folder.mkdir(exist_ok=True)
-    _told(part for parts in (making.customers(), making.scores()) for part in parts)
+    _told(part for parts in (customer_table(making), score_tables(making)) for part in parts)
 
 
-class Values(Build):
+class Values(BuildContext):
     """Ask only for the columns that the SQL by hand has; what nobody asks for, the engine does not work out."""
 
     folder: Path
@@ -65,20 +72,21 @@ class Values(Build):
             return TableResult(table, 0, 0.0)
         path = str(self.folder / f"{table}.parquet")
         columns = pq.read_schema(self.hand / f"{table}.parquet").names
-        rows = engine.write(self.con, made.select(columns).order_by(_key(table)), path)
-        self.tables[table] = engine.filled(engine.read(self.con, [path]), arrow_schema(table))
+        rows = backend.write(self.con, made.select(columns).order_by(_key(table)), path)
+        self.tables[table] = backend.filled(backend.read(self.con, [path]), arrow_schema(table))
         return TableResult(table, rows, monotonic() - start)
 
-    def _history(self, history: History) -> ir.Table:
-        """Gather the scores for customer_360, and leave out how they changed."""
-        day = scores_of_day(*(self.tables[name] for name in SCORED), history.on(history.last), as_of=AS_OF)
-        return engine.filled(day, arrow_schema("score_history"))
+
+def _unexplained(context: BuildContext, history: History) -> ir.Table:
+    """Gather the scores for customer_360, and leave out how they changed."""
+    day = scores_of_day(*(context.tables[name] for name in SCORED), history.on(history.last), as_of=AS_OF)
+    return backend.filled(day, arrow_schema("score_history"))
 
 
 def hand(customers: int) -> None:
     """Make the same tables by hand-written SQL."""
     making = _scoring(customers)
-    con = duck.connect(2, MEMORY)
+    con = duckdb_session.connect(2, MEMORY)
     for table in by_hand.SOURCES:
         con.execute(f"CREATE VIEW {table} AS FROM read_parquet({listed(_files(making.project, table))})")
     words = _words(making)
@@ -112,7 +120,7 @@ def floor_whole(customers: int) -> None:
     _moved(customers, (project, raw), (*CONFORMED, "crosswalk", *by_hand.RESULTS))
 
 
-def _scoring(customers: int, kind: type[Making] = Build) -> Making:
+def _scoring(customers: int, kind: type[Making] = BuildContext) -> Making:
     project = opened(customers, HOME)
     making = kind(project, AS_OF, RUN)
     for table in (*CONFORMED, "crosswalk"):
@@ -139,7 +147,7 @@ def _by_hand(customers: int) -> Path:
     return place(customers) / "by_hand"
 
 
-def _words(making: Build) -> dict[str, Any]:
+def _words(making: BuildContext) -> dict[str, Any]:
     """Fill in dates and what the build has learnt."""
     ledger, tomorrow = making.project.ledger, datetime.combine(AS_OF + timedelta(days=1), time.min)
     priors = priors_for(ledger, None, AS_OF, making.config.satisfaction)
@@ -167,7 +175,7 @@ def _moved(customers: int, sources: tuple[Project, Any], results: Any) -> None:
     for path in (path for name in names for path in _files(project, name)):
         for _ in pq.ParquetFile(path).iter_batches():
             pass
-    con = duck.connect(2, MEMORY)
+    con = duckdb_session.connect(2, MEMORY)
     target = place(customers) / "floor.parquet"
     for table in results:
         files = listed(_files(project, table))
@@ -177,7 +185,7 @@ def _moved(customers: int, sources: tuple[Project, Any], results: Any) -> None:
 
 def compare(customers: int) -> None:
     """Compare what was written by hand with ours, column by column, and say what differs."""
-    project, con = opened(customers, HOME), duck.connect(2, MEMORY)
+    project, con = opened(customers, HOME), duckdb_session.connect(2, MEMORY)
     for table in by_hand.RESULTS:
         con.execute(f"CREATE OR REPLACE VIEW ours AS FROM read_parquet({listed(_files(project, table))})")
         con.execute(f"CREATE OR REPLACE VIEW hand AS FROM read_parquet('{_by_hand(customers) / table}.parquet')")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkabl
 
 from pydantic import BaseModel, ConfigDict
 
-from connectors.kit.page import Page
+from connectors.kit.raw_rows import Page
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
 

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from pydantic import SecretStr
 
-from connectors.kit.auth import Bearer
 from connectors.kit.base import Check, SourceField
-from connectors.kit.connector import HttpConnector, HttpSettings
-from connectors.kit.paging import at
-from connectors.kit.records import cut
+from connectors.kit.http.auth import Bearer
+from connectors.kit.http.loop_guard import Trail
+from connectors.kit.http.paging import at
+from connectors.kit.http_connector import HttpConnector, HttpSettings
+from connectors.kit.raw_rows import cut
 from connectors.kit.stream import Stream
-from connectors.kit.trail import Trail
 from schemas.mapping import Field, paths
 
 COMPANIES = Stream(

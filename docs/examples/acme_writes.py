@@ -4,8 +4,8 @@ from acme import Acme
 
 from connectors.kit.base import SourceField, Writing
 from connectors.kit.errors import ReplyError, UnknownOutcome
-from connectors.kit.paging import at
-from connectors.kit.reply import Refused
+from connectors.kit.http.paging import at
+from connectors.kit.http.response import Refused
 from connectors.kit.write import all_of, by_id, chunks, halves, in_turn, outcome
 
 

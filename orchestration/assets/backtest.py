@@ -7,11 +7,11 @@ from inspect import getdoc
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
+from engine.config.project import Project
+from engine.evaluate.backtest import ALL, TABLES, Backtested, backtest
+from engine.storage.lease import LeaseHeld
 from orchestration.assets.failures import failure
 from orchestration.assets.metadata import rows_table
-from orchestration.backtest import ALL, TABLES, Backtested, backtest
-from orchestration.project import Project
-from orchestration.storage.lease import LeaseHeld
 from pages.calibration import calibration_svg
 from schemas.find import model
 

@@ -7,85 +7,22 @@ from inspect import getdoc
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
+from engine.build.context import TableResult
+from engine.build.run import build
+from engine.build.score_history import TABLE as HISTORY
+from engine.build.tables import CONFORMED, GROUPS, READS, RESULTS
+from engine.config.project import Project
+from engine.extract.run import stale
+from engine.storage.lease import LeaseHeld
 from orchestration.assets.extract import raw_key
 from orchestration.assets.failures import failure
 from orchestration.assets.history import add_day
 from orchestration.assets.metadata import table_metadata
-from orchestration.assets.rules import rules
-from orchestration.build import CONFORMED, RESULTS, TableResult, build
-from orchestration.extract import stale
-from orchestration.history import TABLE as HISTORY
-from orchestration.project import Project
-from orchestration.storage.lease import LeaseHeld
+from orchestration.assets.schema_checks import rules
 from schemas.find import model
 
-GROUPS = {
-    "conform": (*CONFORMED, "fx_rates", "quarantine", "redirects", "reconciliation"),
-    "customers": ("crosswalk", "customer_redirects", "match_suggestions", "customers"),
-    "scores": (
-        "retention",
-        "satisfaction",
-        "criteria",
-        "overrides",
-        "key_account_criteria",
-        "key_accounts",
-        "key_account_sensitivity",
-    ),
-    "views": ("customer_360",),
-    "portfolio": (
-        "ownership",
-        "handovers",
-        "reminders",
-        "account_managers",
-        "account_executives",
-        "regions",
-        "score_alerts",
-    ),
-}
 BUILD_OP = "build_tables"
 SHOWN = 5
-SCORES = ("retention", "satisfaction", "key_accounts")
-READS = {
-    "quarantine": CONFORMED,
-    "redirects": CONFORMED,
-    "reconciliation": (*CONFORMED, "crosswalk", "quarantine", "redirects"),
-    "crosswalk": ("accounts",),
-    "customer_redirects": ("crosswalk",),
-    "match_suggestions": ("accounts", "crosswalk"),
-    "customers": ("accounts", "crosswalk", "owners", "deals", "orders", "invoices", "tickets", "activities"),
-    "retention": ("customers", "orders", "invoices", "overrides"),
-    "satisfaction": ("customers", "tickets", "ratings", "overrides"),
-    "key_account_criteria": (
-        "criteria",
-        "overrides",
-        "customers",
-        "satisfaction",
-        "deals",
-        "invoices",
-        "payments",
-        "tickets",
-        "activities",
-    ),
-    "key_accounts": ("key_account_criteria", "customers", "overrides"),
-    "key_account_sensitivity": ("key_account_criteria", "customers", "criteria"),
-    "customer_360": ("customers", "retention", "satisfaction", "key_accounts"),
-    "ownership": ("customers", "accounts", "crosswalk", "owners", "deals"),
-    "account_managers": ("customers", "ownership", "invoices", "tickets", "activities", "handovers", *SCORES),
-    "regions": ("customers", "ownership", "invoices", "tickets", "activities", *SCORES),
-    "account_executives": ("crosswalk", "owners", "deals", "orders", "invoices", "handovers"),
-    "score_alerts": ("customers", *SCORES),
-    "handovers": ("customers", "ownership", "owners", "deals", "orders", "invoices", "activities"),
-    "reminders": (
-        "customers",
-        "deals",
-        "invoices",
-        "activities",
-        "retention",
-        "key_accounts",
-        "ownership",
-        "handovers",
-    ),
-}
 
 
 class AsOf(dg.Config):

@@ -3,17 +3,17 @@
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
+from engine.config.delivery import DeliveryConfig
+from engine.config.delivery_order import creates_accounts, followers, heights
+from engine.config.project import Project
+from engine.deliver.apply import Applied, apply
+from engine.deliver.approve import approval_of, approve
+from engine.deliver.plan import plan
+from engine.deliver.plan_store import Plan, find
+from engine.deliver.verify import ReadBack, read_back
+from engine.publish.publish import refresh
+from engine.storage.lease import LeaseHeld
 from orchestration.assets.failures import failure
-from orchestration.config import DeliveryConfig
-from orchestration.deliver.apply import Applied, apply
-from orchestration.deliver.approve import approval_of, approve
-from orchestration.deliver.plan import plan
-from orchestration.deliver.read_back import ReadBack, read_back
-from orchestration.deliver.saved import Plan, find
-from orchestration.delivery_order import creates_accounts, followers, heights
-from orchestration.project import Project
-from orchestration.storage.lease import LeaseHeld
-from orchestration.warehouse import refresh
 from pages.visible import visible
 
 GROUP = "deliver"

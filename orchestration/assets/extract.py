@@ -6,12 +6,12 @@ from datetime import timedelta
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
+from engine.config.project import Project
+from engine.extract.result import StreamResult
+from engine.extract.run import extract
+from engine.storage.lease import LeaseHeld
 from orchestration.assets.failures import failure
-from orchestration.assets.fields import FIELDS, fields_check, fields_metadata
-from orchestration.extract import extract
-from orchestration.project import Project
-from orchestration.storage.lease import LeaseHeld
-from orchestration.stream_result import StreamResult
+from orchestration.assets.field_checks import FIELDS, fields_check, fields_metadata
 from pages.visible import visible
 
 GROUP = "extract"

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from orchestration.storage.lease import LeaseHeld
+from engine.storage.lease import LeaseHeld
 from pages.visible import visible
 
 

@@ -8,13 +8,13 @@ from inspect import getdoc
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
+from engine.build.backfill import backfill
+from engine.build.context import TableResult
+from engine.build.score_history import TABLE
+from engine.config.project import Project
+from engine.storage.lease import LeaseHeld
 from orchestration.assets.failures import failure
-from orchestration.assets.rules import rules
-from orchestration.backfill import backfill
-from orchestration.build import TableResult
-from orchestration.history import TABLE
-from orchestration.project import Project
-from orchestration.storage.lease import LeaseHeld
+from orchestration.assets.schema_checks import rules
 from schemas.find import model
 
 GROUP = "history"

@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.build import TableResult
-from orchestration.project import Project
-from orchestration.tables import Tables
+from engine.build.context import TableResult
+from engine.build.current_tables import Tables
+from engine.config.project import Project
 
 BLOCKS = "·▁▂▃▄▅▆▇█"
 SCORES = {"retention": (0, 100), "satisfaction": (0, 100), "key_accounts": (1, 10)}

@@ -3,9 +3,9 @@
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
+from engine.config.project import Project
+from engine.publish.publish import publish
 from orchestration.assets.failures import failure
-from orchestration.project import Project
-from orchestration.warehouse import publish
 
 GROUP = "publish"
 

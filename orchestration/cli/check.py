@@ -1,22 +1,23 @@
-"""`belvedere check`: prove that connections work."""
+"""`belvedere check` and `reconcile`: prove that connections work, and that what is stored is what they hold."""
 
 import argparse
+from uuid import uuid4
 
 from orchestration.cli.exits import Exit
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def check_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("connections", nargs="*", metavar="CONNECTION", help="which ones (default: all)")
     parser.add_argument("--fields", action="store_true", help="also list fields that are neither mapped nor ignored")
 
 
-def run(args: argparse.Namespace) -> Exit:
+def check_command(args: argparse.Namespace) -> Exit:
     """Check each connection: one line each, then what to know of its fields."""
     from connectors.kit.errors import ConnectorError
-    from orchestration.cli.console import fail, say
-    from orchestration.drift import glance
-    from orchestration.project import Project
+    from engine.config.project import Project
+    from engine.extract.schema_drift.drift import glance
+    from orchestration.cli.output import fail, say
 
     project = Project.load()
     failed = 0
@@ -37,3 +38,36 @@ def run(args: argparse.Namespace) -> Exit:
             failed += 1
             fail(error)
     return Exit.FAILED if failed else Exit.DONE
+
+
+def reconcile_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("connections", nargs="*", metavar="CONNECTION", help="which ones (default: all)")
+    parser.add_argument("--stream", action="append", default=[], help="only this stream; may be given more than once")
+
+
+def reconcile_command(args: argparse.Namespace) -> Exit:
+    """Read what changed, read all of it apart, and tell the differences."""
+    from engine.build.compare_full_read import Compared, reconcile
+    from engine.config.project import Project
+    from orchestration.cli import run
+    from orchestration.cli.output import say, table
+
+    project = Project.load()
+    names = args.connections or list(project.connections)
+    extracted = run.extract(names, args.stream)
+    if extracted in (Exit.FAILED, Exit.HELD):
+        return extracted
+    found: list[Compared] = []
+    for name, wanted in project.chosen(names, args.stream).items():
+        found += reconcile(project, name, f"reconcile-{uuid4().hex[:12]}", streams=wanted)
+    counts = ("here", "source", "missing", "surplus", "differing", "newer")
+    rows = [(one.connection, one.stream, *(getattr(one, count) for count in counts)) for one in found]
+    table(("connection", "stream", *counts), rows, right=counts)
+    for one in found:
+        for record, what in one.examples:
+            say(f"  {one.connection} {one.stream} {record}: {what}")
+    for one in found:
+        if not one.is_equal:
+            say(f"to mend {one.stream}: belvedere extract {one.connection} --stream {one.stream} --full")
+    return Exit.DONE if all(one.is_equal for one in found) else Exit.PARTS_MISSING

@@ -1,4 +1,4 @@
-"""`belvedere demo`: three nights against the sandbox, and what happened in them."""
+"""`belvedere demo` and `sandbox`: three nights against stand-ins of the systems, and the stand-ins alone."""
 
 import argparse
 import os
@@ -19,18 +19,18 @@ from orchestration.cli.exits import Exit
 MARK = "demo-day"
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def demo_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--customers", type=int, default=300, help="how many customers (default: %(default)s)")
 
 
-def run(args: argparse.Namespace) -> Exit:
+def demo_command(args: argparse.Namespace) -> Exit:
     """Run the nights; a home folder that holds anything but an earlier demo is left alone.
 
     Fails where a night did not do what its heading says.
     """
-    from orchestration.cli.console import fail, heading, say
-    from orchestration.project import ROOT, home_folder
+    from engine.config.loader import ROOT, home_folder
+    from orchestration.cli.output import fail, heading, say
 
     home = home_folder()
     if (home / "ledger.db").exists() and not (home / MARK).exists():
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> Exit:
 
 
 def _untrue(what: str) -> Exit:
-    from orchestration.cli.console import fail
+    from orchestration.cli.output import fail
 
     fail(f"the heading of this night is not true: {what}")
     return Exit.FAILED
@@ -72,8 +72,8 @@ def _untrue(what: str) -> Exit:
 
 def _night(as_of: date, sandbox: Any) -> tuple[Exit, int]:
     """Run a night; tell how it ended and how many records the targets say were written."""
-    from orchestration.cli.console import say
-    from orchestration.cli.sync import night
+    from orchestration.cli.output import say
+    from orchestration.cli.run import night
 
     before = len(sandbox("writes"))
     start = monotonic()
@@ -85,9 +85,9 @@ def _night(as_of: date, sandbox: Any) -> tuple[Exit, int]:
 
 
 def _tell_first(home: Path) -> None:
-    from orchestration.cli.console import heading, say, table
-    from orchestration.project import Project
-    from orchestration.tables import Tables
+    from engine.build.current_tables import Tables
+    from engine.config.project import Project
+    from orchestration.cli.output import heading, say, table
 
     tables = Tables(Project.load(home=home))
     heading("Set aside, and why (belvedere quarantine show)")
@@ -120,7 +120,7 @@ def _tell_first(home: Path) -> None:
 
 
 def _tell_last(home: Path) -> None:
-    from orchestration.cli.console import heading, say
+    from orchestration.cli.output import heading, say
 
     heading("Where to look now")
     say(
@@ -184,3 +184,33 @@ def _free_port(wanted: int) -> int:
         except OSError:
             tried.bind(("127.0.0.1", 0))
         return int(tried.getsockname()[1])
+
+
+def sandbox_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    url = urlsplit(os.environ.get("SANDBOX_URL", ""))
+    parser.add_argument("--port", type=int, default=url.port or 8765, help="port on 127.0.0.1 (default: %(default)s)")
+    parser.add_argument("--customers", type=int, default=300, help="how many customers (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=7, help="another seed is another company (default: %(default)s)")
+    parser.add_argument("--today", type=date.fromisoformat, default=None, help="its date, YYYY-MM-DD (default: today)")
+    parser.add_argument("--days", type=int, default=0, help="days that have passed since, with changes on the first")
+
+
+def sandbox_command(args: argparse.Namespace) -> Exit:
+    """Serve until interrupted."""
+    from connectors.kit.errors import SettingsError
+    from sandbox.server import serve
+
+    try:
+        serve(
+            args.port,
+            customers=args.customers,
+            seed=args.seed,
+            today=args.today or datetime.now(UTC).date(),
+            days=args.days,
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"port {args.port}: {error.strerror or error}; another one can be named in SANDBOX_URL, for the connections too"
+        ) from None
+    return Exit.DONE

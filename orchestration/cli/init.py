@@ -12,7 +12,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 ROLES = ("crm", "erp", "helpdesk", "other")
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def init_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
         "folder",
@@ -22,10 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace, ask: Callable[[str], str] = input) -> Exit:
+def init_command(args: argparse.Namespace, ask: Callable[[str], str] = input) -> Exit:
     """Ask for connections, then write one folder each, a customer model and a warehouse."""
-    from orchestration.cli.console import say
-    from orchestration.project import defs_folder
+    from engine.config.loader import defs_folder
+    from orchestration.cli.output import say
 
     folder = args.folder or defs_folder()
     say(f"Writing to {folder}. An empty name ends the list; nothing that exists is overwritten.")
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, ask: Callable[[str], str] = input) -> Exit:
 
 
 def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    from connectors.kit.find import connectors, find
+    from connectors.kit.registry import connectors, find
 
     while name := _asked(ask, "Name of a connection", check=NAME.fullmatch, hint="lower case letters, digits and _"):
         known = tuple(connectors())

@@ -11,7 +11,7 @@ import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
-from orchestration.project import ROOT, home_folder
+from engine.config.loader import ROOT, home_folder
 
 # A pool's slot outlives a process that is killed, and who waits for one spins and hears no signal. The leases of the
 # ledger let one run in at a time, and tell the next who holds them: a command claims no slots.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from orchestration.cli.exits import Exit
 
 if TYPE_CHECKING:
-    from orchestration.project import Project
-    from orchestration.storage.judgements import Account
-    from orchestration.tables import Tables
+    from engine.build.current_tables import Tables
+    from engine.config.project import Project
+    from engine.storage.judgements import Account
 
 SUGGESTED = """
 SELECT s.left_connection || '/' || s.left_account_id AS "left", l.name AS left_name, l.city AS left_city,
@@ -22,7 +22,7 @@ ORDER BY s.score DESC, 1, 4 LIMIT ?
 """
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def match_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     listing = actions.add_parser("list", help="list the accounts that may be one customer, surest first (default)")
@@ -40,9 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         judging.add_argument("--why", required=True, help="why")
 
 
-def run(args: argparse.Namespace) -> Exit:
+def match_command(args: argparse.Namespace) -> Exit:
     """List, judge or forget."""
-    from orchestration.project import Project
+    from engine.config.project import Project
 
     project = Project.load()
     if args.action in (None, "list"):
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> Exit:
 
 
 def _suggested(project: "Project", limit: int) -> Exit:
-    from orchestration.cli.console import say, table
-    from orchestration.tables import Tables
+    from engine.build.current_tables import Tables
+    from orchestration.cli.output import say, table
 
     rows = Tables(project).query(SUGGESTED, [limit])
     if not rows:
@@ -69,7 +69,7 @@ def _described(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _judged(project: "Project") -> Exit:
-    from orchestration.cli.console import say, table
+    from orchestration.cli.output import say, table
 
     rows = [
         (
@@ -91,8 +91,8 @@ def _judged(project: "Project") -> Exit:
 
 def _judge(project: "Project", args: argparse.Namespace) -> Exit:
     from connectors.kit.errors import SettingsError
-    from orchestration.cli.console import say
-    from orchestration.tables import Tables
+    from engine.build.current_tables import Tables
+    from orchestration.cli.output import say
 
     known = Tables(project)
     left, right = (_account(project, known, text) for text in (args.left, args.right))

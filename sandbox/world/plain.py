@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sandbox.clock import iso
+from sandbox.core.clock import iso
 from sandbox.world.company import Customer
 
 COLLECTIONS = ("customers", "contacts", "tasks")

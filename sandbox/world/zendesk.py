@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
 
-from sandbox.clock import iso
+from sandbox.core.clock import iso
 from sandbox.world import names
 from sandbox.world.company import KINDS, Customer, Person, at
 

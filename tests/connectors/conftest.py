@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connectors.kit.http import Http
+from connectors.kit.http.client import Http
 from tests.connectors.script import Script
 
 

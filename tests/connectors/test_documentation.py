@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kit.contract import Contract
-from connectors.kit.find import connectors, find
+from connectors.kit.registry import connectors, find
+from connectors.kit.testing.contract import Contract
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "connectors.md").read_text("utf-8")

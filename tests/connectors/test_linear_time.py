@@ -5,11 +5,11 @@ At these sizes the square would take from minutes to days, so that the timeout t
 
 import pytest
 
-from connectors._odoo_rpc import Rpc
-from connectors._odoo_values import as_value
 from connectors.kit.errors import BusyError, SettingsError
-from connectors.kit.paging import NextLink
-from connectors.kit.reply import Reply
+from connectors.kit.http.paging import NextLink
+from connectors.kit.http.response import Reply
+from connectors.odoo.rpc import Rpc
+from connectors.odoo.values import as_value
 from tests.connectors.script import HEAD
 
 MANY = 1_000_000

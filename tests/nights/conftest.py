@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.build import TableResult, build
-from orchestration.deliver.apply import Applied, apply
-from orchestration.deliver.plan import plan
-from orchestration.deliver.saved import Plan
-from orchestration.extract import extract
-from orchestration.project import Project
-from orchestration.stream_result import StreamResult
-from orchestration.tables import Tables
-from orchestration.warehouse import Published, publish
+from engine.build.context import TableResult
+from engine.build.current_tables import Tables
+from engine.build.run import build
+from engine.config.project import Project
+from engine.deliver.apply import Applied, apply
+from engine.deliver.plan import plan
+from engine.deliver.plan_store import Plan
+from engine.extract.result import StreamResult
+from engine.extract.run import extract
+from engine.publish.publish import Published, publish
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, opened
 

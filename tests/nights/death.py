@@ -9,8 +9,8 @@ import pytest
 import requests
 from sqlalchemy import delete
 
-from orchestration.project import Project
-from orchestration.storage import tables as t
+from engine.config.project import Project
+from engine.storage import ledger_tables as t
 
 
 class Death(BaseException):

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from connectors.kit.records import raw_schema
+from connectors.kit.raw_rows import raw_schema
 from connectors.kit.stream import Stream
-from orchestration.extract import extract
-from orchestration.project import Project
-from orchestration.stream_result import StreamResult
-from transforms.conform import newest
+from engine.config.project import Project
+from engine.extract.result import StreamResult
+from engine.extract.run import extract
+from transforms.conform.conform import newest
 
 Rows = dict[str, dict[str, Any]]
 """Records by key: what each mapped path holds, and the cursor."""

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from connectors.hubspot import HubSpot
+from connectors.hubspot.connector import HubSpot
 from connectors.kit.errors import ConnectorError
-from connectors.odoo import Odoo
-from orchestration.config import ConnectionConfig, DeliveryConfig
-from orchestration.deliver.apply import apply
-from orchestration.deliver.plan import plan
-from orchestration.deliver.read_back import read_back
-from orchestration.project import Project
+from connectors.odoo.connector import Odoo
+from engine.config.connection import ConnectionConfig
+from engine.config.delivery import DeliveryConfig
+from engine.config.project import Project
+from engine.deliver.apply import apply
+from engine.deliver.plan import plan
+from engine.deliver.verify import read_back
 from sandbox.server import Sandbox
+from tests.engine.deliver.tabled import hasty, tabled
 from tests.nights.unhurried import unhurried
-from tests.orchestration.deliver.tabled import hasty, tabled
 
 SETTLES = 0.4  # seconds
 LINKED, NEW = 12, 3  # customers with a record; new ones a trial

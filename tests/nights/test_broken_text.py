@@ -9,10 +9,10 @@ import pytest
 
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
+from tests.engine.extract.toy import House
 from tests.nights.seen import read, seen
 from tests.nights.unhurried import small, unhurried
 from tests.nights.worlds import PRESSED, SYSTEMS, alive, fresh
-from tests.orchestration.toy import House
 
 NUMBERS = {"hubspot": "amount", "odoo": "amount_untaxed"}
 

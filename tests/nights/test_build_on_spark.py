@@ -11,15 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.build import CONFORMED, RESULTS, build
-from orchestration.config import CustomerModelConfig
-from orchestration.extract import extract
-from orchestration.history import part
-from orchestration.project import Project
+from engine.build.run import build
+from engine.build.score_history import part
+from engine.build.tables import CONFORMED, RESULTS
+from engine.config.customer_model import CustomerModelConfig
+from engine.config.project import Project
+from engine.extract.run import extract
 from sandbox.server import Sandbox
 from tests.conftest import SPARK, TODAY, only, opened
-from transforms import rates
-from transforms.quotes import quotes
+from transforms.conform import exchange_rates
+from transforms.conform.ecb_rates import quotes
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 STREAMS = {  # each table is fed by one, accounts by three; the others are read alike
@@ -61,7 +62,7 @@ def few_rates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(landed: Path, few_rates: Path, monkeysession: pytest.MonkeyPatch) -> dict[str, Built]:
     """Build the same night on both engines."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rates, "_IRREVOCABLE", dict([*rates._IRREVOCABLE.items()][:2]))
+        patch.setattr(exchange_rates, "_IRREVOCABLE", dict([*exchange_rates._IRREVOCABLE.items()][:2]))
         return {name: built(landed, few_rates, name) for name in ("duckdb", "spark")}
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from orchestration.build import build
-from orchestration.config import DeliveryConfig
-from orchestration.deliver.apply import apply
-from orchestration.deliver.plan import plan
-from orchestration.delivery_order import followers, in_order
-from orchestration.extract import extract
-from orchestration.project import Project
+from engine.build.run import build
+from engine.config.delivery import DeliveryConfig
+from engine.config.delivery_order import followers, in_order
+from engine.config.project import Project
+from engine.deliver.apply import apply
+from engine.deliver.plan import plan
+from engine.extract.run import extract
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, only, opened
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.config import ConnectionConfig, DeliveryConfig
-from orchestration.deliver.apply import apply
-from orchestration.deliver.plan import plan
-from orchestration.extract import extract
-from orchestration.project import Project
+from engine.config.connection import ConnectionConfig
+from engine.config.delivery import DeliveryConfig
+from engine.config.project import Project
+from engine.deliver.apply import apply
+from engine.deliver.plan import plan
+from engine.extract.run import extract
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
-from tests.orchestration.deliver.tabled import hasty, tabled
+from tests.engine.deliver.tabled import hasty, tabled
 
 FIELD = "belvedere_retention_score"
 ASIDE = ("/account-info/", "/properties/")

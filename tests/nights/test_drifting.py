@@ -9,14 +9,15 @@ import pytest
 
 from connectors.kit.base import Connector
 from connectors.kit.errors import SettingsError
-from orchestration.build import Build, TableResult
-from orchestration.extract import extract
-from orchestration.project import Project
-from orchestration.stream_result import StreamResult
-from orchestration.tables import Tables
+from engine.build.conform import conform_tables
+from engine.build.context import BuildContext, TableResult
+from engine.build.current_tables import Tables
+from engine.config.project import Project
+from engine.extract.result import StreamResult
+from engine.extract.run import extract
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, opened
-from transforms.quotes import quotes
+from transforms.conform.ecb_rates import quotes
 
 FEW_QUOTES = quotes(None).slice(0, 1)
 HUBSPOT, ODOO = "hubspot", "odoo"
@@ -88,8 +89,8 @@ class House:
 
     def build(self) -> None:
         """Make the conformed tables: scores would only take their time."""
-        making = Build(self.project, TODAY, f"build-{self.runs}")
-        self.built = {one.table: one for one in making.conformed()}
+        making = BuildContext(self.project, TODAY, f"build-{self.runs}")
+        self.built = {one.table: one for one in conform_tables(making)}
         self.project.ledger.switch(making.snapshot, TODAY, making.run_id)
 
     def night(self, *, full: bool = False) -> StreamResult:
@@ -124,8 +125,9 @@ def ignoring(connector: Connector, path: str) -> Connector:
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], House]]:
     with Sandbox(customers=24, seed=3, today=TODAY) as sandbox:
         monkeypatch.setenv("SANDBOX_URL", sandbox.url)
-        monkeypatch.setattr("orchestration.build.CONFORMED", ("accounts",))
-        monkeypatch.setattr("orchestration.build.quotes", lambda rates: FEW_QUOTES)
+        for module in ("conform", "context", "run"):
+            monkeypatch.setattr(f"engine.build.{module}.CONFORMED", ("accounts",))
+        monkeypatch.setattr("engine.build.conform.quotes", lambda rates: FEW_QUOTES)
 
         def make(system: str) -> House:
             project = opened(tmp_path)
@@ -397,7 +399,7 @@ class TestBackFill:
         found = here.column("tax_id")
         assert {found[key] for key in touched} == {"DE2"}
         assert {found[key] for key in found.keys() - set(touched)} == {"DE1"}
-        monkeypatch.setattr("orchestration.compaction.FILES", 1)
+        monkeypatch.setattr("engine.extract.compaction.FILES", 1)
         here.touch(1)
         here.night()
         assert len(here.project.ledger.files(f"raw/{system}/accounts")) == 1
@@ -412,7 +414,7 @@ class TestBackFill:
         here.touch(3)
         here.night()
         here.map()
-        monkeypatch.setattr("orchestration.compaction.FILES", 1)
+        monkeypatch.setattr("engine.extract.compaction.FILES", 1)
         here.touch(1)
         here.night()
         here.map(tax_id=here.path("ust_id"))
@@ -425,7 +427,7 @@ def test_rows_that_were_read_before_a_field_was_asked_for_are_named_until_they_a
     here.night()
     here.map(industry="properties.annualrevenue")
     touched = here.touch(2)
-    monkeypatch.setattr("orchestration.compaction.FILES", 1)
+    monkeypatch.setattr("engine.extract.compaction.FILES", 1)
     for _ in range(2):  # a compaction does not make it forgotten
         here.night()
         held = here.note["received"]

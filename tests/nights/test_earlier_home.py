@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from connectors.kit.errors import SettingsError
-from orchestration.build import build
-from orchestration.deliver.apply import apply
-from orchestration.deliver.plan import plan
-from orchestration.extract import extract
-from orchestration.project import Project
+from engine.build.run import build
+from engine.config.project import Project
+from engine.deliver.apply import apply
+from engine.deliver.plan import plan
+from engine.extract.run import extract
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, only
 from tests.nights.seen import differences, seen, without_absorbed

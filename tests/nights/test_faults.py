@@ -7,11 +7,12 @@ import duckdb
 import pytest
 
 from connectors.kit.errors import ConnectorError
-from orchestration.build import CONFORMED, build
-from orchestration.extract import failed_required, stale
-from orchestration.project import Project
-from orchestration.stream_result import StreamResult
-from sandbox.faults import KINDS, OF_WRITES
+from engine.build.run import build
+from engine.build.tables import CONFORMED
+from engine.config.project import Project
+from engine.extract.result import StreamResult
+from engine.extract.run import failed_required, stale
+from sandbox.core.faults import KINDS, OF_WRITES
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
 from tests.nights import seen as looking

@@ -11,22 +11,23 @@ from typing import Any
 
 import pytest
 
-from orchestration.build import build
-from orchestration.deliver.apply import apply
-from orchestration.deliver.plan import plan
-from orchestration.extract import extract
-from orchestration.project import ROOT, Project
-from orchestration.storage import engine
+from engine.build.run import build
+from engine.config.loader import ROOT
+from engine.config.project import Project
+from engine.deliver.apply import apply
+from engine.deliver.plan import plan
+from engine.extract.run import extract
+from engine.storage.backend import backend
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, only, opened
 
 SCORES = ("scores_to_hubspot", "scores_to_odoo")
 EXTRACT = """
-import sys; from pathlib import Path; from tests.conftest import opened; from orchestration.extract import extract
+import sys; from pathlib import Path; from tests.conftest import opened; from engine.extract.run import extract
 for _ in extract(opened(Path(sys.argv[1])), sys.argv[2], "killed"): pass
 """
 APPLY = """
-import sys; from pathlib import Path; from tests.conftest import opened; from orchestration.deliver.apply import apply
+import sys; from pathlib import Path; from tests.conftest import opened; from engine.deliver.apply import apply
 apply(opened(Path(sys.argv[1])), sys.argv[2], "killed")
 """
 
@@ -47,7 +48,7 @@ def killed_when(code: str, home: Path, name: str, is_time: Callable[[], bool]) -
 
 def held(project: Project, connection: str) -> dict[tuple[str, str], tuple[bool, str]]:
     """Give what the lake holds of a connection: the newest payload of each record."""
-    con = engine.connect(threads=1)
+    con = backend.connect(threads=1)
     found = {}
     for stream in project.streams(connection):
         asset = f"raw/{connection}/{stream.name}"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from orchestration.deliver.apply import apply
-from orchestration.deliver.approve import approve
-from orchestration.deliver.conflicts import conflicts, decide
-from orchestration.deliver.plan import plan as plan_again
-from orchestration.deliver.undo import undo
-from orchestration.project import Project
+from engine.config.project import Project
+from engine.deliver.apply import apply
+from engine.deliver.approve import approve
+from engine.deliver.conflicts import conflicts, decide
+from engine.deliver.plan import plan as plan_again
+from engine.deliver.undo import undo
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, only, opened
 from tests.nights.conftest import Night, night

@@ -83,7 +83,7 @@ def test_a_row_that_comes_later_than_declared_is_found_by_a_full_reading(own, tm
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_more_equal_stamps_than_a_page_and_a_cap_are_all_read(own, tmp_path, monkeypatch, system):
-    monkeypatch.setattr("sandbox.hubspot.CAP", 60)
+    monkeypatch.setattr("sandbox.hubspot.api.CAP", 60)
     one = One(own, system, tmp_path)
     for _ in range(70):
         one.create()
@@ -101,7 +101,7 @@ def test_more_equal_stamps_than_a_page_and_a_cap_are_all_read(own, tmp_path, mon
 
 def test_ten_thousand_and_one_equal_stamps_pass_hubspots_cap(own, tmp_path, monkeypatch):
     for page, size in (("LIST_PAGE", 100), ("SEARCH_PAGE", 200)):
-        monkeypatch.setattr(f"connectors.hubspot.{page}", size)
+        monkeypatch.setattr(f"connectors.hubspot.connector.{page}", size)
     project = small(tmp_path)
     read(project, "hubspot", "first", streams=["contacts"])
     own.clock.advance(3600)

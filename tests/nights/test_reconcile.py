@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from orchestration.extract import extract
-from orchestration.project import ROOT, Project
-from orchestration.reconcile import Compared, reconcile
+from engine.build.compare_full_read import Compared, reconcile
+from engine.config.loader import ROOT
+from engine.config.project import Project
+from engine.extract.run import extract
 from sandbox.server import Sandbox
 
 DAY = 86_400

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from orchestration.deliver.saved import load
-from orchestration.storage.operations import DONE
+from engine.deliver.plan_store import load
+from engine.storage.write_operations import DONE
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
 from tests.nights.stormy import BATCH, DOORS, LINKED, NEW, SETTLES, Door, World, small_and_fast
 from tests.nights.warm import Warm
-from transforms.sameness import is_same
+from transforms.delivery.value_equality import is_same
 
 KILLS = int(os.environ.get("BELVEDERE_KILLS", "0"))
 MOST = KILLS or 8  # 56 at seven doors

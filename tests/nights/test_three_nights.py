@@ -6,7 +6,7 @@ from itertools import combinations
 
 import duckdb
 
-from orchestration.build import build
+from engine.build.run import build
 from tests.nights.conftest import Night
 
 SYSTEMS = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestration.extract import extract
-from orchestration.project import Project
-from orchestration.storage.engine import connect
+from engine.config.project import Project
+from engine.extract.run import extract
+from engine.storage.backend.backend import connect
 from sandbox.server import Sandbox
 
 EXPORT = "/zendesk/api/v2/incremental/tickets"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestration.reconcile import reconcile
+from engine.build.compare_full_read import reconcile
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
 from tests.nights.seen import differences, read, seen, without_absorbed

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from connectors.kit.account import ticks
-from connectors.kit.http import Http
-from orchestration.project import Project
+from connectors.kit.http.client import Http
+from connectors.kit.rate_limit.usage_store import ticks
+from engine.config.project import Project
 from tests.conftest import opened
 
 
@@ -35,7 +35,7 @@ def unhurried(patch: pytest.MonkeyPatch) -> Time:
     patch.setitem(Http.__init__.__kwdefaults__, "sleep", time.sleep)
     patch.setitem(Http.__init__.__kwdefaults__, "clock", time.clock)
     for page in ("LIST_PAGE", "SEARCH_PAGE"):
-        patch.setattr(f"connectors.hubspot.{page}", 25)
+        patch.setattr(f"connectors.hubspot.connector.{page}", 25)
     return time
 
 

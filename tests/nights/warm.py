@@ -11,7 +11,7 @@ from time import sleep
 from types import TracebackType
 from typing import Any
 
-from orchestration.project import ROOT
+from engine.config.loader import ROOT
 
 ALIVE = 1000  # no exit code
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.project import Project
-from orchestration.stream_result import StreamResult
+from engine.config.project import Project
+from engine.extract.result import StreamResult
 from sandbox.server import Sandbox
 from tests.nights.seen import Seen, differences, read, seen, without_absorbed
 from tests.nights.unhurried import small

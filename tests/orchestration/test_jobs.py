@@ -9,14 +9,17 @@ import dagster as dg
 import pytest
 from dagster._core.events import JobFailureData, RunFailureReason
 
+from engine.build import tables
+from engine.build.context import TableResult
+from engine.build.tables import CONFORMED, RESULTS
+from engine.config.project import Project
+from engine.storage.lease import lease
 from orchestration.assets import build as build_assets_module
-from orchestration.build import CONFORMED, RESULTS, TableResult
-from orchestration.cli import beats, sync
+from orchestration.cli import run as beats
+from orchestration.cli import run as sync
 from orchestration.cli.exits import Exit
 from orchestration.dead_runs import BY_HAND, LEASE
 from orchestration.jobs import beats as jobs
-from orchestration.project import Project
-from orchestration.storage.lease import lease
 
 
 @pytest.fixture
@@ -107,7 +110,7 @@ def test_the_run_of_a_killed_command_is_marked_and_that_of_a_living_one_is_not(
 def built(monkeypatch: pytest.MonkeyPatch, project: Project, broken: str | None, **notes: object) -> bool:
     """Run the build's step on made-up results; tells whether its run succeeded."""
 
-    reads = {table: {"fx_rates"} for table in CONFORMED} | dict.fromkeys(RESULTS, ()) | build_assets_module.READS
+    reads = {table: {"fx_rates"} for table in CONFORMED} | dict.fromkeys(RESULTS, ()) | tables.READS
 
     def results(*_: object) -> Iterator[TableResult]:
         for table in TopologicalSorter(reads).static_order():

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestration.backtest import Backtested, backtest
-from orchestration.build import build
-from orchestration.extract import extract
-from orchestration.project import Project
-from orchestration.tables import Tables
+from engine.build.current_tables import Tables
+from engine.build.run import build
+from engine.config.project import Project
+from engine.evaluate.backtest import Backtested, backtest
+from engine.extract.run import extract
 
 pytestmark = pytest.mark.real
 

@@ -13,10 +13,10 @@ from time import sleep
 import pytest
 import requests
 
-from orchestration.build import build
-from orchestration.extract import extract
-from orchestration.project import Project
-from orchestration.tables import Tables
+from engine.build.current_tables import Tables
+from engine.build.run import build
+from engine.config.project import Project
+from engine.extract.run import extract
 from sandbox.server import Sandbox
 
 HERE = Path(__file__).parent

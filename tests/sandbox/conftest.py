@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from sandbox.server import Sandbox
-from sandbox.zendesk_tokens import BASIC
+from sandbox.zendesk.tokens import BASIC
 
 BEARER = {"Authorization": "Bearer sandbox-hubspot-token"}
 

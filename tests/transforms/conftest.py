@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pytest
 
-from orchestration.storage.engine import connect
+from engine.storage.backend.backend import connect
 from schemas.find import model
 
 Rows = Callable[..., ir.Table]
@@ -21,9 +21,9 @@ ON_BOTH = {
     "test_conform",
     "test_domains",
     "test_normalise",
-    "test_own_criteria",
+    "test_custom_criteria",
     "test_ownership",
-    "test_rates",
+    "test_exchange_rates",
     "test_survivorship",
     "test_tax_numbers",
 }

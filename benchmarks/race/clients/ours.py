@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from orchestration.collector import sparing_what_stays
+from engine.storage.gc_tuning import sparing_what_stays
 
 HUBSPOT_PAGE = 100
 
@@ -52,8 +52,8 @@ def main() -> None:
     defs, home = configured(json.loads(sys.argv[1]))
     home.mkdir(exist_ok=True)
     with sparing_what_stays():
-        from orchestration.extract import extract
-        from orchestration.project import Project
+        from engine.config.project import Project
+        from engine.extract.run import extract
 
         for result in extract(Project.load(defs, home), "crm", "race"):
             if result.status != "done":

@@ -1,0 +1,249 @@
+"""A REST API described wholly in YAML: for a system that has no connector of its own.
+
+```yaml
+connector: rest
+settings:
+  base_url: https://erp.example.com/api
+  auth: {kind: bearer, token: "{{ env.ERP_TOKEN }}"}
+  streams:
+    accounts:
+      path: customers
+      record_path: data
+      table: accounts
+      primary_key: id
+      paging: {kind: page, size: 200}
+      cursor: {path: updated_at, param: updated_since}
+      fields: {account_id: id, name: name, country: {path: country, values: {Germany: DE}}}
+```
+
+Paging, best first: `keyset` (asks for what is behind the last record's key), `cursor` (a token in the answer), `link`,
+`range`, `page`, `offset`; rows that are deleted meanwhile make the last two skip others, which `offset` notices with
+`overlap: true`. `{kind: keyset, param: starting_after, key: id, size: 100}` is Stripe's. `rate_headers:
+[{remaining: X-RateLimit-Remaining, limit: X-RateLimit-Limit, seconds: 60}]` slows down when the API says that little is
+left.
+
+Writing is declared by a stream's `write`: `docs/rest.md` shows all of it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import Field
+from requests.auth import AuthBase
+
+from connectors.kit.arrow import whole_number
+from connectors.kit.base import Change, Check, Held, Outcome, SourceField, Writing
+from connectors.kit.errors import ReplyError
+from connectors.kit.http.loop_guard import Trail
+from connectors.kit.http.oauth import RefreshToken
+from connectors.kit.http.paging import told, without
+from connectors.kit.http_connector import HttpConnector, HttpSettings
+from connectors.kit.rate_limit.limiter import Limit
+from connectors.kit.raw_rows import Page, cut
+from connectors.kit.repair import Repairs, read_json
+from connectors.kit.stream import Checkpoint, Slice, Stream
+from connectors.rest.auth import AnyAuth, NoAuth, QueryAuth
+from connectors.rest.batch_writer import BatchWriter
+from connectors.rest.config import EPOCH, Rate, RestStream, untagged
+from connectors.rest.records import Holdings
+from connectors.rest.write_config import Pace
+from connectors.rest.writer import Writer
+
+
+class Rest(HttpConnector):
+    """Read, and where a stream says how, write a REST API that YAML describes."""
+
+    class Settings(HttpSettings):
+        """Describe the API."""
+
+        auth: AnyAuth = NoAuth()
+        headers: dict[str, str] = Field(default_factory=dict)
+        requests_per_second: float = Field(10, gt=0)
+        rate_headers: list[Rate] = Field(default_factory=list)
+        tagged_values: bool = Field(False, description='Dates and numbers come as {"__class__": ...}, as from Tryton')
+        check_path: str | None = None
+        writing: Pace = Pace()
+        streams: dict[str, RestStream] = Field(min_length=1)
+
+        def addresses(self) -> Mapping[str, str]:
+            token_url = getattr(self.auth, "token_url", None)
+            own = {"auth.token_url": token_url} if token_url is not None else {}
+            return {**super().addresses(), **own}
+
+    settings: Settings
+
+    @classmethod
+    def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
+        listed = settings.get("streams") or {}
+        return tuple(RestStream.model_validate(given).declared(name) for name, given in listed.items())
+
+    def __init__(self, name: str, settings: Any, http: Any = None) -> None:
+        self.rate_headers = tuple(rate.declared() for rate in settings.rate_headers)
+        self._auth: AuthBase | None = None
+        super().__init__(name, settings, http)
+        self.streams = tuple(stream.declared(one) for one, stream in self.settings.streams.items())
+        self.writing = self._writing()
+        if any(stream.write and stream.write.find for stream in self.settings.streams.values()):
+            self.find = self._found  # a capability is found by its method, and most APIs do not have this one
+
+    def auth(self) -> AuthBase | None:
+        self._auth = self.settings.auth.opened(self.name, lambda: self.http)
+        return self._auth
+
+    def keep_tokens(self, folder: Path) -> None:
+        if isinstance(self._auth, RefreshToken):
+            self._auth.keep(folder)
+
+    def limits(self) -> Sequence[Limit]:
+        rate = self.settings.requests_per_second
+        return (Limit(int(rate), 1) if rate >= 1 else Limit(1, 1 / rate),)
+
+    def check(self) -> Check:
+        first = next(iter(self.settings.streams.values()))
+        path = self.settings.check_path
+        if path is None:
+            self._page_of(first, {}, Slice())
+        else:
+            self.http.get(path, headers=self.settings.headers, expect=None)
+        return Check(self.settings.base_url, self.now(), tuple(self._notes()))
+
+    def _notes(self) -> Iterator[str]:
+        if isinstance(self._auth, RefreshToken) and self._auth.rotated:
+            yield (
+                f"{self.name}: the server replaces the refresh token each time it is used; the newest is "
+                f"kept in {self._auth.rotated}: back that file up, or a person has to authorize again"
+            )
+
+    def discover(self) -> Mapping[str, Sequence[SourceField]]:
+        return {name: self._seen(stream) for name, stream in self.settings.streams.items()}
+
+    def _seen(self, stream: RestStream) -> list[SourceField]:
+        rows = cut(self._page_of(stream, {}, Slice()).body, stream.record_path)
+        try:
+            seen = dict.fromkeys(path for row in rows[:100] for path in _paths(read_json(row)))
+        except RecursionError:
+            raise ReplyError(f"{self.name}: a record at {stream.path} is nested too deeply to be read") from None
+        return [SourceField(path, "json") for path in seen]
+
+    def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
+        """Read page after page; a cursor asks for what is newer than the slice's start."""
+        described, place = self.settings.streams[stream.name], dict(checkpoint or {})
+        trail = Trail(f"{self.name} {stream.name}", place)
+        while True:
+            reply = self._page_of(described, place, slice_)
+            rows: Sequence[bytes] = cut(reply.body, described.record_path, repairs := Repairs())
+            trail.came(rows, place)
+            if self.settings.tagged_values:
+                rows = [msgspec.json.encode(untagged(read_json(row, repairs=repairs))) for row in rows]
+            total = described.paging.total(reply)
+            if described.total_path and not place:
+                total = told(reply, described.total_path)
+            following = trail.on(self._stored(described.paging.following(place, reply, rows), described.pairs))
+            rows = described.paging.fresh(place, rows)
+            yield self.page(stream, rows, following, None if place else whole_number(total), repairs=repairs)
+            if following is None:
+                return
+            place = following
+
+    def counted(self, stream: Stream, slice_: Slice) -> Slice:
+        """Tell what an answer's total is a count of: all that was asked for, which may be more than the slice."""
+        cursor = self.settings.streams[stream.name].cursor
+        return cursor.counted(slice_) if cursor else slice_
+
+    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+        """Read records by their keys; those that are no more are not there."""
+        return self._holdings(stream).fetch(record_ids, fields)
+
+    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> Held | None:
+        """Tell from a record as it was extracted what `fetch` would answer."""
+        return self._holdings(stream).extracted(payload, fields)
+
+    def writable(self, stream: Stream) -> Mapping[str, SourceField]:
+        """List the fields of a first page, and those that are declared: what else may be written, nobody tells."""
+        described, how = self.settings.streams[stream.name], self._holdings(stream).how
+        fixed = {described.primary_key, described.cursor.path if described.cursor else ""}
+        declared = [*how.unique, *how.fields]
+        names = dict.fromkeys([*(field.path for field in self._seen(described)), *declared])
+        return {
+            name: SourceField(name, "json", is_writable=name not in fixed, is_unique=name in how.unique)
+            for name in names
+        }
+
+    def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
+        """Change, make and delete records, each with its outcome."""
+        holdings = self._holdings(stream)
+        batch = holdings.how.batch
+        return (BatchWriter(holdings, batch) if batch else Writer(holdings)).write(changes)
+
+    def _found(self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+        """Find records by a field: what `find` is where a stream declares how."""
+        return self._holdings(stream).find(field, values, fields)
+
+    def _holdings(self, stream: Stream) -> Holdings:
+        where = f"connection {self.name!r}: streams.{stream.name}"
+        held, described = self.settings, self.settings.streams[stream.name]
+        return Holdings(where, self.http, described, held.headers, tagged=held.tagged_values)
+
+    def _writing(self) -> Writing:
+        """Declare how the connection is written to; what not every stream can do is not promised."""
+        pace = self.settings.writing
+        ways = [stream.write for stream in self.settings.streams.values() if stream.write]
+        return Writing(
+            batch=max((how.batch.size if how.batch else 1 for how in ways), default=1),
+            parallel=pace.parallel,
+            versions=bool(ways) and all(how.version is not None for how in ways),
+            idempotent=bool(ways) and all(how.is_idempotent for how in ways),
+            settles=timedelta(seconds=pace.settles_seconds),
+            lag=timedelta(seconds=pace.lag_seconds),
+            zero_is_empty=pace.zero_is_empty,
+        )
+
+    def deletes(self, stream: Stream, slice_: Slice) -> Iterator[Page]:
+        """Read what the API says was deleted, since the slice's start where it can be asked so."""
+        gone = self.settings.streams[stream.name].deletions
+        place: dict[str, Any] | None = {} if gone else None
+        trail = Trail(f"{self.name} {stream.name}", place)
+        while gone and place is not None:
+            params, headers, link = gone.paging.ask(place)
+            cursor = self.settings.streams[stream.name].cursor
+            since = [(gone.param, cursor.since(slice_.start))] if gone.param and cursor and slice_.start else []
+            asked = {} if link else {"params": [*since, *params]}
+            reply = self.http.get(link or gone.path, headers={**self.settings.headers, **headers}, **asked)
+            rows = cut(reply.body, gone.record_path, repairs := Repairs())
+            trail.came(rows, place)
+            place = trail.on(self._stored(gone.paging.following(place, reply, rows), []))
+            yield self.page(gone.told(stream), rows, place, deleted=True, repairs=repairs)
+
+    def _stored(self, place: dict[str, Any] | None, pairs: list[tuple[str, str]]) -> dict[str, Any] | None:
+        """Leave out of a link what we sent ourselves, a secret perhaps; `again` names what has to be added."""
+        if not place or "link" not in place:
+            return place
+        auth = self.settings.auth
+        secret = [(auth.param, auth.secret.get_secret_value())] if isinstance(auth, QueryAuth) else []
+        link, names = without(place["link"], [*pairs, *secret])
+        again = sorted(names & {name for name, _ in pairs})
+        return {"link": link} | ({"again": again} if again else {})
+
+    def _page_of(self, stream: RestStream, place: dict[str, Any], slice_: Slice) -> Any:
+        params, headers, link = stream.paging.ask(place)
+        if link:
+            again = [pair for pair in stream.pairs if pair[0] in place.get("again", ())]
+            return self.http.get(link, again, {**self.settings.headers, **headers})
+        listed = stream.pairs
+        cursor = stream.cursor
+        if cursor and (slice_.start or cursor.encode != "none"):
+            listed.append((cursor.param, cursor.since(slice_.start or EPOCH)))
+        if cursor and cursor.until_param and slice_.end:
+            listed.append((cursor.until_param, cursor.until(slice_.end)))
+        return self.http.get(stream.path, [*listed, *params], {**self.settings.headers, **headers})
+
+
+def _paths(record: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(record, Mapping) and record:
+        for key, value in record.items():
+            yield from _paths(value, f"{prefix}{key}.")
+    elif prefix:
+        yield prefix[:-1]

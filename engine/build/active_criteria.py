@@ -1,0 +1,100 @@
+"""Which criteria and overrides a build goes by: the defaults, what was calibrated, and what the user says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from connectors.kit.errors import SettingsError
+from engine.config.customer_model import CustomerModelConfig
+from engine.storage.model_parameters import Models, Parameters
+from transforms.scores.criteria import Criterion, CriterionError, configured, version
+from transforms.scores.default_criteria import DEFAULTS
+
+CALIBRATION = "criteria_calibration"
+SCORES = ("retention", "satisfaction", "key_account", "tier")
+
+
+@dataclass(frozen=True)
+class InForce:
+    """Hold the criteria, how a missing measure counts, the overrides, and the calibration behind the anchors."""
+
+    criteria: tuple[Criterion, ...]
+    missing: str
+    overrides: list[dict[str, Any]]
+    calibration: Parameters | None
+
+    @property
+    def version(self) -> str:
+        """Name the criteria by what they are."""
+        return version(self.criteria, self.missing)
+
+
+def criteria_for(ledger: Models, config: CustomerModelConfig, as_of: date) -> InForce:
+    """Gather what holds as of a date; raises SettingsError for what makes no sense."""
+    held = ledger.parameters(CALIBRATION, as_of)
+    anchors = {name: one["anchors"] for name, one in held.values["criteria"].items()} if held else {}
+    return InForce(_configured(config, anchors), config.key_accounts.missing, _overrides(config), held)
+
+
+def criteria_rows(held: InForce, config: CustomerModelConfig, as_of: date, schema: pa.Schema) -> pa.Table:
+    """List the criteria in force, and where their anchors come from."""
+    calibrated = held.calibration.values["criteria"] if held.calibration else {}
+    rows = []
+    for one in held.criteria:
+        change = config.key_accounts.criteria.get(one.name)
+        is_ours = change is None or change.anchors is None
+        came = "calibrated" if is_ours and one.name in calibrated else "default" if is_ours else "configured"
+        rows.append(
+            {
+                "criterion": one.name,
+                "label": one.label,
+                "group": one.group,
+                "weight": one.weight,
+                "measure": one.measure,
+                "sql": one.sql,
+                "table": one.table if one.sql else None,
+                "anchors": " ".join(f"{anchor:g}" for anchor in one.anchors),
+                "anchors_from": came,
+                "calibrated_on": held.calibration.as_of if held.calibration and came == "calibrated" else None,
+                "model_version": held.version,
+                "as_of": as_of,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _configured(config: CustomerModelConfig, anchors: dict[str, Sequence[float]]) -> tuple[Criterion, ...]:
+    changes = {
+        name: change.model_dump(exclude={"is_overridable"}) for name, change in config.key_accounts.criteria.items()
+    }
+    try:
+        return configured(changes, DEFAULTS, anchors)
+    except CriterionError as error:
+        raise SettingsError(f"customer model: key_accounts: {error}") from None
+
+
+def _overrides(config: CustomerModelConfig) -> list[dict[str, Any]]:
+    """Check what each override is about, and give it an id."""
+    known = {one.name for one in _configured(config, {})}
+    fixed = {name for name, change in config.key_accounts.criteria.items() if not change.is_overridable}
+    rows = []
+    for one in config.overrides:
+        if one.what not in (*SCORES, *known):
+            raise SettingsError(
+                f"customer model: overrides: {one.what!r} is no score and no criterion; "
+                f"choices: {', '.join((*SCORES, *sorted(known)))}"
+            )
+        if one.what in fixed:
+            raise SettingsError(f"customer model: overrides: criterion {one.what!r} may not be overridden")
+        rows.append(one.row())
+    ids = [row["override_id"] for row in rows]
+    doubled = next((row for row in rows if ids.count(row["override_id"]) > 1), None)
+    if doubled:
+        raise SettingsError(
+            f"customer model: overrides: {doubled['what']} of {doubled['customer_id']} is there twice for "
+            f"{doubled['created_on']} by {doubled['author']}"
+        )
+    return rows

@@ -1,0 +1,197 @@
+"""Fitted parameters: learnt now and then, kept in the ledger, used every night, so that scores do not move by themselves."""
+
+from dataclasses import dataclass
+from datetime import date
+from math import isclose
+from typing import Any, Literal
+
+import ibis.expr.types as ir
+
+from engine.config.customer_model import RetentionConfig, SatisfactionConfig
+from engine.storage.model_parameters import Models, Parameters
+from transforms.scores.criteria_measures import median_revenue
+from transforms.scores.models.base import PRIOR, Columns, Fit, Model, fit_version
+from transforms.scores.models.bgbb import choose_horizon
+from transforms.scores.models.find import DEFAULT, find
+from transforms.scores.order_events import Event
+from transforms.scores.retention_statistics import (
+    RENEWALS,
+    contracts,
+    months_later,
+    numbers,
+    retention_counts,
+    retention_statistics,
+    with_outcome,
+)
+from transforms.scores.satisfaction_priors import WEIGHTS, Priors, fit_priors, prior_statistics
+
+RETENTION, CHOICE, SATISFACTION = "retention", "retention_choice", "satisfaction"
+PROVISIONAL = 6  # months looked ahead as long as there is nothing to choose by
+SAME_LOGLIK = 1e-4  # two searches on the same data differ by less; a customer more in a cell moves it by far more
+SAME_PRIOR = 1e-3  # relative
+FITTED = ("parameters", "prior", "revision", "loglik", "customers")  # what a fit tells, of the stored values
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Hold what the retention score needs: the model and its fit (None: too little data), the horizon, the version."""
+
+    model: Model
+    fit: Fit | None
+    horizon: int
+    version: str
+    fitted_on: date
+
+    @property
+    def contract_months(self) -> int | None:
+        """Give the term of contracts, where the model looks at them."""
+        return self.horizon if set(RENEWALS) <= set(self.model.cells) else None
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Say what was fitted, for people."""
+        shared = {"model": self.model.name, "horizon_months": self.horizon}
+        if self.fit is None:
+            return {**shared, "fit": "too few customers or repeat orders"}
+        values = {name: round(value, 4) for name, value in self.fit.values.items()}
+        return {**shared, "fitted_on": self.fitted_on.isoformat(), **values}
+
+
+def retention_for(ledger: Models, events: ir.Table, as_of: date, config: RetentionConfig, event: Event) -> Retention:
+    """Use the stored fit while it is young enough and of the wanted kind, else fit anew."""
+    model = find(wanted_model(ledger, as_of, config))
+    last = ledger.parameters(RETENTION, as_of)
+    held = _young(last, as_of, config.refit_days)
+    if held is None or not _is_wanted(held.values, model, config, event):
+        held = _fit_retention(ledger, events, as_of, config, event)
+    kept = held.values["parameters"]
+    fit = Fit(model.name, kept, held.values["loglik"], held.values["customers"]) if kept else None
+    return Retention(model, fit, held.values["horizon"], held.version, held.as_of)
+
+
+def event_for(config: RetentionConfig, orders: ir.Table) -> Event:
+    """Choose what counts as an order: orders where any was confirmed, else invoices."""
+    if config.event != "auto":
+        return config.event
+    confirmed = orders.filter(orders.status == "confirmed").count().to_pyarrow().as_py()
+    return "order" if confirmed else "invoice"
+
+
+def wanted_model(ledger: Models, as_of: date, config: RetentionConfig) -> str:
+    """Name the model to score by: the configured one, else the one the last backtest chose, else the default."""
+    if config.model != "auto":
+        return config.model
+    chosen = ledger.parameters(CHOICE, as_of)
+    return str(chosen.values["model"]) if chosen else DEFAULT
+
+
+def horizon_for(ledger: Models, events: ir.Table, as_of: date, config: RetentionConfig) -> tuple[int, bool]:
+    """Give the horizon in months, and whether it is frozen: chosen once, it is kept when parameters are fitted anew."""
+    if config.horizon_months != "auto":
+        return config.horizon_months, False
+    if config.contract_months:
+        return config.contract_months, False
+    last = ledger.parameters(RETENTION, as_of)
+    if last and last.values.get("is_frozen"):
+        return int(last.values["horizon"]), True
+    counts = counted(events, find(DEFAULT), as_of, config, PROVISIONAL)
+    fit = find(DEFAULT).fit(counts)
+    return (choose_horizon(fit, counts), True) if fit else (PROVISIONAL, False)
+
+
+def counted(events: ir.Table, model: Model, as_of: date, config: RetentionConfig, horizon: int) -> Columns:
+    """Group customers for a fit as of a date; a model that is taught looks back by the horizon and at what came then."""
+    if set(RENEWALS) <= set(model.cells):
+        known = contracts(events, as_of=as_of, months=config.contract_months or horizon)
+        return numbers(retention_counts(known, model).to_pyarrow())
+    if not model.is_taught:
+        known = retention_statistics(events, as_of=as_of, with_gaps="log_gaps" in model.sums)
+        return numbers(retention_counts(known, model).to_pyarrow())
+    before = months_later(as_of, -horizon)
+    known = with_outcome(retention_statistics(events, as_of=before), events, after=before, until=as_of)
+    return numbers(retention_counts(known, model).to_pyarrow())
+
+
+def priors_for(ledger: Models, observations: ir.Table, as_of: date, config: SatisfactionConfig) -> Priors:
+    """Use the stored priors while they are young enough, else fit; the weights are always today's.
+
+    Where the data is that of the last fit, its numbers are kept to the last digit.
+    """
+    last, weights = ledger.parameters(SATISFACTION, as_of), _weights(config)
+    if stored := _young(last, as_of, config.refit_days):
+        return Priors(**stored.values, weights=weights)
+    statistics = prior_statistics(observations)
+    before = Priors(**last.values, weights=weights) if last else None
+    if before and before.statistics == statistics.digest:
+        priors = before
+    else:
+        priors = fit_priors(statistics, weights)
+        if before and before.statistics is None and _same_priors(before, priors):
+            priors = before
+    values = {"pi": dict(priors.pi), "m": dict(priors.m), "backlog": priors.backlog}
+    values |= {"statistics": priors.statistics} if priors.statistics else {}
+    ledger.save_parameters(SATISFACTION, priors.version, as_of, values)
+    return priors
+
+
+def revenue_for(ledger: Models, customers: ir.Table, as_of: date) -> float:
+    """Give the median revenue that the criteria compare with: frozen when it was first seen."""
+    held = ledger.parameters("key_accounts", as_of)
+    if held is None:
+        value = median_revenue(customers)
+        ledger.save_parameters("key_accounts", "median", as_of, {"median_revenue": value})
+        return value
+    return float(held.values["median_revenue"])
+
+
+def _weights(config: SatisfactionConfig) -> dict[str, float]:
+    return {**WEIGHTS, **config.weights}
+
+
+def _is_wanted(values: dict[str, Any], model: Model, config: RetentionConfig, event: Event) -> bool:
+    """Tell whether a stored fit is of the model, the event and the horizon that are wanted now."""
+    horizon: int | Literal["auto"] | None = config.horizon_months
+    horizon = config.contract_months if horizon == "auto" else horizon
+    same = (values.get("model"), values.get("event")) == (model.name, event)
+    return same and (values["horizon"] == horizon if horizon else bool(values["is_frozen"]))
+
+
+def _fit_retention(ledger: Models, events: ir.Table, as_of: date, config: RetentionConfig, event: str) -> Parameters:
+    """Fit, and store the fit; where data and settings are those of the last one, its numbers are kept to the last digit."""
+    model = find(wanted_model(ledger, as_of, config))
+    horizon, is_frozen = horizon_for(ledger, events, as_of, config)
+    counts, last = counted(events, model, as_of, config, horizon), ledger.parameters(RETENTION, as_of)
+    version = fit_version(model, counts, horizon)
+    if last and last.version == version:
+        fitted = {name: last.values[name] for name in FITTED}
+    else:
+        fit = model.fit(counts)
+        fitted = {"parameters": dict(fit.values) if fit else None, "prior": PRIOR, "revision": model.revision}
+        fitted |= {"loglik": fit.loglik if fit else 0.0, "customers": fit.customers if fit else 0}
+        if fit is None:
+            version = f"{model.name}-none-h{horizon}"
+        elif last and _same_fit(last.values, fit, horizon):
+            version, fitted = last.version, {name: last.values[name] for name in FITTED if name in last.values}
+    values = {"model": model.name, "event": event, "horizon": horizon, "is_frozen": is_frozen, **fitted}
+    ledger.save_parameters(RETENTION, version, as_of, values)
+    return Parameters(RETENTION, version, as_of, values)
+
+
+def _same_fit(values: dict[str, Any], fit: Fit, horizon: int) -> bool:
+    """Tell whether a fit that an earlier version named by its parameters is that of the same data: it keeps its name."""
+    if "revision" in values or (values.get("model"), values["horizon"]) != (fit.model, horizon):
+        return False
+    return values["customers"] == fit.customers and abs(values["loglik"] - fit.loglik) < SAME_LOGLIK
+
+
+def _same_priors(before: Priors, after: Priors) -> bool:
+    """Tell whether priors that an earlier version named by their values are those of the same data."""
+    pairs = [(before.pi, after.pi), (before.m, after.m), ({"_": before.backlog or 0.0}, {"_": after.backlog or 0.0})]
+    return all(
+        one.keys() == other.keys() and all(isclose(one[name], other[name], rel_tol=SAME_PRIOR) for name in one)
+        for one, other in pairs
+    )
+
+
+def _young(held: Parameters | None, as_of: date, days: int) -> Parameters | None:
+    return held if held and (as_of - held.as_of).days <= max(days - 1, 0) else None

@@ -1,0 +1,118 @@
+"""Read the YAML files of the defs folder as data: `{{ env.NAME }}` is replaced, no other template is evaluated."""
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from connectors.kit.errors import SettingsError
+from connectors.kit.settings import missing_env
+
+_ROOT = Path(__file__).resolve().parents[3]
+ENV = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}", re.ASCII)
+NAMES = re.compile(r"\{\{\s*[A-Za-z]\w*(\.[A-Za-z]\w*)*\s*\}\}", re.ASCII)
+BEGINS = re.compile(r"\{[{%#]")
+FORGOTTEN = re.compile(r"\{\{\s*([A-Z][A-Z0-9_]*)\s*\}\}")
+
+
+def read_defs_file(path: Path, ours: Collection[str]) -> dict[str, Any]:
+    """Return the document of a file with its environment variables filled in.
+
+    A variable that is not set becomes `missing_env`. Raises SettingsError, with file and line, for a file that is no
+    YAML and for any other template. Components that are not `ours` are rendered by Dagster, by Jinja without a sandbox:
+    they may name what Dagster offers them (`{{ project_root }}`), and call nothing.
+    """
+    file = short(path)
+    try:
+        node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+        allowed = ENV if _type(node) in ours else NAMES
+        for scalar in _scalars(node, set()):
+            _refuse_templates(scalar.value, allowed, f"{file}, line {scalar.start_mark.line + 1}")
+        document = _construct(path, file)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{file}{_line(error)}: not valid YAML: {_problem(error)}") from None
+    if not isinstance(document, dict):
+        raise SettingsError(f"{file}: expected `type:` and `attributes:`")
+    return document
+
+
+def refuse_code(defs: Path, ours: Collection[str]) -> None:
+    """Raise SettingsError if any file that Dagster loads as a component holds a template that could run code.
+
+    Dagster renders `post_processing` of every component, ours too, and also reads `component.yaml`.
+    """
+    for folder, _, files in os.walk(defs, followlinks=True):
+        for file in {"defs.yaml", "component.yaml"}.intersection(files):
+            read_defs_file(Path(folder, file), ours)
+
+
+def short(path: Path) -> str:
+    """Name a file from the project's folder on if it lies in there."""
+    return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else str(path)
+
+
+def _type(node: yaml.Node | None) -> str:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    return next((str(value.value) for key, value in pairs if key.value == "type"), "")
+
+
+def _scalars(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.ScalarNode]:
+    """Yield keys and values; an alias leads to a node that was seen before."""
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+        return
+    for part in node.value:
+        for inner in part if isinstance(part, tuple) else (part,):
+            yield from _scalars(inner, seen)
+
+
+def _refuse_templates(text: str, allowed: re.Pattern[str], where: str) -> None:
+    if not BEGINS.search(allowed.sub(" ", text)):
+        return
+    if forgotten := FORGOTTEN.search(text):  # anything else may be a secret, and is not repeated
+        written, name = forgotten[0], forgotten[1]
+        raise SettingsError(f"{where}: {written} is not evaluated; write {{{{ env.{name} }}}}")
+    raise SettingsError(
+        f"{where}: this template is not evaluated; only {{{{ env.NAME }}}} is, the environment variable NAME"
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """Fill in environment variables where a text is constructed, since only its node knows the line."""
+
+    file = ""
+
+    def text(self, node: yaml.ScalarNode) -> str:
+        """Construct one text."""
+        where = f"{self.file}, line {node.start_mark.line + 1}"
+        return ENV.sub(lambda found: os.environ.get(found[1]) or missing_env(found[1], where), node.value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.text)
+
+
+def _construct(path: Path, file: str) -> Any:
+    loader = _Loader(path.read_text("utf-8"))
+    loader.file = file
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def _line(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f", line {mark.line + 1}" if mark else ""
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    problem = str(getattr(error, "problem", None) or error)
+    if problem == "found unhashable key":
+        return 'a mapping cannot be a key; a template stands in quotes: "{{ env.NAME }}"'
+    return problem

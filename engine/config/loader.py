@@ -1,0 +1,61 @@
+"""Reads the defs folder: one `defs.yaml` a component, each checked by its model of settings."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from connectors.kit.errors import SettingsError, choices
+from connectors.kit.settings import explain, refuse_missing_env
+from engine.config.base import Config
+from engine.config.connection import ConnectionConfig
+from engine.config.customer_model import CustomerModelConfig
+from engine.config.defs_file import read_defs_file, short
+from engine.config.delivery import DeliveryConfig
+from engine.config.warehouse import WarehouseConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPONENTS: Mapping[str, type[Config]] = {
+    "orchestration.components.Connection": ConnectionConfig,
+    "orchestration.components.CustomerModel": CustomerModelConfig,
+    "orchestration.components.Delivery": DeliveryConfig,
+    "orchestration.components.Warehouse": WarehouseConfig,
+}
+USED_LATER = {"Connection": "settings", "Warehouse": "url"}
+
+
+def defs_folder() -> Path:
+    """Name the folder of the components: BELVEDERE_DEFS, else the project's own."""
+    return Path(os.environ.get("BELVEDERE_DEFS") or ROOT / "orchestration" / "defs").resolve()
+
+
+def home_folder() -> Path:
+    """Name the folder of all data: BELVEDERE_HOME, else `.belvedere` beside the code; only its owner may read it."""
+    home = Path(os.environ.get("BELVEDERE_HOME") or ROOT / ".belvedere").resolve()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
+
+
+def read_components(defs: Path) -> Iterator[tuple[str, str, Config]]:
+    for path in sorted(defs.glob("**/defs.yaml")):
+        name = path.parent.name
+        document = read_defs_file(path, COMPONENTS)
+        kind = str(document.get("type", ""))
+        if kind not in COMPONENTS:
+            if kind.startswith("orchestration."):
+                raise SettingsError(f"{short(path)}: unknown type {kind!r}; {choices(kind, COMPONENTS)}")
+            continue
+        yield name, kind.rpartition(".")[2], _config(path, kind, document.get("attributes") or {})
+
+
+def _config(path: Path, kind: str, attributes: Any) -> Config:
+    later = USED_LATER.get(kind.rpartition(".")[2])
+    for attribute, value in attributes.items() if isinstance(attributes, dict) else ():
+        if attribute != later:
+            refuse_missing_env(value, repr(path.parent.name), str(attribute))
+    try:
+        return COMPONENTS[kind].model_validate(attributes)
+    except ValidationError as error:
+        raise SettingsError(f"{short(path)}: {explain(error, COMPONENTS[kind])}") from None

@@ -1,0 +1,152 @@
+"""The project: what the defs folder configures, and where its lake and ledger live."""
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from connectors.kit.base import Connector
+from connectors.kit.errors import SettingsError, choices
+from connectors.kit.registry import find
+from connectors.kit.settings import load
+from connectors.kit.stream import Stream
+from engine.config.connection import ConnectionConfig
+from engine.config.customer_model import CustomerModelConfig
+from engine.config.delivery import DeliveryConfig
+from engine.config.delivery_order import in_order
+from engine.config.field_maps import with_overrides
+from engine.config.loader import defs_folder, home_folder, read_components
+from engine.config.warehouse import WarehouseConfig
+from engine.storage.lake import Lake
+from engine.storage.ledger import Ledger
+
+"""Attributes in which a variable that is not set stops only its own connection or warehouse, when that is used."""
+
+
+@dataclass
+class Project:
+    """Hold every component by its kind and name; open its connections, lake and ledger when asked."""
+
+    defs: Path
+    home: Path
+    connections: dict[str, ConnectionConfig] = field(default_factory=dict)
+    deliveries: dict[str, DeliveryConfig] = field(default_factory=dict)
+    warehouses: dict[str, WarehouseConfig] = field(default_factory=dict)
+    models: dict[str, CustomerModelConfig] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, defs: Path | None = None, home: Path | None = None) -> "Project":
+        """Read every `defs.yaml`; raises SettingsError that names the file and the setting."""
+        project = cls(defs or defs_folder(), home or home_folder())
+        for name, kind, config in read_components(project.defs):
+            project._of(kind)[name] = config
+        project._cross_check()
+        project.deliveries = in_order(project.deliveries, project.roles())
+        return project
+
+    @property
+    def model(self) -> CustomerModelConfig:
+        """Return the customer model: the configured one, else the defaults."""
+        return next(iter(self.models.values()), CustomerModelConfig())
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Open the ledger: BELVEDERE_LEDGER_URL, else a SQLite file in the home folder."""
+        return Ledger(os.environ.get("BELVEDERE_LEDGER_URL") or f"sqlite:///{self.home / 'ledger.db'}")
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Open the lake: BELVEDERE_LAKE_URL, else a folder in the home folder."""
+        return Lake(os.environ.get("BELVEDERE_LAKE_URL") or str(self.home / "lake"), self.ledger)
+
+    @cached_property
+    def budgets(self) -> Path:
+        """Name the folder in which all runs of this machine count how often accounts were asked."""
+        return self.home / "budgets"
+
+    def open(self, name: str) -> Connector:
+        """Open one connection's connector, its settings checked, its field maps as the user wants them."""
+        config = self.connection(name)
+        kind = find(config.connector)
+        connector = kind(name, load(kind, name, config.settings))
+        connector.share(self.budgets)
+        connector.keep_tokens(self.home / "tokens")
+        connector.streams = self._chosen(name, connector.streams)
+        return connector
+
+    def connection(self, name: str) -> ConnectionConfig:
+        """Return a connection's configuration; raises SettingsError that names the choices."""
+        if name not in self.connections:
+            raise SettingsError(f"no connection {name!r}: {choices(name, self.connections)}")
+        return self.connections[name]
+
+    def delivery(self, name: str) -> DeliveryConfig:
+        """Return a delivery's configuration; raises SettingsError that names the choices."""
+        if name not in self.deliveries:
+            raise SettingsError(f"no delivery {name!r}: {choices(name, self.deliveries)}")
+        return self.deliveries[name]
+
+    def warehouse(self, name: str) -> WarehouseConfig:
+        """Return a warehouse's configuration; raises SettingsError that names the choices."""
+        if name not in self.warehouses:
+            raise SettingsError(f"no warehouse {name!r}: {choices(name, self.warehouses)}")
+        return self.warehouses[name]
+
+    def streams(self, name: str) -> tuple[Stream, ...]:
+        """List a connection's streams, field maps as the user wants them, without its secrets or a network."""
+        config = self.connection(name)
+        return self._chosen(name, find(config.connector).declared(config.settings))
+
+    def chosen(self, names: Sequence[str], streams: Collection[str] = ()) -> dict[str, list[str]]:
+        """Name the streams of some connections, or those that are meant; who has none of them is left out.
+
+        Raises SettingsError for a stream that none of them has.
+        """
+        offered = {name: [one.name for one in self.streams(name)] for name in names}
+        _refuse_unknown(names, streams, {stream for some in offered.values() for stream in some})
+        chosen = {name: [one for one in some if not streams or one in streams] for name, some in offered.items()}
+        return {name: some for name, some in chosen.items() if some}
+
+    def roles(self) -> dict[str, str]:
+        """Map every connection to its role."""
+        return {name: config.role for name, config in self.connections.items()}
+
+    def _chosen(self, name: str, offered: tuple[Stream, ...]) -> tuple[Stream, ...]:
+        config = self.connections[name]
+        _refuse_unknown([name], [*(config.streams or []), *config.fields], {stream.name for stream in offered})
+        kept = (stream for stream in offered if config.streams is None or stream.name in config.streams)
+        return tuple(
+            replace(stream, fields=with_overrides(name, stream, config.fields.get(stream.name, {}))) for stream in kept
+        )
+
+    def _of(self, kind: str) -> dict[str, Any]:
+        return {
+            "Connection": self.connections,
+            "CustomerModel": self.models,
+            "Delivery": self.deliveries,
+            "Warehouse": self.warehouses,
+        }[kind]
+
+    def _cross_check(self) -> None:
+        if len(self.models) > 1:
+            raise SettingsError(f"there is more than one CustomerModel: {', '.join(sorted(self.models))}")
+        for name, delivery in self.deliveries.items():
+            if delivery.target.connection not in self.connections:
+                wrong = delivery.target.connection
+                raise SettingsError(f"delivery {name!r}: no connection {wrong!r}; {choices(wrong, self.connections)}")
+        for source, target in self.model.links.items():
+            for named in (source, target):
+                if named not in self.connections:
+                    raise SettingsError(
+                        f"customer model: links: no connection {named!r}; {choices(named, self.connections)}"
+                    )
+
+
+def _refuse_unknown(names: Sequence[str], asked: Collection[str], known: Collection[str]) -> None:
+    """Raise SettingsError for a stream that none of some connections has."""
+    for one in asked:
+        if one not in known:
+            who = f"connection{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
+            raise SettingsError(f"{who}: no stream {one!r}; {choices(one, known)}")

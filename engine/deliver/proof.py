@@ -1,0 +1,102 @@
+"""Prove what a plan would write before its target is opened: its rows, and the tables it was made from."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from connectors.kit.errors import ReplyError
+from engine.config.delivery import DeliveryConfig
+from engine.config.project import Project
+from engine.deliver.desired_sql import sources
+from engine.deliver.plan import basis_of
+from engine.deliver.plan_store import FOLLOWS, WRITTEN, Plan, Row, refused
+from engine.storage.write_operations import Operation
+from transforms.delivery.field_diff import as_json
+
+
+def prove_plan(project: Project, plan: Plan) -> None:
+    """Raise SettingsError unless a plan that is still open may be sent as it is.
+
+    Its file and digest are proven when it is loaded. One that was made on another build or other
+    settings is not sent, so it needs no proof.
+    Every row that would be written must lie within the delivery's own target, fields and operations;
+    in a plan that takes a run back, within what that run wrote. The tables it was made from must be
+    the files that the manifest recorded.
+    """
+    if plan.head.status != "planned" or not is_current(project, plan):
+        return
+    if FOLLOWS not in plan.head.summary:
+        raise refused(plan.head, "an earlier version saved it, whose digest cannot be computed again")
+    allows = _undone(project, plan) if plan.undoes else _planned(project, plan)
+    for row in plan.rows(*WRITTEN):
+        for problem in _misplaced(project.delivery(plan.delivery), plan, row, allows):
+            subject = row["record_id"] or row["key"]
+            raise refused(plan.head, f"{plan.head.path}: {row['action']} of {subject}: {problem}")
+    if not plan.undoes:
+        _prove_tables(project, plan)
+
+
+def is_current(project: Project, plan: Plan) -> bool:
+    """Tell whether a plan was made on the current build and settings; one that takes a run back needs neither."""
+    return bool(plan.undoes) or plan.head.summary.get("basis") == basis_of(project, plan.delivery)
+
+
+def _prove_tables(project: Project, plan: Plan) -> None:
+    for table in sorted(sources(project.delivery(plan.delivery))):
+        try:
+            project.lake.proven(project.ledger.files(table), afresh=True)
+        except ReplyError as error:
+            reason = f"a table it was made from is not what it was: {error}; `belvedere build` makes it again"
+            raise refused(plan.head, reason) from None
+
+
+def _misplaced(config: DeliveryConfig, plan: Plan, row: Row, allows: Callable[[Row], bool]) -> Iterator[str]:
+    target = {"delivery": plan.delivery, "connection": config.target.connection, "stream": config.target.stream}
+    for name, wanted in target.items():
+        if row[name] != wanted:
+            yield f"its {name} is {row[name]!r}, the delivery's is {wanted!r}"
+    if not allows(row):
+        yield f"the delivery does not {row['action']} the field {row['field']!r} there"
+
+
+def _planned(project: Project, plan: Plan) -> Callable[[Row], bool]:
+    """Tell what a plan may hold by the delivery's settings."""
+    config = project.delivery(plan.delivery)
+    created = {record for record, _ in project.ledger.created(plan.delivery).values()}
+    updated = {name for name, given in config.fields.items() if not given.only_new}
+    key = config.key.field if config.key and config.match != "update_only" else None
+
+    def allows(row: Row) -> bool:
+        if row["action"] == "create":
+            is_key = row["field"] == key and _value(row) == row["key"]
+            is_field = row["field"] in config.fields and row["field"] != key
+            return bool(key and row["key"] and not row["record_id"]) and (is_key or is_field)
+        if row["action"] != "update" or not row["record_id"]:
+            return False
+        if config.match != "create_only":
+            return row["field"] in updated
+        is_closed = row["record_id"] in created and row["field"] in config.gone
+        return is_closed and row["after"] == as_json(config.gone[row["field"]])
+
+    return allows
+
+
+def _undone(project: Project, plan: Plan) -> Callable[[Row], bool]:
+    """Tell what a plan may hold that takes a run back: what that run wrote, by its operations."""
+    written: dict[str | None, list[Operation]] = {}
+    for one in project.ledger.operations(delivery=plan.delivery, run_id=plan.undoes):
+        if one.outcome == "applied":
+            written.setdefault(one.record_id, []).append(one)
+
+    def allows(row: Row) -> bool:
+        mine = written.get(row["record_id"], [])
+        if row["action"] == "delete":
+            return any(one.action == "create" for one in mine)
+        values = [as_json(one.before.get(row["field"])) for one in mine if row["field"] in one.after]
+        return row["action"] == "update" and row["after"] in values
+
+    return allows
+
+
+def _value(row: Row) -> Any:
+    return None if row["after"] is None else json.loads(row["after"])

@@ -1,0 +1,176 @@
+"""Spark as the engine, for data that outgrows one machine: Ibis upon PySpark (extra `spark`), meaning what DuckDB means."""
+
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+
+import ibis.expr.operations as ops
+import ibis.expr.schema as sch
+import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ibis.backends.pyspark import Backend as PySparkBackend
+from ibis.formats.pyarrow import PyArrowData, PyArrowSchema
+from pyspark.errors import PySparkException
+from pyspark.logger import PySparkLogger
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+
+from connectors.kit.errors import SettingsError
+from engine.storage import duckdb_session
+from engine.storage.backend import backend
+from engine.storage.backend.spark_sql import SparkCompiler
+
+JAVA = "engine: spark needs Java 17 or newer: apt-get install default-jre-headless, or set JAVA_HOME"
+# What fails is raised as well, so that nothing need be logged.
+DEFAULTS = {"spark.ui.enabled": False, "spark.ui.showConsoleProgress": False, "spark.log.level": "OFF"}
+HERE = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}  # nobody else is to connect
+_PATTERN, _ESCAPED = re.compile(r"([\[\]{}*?\\])"), r"\\\1"
+
+
+class Spark(PySparkBackend):  # type: ignore[misc]
+    """Let rows come and go as Arrow, and let instants keep their time zone."""
+
+    compiler = SparkCompiler()
+
+    def create_table(
+        self, name: str, /, obj: pa.Table | ir.Table, *, temp: Literal[True], overwrite: bool = False, **options: Any
+    ) -> ir.Table:
+        """Hold rows under a name for as long as the session lives; there are no other tables."""
+        held = self._framed(obj if isinstance(obj, pa.Table) else obj.to_pyarrow())
+        held.createOrReplaceTempView(name) if overwrite else held.createTempView(name)
+        return self.table(name)
+
+    def get_schema(self, table_name: str, *, catalog: str | None = None, database: str | None = None) -> sch.Schema:
+        """Tell the columns of a table; a TIMESTAMP of Spark is an instant, a TIMESTAMP_NTZ is none."""
+        told = to_arrow_schema(self._session.table(table_name).schema, timezone="UTC")
+        return sch.Schema({name: kind.copy(nullable=True) for name, kind in PyArrowSchema.to_ibis(told).items()})
+
+    def to_pyarrow(self, expr: ir.Expr, /, **options: Any) -> pa.Table:
+        """Fetch the result of an expression."""
+        rows = expr.as_table()
+        found = self.frame(rows).toArrow()
+        return expr.__pyarrow_result__(PyArrowData.convert_table(found, rows.schema()))
+
+    def frame(self, table: ir.Table) -> DataFrame:
+        """Plan a table; rows that it brings along in memory go into the session first."""
+        self._run_pre_execute_hooks(table)
+        planned: DataFrame = self._session.sql(self.compile(table))
+        return planned
+
+    def named(self, frame: DataFrame) -> ir.Table:
+        """Let Ibis know a frame."""
+        name = f"frame_{uuid4().hex[:12]}"
+        frame.createOrReplaceTempView(name)
+        return self.table(name)
+
+    def read(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:
+        """Read Parquet files that have some of a schema's columns each; a bracket in a path is no pattern."""
+        places = [f"file:{_PATTERN.sub(_ESCAPED, path)}" for path in paths]
+        types = from_arrow_schema(schema, prefer_timestamp_ntz=True)
+        return self.named(self._session.read.schema(types).parquet(*places))
+
+    def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
+        self._framed(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
+
+    def _framed(self, rows: pa.Table) -> DataFrame:
+        framed: DataFrame = self._session.createDataFrame(
+            rows, from_arrow_schema(rows.schema, prefer_timestamp_ntz=True)
+        )
+        return framed
+
+
+def connect(master: str, config: Mapping[str, str | int | bool]) -> Spark:
+    """Open a session of its own; all sessions of a process share the Spark that the first one started.
+
+    Raises SettingsError where there is no Java, or Spark does not start with these settings.
+    """
+    if not shutil.which("java") and not os.environ.get("JAVA_HOME"):
+        raise SettingsError(JAVA)
+    private = Path(duckdb_session.private_folder())
+    folders = {"spark.local.dir": str(private), "spark.sql.warehouse.dir": str(private / "warehouse")}
+    settings = {**DEFAULTS, **folders, **(HERE if master.startswith("local") else {}), **config}
+    builder = SparkSession.builder.appName("belvedere").master(master)
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    try:
+        started = builder.getOrCreate()
+    except Exception as error:  # whatever Java throws
+        raise SettingsError(_why(error)) from None
+    PySparkLogger.getLogger("SQLQueryContextLogger").disabled = True
+    opened = Spark()
+    opened.register_options()
+    opened.do_connect(started.newSession())
+    return opened
+
+
+@backend.read.register
+def read(spark: Spark, paths: Sequence[str], schema: pa.Schema | None = None) -> ir.Table:
+    """Read Parquet files as one table; what columns there are is read from the files here, without a job."""
+    if not paths:
+        return backend.table(spark, (schema or backend.NOTHING).empty_table())
+    return spark.read(paths, pa.unify_schemas([pq.read_schema(path).remove_metadata() for path in paths]))
+
+
+@backend.table.register
+def table(spark: Spark, rows: pa.Table) -> ir.Table:
+    """Put rows into the session."""
+    return spark.create_table(f"given_{uuid4().hex[:12]}", rows, temp=True)
+
+
+@backend.keep.register
+def keep(spark: Spark, table: ir.Table) -> ir.Table:
+    """Work a table out once: the plan ends here, or each use would plan all that came before anew."""
+    return spark.named(spark.frame(table).localCheckpoint())
+
+
+@backend.forget.register
+def forget(spark: Spark, table: ir.Table) -> None:
+    """Give back the memory of a table that was kept: Spark does once nothing names it."""
+    spark.drop_view(table.get_name())
+
+
+@backend.write.register
+def write(spark: Spark, table: ir.Table, path: str) -> int:
+    """Let Spark write parts in the table's order, and join them to one file, batch by batch."""
+    parts, schema = Path(f"{path}.parts"), table.schema().to_pyarrow()
+    try:
+        spark.frame(table).write.parquet(f"file:{parts.resolve()}", compression="zstd")
+        with pq.ParquetWriter(path, schema, compression="zstd", store_decimal_as_integer=True) as file:
+            for batch in _batches(parts):
+                file.write_table(pa.Table.from_batches([batch]).cast(schema))
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)
+    return int(pq.read_metadata(path).num_rows)
+
+
+@backend.local.register
+def local(_: Spark, table: ir.Table) -> tuple[backend.Backend, ir.Table]:
+    """Take a table to a DuckDB."""
+    at_hand = backend.connect()
+    return at_hand, backend.table(at_hand, table.to_pyarrow())
+
+
+@backend.back.register
+def back(spark: Spark, table: ir.Table) -> ir.Table:
+    """Bring a table that was made on a DuckDB."""
+    return backend.table(spark, table.to_pyarrow())
+
+
+def _batches(parts: Path) -> Iterator[pa.RecordBatch]:
+    for part in sorted(parts.glob("part-*.parquet")):
+        yield from pq.ParquetFile(part).iter_batches()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, PySparkException) and error.getCondition() == "JAVA_GATEWAY_EXITED":
+        return f"{JAVA} (the one that is there did not start)"
+    said = str(getattr(error, "java_exception", error)).strip().splitlines()
+    return f"engine: Spark does not start with these settings (spark: master, config): {said[0] if said else error!r}"

@@ -1,0 +1,137 @@
+"""Runs started from the shell: recorded in the Dagster instance, so that its UI shows them."""
+
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stderr, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import dagster as dg
+
+from engine.config.project import Project
+from engine.storage.disk import DiskError, explain_recorded
+from engine.storage.lease import lease
+from orchestration.assets.field_checks import FIELDS
+from orchestration.cli.exits import Exit
+from orchestration.cli.instance import instance
+from orchestration.cli.stop import WithoutNoise, before_hard_end, end_children, is_stopped
+from orchestration.dead_runs import BY_HAND, LEASE, end_dead_runs
+from orchestration.definitions import defs
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass
+class Ran:
+    """Say how a run ended: its id, its failures in words, the metadata of what it materialised.
+
+    `warnings` are checks of fields that only warn: nothing is missing, but somebody should look.
+    """
+
+    run_id: str
+    success: bool
+    failures: list[str] = field(default_factory=list)
+    held: bool = False
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checks: list[tuple[str, str, bool, str | None]] = field(default_factory=list)
+    warnings: list[tuple[str, str | None]] = field(default_factory=list)
+
+    @property
+    def exit(self) -> Exit:
+        """Translate the end of the run for the shell."""
+        if self.held:
+            return Exit.HELD
+        return Exit.DONE if self.success else Exit.FAILED
+
+
+def extract_job() -> dg.JobDefinition:
+    """Return the job that step processes load again."""
+    return defs().resolve_job_def("extract")
+
+
+def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[str, Any] | None = None) -> Ran:
+    """Run a job here and now, and wait for its end.
+
+    Raises SettingsError for settings that cannot be used (Dagster would report them by a page of calls), DiskError
+    when the disk is full or fails, and KeyboardInterrupt when the command was asked to stop.
+    """
+    project = Project.load()
+    name = f"command:{uuid4().hex}"
+    options = {
+        "run_config": {**QUIET, **(config or {})},
+        "tags": {BY_HAND: "true", LEASE: name},
+        "asset_selection": assets,
+        "raise_on_error": False,
+    }
+    with instance() as opened:
+        end_dead_runs(opened, project.ledger)
+        with lease(project.ledger, name, job):
+            before_hard_end(lambda: _cancel(opened, name))
+            try:
+                with redirect_stderr(WithoutNoise(sys.stderr)):  # type: ignore[type-var]
+                    ran = _execute(job, opened, options)
+            except BaseException:
+                end_children()
+                raise
+            finally:
+                if is_stopped():
+                    _cancel(opened, name)
+    if is_stopped():
+        raise KeyboardInterrupt
+    return ran
+
+
+def _execute(job: str, opened: dg.DagsterInstance, options: dict[str, Any]) -> Ran:
+    if job == "extract":
+        with dg.execute_job(dg.reconstructable(extract_job), instance=opened, **options) as result:
+            return _ran(result)
+    return _ran(defs().resolve_job_def(job).execute_in_process(instance=opened, **options))
+
+
+def _cancel(opened: dg.DagsterInstance, name: str) -> None:
+    """Show the run of a command that was stopped as canceled; a disk that is full must not hide why it ended."""
+    end_children()
+    with suppress(Exception):
+        for found in opened.get_runs(dg.RunsFilter(tags={LEASE: name})):
+            if found.status is not dg.DagsterRunStatus.SUCCESS:
+                opened.report_run_canceled(found, "The command that ran this was stopped by a signal.")
+
+
+def _ran(result: Any) -> Ran:
+    """Gather what happened; raises DiskError where the disk was the reason."""
+    ran = Ran(result.run_id, result.success)
+    for event in result.all_events:
+        if event.is_step_failure:
+            _failed(ran, event.step_failure_data)
+        elif event.is_job_failure and not event.job_failure_data.first_step_failure_event:  # no step says why
+            _died(ran, event.job_failure_data.error)
+        elif event.is_step_materialization:
+            materialization = event.step_materialization_data.materialization
+            key = materialization.asset_key.to_user_string()
+            ran.metadata[key] = {name: value.value for name, value in materialization.metadata.items()}
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            key = check.asset_key.to_user_string()
+            if check.check_name == FIELDS and not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
+                ran.warnings.append((key, check.description))
+            else:
+                ran.checks.append((key, check.check_name, check.passed, check.description))
+    return ran
+
+
+def _failed(ran: Ran, data: Any) -> None:
+    user = data.user_failure_data
+    if user and user.description:
+        ran.failures.append(user.description)
+        ran.held = ran.held or "belvedere/held" in user.metadata
+    elif not (data.error and data.error.cls_name == "DagsterAssetCheckFailedError"):  # the check itself says why
+        _died(ran, data.error)
+
+
+def _died(ran: Ran, error: Any) -> None:
+    """Note an error that nobody expected; what the disk says is enough."""
+    if said := explain_recorded(error):
+        raise DiskError(said)
+    if error:
+        ran.failures.append(error.to_string().strip())

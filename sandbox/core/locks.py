@@ -1,0 +1,22 @@
+"""How each system says that somebody else is at work on a record: nothing was written."""
+
+from sandbox.core.response import Answer, Request
+
+POSTGRES = {
+    "serialize": ("SerializationFailure", "could not serialize access due to concurrent update"),
+    "deadlock": ("DeadlockDetected", "deadlock detected"),
+    "nowait": ("LockNotAvailable", "could not obtain lock on row in relation"),
+}
+
+
+def locked(system: str, request: Request, lock: str) -> Answer:
+    """Turn a request away as its system does."""
+    if system == "odoo":
+        number = request.body.get("id") if isinstance(request.body, dict) else None
+        name, said = POSTGRES[lock]
+        data = {"name": f"psycopg2.errors.{name}", "message": said, "arguments": [said], "debug": "...", "context": {}}
+        error = {"code": 200, "message": "Odoo Server Error", "data": data}
+        return Answer(payload={"jsonrpc": "2.0", "id": number, "error": error})
+    if system == "zendesk":
+        return Answer(409, {"error": "Conflict", "description": "The record is being changed by someone else"})
+    return Answer(423, {"status": "error", "message": "The record is locked. Try again later.", "category": "LOCKED"})

@@ -1,0 +1,195 @@
+"""A plain REST system: JSON records at `/<collection>/<id>`, as well or as badly behaved as its traits say."""
+
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+from sandbox.core.clock import Clock
+from sandbox.core.response import Answer, Mishap, Request
+from sandbox.core.write_log import WriteLog
+from sandbox.generic_rest.records import PlainRecords, Refusal
+from sandbox.world.plain import Row, Rows
+
+KEY = "sandbox-plain-key"
+CHANGES = ("POST", "PATCH", "DELETE")
+
+
+class Plain(PlainRecords):
+    """Answer for one account. `mishap` is what goes wrong with the request that is being answered."""
+
+    def __init__(self, rows: Rows, clock: Clock, log: WriteLog) -> None:
+        super().__init__(rows, clock)
+        self.log, self.mishap = log, Mishap()
+        self._known: dict[tuple[str, str], tuple[str, Any]] = {}
+
+    def set(self, **traits: Any) -> None:
+        """Let the system behave otherwise."""
+        known = [field.name for field in fields(self.traits)]
+        if strange := set(traits) - set(known):
+            raise ValueError(f"unknown trait {min(strange)!r}; choices: {', '.join(known)}")
+        lists = {name: tuple(value) for name, value in traits.items() if isinstance(value, list)}
+        self.traits = replace(self.traits, **traits | lists)
+
+    def handle(self, request: Request) -> Answer:
+        """Answer one request."""
+        self.mishap = request.mishap
+        if request.headers.get("X-Api-Key") != KEY:
+            return Answer(401, {"error": {"code": "unauthorized", "message": "X-Api-Key is missing or wrong"}})
+        kind, _, number = request.path.strip("/").partition("/")
+        if kind == "me":
+            return Answer(payload={"account": "Plain of the sandbox"})
+        if kind not in self.rows:
+            return Answer(404, _error(Refusal(404, "not_found", f"no collection {kind}")))
+        try:
+            return self._once(request, kind, number)
+        except Refusal as refusal:
+            return Answer(refusal.status, _error(refusal))
+
+    def _once(self, request: Request, kind: str, number: str) -> Answer:
+        """Answer a key that is known with what it was answered before."""
+        key = request.headers.get("Idempotency-Key") if request.method in CHANGES else None
+        answer = self.repeated("request", key, (request.method, request.path, request.body))
+        if answer is not None:
+            return Answer(answer.status, answer.payload, answer.headers | {"Idempotency-Replayed": "true"})
+        answer = self._answered(request, kind, number, key)
+        if answer.status < 300:
+            self.remembered("request", key, (request.method, request.path, request.body), answer)
+        return answer
+
+    def repeated(self, what: str, key: str | None, asked: Any) -> Any:
+        """Give what a key was answered; raises Refusal where something else is asked under it."""
+        if not self.traits.idempotent or key is None or (what, key) not in self._known:
+            return None
+        digest, answer = self._known[what, key]
+        if digest != _digest(asked):
+            raise Refusal(422, "key_reused", f"{key} was used for another request")
+        return answer
+
+    def remembered(self, what: str, key: str | None, asked: Any, answer: Any) -> None:
+        """Keep what a key was answered, unless nothing was done at all."""
+        if key is not None and not self.mishap.is_silent:
+            self._known[what, key] = (_digest(asked), answer)
+
+    def _answered(self, request: Request, kind: str, number: str, key: str | None) -> Answer:
+        if request.method == "GET":
+            return self._shown(kind, number) if number else self._listed(request, kind)
+        if number == "batch" and request.method == "POST" and self.traits.batch:
+            return self._batch(kind, request.body["items"], self.traits.batch)
+        if request.method == "POST" and not number:
+            return self._told(201, self.add(kind, request.body, key, 0))
+        match = request.headers.get("If-Match", "").strip('"') or None
+        if request.method == "PATCH" and number:
+            return self._told(200, self.change(kind, number, request.body, match, key, 0))
+        if request.method == "DELETE" and number:
+            self.remove(kind, number, match, key, 0)
+            return Answer(204)
+        raise Refusal(405, "not_allowed", f"{request.method} is not possible here")
+
+    def _shown(self, kind: str, number: str) -> Answer:
+        row = self.seen(kind, number)
+        if row is None:
+            raise Refusal(404, "not_found", f"no {kind} {number}")
+        return self._told(200, row)
+
+    def _listed(self, request: Request, kind: str) -> Answer:
+        """List by id; a parameter that is a field's name asks for its value, several times for several."""
+        asked = {name: values for name, values in request.query.items() if name not in ("limit", "after")}
+        since = asked.pop("updated_since", [""])[0]
+        rows = [
+            row
+            for row in self.all_seen(kind)
+            if row["updated_at"] >= since and all(str(row.get(name)) in values for name, values in asked.items())
+        ]
+        limit, after = int(request.one("limit", "50")), request.one("after")
+        rest = [row for row in rows if row["id"] > after]
+        following = rest[limit - 1]["id"] if len(rest) > limit else None
+        return Answer(payload={"data": [*map(self.public, rest[:limit])], "next": following, "total": len(rows)})
+
+    def _batch(self, kind: str, items: list[Row], most: int) -> Answer:
+        """Do each item by itself, and tell of them in an order of their own."""
+        if len(items) > most:
+            raise Refusal(413, "too_many", f"{len(items)} items, at most {most} are allowed")
+        done = [self._item(kind, item, place) for place, item in enumerate(items)]
+        middle = len(done) // 2
+        return Answer(207, {"items": [*reversed(done[middle:]), *done[:middle]]})
+
+    def _item(self, kind: str, item: Row, place: int) -> Row:
+        op, told = item.get("op_id"), {"op_id": item.get("op_id"), "id": item.get("id")}
+        try:
+            answer: Row | None = self.repeated("item", op, [kind, item])
+            if answer is None:
+                answer = told | self._item_done(kind, item, op, place)
+                self.remembered("item", op, [kind, item], answer)
+        except Refusal as refusal:
+            answer = told | {"status": refusal.status, **_error(refusal)}
+        return answer
+
+    def _item_done(self, kind: str, item: Row, op: str | None, place: int) -> Row:
+        does, number, values = item["op"], item.get("id"), item.get("values", {})
+        if does == "create":
+            row = self.add(kind, values, op, place)
+            return {"id": row["id"], "status": 201, "record": self.public(row)}
+        version = str(item["version"]) if item.get("version") else None
+        if does == "delete":
+            self.remove(kind, str(number), version, op, place)
+            return {"status": 204}
+        return {"status": 200, "record": self.public(self.change(kind, str(number), values, version, op, place))}
+
+    def add(self, kind: str, values: Row, op: str | None, place: int) -> Row:
+        """Create a record; raises Refusal."""
+        self._spare_none(place)
+        self.check(kind, None, values)
+        if self.mishap.is_silent:
+            return self.made(self.number(kind), values)
+        number = self.create(kind, values)
+        key = values.get(self.traits.unique) if self.traits.unique else None
+        self.log.add("plain", kind, number, "create", {}, self.held(values), op=op, key=key)
+        return self.rows[kind][number]
+
+    def change(self, kind: str, number: str, values: Row, version: str | None, op: str | None, place: int) -> Row:
+        """Change a record; raises Refusal."""
+        row = self._there(kind, number, version, place)
+        self.check(kind, number, values)
+        if self.mishap.is_silent:
+            return row | (values if self.mishap.is_echoed else {})
+        if held := self.held(values):
+            self.edit(kind, number, values)
+            self.log.add("plain", kind, number, "update", row, held, op=op)
+        return self.rows[kind][number]
+
+    def remove(self, kind: str, number: str, version: str | None, op: str | None, place: int) -> None:
+        """Delete a record; raises Refusal."""
+        self._there(kind, number, version, place)
+        if not self.mishap.is_silent:
+            self.delete(kind, number)
+            self.log.add("plain", kind, number, "delete", {"deleted": False}, {"deleted": True}, op=op)
+
+    def _there(self, kind: str, number: str, version: str | None, place: int) -> Row:
+        """Find the record that is to be written, at the version that the writer has seen."""
+        self._spare_none(place)
+        row = self.rows[kind].get(number)
+        if row is None:
+            raise Refusal(404, "not_found", f"no {kind} {number}")
+        if self.traits.versions and version not in (None, "*", str(row["version"])):
+            raise Refusal(412, "moved_on", f"{kind} {number} is at version {row['version']}")
+        return row
+
+    def _spare_none(self, place: int) -> None:
+        if self.mishap.refused == place:
+            raise Refusal(422, "refused", "refused by a fault")
+
+    def _told(self, status: int, row: Row) -> Answer:
+        headers = {"ETag": f'"{row["version"]}"'} if self.traits.versions else {}
+        return Answer(status, self.public(row), headers)
+
+    def public(self, row: Row) -> Row:
+        """Show a record; without versions it has none."""
+        return {name: value for name, value in row.items() if name != "version" or self.traits.versions}
+
+
+def _error(refusal: Refusal) -> Row:
+    return {"error": {"code": refusal.code, "message": str(refusal), "field": refusal.field}}
+
+
+def _digest(asked: Any) -> str:
+    return json.dumps(asked, sort_keys=True)

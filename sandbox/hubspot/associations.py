@@ -1,0 +1,95 @@
+"""HubSpot's associations, v4: which record belongs to which, asked for and made."""
+
+from typing import Any
+
+from sandbox.core.clock import iso
+from sandbox.core.response import Answer, Request
+from sandbox.core.write_log import WriteLog
+from sandbox.hubspot.activity import HubSpotPeople
+from sandbox.hubspot.responses import batch, error, problem
+
+Record = dict[str, Any]
+_COMPANY = {"contacts": (279, 280), "deals": (341, 342), "tickets": (339, 340), "calls": (182, 181)}
+_COMPANY |= {"emails": (186, 185), "meetings": (188, 187), "notes": (190, 189), "tasks": (192, 191)}
+_CONTACT = {"deals": (3, 4), "tickets": (16, 15), "calls": (194, 193), "emails": (198, 197)}
+_CONTACT |= {"meetings": (200, 199), "notes": (202, 201), "tasks": (204, 203)}
+_WAYS = {(kind, "companies"): ids for kind, ids in _COMPANY.items()}
+_WAYS |= {(kind, "contacts"): ids for kind, ids in _CONTACT.items()} | {("tasks", "deals"): (216, 215)}
+TYPES = {way: there for way, (there, _) in _WAYS.items()} | {(b, a): back for (a, b), (_, back) in _WAYS.items()}
+OF_TYPE = {type_id: way for way, type_id in TYPES.items()} | {5: ("deals", "companies"), 1: ("contacts", "companies")}
+MOST_READ, MOST_WRITTEN = 1000, 2000
+
+
+class HubSpotLinks(HubSpotPeople):
+    """Answer for associations."""
+
+    log: WriteLog
+
+    def _associations(self, request: Request, left: str, right: str) -> Answer:
+        inputs = request.body["inputs"]
+        if len(inputs) > MOST_READ:
+            return error(400, "VALIDATION_ERROR", f"at most {MOST_READ} inputs are allowed")
+        links = self.portal.links[left, right]
+        results = [
+            {"from": {"id": one["id"]}, "to": [_told(*link) for link in links[one["id"]]]}
+            for one in inputs
+            if links.get(one["id"])
+        ]
+        return batch(iso(self.clock.now()), results, [])
+
+    def _associations_of(self, request: Request, left: str, number: str, right: str) -> Answer:
+        links = self.portal.links[left, right].get(number, [])
+        return Answer(payload={"results": [_told(*link) for link in links]})
+
+    def _associate(self, request: Request, left: str, number: str, right: str, other: str) -> Answer:
+        one = {"from": {"id": number}, "to": {"id": other}}
+        done, wrong = self._linked(left, right, one, [TYPES[left, right]])
+        return batch(self._stamp_text(), [done], []) if done else error(404, "OBJECT_NOT_FOUND", str(wrong))
+
+    def _associate_many(self, request: Request, left: str, right: str, how: str) -> Answer:
+        """Associate by the default type, or by types that are named."""
+        inputs, refused = request.body["inputs"], request.mishap.refused
+        if len(inputs) > MOST_WRITTEN or (left, right) not in TYPES:
+            return error(400, "VALIDATION_ERROR", f"at most {MOST_WRITTEN} inputs of kinds that go together")
+        done = [
+            self._linked(left, right, one, _types(left, right, one, how), is_refused=place == refused)
+            for place, one in enumerate(inputs)
+        ]
+        results, errors = [row for row, _ in done if row], [wrong for _, wrong in done if wrong]
+        return batch(self._stamp_text(), results, errors, 201 if how == "create" else 200)
+
+    def _linked(
+        self, left: str, right: str, one: Record, types: list[int], *, is_refused: bool = False
+    ) -> tuple[Record | None, Record | None]:
+        number, other = str(one["from"]["id"]), str(one["to"]["id"])
+        strange = [type_id for type_id in types if OF_TYPE.get(type_id) != (left, right)]
+        if strange or is_refused:
+            said = (
+                f"association types {strange} do not lead from {left} to {right}" if strange else "refused by a fault"
+            )
+            return None, problem("VALIDATION_ERROR", said, {}, fromObjectId=[number])
+        for kind, wanted in ((left, number), (right, other)):
+            if wanted not in self.objects[kind] or self.objects[kind][wanted]["archived"]:
+                said = f"{kind} {wanted} does not exist"
+                return None, problem("OBJECT_NOT_FOUND", said, {}, fromObjectId=[number], toObjectId=[other])
+        held = {link[0] for link in self.portal.links[left, right].get(number, [])}
+        for type_id in types:
+            self.portal.link((left, number), (right, other), type_id, back=TYPES[right, left])
+        before = {right: other} if other in held else {}
+        self.log.add("hubspot", left, number, "associate", before, {right: other})
+        spec = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": types[0]}
+        return {"from": {"id": number}, "to": {"id": other}, "associationSpec": spec}, None
+
+    def _stamp_text(self) -> str:
+        return iso(self.clock.now())
+
+
+def _types(left: str, right: str, one: Record, how: str) -> list[int]:
+    return [type_["associationTypeId"] for type_ in one["types"]] if how == "create" else [TYPES[left, right]]
+
+
+def _told(other: str, type_id: int, label: str | None) -> Record:
+    return {
+        "toObjectId": int(other),
+        "associationTypes": [{"category": "HUBSPOT_DEFINED", "typeId": type_id, "label": label}],
+    }

@@ -1,0 +1,251 @@
+"""Zendesk Support: incremental exports, ratings, organizations, bulk updates with jobs."""
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sandbox.core.clock import Clock
+from sandbox.core.response import Answer, Request
+from sandbox.core.write_log import WriteLog
+from sandbox.world.zendesk import Desk
+from sandbox.zendesk.activity import ZendeskPeople
+from sandbox.zendesk.tokens import EMAIL, Tokens
+
+SETTLING = timedelta(minutes=1)  # what changed in the last minute is left out, so that no later change slips in between
+Row = dict[str, Any]
+
+
+class Zendesk(ZendeskPeople):
+    """Answer for one account."""
+
+    def __init__(self, desk: Desk, clock: Clock, log: WriteLog) -> None:
+        super().__init__(desk, clock)
+        self.log = log
+        self.tokens = Tokens(clock)
+        self.jobs: dict[str, Row] = {}
+        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
+            ("GET", re.compile(r"/api/v2/users/me(?:\.json)?"), self._me),
+            ("GET", re.compile(r"/api/v2/incremental/(tickets|users)/cursor(?:\.json)?"), self._cursor),
+            ("GET", re.compile(r"/api/v2/incremental/organizations(?:\.json)?"), self._incremental),
+            ("GET", re.compile(r"/api/v2/satisfaction_ratings(?:\.json)?"), self._ratings),
+            ("GET", re.compile(r"/api/v2/ticket_metrics(?:\.json)?"), self._metrics),
+            ("GET", re.compile(r"/api/v2/tickets/(\d+)/metrics(?:\.json)?"), self._metrics_of),
+            ("GET", re.compile(r"/api/v2/(organizations|tickets)/show_many(?:\.json)?"), self._show_many),
+            ("GET", re.compile(r"/api/v2/(organizations|users)(?:\.json)?"), self._listed),
+            ("GET", re.compile(r"/api/v2/(organizations|tickets|users)/(\d+)(?:\.json)?"), self._one),
+            ("PUT", re.compile(r"/api/v2/(organizations|tickets)/update_many(?:\.json)?"), self._update_many),
+            ("GET", re.compile(r"/api/v2/job_statuses/(\w+)(?:\.json)?"), self._job),
+            ("GET", re.compile(r"/api/v2/organization_fields(?:\.json)?"), self._fields),
+        ]
+
+    def handle(self, request: Request) -> Answer:
+        """Answer one request."""
+        if (request.method, request.path) == ("POST", "/oauth/tokens"):
+            return self.tokens.granted(request.body)
+        if refused := self.tokens.refused(request):
+            return refused
+        for method, pattern, handler in self._routes:
+            match = pattern.fullmatch(request.path)
+            if match and method == request.method:
+                answer = handler(request, *match.groups())
+                answer.headers |= {"X-Rate-Limit": "1000000", "X-Rate-Limit-Remaining": "999999"}
+                return answer
+        return Answer(404, {"error": "InvalidEndpoint", "description": "Not found"})
+
+    def _me(self, request: Request) -> Answer:
+        return Answer(payload={"user": {"id": 1, "email": EMAIL, "role": "admin", "name": "Belvedere", "active": True}})
+
+    def _ordered(self, table: str) -> list[tuple[float, int]]:
+        until = (self.clock.now() - SETTLING).timestamp()
+        moved = ((moment.timestamp(), number) for number, moment in self.desk.moved[table].items())
+        return sorted(pair for pair in moved if pair[0] <= until)
+
+    def _cursor(self, request: Request, table: str) -> Answer:
+        size = min(1000, int(request.one("per_page", "1000")))
+        if cursor := request.one("cursor"):
+            stamp, _, number = b64decode(cursor).decode().partition("|")
+            after = (float(stamp), int(number))
+        else:
+            start = float(request.one("start_time", "0"))
+            if start > (self.clock.now() - SETTLING).timestamp():
+                return Answer(
+                    400,
+                    {
+                        "error": "StartTimeTooRecent",
+                        "description": "Too recent start_time. Use a start_time older than 60 seconds",
+                    },
+                )
+            after = (start, -1)
+        rest = [pair for pair in self._ordered(table) if pair > after]
+        page = rest[:size]
+        last = page[-1] if page else after
+        token = b64encode(f"{last[0]!r}|{last[1]}".encode()).decode()
+        rows = [
+            self._ticket(number, request) if table == "tickets" else self.tables[table][number] for _, number in page
+        ]
+        url = f"{request.base}/api/v2/incremental/{table}/cursor.json?cursor={token}"
+        return Answer(
+            payload={
+                table: rows,
+                "after_cursor": token,
+                "after_url": url,
+                "before_cursor": None,
+                "end_of_stream": len(rest) <= size,
+            }
+        )
+
+    def _ticket(self, number: int, request: Request) -> Row:
+        row = dict(self.tables["tickets"][number])
+        row["generated_timestamp"] = int(self.desk.moved["tickets"][number].timestamp())
+        metrics = row.pop("metric_set")
+        if "metric_sets" in request.one("include"):
+            row["metric_set"] = {"id": number + 1, "ticket_id": number, **metrics}
+        return row
+
+    def _incremental(self, request: Request) -> Answer:
+        start, size = (
+            int(float(request.one("start_time", "0"))),
+            min(1000, int(request.one("per_page", "1000"))),
+        )
+        if start > (self.clock.now() - SETTLING).timestamp():
+            return Answer(
+                400,
+                {
+                    "error": "StartTimeTooRecent",
+                    "description": "Too recent start_time. Use a start_time older than 60 seconds",
+                },
+            )
+        rest = [pair for pair in self._ordered("organizations") if int(pair[0]) >= start]
+        page = rest[:size]
+        while len(page) < len(rest) and int(rest[len(page)][0]) == int(page[-1][0]):
+            page.append(rest[len(page)])  # a page never ends within a second, else that second would be asked for ever
+        end = int(page[-1][0]) if page else start
+        done = len(page) == len(rest)
+        rows = [self.tables["organizations"][number] for _, number in page]
+        url = f"{request.base}/api/v2/incremental/organizations.json?start_time={end if done else int(rest[len(page)][0])}"
+        return Answer(
+            payload={
+                "organizations": rows,
+                "count": len(rows),
+                "end_time": end,
+                "next_page": url,
+                "end_of_stream": done,
+            }
+        )
+
+    def _ratings(self, request: Request) -> Answer:
+        start, end = float(request.one("start_time", "0")), float(request.one("end_time", "inf"))
+        asked = request.one("score", "")
+        rows = [
+            row
+            for row in self.tables["satisfaction_ratings"].values()
+            if start <= _epoch(row["updated_at"]) < end and (asked != "received" or row["score"] in ("good", "bad"))
+        ]
+        return self._cursor_page(request, "satisfaction_ratings", rows)
+
+    def _metrics(self, request: Request) -> Answer:
+        rows = [
+            {"id": row["id"] + 1, "ticket_id": row["id"], **row["metric_set"]}
+            for row in self.tables["tickets"].values()
+        ]
+        return self._cursor_page(request, "ticket_metrics", rows)
+
+    def _metrics_of(self, request: Request, number: str) -> Answer:
+        row = self.tables["tickets"].get(int(number))
+        if row is None or row["status"] == "deleted":
+            return Answer(404, {"error": "RecordNotFound"})
+        return Answer(payload={"ticket_metric": {"id": row["id"] + 1, "ticket_id": row["id"], **row["metric_set"]}})
+
+    def _listed(self, request: Request, table: str) -> Answer:
+        roles = request.query.get("role[]", [])
+        rows = [row for row in self.tables[table].values() if not roles or row.get("role") in roles]
+        return self._cursor_page(
+            request, table, [row for row in rows if not row.get("deleted_at") and row.get("active", True)]
+        )
+
+    def _cursor_page(self, request: Request, name: str, rows: list[Row]) -> Answer:
+        size, after = min(100, int(request.one("page[size]", "100"))), int(request.one("page[after]", "0"))
+        rest = sorted((row for row in rows if row["id"] > after), key=lambda row: row["id"])
+        page = rest[:size]
+        more = len(rest) > size
+        last = page[-1]["id"] if page else after
+        link = f"{request.base}{request.path}?page%5Bsize%5D={size}&page%5Bafter%5D={last}" if more else None
+        meta = {"has_more": more, "after_cursor": str(last) if more else None}
+        return Answer(payload={name: page, "meta": meta, "links": {"next": link, "prev": None}})
+
+    def _show_many(self, request: Request, table: str) -> Answer:
+        wanted = [int(number) for number in request.one("ids").split(",") if number]
+        rows = [self.tables[table][number] for number in wanted if number in self.tables[table]]
+        alive = [row for row in rows if not row.get("deleted_at") and row.get("status") != "deleted"]
+        return Answer(payload={table: alive, "count": len(rows)})
+
+    def _one(self, request: Request, table: str, number: str) -> Answer:
+        row = self.tables[table].get(int(number))
+        return Answer(payload={table[:-1]: row}) if row else Answer(404, {"error": "RecordNotFound"})
+
+    def _update_many(self, request: Request, table: str) -> Answer:
+        many = (request.body or {}).get(table, [])
+        if len(many) > 100:
+            return Answer(400, {"error": "TooManyValues", "description": "at most 100"})
+        results = []
+        for index, given in enumerate(many):
+            number = int(given.get("id", 0))
+            row = self.tables[table].get(number)
+            if row is None:
+                results.append(
+                    {
+                        "index": index,
+                        "id": number,
+                        "success": False,
+                        "error": "RecordNotFound",
+                        "details": "not found",
+                    }
+                )
+                continue
+            values = {name: value for name, value in given.items() if name != "id"}
+            for nested in ("organization_fields",):
+                if nested in values:
+                    values[nested] = {**row.get(nested, {}), **values[nested]}
+            before = {name: row.get(name) for name in values}
+            self.edit(table, number, values)
+            self.log.add("zendesk", table, number, "update", before, values)
+            results.append({"index": index, "id": number, "action": "update", "status": "Updated", "success": True})
+        job = f"{len(self.jobs) + 1:032x}"
+        url = f"{request.base}/api/v2/job_statuses/{job}.json"
+        self.jobs[job] = {
+            "id": job,
+            "url": url,
+            "total": len(many),
+            "status": "queued",
+            "progress": 0,
+            "results": list(reversed(results)),
+        }
+        shown = {key: value for key, value in self.jobs[job].items() if key != "results"}
+        return Answer(payload={"job_status": shown | {"message": None, "results": None}})
+
+    def _job(self, request: Request, job: str) -> Answer:
+        held = self.jobs.get(job)
+        if held is None:
+            return Answer(404, {"error": "RecordNotFound"})
+        held["status"] = {"queued": "working", "working": "completed"}.get(held["status"], "completed")
+        done = held["status"] == "completed"
+        held["progress"] = held["total"] if done else 0
+        return Answer(
+            payload={
+                "job_status": held
+                | {"results": held["results"] if done else None, "message": "Completed" if done else None}
+            }
+        )
+
+    def _fields(self, request: Request) -> Answer:
+        rows = [
+            {"id": place, "key": key, "type": "text", "title": key, "active": True}
+            for place, key in enumerate(("vat_number", "phone", "postcode", "country"))
+        ]
+        return Answer(payload={"organization_fields": rows, "count": len(rows)})
+
+
+def _epoch(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).astimezone(UTC).timestamp()

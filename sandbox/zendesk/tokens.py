@@ -1,0 +1,65 @@
+"""How Zendesk lets clients in: OAuth access tokens that expire, and API tokens until these end."""
+
+from base64 import b64encode
+from datetime import datetime, timedelta
+from typing import Any
+
+from sandbox.core.clock import Clock
+from sandbox.core.response import Answer, Request
+
+CLIENT_ID, CLIENT_SECRET = "belvedere", "sandbox-zendesk-secret"
+EMAIL, TOKEN = "belvedere@example.com", "sandbox-zendesk-token"
+BASIC = "Basic " + b64encode(f"{EMAIL}/token:{TOKEN}".encode()).decode()
+LIFE = timedelta(minutes=30)  # of a client that was made since 2026-04-30
+INVALID = "The access token provided is expired, revoked, malformed or invalid for other reasons."
+
+
+class Tokens:
+    """Grant access tokens to one client, and look at those of requests; by the sandbox's clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._granted = 0
+        self._live: dict[str, tuple[datetime, frozenset[str]]] = {}
+
+    def granted(self, body: Any) -> Answer:
+        """Answer `POST /oauth/tokens` (client credentials; errors by RFC 6749, section 5.2)."""
+        asked = body if isinstance(body, dict) else {}
+        if asked.get("grant_type") != "client_credentials":
+            return Answer(400, {"error": "unsupported_grant_type"})
+        if (asked.get("client_id"), asked.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            why = "Client authentication failed due to unknown client or wrong secret."
+            return Answer(401, {"error": "invalid_client", "error_description": why})
+        scopes = frozenset(str(asked.get("scope") or "read").split())
+        if not scopes <= {"read", "write"}:
+            return Answer(400, {"error": "invalid_scope"})
+        self._granted += 1
+        token = f"sandbox-zendesk-access-{self._granted}"
+        self._live[token] = self._clock.now() + LIFE, scopes
+        return Answer(
+            payload={
+                "access_token": token,
+                "token_type": "bearer",
+                "scope": " ".join(sorted(scopes)),
+                "expires_in": int(LIFE.total_seconds()),
+            }
+        )
+
+    def refused(self, request: Request) -> Answer | None:
+        """Answer a request that is not let in; None for one that is."""
+        sent = request.headers.get("Authorization") or ""
+        if sent in (BASIC, f"Bearer {TOKEN}"):
+            return None
+        if not sent.startswith("Bearer "):
+            return Answer(401, {"error": "Couldn't authenticate you"})
+        expires, scopes = self._live.get(sent.removeprefix("Bearer "), (None, frozenset()))
+        if expires is None or self._clock.now() >= expires:
+            return Answer(401, {"error": "invalid_token", "error_description": INVALID})
+        if ("read" if request.method == "GET" else "write") not in scopes:
+            why = "The token does not have the scope that this request needs."
+            return Answer(403, {"error": "insufficient_scope", "error_description": why})
+        return None
+
+    def revoke(self) -> None:
+        """Revoke every access token before its time, as an admin may."""
+        self._live.clear()

@@ -1,0 +1,283 @@
+"""A plan that was changed after it was saved is refused before anything is asked of its target."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import update
+
+from connectors.kit.errors import ConnectorError, SettingsError
+from engine.deliver.conflicts import conflicts, decide
+from engine.deliver.plan import save
+from engine.deliver.plan_store import Plan, digest_of
+from engine.deliver.undo import undo
+from engine.storage import ledger_tables as t
+from tests.engine.deliver.shelf import House
+
+Rows = list[dict[str, Any]]
+NAME = {"name": {"from": "name"}}
+PROMISE = "is refused, nothing was written"
+
+
+@pytest.fixture
+def planned(house: House) -> House:
+    """Plan to change two records, and ask the target for nothing from here on."""
+    for name in ("1", "2"):
+        house.shelf.put(name, name="old", city="Ulm")
+    house.customers("1", "2")
+    house.deliver(fields=NAME)
+    house.plan()
+    house.shelf.calls.clear()
+    return house
+
+
+def newest(house: House, name: str = "d") -> Any:
+    return house.project.ledger.plans(name)[0]
+
+
+def file_of(house: House, name: str = "d") -> Path:
+    return Path(house.project.lake.full(newest(house, name).path))
+
+
+def forge(house: House, change: Callable[[Rows], Rows]) -> None:
+    """Rewrite the file of the newest plan, as pyarrow makes it easy."""
+    table = pq.read_table(file_of(house))
+    pq.write_table(table.from_pylist(change(table.to_pylist()), table.schema), file_of(house))
+
+
+def record_sha(house: House, path: str) -> None:
+    """Make the manifest agree with a forged file."""
+    content = Path(house.project.lake.full(path)).read_bytes()
+    values = {"sha256": sha256(content).hexdigest(), "bytes": len(content)}
+    with house.project.ledger.transaction() as opened:
+        opened.execute(update(t.manifest).where(t.manifest.c.path == path).values(values))
+
+
+def record_digest(house: House) -> str:
+    """Make the ledger agree with a forged file altogether: sha256 and digest."""
+    head = newest(house)
+    record_sha(house, head.path)
+    table = pq.read_table(file_of(house))
+    digest = digest_of("d", house.project.ledger.generation, head.summary, table)
+    with house.project.ledger.transaction() as opened:
+        opened.execute(update(t.plans).where(t.plans.c.digest == head.digest).values(digest=digest))
+    return digest
+
+
+def refusal(house: House, digest: str | None = None) -> str:
+    """Apply, which must be refused with no request and no intent; give the message."""
+    before = house.project.ledger.operations("d")
+    with pytest.raises(SettingsError) as refused:
+        house.apply(digest=digest)
+    assert not house.shelf.calls
+    assert newest(house).digest not in house.project.ledger.approvals()
+    assert house.project.ledger.operations("d") == before
+    assert newest(house).digest[:12] in str(refused.value)
+    assert PROMISE in str(refused.value)
+    return str(refused.value)
+
+
+def added(rows: Rows) -> Rows:
+    return [*rows, rows[0] | {"field": "city", "before": '"Ulm"', "after": '"Bonn"'}]
+
+
+FORGERIES: dict[str, Callable[[Rows], Rows]] = {
+    "row added": added,
+    "row removed": lambda rows: rows[1:],
+    "value changed": lambda rows: [rows[0] | {"after": '"forged"'}, *rows[1:]],
+    "old value changed": lambda rows: [rows[0] | {"before": '"other"'}, *rows[1:]],
+    "key changed": lambda rows: [rows[0] | {"key": "other"}, *rows[1:]],
+    "target record changed": lambda rows: [rows[0] | {"record_id": "9"}, *rows[1:]],
+    "connection changed": lambda rows: [rows[0] | {"connection": "erp"}, *rows[1:]],
+    "action changed": lambda rows: [rows[0] | {"action": "delete", "field": "*"}, *rows[1:]],
+    "nothing changed but the bytes": lambda rows: rows,
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_file_with_another_sha256_is_refused(planned: House, forgery: str):
+    forge(planned, FORGERIES[forgery])
+    message = refusal(planned)
+    assert newest(planned).path in message
+    assert "sha256" in message
+    assert "Make a new plan: belvedere plan d" in message
+
+
+@pytest.mark.parametrize("forgery", [name for name in FORGERIES if name != "nothing changed but the bytes"])
+def test_rows_with_another_digest_are_refused(planned: House, forgery: str):
+    forge(planned, FORGERIES[forgery])
+    record_sha(planned, newest(planned).path)
+    assert "have the digest" in refusal(planned)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (added, "the delivery does not update the field 'city' there"),
+        (lambda rows: [rows[0] | {"connection": "erp"}], "its connection is 'erp', the delivery's is 'crm'"),
+        (lambda rows: [rows[0] | {"stream": "tasks"}], "its stream is 'tasks', the delivery's is 'accounts'"),
+        (lambda rows: [rows[0] | {"delivery": "e"}], "its delivery is 'e', the delivery's is 'd'"),
+        (lambda rows: [rows[0] | {"action": "delete", "field": "*"}], "does not delete the field '*' there"),
+        (
+            lambda rows: [rows[0] | {"action": "create", "record_id": None, "key": "K"}],
+            "the delivery does not create the field 'name' there",
+        ),
+        (lambda rows: [rows[0] | {"record_id": None, "key": "K"}], "does not update the field 'name' there"),
+    ],
+)
+def test_rows_beyond_the_delivery_are_refused_even_where_the_ledger_agrees(planned: House, change: Any, problem: str):
+    forge(planned, change)
+    record_digest(planned)
+    assert problem in refusal(planned)
+
+
+@pytest.mark.parametrize(
+    ("config", "row", "is_allowed"),
+    [
+        ({"match": "upsert"}, {"action": "create", "field": "name", "key": "K"}, True),
+        ({"match": "upsert"}, {"action": "create", "field": "key", "key": "K", "after": '"K"'}, True),
+        ({"match": "upsert"}, {"action": "create", "field": "key", "key": "K", "after": '"other"'}, False),
+        ({"match": "upsert"}, {"action": "create", "field": "city", "key": "K"}, False),
+        ({"match": "upsert"}, {"action": "create", "field": "name", "key": None}, False),
+        ({"match": "upsert"}, {"action": "create", "field": "name", "key": "K", "record_id": "1"}, False),
+        ({"match": "upsert"}, {"action": "update", "field": "key", "record_id": "1"}, False),
+        ({"match": "create_only"}, {"action": "update", "field": "name", "record_id": "1"}, False),
+        ({"match": "create_only"}, {"action": "update", "field": "done", "record_id": "1", "after": "true"}, False),
+    ],
+)
+def test_creates_lie_within_what_match_and_key_allow(house: House, config: Any, row: Any, is_allowed: bool):
+    house.customers()
+    gone = {"gone": {"done": True}} if config["match"] == "create_only" else {}
+    house.deliver(key={"field": "key", "from": "customer_id"}, fields=NAME, **config, **gone)
+    target = {"delivery": "d", "connection": "crm", "stream": "accounts", "customer_id": "C", "reason": "x"}
+    rest = dict.fromkeys(("record_id", "key", "before", "after", "policy", "owner", "version"))
+    save(house.project, "d", [{**rest, **target, **row}], "run", {"held": 0}, [])
+    if is_allowed:
+        assert house.apply().counts.total() == 1
+    else:
+        refusal(house)
+
+
+def test_the_plan_of_another_delivery_under_this_ones_name_is_refused(planned: House):
+    planned.deliver("e", fields={"city": {"from": "name"}})
+    planned.plan("e")
+    planned.shelf.calls.clear()
+    file_of(planned).write_bytes(file_of(planned, "e").read_bytes())
+    assert "sha256" in refusal(planned)
+    other = newest(planned, "e").path
+    with planned.project.ledger.transaction() as opened:
+        opened.execute(update(t.plans).where(t.plans.c.delivery == "d").values(path=other))
+    assert "the manifest has no file" in refusal(planned)
+    with pytest.raises(SettingsError, match="belongs to delivery 'e', not to 'd'"):
+        planned.apply(digest=newest(planned, "e").digest)
+    assert not planned.shelf.calls
+
+
+def test_a_plan_whose_file_is_gone_is_refused(planned: House):
+    file_of(planned).unlink()
+    assert "the lake lost a file of plan/d" in refusal(planned)
+
+
+def test_a_new_plan_takes_the_place_of_a_forged_one(planned: House):
+    digest = newest(planned).digest
+    forge(planned, added)
+    assert planned.plan().digest == digest
+    assert planned.apply().counts == {"applied": 2}
+    assert {one["city"] for one in planned.shelf.records.values()} == {"Ulm"}
+
+
+def test_a_plan_of_an_earlier_version_is_refused(planned: House):
+    head = newest(planned)
+    old = {name: value for name, value in head.summary.items() if name != "follows"}
+    with planned.project.ledger.transaction() as opened:
+        opened.execute(update(t.plans).where(t.plans.c.digest == head.digest).values(summary=old))
+    assert "an earlier version saved it" in refusal(planned)
+
+
+class TestTables:
+    def changed(self, house: House, table: str) -> Path:
+        """Give the file of a table other rows of the same number, under its own name."""
+        (file,) = house.project.ledger.files(table)
+        path = Path(house.project.lake.full(file.path))
+        rows = pq.read_table(path)
+        pq.write_table(rows.take(list(reversed(range(rows.num_rows)))), path)
+        return path
+
+    @pytest.mark.parametrize("table", ["customers", "crosswalk", "accounts"])
+    def test_a_plan_made_from_a_table_that_was_changed_since_is_refused(self, planned: House, table: str):
+        path = self.changed(planned, table)
+        message = refusal(planned)
+        assert f"a file of {table} is damaged: {table}/{path.name}" in message
+        assert "`belvedere build` makes it again" in message
+
+    @pytest.mark.parametrize("table", ["customers", "crosswalk", "accounts"])
+    def test_nothing_is_planned_from_a_table_that_was_changed(self, planned: House, table: str):
+        self.changed(planned, table)
+        with pytest.raises(ConnectorError, match=f"a file of {table} is damaged"):
+            planned.plan()
+        assert len(planned.project.ledger.plans("d")) == 1
+
+    def test_a_table_that_a_condition_names_is_proven_too(self, planned: House):
+        planned.tables(
+            customers=[{"customer_id": "C1", "name": "new"}],
+            accounts=[{"connection": "crm", "account_id": "1"}],
+            crosswalk=[{"customer_id": "C1", "connection": "crm", "account_id": "1"}],
+            owners=[{"connection": "crm", "owner_id": "7"}],
+        )
+        planned.deliver(fields=NAME, where="(SELECT count(*) FROM Owners) > 0")
+        planned.plan()
+        planned.shelf.calls.clear()
+        self.changed(planned, "owners")
+        assert "a file of owners is damaged" in refusal(planned)
+
+
+class TestUndo:
+    @pytest.fixture
+    def undone(self, planned: House) -> tuple[House, Plan]:
+        planned.apply()
+        (plan,) = undo(planned.project, planned.project.ledger.writing_runs()[0]["run_id"], "undo")
+        planned.shelf.calls.clear()
+        return planned, plan
+
+    @pytest.mark.parametrize("forgery", FORGERIES)
+    def test_a_forged_file_is_refused(self, undone: tuple[House, Plan], forgery: str):
+        house, plan = undone
+        forge(house, FORGERIES[forgery])
+        message = refusal(house, plan.digest)
+        assert f"Make a new plan: belvedere undo {plan.undoes}" in message
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            added,
+            lambda rows: [rows[0] | {"after": '"forged"'}],
+            lambda rows: [rows[0] | {"record_id": "9"}],
+            lambda rows: [rows[0] | {"action": "delete", "field": "*"}],
+        ],
+    )
+    def test_it_takes_back_only_what_that_run_wrote(self, undone: tuple[House, Plan], change: Any):
+        house, _ = undone
+        forge(house, change)
+        assert "the delivery does not" in refusal(house, record_digest(house))
+
+    def test_it_is_approved_by_its_digest_even_where_the_delivery_is_not(self, undone: tuple[House, Plan]):
+        from engine.deliver.apply import apply
+
+        house, plan = undone
+        with pytest.raises(SettingsError, match="was not approved, so nothing was written"):
+            apply(house.project, "d", "run", digest=plan.digest)
+        assert house.apply(digest=plan.digest).counts == {"applied": 2}
+
+
+def test_no_conflict_is_decided_from_a_forged_plan(house: House):
+    house.shelf.put("1", name="old")
+    house.customers("1")
+    house.deliver(fields={"name": {"from": "name", "policy": "fill_empty"}})
+    house.plan()
+    (row,) = conflicts(house.project)
+    forge(house, lambda rows: [rows[0] | {"after": '"forged"'}])
+    with pytest.raises(SettingsError, match="is refused"):
+        decide(house.project, row["conflict_id"], "keep_ours", "eva", "")

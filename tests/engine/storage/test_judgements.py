@@ -1,0 +1,54 @@
+"""People's judgements: the newest word on a pair is in force, and none is lost."""
+
+import pytest
+
+from engine.storage.ledger import Ledger
+
+CRM, ERP, DESK = ("crm", "1"), ("erp", "7"), ("desk", "3")
+
+
+def in_force(ledger: Ledger) -> list[tuple[str, str, str]]:
+    return [(row["left_account_id"], row["verdict"], row["right_account_id"]) for row in ledger.judgements()]
+
+
+def test_the_newest_word_on_a_pair_is_in_force_in_whichever_order_it_is_named(ledger: Ledger):
+    ledger.judge(CRM, ERP, "same", "ada", "one tax id, mistyped")
+    ledger.judge(CRM, DESK, "same", "ada", "one address")
+    ledger.judge(ERP, CRM, "different", "ben", "sold in May")
+    assert in_force(ledger) == [("1", "same", "3"), ("7", "different", "1")]
+
+
+def test_a_word_taken_back_is_in_force_no_more_but_stays_in_the_log(ledger: Ledger):
+    ledger.judge(CRM, ERP, "same", "ada", "one tax id, mistyped")
+    assert ledger.forget_judgement(ERP, CRM, "ben", "it was another Acme")
+    assert ledger.judgements() == []
+    rows = ledger.judged()
+    assert [(row["verdict"], row["by"], row["why"]) for row in rows] == [
+        ("same", "ada", "one tax id, mistyped"),
+        ("forgotten", "ben", "it was another Acme"),
+    ]
+    assert rows[0]["at"].tzinfo
+    ledger.judge(CRM, ERP, "same", "ada", "it was this Acme after all")
+    assert in_force(ledger) == [("1", "same", "7")]
+
+
+def test_saying_it_again_says_nothing(ledger: Ledger):
+    assert ledger.judge(CRM, ERP, "same", "belvedere", "created from it")
+    assert not ledger.judge(ERP, CRM, "same", "belvedere", "created from it")
+    assert not ledger.forget_judgement(CRM, DESK, "ada", "nothing was said")
+    assert len(ledger.judged()) == 1
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "verdict", "by", "why"),
+    [
+        (CRM, CRM, "same", "ada", "why not"),
+        (CRM, ERP, "perhaps", "ada", "it might be"),
+        (CRM, ERP, "same", " ", "one tax id"),
+        (CRM, ERP, "same", "ada", ""),
+    ],
+)
+def test_what_is_no_judgement_is_refused(ledger: Ledger, left, right, verdict, by, why):
+    with pytest.raises(ValueError, match="verdict|itself|why"):
+        ledger.judge(left, right, verdict, by, why)
+    assert ledger.judged() == []

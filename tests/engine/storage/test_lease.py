@@ -1,0 +1,214 @@
+"""Leases: one holder at a time, and a dead one does not stand in the way."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from select import select as select_
+from threading import Barrier, Event, Thread
+
+import pytest
+from sqlalchemy import Connection, delete, insert, select, update
+
+from connectors.kit.errors import BusyError
+from engine.config.loader import ROOT
+from engine.storage import lease as module
+from engine.storage import ledger_tables as t
+from engine.storage.lease import LeaseHeld, lease
+from engine.storage.ledger import Ledger
+
+
+def holders(ledger: Ledger) -> list[tuple[str, str]]:
+    with ledger.transaction() as opened:
+        return [(row.name, row.run_id) for row in opened.execute(select(t.leases).order_by(t.leases.c.name))]
+
+
+def left_behind(ledger: Ledger, **other: object) -> None:
+    """Leave the lease of a run that is not ours."""
+    now = datetime.now(UTC)
+    row = {"name": "build", "holder": "h", "host": module.socket.gethostname(), "pid": os.getpid(), "run_id": "old"}
+    row |= {"started": module._started(os.getpid()), "since": now, "heartbeat": now}
+    with ledger.transaction() as opened:
+        opened.execute(insert(t.leases).values(row | other))
+
+
+def test_a_second_run_is_refused_in_one_line(ledger: Ledger):
+    with lease(ledger, "connection:crm", "run-1"):
+        with pytest.raises(LeaseHeld) as raised, lease(ledger, "connection:crm", "run-2"):
+            pass
+        assert holders(ledger) == [("connection:crm", "run-1")]
+    said = str(raised.value)
+    assert said.startswith(f"another run holds connection:crm: run run-1, process {os.getpid()} on ")
+    assert f"since {datetime.now(UTC):%Y-}" in said
+    assert "\n" not in said
+
+
+def test_it_is_free_again_afterwards(ledger: Ledger):
+    with pytest.raises(ZeroDivisionError), lease(ledger, "build", "run-1"):
+        raise ZeroDivisionError
+    assert holders(ledger) == []
+    with lease(ledger, "build", "run-2"):
+        assert holders(ledger) == [("build", "run-2")]
+
+
+def test_different_names_do_not_mind_each_other(ledger: Ledger):
+    with lease(ledger, "connection:crm", "a"), lease(ledger, "connection:erp", "b"):
+        assert holders(ledger) == [("connection:crm", "a"), ("connection:erp", "b")]
+
+
+def test_a_living_holder_is_left_alone_though_it_beat_a_while_ago(ledger: Ledger):
+    left_behind(ledger, heartbeat=datetime.now(UTC) - timedelta(seconds=25))
+    with pytest.raises(LeaseHeld), lease(ledger, "build", "new"):
+        pass
+
+
+def test_a_holder_whose_heart_stopped_is_taken_over(ledger: Ledger):
+    left_behind(ledger, host="elsewhere", heartbeat=datetime.now(UTC) - timedelta(seconds=31))
+    with lease(ledger, "build", "new"):
+        assert holders(ledger) == [("build", "new")]
+
+
+def test_a_holder_elsewhere_is_known_by_its_heartbeat_alone(ledger: Ledger):
+    left_behind(ledger, host="elsewhere", pid=1, started="never")
+    with pytest.raises(LeaseHeld, match="on elsewhere"), lease(ledger, "build", "new"):
+        pass
+
+
+def test_a_holder_whose_process_is_gone_is_taken_over_at_once(sqlite: Ledger):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left_behind(sqlite, pid=gone.pid, started="12345")
+    with lease(sqlite, "build", "new"):
+        assert holders(sqlite) == [("build", "new")]
+
+
+def test_a_process_number_that_is_used_again_does_not_fool(sqlite: Ledger):
+    left_behind(sqlite, started="another start")
+    with lease(sqlite, "build", "new"):
+        assert holders(sqlite) == [("build", "new")]
+
+
+def test_the_heart_beats(sqlite: Ledger, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "BEAT", 0.01)
+    beaten = Event()
+    monkeypatch.setattr(module, "_beat", lambda *_: beaten.set() or True)
+    with lease(sqlite, "build", "run"):
+        assert beaten.wait(10)
+
+
+def test_a_beat_moves_only_the_own_row(ledger: Ledger):
+    left_behind(ledger, holder="mine", heartbeat=datetime.now(UTC) - timedelta(seconds=20))
+    assert module._beat(ledger, "build", "mine")
+    with ledger.transaction() as opened:
+        beat = opened.scalar(select(t.leases.c.heartbeat))
+    assert beat is not None
+    assert datetime.now(UTC) - beat < timedelta(seconds=10)
+    assert not module._beat(ledger, "build", "somebody else")
+
+
+def test_a_run_that_was_taken_over_ends_hard(sqlite: Ledger, monkeypatch: pytest.MonkeyPatch):
+    ended = Event()
+    monkeypatch.setattr(module, "BEAT", 0.01)
+    monkeypatch.setattr(module.os, "_exit", lambda code: code == 70 and ended.set())
+    with lease(sqlite, "build", "run"):
+        with sqlite.transaction() as opened:
+            opened.execute(update(t.leases).values(holder="somebody else"))
+        assert ended.wait(10)
+    with sqlite.transaction() as opened:  # what is not ours is not given back by us
+        assert opened.execute(delete(t.leases)).rowcount == 1
+
+
+def test_a_ledger_that_is_away_for_a_moment_ends_nothing(sqlite: Ledger, monkeypatch: pytest.MonkeyPatch):
+    answers: Iterator[Exception | None] = iter([BusyError("away"), BusyError("away"), None])
+    back = Event()
+
+    def beat(*_: object) -> bool:
+        answer = next(answers, None)
+        if answer:
+            raise answer
+        back.set()
+        return True
+
+    monkeypatch.setattr(module, "BEAT", 0.01)
+    monkeypatch.setattr(module, "_beat", beat)
+    with lease(sqlite, "build", "run"):
+        assert back.wait(10)
+
+
+def test_what_a_shell_started_may_outlive_it(monkeypatch: pytest.MonkeyPatch):
+    orphaned, asked = module._orphaned(None), module._orphaned(True)
+    monkeypatch.setattr(module.os, "getppid", lambda: 1)
+    assert not orphaned()
+    assert asked()
+
+
+WORKER = """
+import multiprocessing, os, sys, time
+from engine.storage import lease as module
+from engine.storage.ledger import Ledger
+module.BEAT = 0.05
+def work():
+    with module.lease(Ledger(sys.argv[1]), "build", "orphan"):
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start(); child.join()
+"""
+
+
+def test_a_worker_whose_parent_was_killed_does_not_go_on(sqlite: Ledger, tmp_path: Path):
+    parent = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", WORKER, f"sqlite:///{tmp_path}/other.db"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert parent.stdout
+    worker = int(parent.stdout.readline())
+    parent.stdout.close()
+    watched = os.pidfd_open(worker)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    ended, _, _ = select_([watched], [], [], 20)
+    os.close(watched)
+    assert ended
+
+
+def test_of_two_that_ask_at_once_one_gets_it(url: str, open_ledger: Callable[[str], Ledger]):
+    ledgers = [open_ledger(url), open_ledger(url)]
+    both, outcome = Barrier(2), []
+
+    def ask(ledger: Ledger) -> None:
+        both.wait()
+        try:
+            module._take(ledger, "build", "run", "holder")
+            outcome.append("held")
+        except LeaseHeld:
+            outcome.append("refused")
+
+    threads = [Thread(target=ask, args=(ledger,)) for ledger in ledgers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome) == ["held", "refused"]
+
+
+def test_a_taker_that_lost_the_race_by_a_hair_is_refused(sqlite: Ledger):
+    class Racing(Ledger):
+        """Let another run in between the look and the leap, as PostgreSQL may."""
+
+        def __init__(self) -> None:
+            self.engine = sqlite.engine
+            self.url = sqlite.url
+
+        @contextmanager
+        def transaction(self) -> Iterator[Connection]:
+            with super().transaction() as opened:
+                yield opened
+                opened.execute(insert(t.leases).from_select(t.leases.c.keys(), select(t.leases)))
+
+    with pytest.raises(LeaseHeld, match="at this very moment"):
+        module._take(Racing(), "build", "run", "holder")

@@ -1,0 +1,164 @@
+"""What has been read of a stream: intervals, gaps, and the place inside an open slice."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import insert
+
+from connectors.kit.stream import Slice
+from engine.storage import ledger_tables as t
+from engine.storage.ledger import Ledger
+from engine.storage.manifest import Written
+from engine.storage.sync_state import Interval, OpenSlice, Progress, deletes_of, union
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def at(minutes: int | None) -> datetime | None:
+    return None if minutes is None else NOON + timedelta(minutes=minutes)
+
+
+def span(start: int | None, end: int | None) -> Interval:
+    return Interval(at(start), at(end))
+
+
+def file(name: str, rows: int = 3) -> Written:
+    return Written("raw/crm/deals", f"raw/crm/deals/{name}.parquet", rows, 100, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("spans", "joined"),
+    [
+        ([], []),
+        ([(0, 5), (5, 9)], [(0, 9)]),
+        ([(5, 9), (0, 6)], [(0, 9)]),
+        ([(0, 5), (6, 9)], [(0, 5), (6, 9)]),
+        ([(0, 9), (2, 3)], [(0, 9)]),
+        ([(None, 5), (3, 8)], [(None, 8)]),
+        ([(0, None), (3, 8)], [(0, None)]),
+        ([(0, 5), (None, None)], [(None, None)]),
+        ([(0, 5), (0, 5)], [(0, 5)]),
+    ],
+)
+def test_intervals_that_touch_are_joined(
+    spans: list[tuple[int | None, int | None]], joined: list[tuple[int | None, int | None]]
+):
+    assert union([span(*one) for one in spans]) == [span(*one) for one in joined]
+
+
+SPANS = st.lists(
+    st.tuples(st.none() | st.integers(0, 20), st.none() | st.integers(0, 20)).filter(
+        lambda one: one[0] is None or one[1] is None or one[0] < one[1]
+    ),
+    max_size=6,
+)
+
+
+def minutes(spans: list[Interval]) -> set[int]:
+    """List the minutes from -1 to 21 that some intervals cover."""
+    return {
+        minute
+        for minute in range(-1, 22)
+        for one in spans
+        if (one.start is None or one.start <= NOON + timedelta(minutes=minute))
+        and (one.end is None or NOON + timedelta(minutes=minute) < one.end)
+    }
+
+
+@given(SPANS)
+def test_a_union_covers_the_same_and_never_touches_itself(spans: list[tuple[int | None, int | None]]):
+    given_spans = [span(*one) for one in spans]
+    joined = union(given_spans)
+    assert minutes(joined) == minutes(given_spans)
+    assert union(joined) == joined
+    assert union(given_spans[::-1]) == joined
+    for left, right in zip(joined, joined[1:], strict=False):
+        assert left.end is not None
+        assert right.start is not None
+        assert left.end < right.start
+
+
+def test_nothing_is_read_at_first(ledger: Ledger):
+    assert ledger.intervals("crm", "deals") == []
+    assert ledger.open_slices("crm", "deals") == []
+
+
+def test_a_page_lands_with_the_place_to_go_on_from(ledger: Ledger):
+    slice_ = Slice(None, at(5))
+    ledger.land("crm", "deals", [file("a")], Progress(slice_, {"after": "17", "depth": [1, 2]}), "run-1")
+    assert ledger.files("raw/crm/deals") == [file("a")]
+    assert ledger.open_slices("crm", "deals") == [OpenSlice(slice_, {"after": "17", "depth": [1, 2]}, "run-1")]
+    assert ledger.intervals("crm", "deals") == []
+
+
+def test_the_last_page_closes_the_slice(ledger: Ledger):
+    ledger.land("crm", "deals", [file("a")], Progress(Slice(None, at(5)), {"after": "17"}), "run-1")
+    ledger.land("crm", "deals", [file("b")], Progress(Slice(None, at(5)), None), "run-1")
+    assert ledger.open_slices("crm", "deals") == []
+    assert ledger.intervals("crm", "deals") == [span(None, 5)]
+
+
+def test_windows_join_and_a_gap_stays_visible(ledger: Ledger):
+    for window in ((0, 5), (8, 9), (5, 6)):
+        ledger.land("crm", "deals", [], Progress(Slice(at(window[0]), at(window[1])), None), "run")
+    assert ledger.intervals("crm", "deals") == [span(0, 6), span(8, 9)]
+
+
+def test_streams_and_connections_are_kept_apart(ledger: Ledger):
+    ledger.land("crm", "deals", [], Progress(Slice(at(0), at(5)), None), "run")
+    ledger.land("erp", "deals", [], Progress(Slice(at(0), at(7)), {"page": 1}), "run")
+    assert ledger.intervals("crm", "deals") == [span(0, 5)]
+    assert ledger.intervals("crm", "tickets") == []
+    assert ledger.intervals("erp", "deals") == []
+
+
+def test_landing_the_same_file_again_changes_nothing(ledger: Ledger):
+    for _ in range(2):
+        ledger.land("crm", "deals", [file("a")], Progress(Slice(at(0), at(5)), None), "run")
+    assert ledger.files("raw/crm/deals") == [file("a")]
+    assert ledger.rows_since(0) == {"raw/crm/deals": 3}
+    assert ledger.intervals("crm", "deals") == [span(0, 5)]
+
+
+def test_files_and_state_land_both_or_neither(ledger: Ledger):
+    broken = {"after": object()}  # JSON cannot hold it
+    with pytest.raises(Exception, match="unsupported"):
+        ledger.land("crm", "deals", [file("a")], Progress(Slice(at(0), at(5)), broken), "run")
+    assert ledger.files("raw/crm/deals") == []
+    assert ledger.open_slices("crm", "deals") == []
+
+
+def test_a_whole_reading_covers_no_window_once_there_is_a_cursor(ledger: Ledger):
+    ledger.land("crm", "deals", [], Progress(Slice(), None), "run")
+    assert ledger.intervals("crm", "deals") == [Interval(None, None)]
+    ledger.land("crm", "deals", [], Progress(Slice(None, at(5)), None), "run")
+    assert ledger.intervals("crm", "deals") == [span(None, 5)]
+
+
+def test_a_reset_forgets_one_stream_and_its_deletes_and_keeps_the_files(ledger: Ledger):
+    for stream in ("deals", deletes_of("deals"), "tickets"):
+        ledger.land("crm", stream, [], Progress(Slice(at(0), at(5)), None), "run")
+    ledger.land("crm", "deals", [file("a")], Progress(Slice(at(5), at(9)), {"page": 2}), "run")
+    assert ledger.reset("crm", "deals") == 1
+    assert ledger.intervals("crm", "deals") == ledger.intervals("crm", deletes_of("deals")) == []
+    assert ledger.open_slices("crm", "deals") == []
+    assert ledger.intervals("crm", "tickets") == [span(0, 5)]
+    assert ledger.files("raw/crm/deals") == [file("a")]
+
+
+def test_a_reset_of_a_connection_counts_its_streams(ledger: Ledger):
+    for stream in ("deals", deletes_of("deals"), "tickets"):
+        ledger.land("crm", stream, [], Progress(Slice(at(0), at(5)), None), "run")
+    ledger.land("erp", "deals", [], Progress(Slice(at(0), at(5)), None), "run")
+    assert ledger.reset("crm") == 2
+    assert ledger.reset("crm") == 0
+    assert ledger.intervals("erp", "deals") == [span(0, 5)]
+
+
+def test_intervals_that_lie_in_disorder_are_read_in_order(sqlite: Ledger):
+    rows = [{"connection": "crm", "stream": "deals", "start": at(a), "end": at(b)} for a, b in ((7, 9), (0, 2), (1, 3))]
+    with sqlite.transaction() as opened:
+        opened.execute(insert(t.intervals), rows)
+    assert sqlite.intervals("crm", "deals") == [span(0, 3), span(7, 9)]

@@ -1,0 +1,135 @@
+"""Account executives: what each has won, how fast, and what became of it."""
+
+from datetime import date, timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from schemas.base import Money
+from transforms.conform.exchange_rates import half_even
+from transforms.customers.owner_roles import staff
+from transforms.portfolio.handovers import bought, first_wins
+from transforms.portfolio.portfolio import PERIODS
+
+YEAR = timedelta(days=365)
+COUNTS = (
+    *("new_accounts", "deals_won", "deals_lost", "handovers", "handovers_on_time", "early_accounts", "early_churned"),
+    "cycles",
+)
+AMOUNTS = ("new_bookings_amount", "new_revenue_amount", "weighted_pipeline_amount")
+
+
+def account_executives(
+    crosswalk: ir.Table,
+    owners: ir.Table,
+    deals: ir.Table,
+    orders: ir.Table,
+    invoices: ir.Table,
+    handovers: ir.Table,
+    *,
+    as_of: date,
+    wins: ir.Table | None = None,
+) -> ir.Table:
+    """Give one row an executive and period; a deal is its owner's, a customer who won it.
+
+    `wins` are the `first_wins`, where they are worked out already.
+    """
+    people = staff(owners).select("connection", "owner_id", "owner_key", "person", "region")
+    owned = deals.inner_join(people, ["connection", "owner_id"])
+    wins = first_wins(crosswalk, deals, orders, invoices, as_of) if wins is None else wins
+    wins = wins.inner_join(people, ["connection", "owner_id"])
+    amounts = deals.group_by("connection", "deal_id").agg(booked=deals.reporting_amount.max())
+    wins = wins.left_join(amounts, ["connection", "deal_id"]).drop("connection_right", "deal_id_right")
+    parts = [_now(owned), _early(wins, deals, orders, invoices, crosswalk, as_of)]
+    listed = []
+    for period, days in PERIODS.items():
+        start = as_of - timedelta(days=days)
+        blocks = [
+            _closed(owned, start, as_of),
+            _new(wins, crosswalk, invoices, start, as_of),
+            _handed(handovers, start, as_of),
+            *parts,
+        ]
+        listed.append(_together(people, blocks, period, start, as_of))
+    return ibis.union(*listed)
+
+
+def _closed(owned: ir.Table, start: date, as_of: date) -> ir.Table:
+    t = owned.filter(owned.status != "open", owned.close_on > start, owned.close_on <= as_of)
+    days = t.close_on.epoch_days() - t.created_at.date().epoch_days()
+    is_won = t.status == "won"
+    return t.group_by("owner_key").agg(
+        deals_won=is_won.sum(),
+        deals_lost=(~is_won).sum(),
+        cycle_sum=days.sum(where=is_won),
+        cycles=(is_won & days.notnull()).sum(),
+    )
+
+
+def _new(wins: ir.Table, crosswalk: ir.Table, invoices: ir.Table, start: date, as_of: date) -> ir.Table:
+    won = wins.filter(wins.won_on > start, wins.won_on <= as_of)
+    known = crosswalk.select("connection", "account_id", "customer_id")
+    posted = invoices.filter(invoices.status == "posted", invoices.invoice_on <= as_of)
+    posted = posted.inner_join(known, ["connection", "account_id"])
+    posted = posted.select("customer_id", "invoice_on", net="reporting_net_amount")
+    since = won.inner_join(posted, "customer_id")
+    since = since.filter(since.invoice_on >= since.won_on, since.invoice_on < since.won_on + ibis.literal(YEAR))
+    paid = since.group_by("owner_key").agg(new_revenue_amount=since.net.sum())
+    counted = won.group_by("owner_key").agg(
+        new_accounts=won.customer_id.nunique(), new_bookings_amount=won.booked.sum()
+    )
+    return counted.left_join(paid, "owner_key").drop("owner_key_right")
+
+
+def _handed(handovers: ir.Table, start: date, as_of: date) -> ir.Table:
+    ended = ibis.least(handovers.due_on, handovers.accepted_on.coalesce(handovers.due_on))
+    t = handovers.filter(handovers.executive_key.notnull(), ended > start, ended <= as_of)
+    on_time = (t.accepted_on <= t.due_on).coalesce(False)
+    return t.group_by(owner_key=t.executive_key).agg(handovers=t.count(), handovers_on_time=on_time.sum())
+
+
+def _now(owned: ir.Table) -> ir.Table:
+    weight = owned.probability.coalesce(0.0).cast("decimal(19, 6)")
+    weighted = (owned.reporting_amount * weight).cast("decimal(38, 8)")
+    t = owned.group_by("owner_key").agg(weighted=weighted.sum(where=owned.status == "open"))
+    return t.select("owner_key", weighted_pipeline_amount=half_even(t.weighted.coalesce(0).cast("decimal(38, 8)")))
+
+
+def _early(
+    wins: ir.Table, deals: ir.Table, orders: ir.Table, invoices: ir.Table, crosswalk: ir.Table, as_of: date
+) -> ir.Table:
+    """Count customers won 12 to 24 months ago, and those that have bought nothing in the last 12."""
+    old = wins.filter(wins.won_on <= as_of - YEAR, wins.won_on > as_of - 2 * YEAR)
+    none = old.select("customer_id", on="won_on").limit(0)
+    days = bought(none, orders, invoices, crosswalk, as_of)
+    still = days.filter(days.on > as_of - YEAR).select("customer_id").distinct().mutate(is_there=ibis.literal(True))
+    t = old.select("owner_key", "customer_id").distinct().left_join(still, "customer_id").drop("customer_id_right")
+    return t.group_by("owner_key").agg(early_accounts=t.count(), early_churned=t.is_there.isnull().sum())
+
+
+def _together(people: ir.Table, blocks: list[ir.Table], period: str, start: date, as_of: date) -> ir.Table:
+    named = people.group_by("owner_key").agg(executive=people.person.max(), region=people.region.max())
+    t = named
+    for block in blocks:
+        t = t.left_join(block, "owner_key").drop("owner_key_right")
+    t = t.mutate(
+        **{name: t[name].coalesce(0).cast("int64") for name in COUNTS},
+        **{name: t[name].coalesce(0).cast(Money) for name in AMOUNTS},
+    )
+    has_any = (t.new_accounts + t.deals_won + t.deals_lost + t.handovers + t.early_accounts) > 0
+    t = t.filter(has_any | (t.weighted_pipeline_amount > 0))
+
+    def share(part: ir.NumericValue, whole: ir.NumericValue) -> ir.NumericValue:
+        return (part.cast("float64") / whole.nullif(0)).round(4)
+
+    return t.select(
+        *("executive", "region", *COUNTS[:-1], *AMOUNTS),
+        executive_key=t.owner_key,
+        win_rate=share(t.deals_won, t.deals_won + t.deals_lost),
+        cycle_days=share(t.cycle_sum, t.cycles).round(1),
+        handover_rate=share(t.handovers_on_time, t.handovers),
+        early_churn=share(t.early_churned, t.early_accounts),
+        period=ibis.literal(period),
+        starts_on=ibis.literal(start),
+        as_of=ibis.literal(as_of),
+    )

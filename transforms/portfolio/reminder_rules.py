@@ -1,0 +1,235 @@
+"""What is due with a customer: one function a kind, each answering customer, trigger, day, words and period.
+
+The trigger names the fact that makes the thing due: while the fact stands, so does the reminder's id. Words hold dates
+and what was, never "so many days ago": a note that changes every night would be written every night.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from transforms.conform.expressions import as_text
+from transforms.joins import with_customer
+
+SOON = 3  # days: shown so long before it is due; a talk planned within as many days after makes it settled
+ANSWER = 7  # days to answer a fall of a score
+STALE = 90  # days after which a handover or a renewal that nobody cared for is left alone
+RISKY = ("at_risk", "critical")
+POOR = ("D", "F")
+SURE = 0.3
+
+
+def contact(people: ir.Table, *, as_of: date, cadence_days: Mapping[str, int]) -> ir.Table:
+    """Remind of a customer with whom nobody has talked for as long as its tier allows."""
+    since = ibis.greatest(people.talked_on, people.accepted_on).coalesce(people.first_order_on)
+    quiet = _after(people.filter(people.is_known), since, cadence_days, as_of)
+    return _due(
+        quiet,
+        "contact",
+        trigger=quiet.since.cast("string"),
+        due_on=_weekday(quiet.due_on),
+        subject=as_text("Talk with ") + quiet.customer_name,
+        note=ibis.ifelse(
+            quiet.talked_on.isnull(),
+            "No call, meeting or e-mail from there is on record",
+            as_text("Last talk on ") + quiet.since.cast("string"),
+        )
+        + "; tier "
+        + quiet.tier
+        + " asks for one every "
+        + quiet.period.cast("string")
+        + " days.",
+        period=quiet.period,
+    )
+
+
+def quarterly_review(people: ir.Table, *, as_of: date, review_days: Mapping[str, int]) -> ir.Table:
+    """Remind of a key account with which there has been no meeting for a quarter."""
+    since = people.met_on.coalesce(people.accepted_on).coalesce(people.first_order_on)
+    late = _after(people.filter(people.is_known), since, review_days, as_of)
+    return _due(
+        late,
+        "quarterly_review",
+        trigger=late.since.cast("string"),
+        due_on=_weekday(late.due_on),
+        subject=as_text("Hold the quarterly review with ") + late.customer_name,
+        note=ibis.ifelse(
+            late.met_on.isnull(), "No meeting is on record", as_text("Last meeting on ") + late.since.cast("string")
+        )
+        + "; tier "
+        + late.tier
+        + " asks for one every "
+        + late.period.cast("string")
+        + " days.",
+        period=late.period,
+    )
+
+
+def retention_fell(people: ir.Table, score_history: ir.Table) -> ir.Table:
+    """Remind of a customer whose retention is at risk, by the day on which it fell."""
+    fallen = _fallen(people, score_history, "retention", RISKY)
+    return _due(
+        fallen,
+        "retention_fell",
+        trigger=fallen.low_since.cast("string"),
+        due_on=_answer_by(fallen.low_since),
+        subject=as_text("Win back ") + fallen.customer_name + ": an order soon is unlikely",
+        note=as_text("Retention was ")
+        + fallen.low_value.round(0).cast("int64").cast("string")
+        + " of 100 ("
+        + fallen.low_band.replace("_", " ")
+        + ") on "
+        + fallen.low_since.cast("string")
+        + ".",
+        period=ibis.literal(ANSWER),
+    )
+
+
+def satisfaction_low(people: ir.Table, score_history: ir.Table) -> ir.Table:
+    """Remind of a customer that is not content, where enough is known to say so."""
+    sure = score_history.filter(score_history.confidence >= SURE)
+    fallen = _fallen(people, sure, "satisfaction", POOR)
+    return _due(
+        fallen,
+        "satisfaction_low",
+        trigger=fallen.low_since.cast("string"),
+        due_on=_answer_by(fallen.low_since),
+        subject=as_text("Ask ") + fallen.customer_name + " what is wrong",
+        note=as_text("Satisfaction was ")
+        + fallen.low_value.round(0).cast("int64").cast("string")
+        + " of 100 (grade "
+        + fallen.low_band
+        + ") on "
+        + fallen.low_since.cast("string")
+        + ".",
+        period=ibis.literal(ANSWER),
+    )
+
+
+def invoice_overdue(people: ir.Table, invoices: ir.Table, crosswalk: ir.Table, *, as_of: date, days: int) -> ir.Table:
+    """Remind of a customer with invoices overdue for long: once a customer, by the oldest of them.
+
+    The amount is said in the invoices' own currency and where they share one: converted, it would move every day.
+    """
+    is_late = (invoices.status == "posted") & (invoices.kind == "invoice") & (invoices.invoice_on <= as_of)
+    is_late = is_late & (invoices.open_amount > 0) & (invoices.due_on < as_of - timedelta(days=days))
+    late = with_customer(invoices.filter(is_late), crosswalk)
+    one = late.group_by("customer_id").agg(
+        oldest=(late.due_on.cast("string") + "/" + late.connection + "/" + late.invoice_id).min(),
+        oldest_on=late.due_on.min(),
+        number=late.count(),
+        currencies=late.currency.nunique(),
+        owed_in=late.currency.min(),
+        amount=late.open_amount.sum().cast("decimal(18, 2)"),
+    )
+    found = people.inner_join(one, "customer_id")
+    count = ibis.ifelse(found.number == 1, "1 invoice is", found.number.cast("string") + " invoices are")
+    amount = found.amount.cast("string") + " " + found.owed_in
+    return _due(
+        found,
+        "invoice_overdue",
+        trigger=found.oldest,
+        due_on=_weekday(found.oldest_on + ibis.literal(timedelta(days=days + 1))),
+        subject=as_text("Ask ") + found.customer_name + " about overdue invoices",
+        note=count
+        + " overdue"
+        + ibis.ifelse(found.currencies == 1, as_text(": ") + amount, "")
+        + "; the oldest since "
+        + found.oldest_on.cast("string")
+        + ".",
+        period=ibis.literal(days + 1),
+    )
+
+
+def renewal(people: ir.Table, deals: ir.Table, crosswalk: ir.Table, *, as_of: date, days: int) -> ir.Table:
+    """Remind of open deals of existing business that come to their end: no source tells of contracts yet."""
+    soon = (deals.status == "open") & (deals.kind == "existing") & (deals.close_on <= as_of + timedelta(days=days))
+    coming = with_customer(deals.filter(soon, deals.close_on >= as_of - timedelta(days=STALE)), crosswalk)
+    coming = coming.select("customer_id", "close_on", key=coming.connection + "/" + coming.deal_id).distinct()
+    found = people.inner_join(coming, "customer_id")
+    return _due(
+        found,
+        "renewal",
+        trigger=found.key,
+        due_on=found.close_on,
+        subject=as_text("Renew with ") + found.customer_name,
+        note=as_text("An open deal of existing business is expected to close on ")
+        + found.close_on.cast("string")
+        + ".",
+        period=ibis.literal(days),
+    )
+
+
+def handover(people: ir.Table, handovers: ir.Table, *, as_of: date) -> ir.Table:
+    """Remind the account manager of a new customer with which there has been no talk since it was won."""
+    waiting = handovers.filter(handovers.status != "accepted", handovers.won_on >= as_of - timedelta(days=STALE))
+    waiting = waiting.select(
+        "customer_id", "executive", "won_on", "due_on", key=waiting.connection + "/" + waiting.deal_id
+    )
+    found = people.inner_join(waiting, "customer_id")
+    return _due(
+        found,
+        "handover",
+        trigger=found.key,
+        due_on=_weekday(found.due_on),
+        subject=as_text("Take over ") + found.customer_name + " from sales",
+        note=as_text("Won on ")
+        + found.won_on.cast("string")
+        + ibis.ifelse(found.executive.isnull(), "", as_text(" by ") + found.executive)
+        + "; no talk with its account manager since.",
+        period=ibis.literal(14),
+    )
+
+
+def _after(people: ir.Table, since: ir.DateValue, days: Mapping[str, int], as_of: date) -> ir.Table:
+    """Keep whose day has come, by the days of its tier; a talk planned soon settles it."""
+    if not days:
+        return people.mutate(since=since, period=ibis.literal(1), due_on=since).limit(0)
+    period = ibis.cases(*((people.tier == tier, ibis.literal(n, "int64")) for tier, n in days.items()))
+    due = ibis.cases(*((people.tier == tier, since + ibis.literal(timedelta(days=n))) for tier, n in days.items()))
+    t = people.mutate(since=since, period=period, due_on=due.cast("date"))
+    latest = ibis.greatest(t.due_on, ibis.literal(as_of)) + ibis.literal(timedelta(days=SOON))
+    is_planned = (t.planned_on <= latest).coalesce(False)
+    return t.filter(t.status == "active", t.due_on <= as_of + timedelta(days=SOON), ~is_planned)
+
+
+def _fallen(people: ir.Table, scores: ir.Table, score: str, bands: Sequence[str]) -> ir.Table:
+    """Find those whose score is in these bands, with the day since when it is low."""
+    low = scores.filter(scores.score == score, scores.band.isin(bands), scores.low_since.notnull())
+    found = people.inner_join(low.select("customer_id", "low_since", "low_value", "low_band"), "customer_id")
+    return found.filter(found.status == "active", found.is_watched)
+
+
+def _due(
+    table: ir.Table,
+    kind: str,
+    *,
+    trigger: ir.StringValue,
+    due_on: ir.DateValue,
+    subject: ir.StringValue,
+    note: ir.StringValue,
+    period: ir.IntegerValue,
+) -> ir.Table:
+    return table.select(
+        "customer_id",
+        kind=as_text(kind),
+        trigger=trigger,
+        due_on=due_on.cast("date"),
+        subject=subject,
+        note=note,
+        period=period.cast("int64"),
+    )
+
+
+def _answer_by(since: ir.DateValue) -> ir.DateValue:
+    return _weekday(since + ibis.literal(timedelta(days=ANSWER)))
+
+
+def _weekday(day: ir.DateValue) -> ir.DateValue:
+    """Move a Saturday or Sunday to the Monday after."""
+    day = day.cast("date")
+    place = day.day_of_week.index()
+    later = [(place == weekend, day + ibis.literal(timedelta(days=7 - weekend))) for weekend in (5, 6)]
+    return ibis.cases(*later, else_=day).cast("date")
