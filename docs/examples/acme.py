@@ -4,14 +4,7 @@ from datetime import timedelta
 
 from pydantic import SecretStr
 
-from connectors.kit.base import Check, SourceField
-from connectors.kit.http.auth import Bearer
-from connectors.kit.http.loop_guard import Trail
-from connectors.kit.http.paging import at
-from connectors.kit.http_connector import HttpConnector, HttpSettings
-from connectors.kit.raw_rows import cut
-from connectors.kit.stream import Stream
-from schemas.mapping import Field, paths
+from connectors.kit import Bearer, Check, Field, HttpConnector, HttpSettings, SourceField, Stream, Trail, at, cut, paths
 
 COMPANIES = Stream(
     "accounts",

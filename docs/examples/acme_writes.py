@@ -2,11 +2,20 @@
 
 from acme import Acme
 
-from connectors.kit.base import SourceField, Writing
-from connectors.kit.errors import ReplyError, UnknownOutcome
-from connectors.kit.http.paging import at
-from connectors.kit.http.response import Refused
-from connectors.kit.write import all_of, by_id, chunks, halves, in_turn, outcome
+from connectors.kit import (
+    Refused,
+    ReplyError,
+    SourceField,
+    UnknownOutcome,
+    Writing,
+    all_of,
+    at,
+    by_id,
+    chunks,
+    halves,
+    in_turn,
+    outcome,
+)
 
 
 class WritableAcme(Acme):

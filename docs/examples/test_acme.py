@@ -2,7 +2,7 @@
 
 from acme import Acme
 
-from connectors.kit.testing.contract import Contract, Sample
+from connectors.kit.testing import Contract, Sample
 
 PATH = "/v2/companies"
 

@@ -2,7 +2,7 @@
 
 from acme import Acme
 
-from connectors.kit.testing.contract import Contract, Told
+from connectors.kit.testing import Contract, Told
 
 
 class TestAcmeMoving(Contract):

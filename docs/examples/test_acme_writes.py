@@ -3,7 +3,7 @@
 import test_acme
 from acme_writes import WritableAcme
 
-from connectors.kit.testing.contract import Contract, Sample, Told, Written
+from connectors.kit.testing import Contract, Sample, Told, Written
 
 
 def saved(asked):

@@ -10,7 +10,7 @@ class TestAcme(Contract):
     )
 ```
 
-Needs pytest, and is imported by tests alone. The clauses lie in `connectors/kit/proof`; docs/connectors.md explains.
+Needs pytest, and is imported by tests alone. The clauses lie in this folder; docs/connectors.md explains.
 """
 
 from connectors.kit.testing.concurrent_changes import Moving
