@@ -113,6 +113,7 @@ def test_plans(capsys: Said, monkeypatch: pytest.MonkeyPatch):
     row = dict.fromkeys(("record_id", "field", "action", "owner", "reason", "key"), HOSTILE)
     plan = SimpleNamespace(
         delivery=HOSTILE,
+        digest="abc",
         summary=lambda: HOSTILE,
         head=SimpleNamespace(status="open"),
         rows=lambda: [row | {"before": value, "after": value}],
