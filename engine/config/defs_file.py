@@ -11,7 +11,7 @@ import yaml
 from connectors.kit.errors import SettingsError
 from connectors.kit.settings import missing_env
 
-_ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 ENV = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}", re.ASCII)
 NAMES = re.compile(r"\{\{\s*[A-Za-z]\w*(\.[A-Za-z]\w*)*\s*\}\}", re.ASCII)
 BEGINS = re.compile(r"\{[{%#]")
@@ -51,7 +51,7 @@ def refuse_code(defs: Path, ours: Collection[str]) -> None:
 
 def short(path: Path) -> str:
     """Name a file from the project's folder on if it lies in there."""
-    return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else str(path)
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def _type(node: yaml.Node | None) -> str:

@@ -12,11 +12,10 @@ from connectors.kit.settings import explain, refuse_missing_env
 from engine.config.base import Config
 from engine.config.connection import ConnectionConfig
 from engine.config.customer_model import CustomerModelConfig
-from engine.config.defs_file import read_defs_file, short
+from engine.config.defs_file import ROOT, read_defs_file, short
 from engine.config.delivery import DeliveryConfig
 from engine.config.warehouse import WarehouseConfig
 
-ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS: Mapping[str, type[Config]] = {
     "orchestration.components.Connection": ConnectionConfig,
     "orchestration.components.CustomerModel": CustomerModelConfig,
