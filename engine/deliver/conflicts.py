@@ -8,7 +8,7 @@ from typing import Any, Literal
 from connectors.kit.errors import SettingsError, choices
 from engine.config.project import Project
 from engine.deliver.plan_store import HELD_BACK, load
-from transforms.delivery.field_diff import Decided
+from transforms.delivery.field_diff import Decided, from_json
 
 Verdict = Literal["keep_target", "keep_ours"]
 
@@ -25,7 +25,7 @@ def decide(project: Project, conflict_id: str, verdict: Verdict, by: str, why: s
         known = [row["conflict_id"] for row in conflicts(project, open_only=True)]
         raise SettingsError(f"no conflict {conflict_id!r}; {choices(conflict_id, known)}")
     row = found[0]
-    made = Decided(_value(row["wanted"]), verdict, by, _value(row["held"]))
+    made = Decided(from_json(row["wanted"]), verdict, by, from_json(row["held"]))
     project.ledger.decide(row["delivery"], (row["record_id"], row["field"]), made, why)
     return row
 
@@ -41,7 +41,3 @@ def _of(project: Project, name: str) -> Iterator[dict[str, Any]]:
         told = {field: row[field] for field in ("customer_id", "policy", "owner", "reason")}
         at = head.created_at if head else None
         yield {"conflict_id": number, **place, **sides, **told, "is_open": row["action"] == "ask", "planned_at": at}
-
-
-def _value(text: str | None) -> Any:
-    return None if text is None else json.loads(text)

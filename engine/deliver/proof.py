@@ -1,8 +1,6 @@
 """Prove what a plan would write before its target is opened: its rows, and the tables it was made from."""
 
-import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from connectors.kit.errors import ReplyError
 from engine.config.delivery import DeliveryConfig
@@ -11,7 +9,7 @@ from engine.deliver.desired_sql import sources
 from engine.deliver.plan import basis_of
 from engine.deliver.plan_store import FOLLOWS, WRITTEN, Plan, Row, refused
 from engine.storage.write_operations import Operation
-from transforms.delivery.field_diff import as_json
+from transforms.delivery.field_diff import as_json, from_json
 
 
 def prove_plan(project: Project, plan: Plan) -> None:
@@ -68,7 +66,7 @@ def _planned(project: Project, plan: Plan) -> Callable[[Row], bool]:
 
     def allows(row: Row) -> bool:
         if row["action"] == "create":
-            is_key = row["field"] == key and _value(row) == row["key"]
+            is_key = row["field"] == key and from_json(row["after"]) == row["key"]
             is_field = row["field"] in config.fields and row["field"] != key
             return bool(key and row["key"] and not row["record_id"]) and (is_key or is_field)
         if row["action"] != "update" or not row["record_id"]:
@@ -96,7 +94,3 @@ def _undone(project: Project, plan: Plan) -> Callable[[Row], bool]:
         return row["action"] == "update" and row["after"] in values
 
     return allows
-
-
-def _value(row: Row) -> Any:
-    return None if row["after"] is None else json.loads(row["after"])

@@ -2,7 +2,6 @@
 
 import argparse
 import getpass
-import json
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -105,8 +104,10 @@ def _change_line(row: dict[str, str | None]) -> tuple[str | None, ...]:
 
 
 def _shown(value: str | None) -> str:
-    held = json.loads(value) if value is not None else None
-    return "(empty)" if held in (None, "") else str(held)
+    from transforms.delivery.field_diff import from_json
+
+    planned = from_json(value)
+    return "(empty)" if planned in (None, "") else str(planned)
 
 
 def apply_arguments(parser: argparse.ArgumentParser) -> None:

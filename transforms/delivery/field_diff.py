@@ -201,3 +201,8 @@ def as_json(value: Any) -> str | None:
     """Write a value as the plan and the audit log keep it; nothing for nothing."""
     given = plain(value)
     return None if given is None else msgspec.json.encode(given).decode()
+
+
+def from_json(text: str | None) -> Any:
+    """Read a value that `as_json` wrote."""
+    return None if text is None else msgspec.json.decode(text)
