@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestration.cli import demo
-from orchestration.cli import run as sync
+from orchestration.cli import run as stages
 from orchestration.cli.exits import Exit
 
 
@@ -33,8 +33,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Exit]:
         monkeypatch.setattr(demo, "_sandbox", sandbox)
         monkeypatch.setattr(demo, "_defaults", lambda _: None)
         monkeypatch.setattr(demo, "_tell_first", lambda _: None)
-        monkeypatch.setattr(sync, "night", night)
-        return demo.run(argparse.Namespace(customers=3))
+        monkeypatch.setattr(stages, "night", night)
+        return demo.demo_command(argparse.Namespace(customers=3))
 
     return ran
 
