@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.core.clock import iso
-from sandbox.core.response import Answer, Request
+from sandbox.core.response import Request, Response
 from sandbox.odoo.activity import OdooError
 from sandbox.user_activity import DEEDS
 
@@ -15,18 +15,18 @@ class Control:
     def __init__(self, sandbox: Any) -> None:  # a `Sandbox`; naming its class here would be a circle of imports
         self.sandbox = sandbox
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: Request) -> Response:
         """Answer one request."""
         name = request.path.strip("/")
         handler = getattr(self, f"_{request.method.lower()}_{name}", None)
         if handler is None and request.method == "POST" and name in DEEDS:
             handler = self._deed(name)
         if handler is None:
-            return Answer(404, {"error": "no such control"})
+            return Response(404, {"error": "no such control"})
         try:
-            return Answer(payload=handler(request.body or {}))
+            return Response(payload=handler(request.body or {}))
         except (LookupError, OdooError, TypeError, ValueError) as error:
-            return Answer(400, {"error": f"{type(error).__name__}: {error}"})
+            return Response(400, {"error": f"{type(error).__name__}: {error}"})
 
     def _deed(self, name: str) -> Callable[[Any], Any]:
         """Do what people do; `id` answers which record was created."""

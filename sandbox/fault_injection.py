@@ -4,7 +4,7 @@ from typing import Any
 
 from sandbox.core.faults import Fault
 from sandbox.core.request_log import question
-from sandbox.core.response import Answer, Request
+from sandbox.core.response import Request, Response
 
 SEARCHES = ("search", "search_read", "read", "search_count")
 
@@ -14,20 +14,20 @@ class Spoiling:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        self._last: dict[str, Answer] = {}
+        self._last: dict[str, Response] = {}
 
-    def of(self, faults: list[Fault], prefix: str, request: Request, answer: Answer) -> Answer:
+    def of(self, faults: list[Fault], prefix: str, request: Request, answer: Response) -> Response:
         """Spoil one answer by all the faults that strike its request."""
         for fault in faults:
             if fault.kind == "empty" and answer.status == 200:
-                answer = Answer(200, emptied(prefix, request, answer.payload), answer.headers)
+                answer = Response(200, emptied(prefix, request, answer.payload), answer.headers)
             elif fault.kind == "foreign_link":
-                answer = Answer(answer.status, self._linked(answer.payload, fault.to), answer.headers)
+                answer = Response(answer.status, self._linked(answer.payload, fault.to), answer.headers)
             elif fault.kind == "duplicate_page":
                 answer = self._last.get(question(request), answer)
         return answer
 
-    def remember(self, request: Request, answer: Answer) -> None:
+    def remember(self, request: Request, answer: Response) -> None:
         """Keep an answer, so that it can come once more."""
         self._last[question(request)] = answer
 

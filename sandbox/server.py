@@ -23,7 +23,7 @@ from sandbox.core.faults import Fault, Faults
 from sandbox.core.hooks import Hook, Hooks
 from sandbox.core.locks import locked
 from sandbox.core.request_log import place
-from sandbox.core.response import Answer, Mishap, Request
+from sandbox.core.response import Mishap, Request, Response
 from sandbox.core.write_log import WriteLog
 from sandbox.fault_injection import Spoiling
 from sandbox.generic_rest.api import Plain
@@ -54,7 +54,7 @@ class Sandbox(People):
         self.zendesk = Zendesk(self.world.desk, self.clock, self.log)
         self.plain = Plain(self.world.plain, self.clock, self.log)
         self.lock = RLock()
-        self.systems: dict[str, Callable[[Request], Answer]] = {
+        self.systems: dict[str, Callable[[Request], Response]] = {
             "hubspot": self.hubspot.handle,
             "odoo": self.odoo.handle,
             "zendesk": self.zendesk.handle,
@@ -139,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.sandbox.lock:
             self.sandbox.requests[self.command, url.path] += 1
         if prefix not in self.sandbox.systems:
-            return self._send(Answer(404, {"error": f"choices: {', '.join(self.sandbox.systems)}"}))
+            return self._send(Response(404, {"error": f"choices: {', '.join(self.sandbox.systems)}"}))
         body = _parsed(raw)
         here = place(url.path, body)
         query = parse_qs(url.query, keep_blank_values=True)
@@ -154,13 +154,13 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if request.body is BROKEN:
             return self._send(
-                Answer(400, {"status": "error", "message": "Invalid input JSON", "category": "VALIDATION_ERROR"})
+                Response(400, {"status": "error", "message": "Invalid input JSON", "category": "VALIDATION_ERROR"})
             )
         request = replace(request, mishap=_mishap(faults))
         for fault in faults:
             if fault.kind == "delayed_write":
                 self.sandbox.clock.later(fault.delay, partial(self._answer, prefix, request))
-                return self._send(Answer(504, {"message": "gateway timeout"}))
+                return self._send(Response(504, {"message": "gateway timeout"}))
         answer = self._spoilt(faults, prefix, request, self._answer(prefix, request))
         self.sandbox.hooks.answered(self.command, here)
         if any(fault.kind == "lost_answer" for fault in faults):
@@ -169,14 +169,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
-    def _answer(self, prefix: str, request: Request) -> Answer:
+    def _answer(self, prefix: str, request: Request) -> Response:
         try:
             with self.sandbox.lock:
                 return self.sandbox.systems[prefix](request)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            return Answer(500, {"message": f"the sandbox cannot read this request: {error!r}"})
+            return Response(500, {"message": f"the sandbox cannot read this request: {error!r}"})
 
-    def _spoilt(self, faults: list[Fault], prefix: str, request: Request, answer: Answer) -> Answer:
+    def _spoilt(self, faults: list[Fault], prefix: str, request: Request, answer: Response) -> Response:
         given = self.sandbox.spoiling.of(faults, prefix, request, answer)
         if self.sandbox.faults.has("duplicate_page"):
             self.sandbox.spoiling.remember(request, given)
@@ -198,22 +198,22 @@ class _Handler(BaseHTTPRequestHandler):
                 "errorType": "RATE_LIMIT",
                 "policyName": "TEN_SECONDLY_ROLLING",
             }
-            self._send(Answer(429, payload, headers))
+            self._send(Response(429, payload, headers))
         elif fault.kind == "error":
-            self._send(Answer(fault.status, {"message": "internal error"}))
+            self._send(Response(fault.status, {"message": "internal error"}))
         elif fault.kind == "locked":
             self._send(locked(prefix, request, fault.lock))
         elif fault.kind == "expired_token":
-            self._send(Answer(401, {"status": "error", "message": "expired", "category": "EXPIRED_AUTHENTICATION"}))
+            self._send(Response(401, {"status": "error", "message": "expired", "category": "EXPIRED_AUTHENTICATION"}))
         elif fault.kind == "foreign_redirect":
-            self._send(Answer(302, None, {"Location": fault.to + self.path}))
+            self._send(Response(302, None, {"Location": fault.to + self.path}))
         elif fault.kind == "html":
             self._write(200, "text/html; charset=utf-8", LOGIN_PAGE, {})
         else:
             return False
         return fault.kind != "latency"
 
-    def _send(self, answer: Answer, faults: Sequence[Fault] = ()) -> None:
+    def _send(self, answer: Response, faults: Sequence[Fault] = ()) -> None:
         body = b"" if answer.payload is None else json.dumps(answer.payload, separators=(",", ":")).encode()
         if any(fault.kind == "bad_json" for fault in faults):
             body = body[: len(body) * 2 // 3]

@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.hubspot.responses import Associated, Found, Read, Record, only_missing, parsed
 from connectors.kit.http.client import Http
-from connectors.kit.http.loop_guard import Trail
+from connectors.kit.http.loop_guard import PaginationGuard
 from connectors.kit.repair import Repairs
 from connectors.kit.write import chunks
 
@@ -52,7 +52,7 @@ class Batch:
     def _searched(self, kind: str, asked: dict[str, Any], names: Sequence[str]) -> Iterator[Record]:
         """Go on behind the last id, as long as pages are full."""
         path, last = self.path("objects", f"{kind}/search"), "0"
-        trail = Trail(f"{self.name}: {path}", last)
+        trail = PaginationGuard(f"{self.name}: {path}", last)
         while True:
             behind = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
             body = {"filterGroups": [{"filters": [behind, asked]}], "sorts": ["hs_object_id"], "after": "0"}

@@ -14,9 +14,9 @@ from pydantic import Field, SecretStr
 from requests.auth import AuthBase
 
 from connectors.hubspot.batch import Batch
-from connectors.hubspot.records import Holdings, held_in
+from connectors.hubspot.records import RecordReader, held_in
 from connectors.hubspot.responses import (
-    Account,
+    AccountDetails,
     Listed,
     Properties,
     id_of,
@@ -28,11 +28,11 @@ from connectors.hubspot.streams import ASSOCIATED, STREAMS, TITLE
 from connectors.hubspot.tasks import COMPANY, FIELD, TASKS, TaskWriter
 from connectors.hubspot.values import as_millis
 from connectors.hubspot.writer import BATCH, Writer
-from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Writing
+from connectors.kit.base import Change, Check, ConnectorSettings, Outcome, SourceField, TargetRecord, Writing
 from connectors.kit.errors import AccessError, ReplyError
 from connectors.kit.http.auth import Bearer
 from connectors.kit.http.client import Http
-from connectors.kit.http.loop_guard import Trail
+from connectors.kit.http.loop_guard import PaginationGuard
 from connectors.kit.http.response import Reply
 from connectors.kit.http_connector import HttpConnector, HttpSettings
 from connectors.kit.rate_limit.limiter import Limit, RateHeader
@@ -75,7 +75,9 @@ class HubSpot(HttpConnector):
     writing = Writing(
         batch=BATCH,
         parallel=4,  # some 100 ms a batch: 40 a second at most, within 100 in ten seconds where others work too
-        settles=timedelta(minutes=5),  # a 502 or 504 may have been taken: nobody documents for how long it goes on
+        write_timeout=timedelta(
+            minutes=5
+        ),  # a 502 or 504 may have been taken: nobody documents for how long it goes on
     )
     rate_headers = (
         RateHeader("X-HubSpot-RateLimit-Remaining", TEN_SECONDS, "X-HubSpot-RateLimit-Max"),
@@ -87,7 +89,7 @@ class HubSpot(HttpConnector):
         self._described: dict[str, dict[str, SourceField]] = {}
         self._describing = Lock()
         self._batch = Batch(name, self.http, self._path)
-        self._held, self._writer = Holdings(self._batch), Writer(name, self.http, self._path)
+        self._held, self._writer = RecordReader(self._batch), Writer(name, self.http, self._path)
         self._tasks = TaskWriter(self._writer)
 
     def auth(self) -> AuthBase:
@@ -110,7 +112,7 @@ class HubSpot(HttpConnector):
     def account(self) -> str:
         """Find the portal; raises AccessError where it is not the one of the settings."""
         body = self.http.get(f"account-info/{self.settings.api_version or 'v3'}/details").body
-        account = parsed(Account, body, f"{self.name}: account").portalId
+        account = parsed(AccountDetails, body, f"{self.name}: account").portalId
         if self.settings.portal_id not in (None, account):
             pinned = self.settings.portal_id
             raise AccessError(f"{self.name}: the token opens portal {account}, settings.portal_id says {pinned}")
@@ -120,7 +122,7 @@ class HubSpot(HttpConnector):
         """List the properties of each object, and what every record holds beside them; owners are not described."""
         envelope = tuple(SourceField(path, "", is_writable=False) for path in ENVELOPE)
         return {
-            stream.name: (*envelope, *self._fields(stream).values()) if stream.described else ()
+            stream.name: (*envelope, *self._fields(stream).values()) if stream.has_schema_api else ()
             for stream in self.streams
         }
 
@@ -155,15 +157,17 @@ class HubSpot(HttpConnector):
             if rows:
                 yield self.page(stream, rows, None, deleted=True, repairs=repairs)
 
-    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         """Read records by id, in batches of 100; archived ones are not there."""
         return self._held.fetch(stream.object, record_ids, fields, self.writable(stream))
 
-    def find(self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+    def find(
+        self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, list[TargetRecord]]:
         """Find live records by a property: at once where it is unique, else by search, which lags by seconds."""
         return self._held.find(stream.object, field, values, fields, self.writable(stream))
 
-    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> Held | None:
+    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
         """Tell from a record as it was extracted what `fetch` would answer."""
         return held_in(payload, fields, self.writable(stream))
 
@@ -191,7 +195,7 @@ class HubSpot(HttpConnector):
         asked = {"limit": LIST_PAGE, "archived": str(archived).lower()}
         if names := self._properties(stream):
             asked["properties"] = ",".join(names)
-        trail = Trail(f"{self.name} {stream.name}", after)
+        trail = PaginationGuard(f"{self.name} {stream.name}", after)
         while after is not None:
             repairs = Repairs()
             found = self._found(stream, self.http.get(path, asked | ({"after": after} if after else {})), repairs)

@@ -10,7 +10,7 @@ from connectors.hubspot.responses import Record
 from connectors.hubspot.tasks import COMPANY, FIELD
 from connectors.hubspot.values import as_value
 from connectors.hubspot.writer import Fields
-from connectors.kit.base import Held
+from connectors.kit.base import TargetRecord
 from connectors.kit.repair import UNREADABLE, read_json
 
 
@@ -23,20 +23,20 @@ class _Extracted(Record):
 _EXTRACTED = msgspec.json.Decoder(_Extracted)
 
 
-class Holdings:
+class RecordReader:
     """Ask for what records hold; values are told by the types of their properties."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
-    def fetch(self, kind: str, ids: Sequence[str], names: Sequence[str], fields: Fields) -> dict[str, Held]:
+    def fetch(self, kind: str, ids: Sequence[str], names: Sequence[str], fields: Fields) -> dict[str, TargetRecord]:
         """Read by id."""
         rows = self._batch.read(kind, ids, _properties(names, fields))
         return {one.record_id: one for one in self._held(kind, rows, names, fields)}
 
     def find(
         self, kind: str, key: str, values: Sequence[str], names: Sequence[str], fields: Fields
-    ) -> dict[str, list[Held]]:
+    ) -> dict[str, list[TargetRecord]]:
         """Find by a property: by a batch read where it is unique, which lags behind nothing, else by search."""
         asked, wanted = _properties({*names, key}, fields), set(values)
         known = fields.get(key)
@@ -44,20 +44,20 @@ class Holdings:
             rows = self._batch.read(kind, values, asked, key)
         else:
             rows = list(self._batch.search(kind, key, values, asked))
-        found: dict[str, list[Held]] = {}
+        found: dict[str, list[TargetRecord]] = {}
         for row, one in zip(rows, self._held(kind, rows, names, fields), strict=True):
             value = str((row.properties or {}).get(key))
             if value in wanted:
                 found.setdefault(value, []).append(one)
         return found
 
-    def _held(self, kind: str, rows: Sequence[Record], names: Iterable[str], fields: Fields) -> list[Held]:
+    def _held(self, kind: str, rows: Sequence[Record], names: Iterable[str], fields: Fields) -> list[TargetRecord]:
         ids = [row.id for row in rows] if any(_is_company(name, fields) for name in names) else []
         companies = self._batch.associated(kind, "companies", ids)
         return [_of(row, names, fields, companies.get(row.id)) for row in rows]
 
 
-def held_in(payload: bytes, names: Sequence[str], fields: Fields) -> Held | None:
+def held_in(payload: bytes, names: Sequence[str], fields: Fields) -> TargetRecord | None:
     """Read a record as it was extracted; None where it lacks one of the fields, or is none."""
     try:
         row: _Extracted = read_json(payload, _EXTRACTED)
@@ -69,12 +69,12 @@ def held_in(payload: bytes, names: Sequence[str], fields: Fields) -> Held | None
     return _of(row, names, fields, row.company or None)
 
 
-def _of(row: Record, names: Iterable[str], fields: Fields, company: str | None) -> Held:
+def _of(row: Record, names: Iterable[str], fields: Fields, company: str | None) -> TargetRecord:
     told: Mapping[str, Any] = row.properties or {}
     values = {
         name: company if _is_company(name, fields) else as_value(told.get(name), _type(name, fields)) for name in names
     }
-    return Held(row.id, values, row.updatedAt, row.changed_at)
+    return TargetRecord(row.id, values, row.updatedAt, row.changed_at)
 
 
 def _properties(names: Iterable[str], fields: Fields) -> list[str]:

@@ -172,7 +172,7 @@ class Properties(msgspec.Struct):
     results: list[Property]
 
 
-class Account(msgspec.Struct):
+class AccountDetails(msgspec.Struct):
     """The portal that a token opens."""
 
     portalId: int
@@ -248,5 +248,5 @@ def with_team(record: bytes) -> bytes:
 
 
 # Made while there is one thread: msgspec learns a type when it first meets it, and two that teach it at once crash.
-_KINDS = (Listed, Written, Joined, Read, Found, Associated, Properties, Account, _Named, _Owner)
+_KINDS = (Listed, Written, Joined, Read, Found, Associated, Properties, AccountDetails, _Named, _Owner)
 _READERS: dict[type, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(kind) for kind in _KINDS}

@@ -57,10 +57,10 @@ def _stream(
         deletes=deletes,
         lag=LAG,
         lookback=LOOKBACK,
-        derived=DERIVED,
-        absorbed="properties.hs_merged_object_ids",
+        uncursored_fields=DERIVED,
+        merged_ids="properties.hs_merged_object_ids",
         ignores=("properties.hs_object_id", *ignores),
-        described=True,
+        has_schema_api=True,
     )
 
 

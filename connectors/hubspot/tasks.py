@@ -16,7 +16,7 @@ from connectors.kit.write import all_of, by_id, chunks, halves, outcome
 
 COMPANY = "company_id"
 FIELD = SourceField(COMPANY, "string", "The company that the task is about")
-TASKS = Stream("tasks", "id", {}, object="tasks", described=True)
+TASKS = Stream("tasks", "id", {}, object="tasks", has_schema_api=True)
 
 
 class TaskWriter:

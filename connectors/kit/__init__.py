@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         ConnectorSettings,
         CountsSlices,
         FindsByField,
-        Held,
         ListsKeys,
         Outcome,
         ReadsByKey,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
         ReportsDeletes,
         SourceField,
         Status,
+        TargetRecord,
         Writes,
         Writing,
     )
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         UnknownOutcome,
     )
     from connectors.kit.http.auth import Basic, Bearer, HeaderToken, Refreshed
-    from connectors.kit.http.loop_guard import Trail
+    from connectors.kit.http.loop_guard import PaginationGuard
     from connectors.kit.http.oauth import RefreshToken, TokenEndpoint, client_credentials
     from connectors.kit.http.paging import CursorInBody, KeySet, NextLink, NoPaging, Offset, PageNumber, Range, at
     from connectors.kit.http.response import Refused, Reply
@@ -67,7 +67,6 @@ __all__ = [
     "Field",
     "FindsByField",
     "HeaderToken",
-    "Held",
     "HttpConnector",
     "HttpSettings",
     "KeySet",
@@ -79,6 +78,7 @@ __all__ = [
     "Outcome",
     "Page",
     "PageNumber",
+    "PaginationGuard",
     "Range",
     "RateHeader",
     "ReadsByKey",
@@ -95,8 +95,8 @@ __all__ = [
     "SourceField",
     "Status",
     "Stream",
+    "TargetRecord",
     "TokenEndpoint",
-    "Trail",
     "UnknownOutcome",
     "Writes",
     "Writing",
@@ -129,7 +129,7 @@ _MODULES = {
     "Field": "schemas.mapping",
     "FindsByField": "connectors.kit.base",
     "HeaderToken": "connectors.kit.http.auth",
-    "Held": "connectors.kit.base",
+    "TargetRecord": "connectors.kit.base",
     "HttpConnector": "connectors.kit.http_connector",
     "HttpSettings": "connectors.kit.http_connector",
     "KeySet": "connectors.kit.http.paging",
@@ -158,7 +158,7 @@ _MODULES = {
     "Status": "connectors.kit.base",
     "Stream": "connectors.kit.stream",
     "TokenEndpoint": "connectors.kit.http.oauth",
-    "Trail": "connectors.kit.http.loop_guard",
+    "PaginationGuard": "connectors.kit.http.loop_guard",
     "UnknownOutcome": "connectors.kit.errors",
     "Writes": "connectors.kit.base",
     "Writing": "connectors.kit.base",

@@ -45,7 +45,7 @@ class SourceField:
 
 
 @dataclass(frozen=True)
-class Held:
+class TargetRecord:
     """Hold what a target holds in one record now: values by its own field names, its version, its last change.
 
     `changed_at` is when anybody last changed the record, by the target's clock, where it tells.
@@ -106,17 +106,17 @@ class Writing:
 
     `batch` changes go into one call of `write`, `parallel` calls may be under way at once. `versions`: a change with
     a version is refused when the record has moved on. `idempotent`: the system knows an `op_id` again and never does
-    it twice. `settles` is by when a request that got no answer is done, or never will be; `lag` how far a read may
-    stay behind a write. `zero_is_empty`: a number that was never set reads 0 there.
+    it twice. `write_timeout` is by when a request that got no answer is done, or never will be; `lag` how far a read may
+    stay behind a write. `zero_means_null`: a number that was never set reads 0 there.
     """
 
     batch: int = 1
     parallel: int = 1
     versions: bool = False
     idempotent: bool = False
-    settles: timedelta = timedelta(minutes=5)
+    write_timeout: timedelta = timedelta(minutes=5)
     lag: timedelta = timedelta(0)
-    zero_is_empty: bool = False
+    zero_means_null: bool = False
 
 
 class Connector(ABC):
@@ -200,7 +200,7 @@ class ReportsDeletes(Protocol):
 class ReadsByKey(Protocol):
     """Read single records by key, in batches: the live compare and the read-back. Who is not there is left out."""
 
-    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]: ...
+    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]: ...
 
 
 @runtime_checkable
@@ -209,14 +209,14 @@ class FindsByField(Protocol):
 
     def find(
         self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
-    ) -> dict[str, list[Held]]: ...
+    ) -> dict[str, list[TargetRecord]]: ...
 
 
 @runtime_checkable
 class ReadsPayload(Protocol):
     """Tell from a record as it was extracted what `fetch` would answer; None where it lacks one of the fields."""
 
-    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> Held | None: ...
+    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None: ...
 
 
 @runtime_checkable

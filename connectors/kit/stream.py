@@ -21,13 +21,13 @@ class Stream:
     paths into a record. `lag` is how late a committed record may still appear under an older stamp: the
     cursor stays that far behind the source's clock. `lookback` is read again on every run.
     `window` is how long a slice may be where the API can bound it on both sides; None reads a gap at once.
-    `derived` are paths whose values change without moving the cursor (formulas, roll-ups, associations):
-    the stream is read whole now and then for their sake. `absorbed` is the path to the ids of records that
+    `uncursored_fields` are paths whose values change without moving the cursor (formulas, roll-ups, associations):
+    the stream is read whole now and then for their sake. `merged_ids` is the path to the ids of records that
     the source merged into this one: they are redirected, not deleted.
     `nulls` are texts by which this system says null. `ignores` are fields left out on purpose.
-    `described` says that the connector's `discover` names every field of a record; of other streams it is known by
+    `has_schema_api` says that the connector's `discover` names every field of a record; of other streams it is known by
     their records which fields there are.
-    `by_position` says that pages are asked for by their number: a record that goes while they are read hides another, so
+    `offset_paged` says that pages are asked for by their number: a record that goes while they are read hides another, so
     that one reading proves nothing, and none is gone on with later.
     `deleted_values` maps a path to the texts that mark a deleted record, where `deletes` is "flag".
     """
@@ -44,23 +44,23 @@ class Stream:
     lag: timedelta = timedelta(0)
     lookback: timedelta = timedelta(0)
     window: timedelta | None = None
-    derived: tuple[str, ...] = ()
-    absorbed: str | None = None
+    uncursored_fields: tuple[str, ...] = ()
+    merged_ids: str | None = None
     nulls: tuple[str, ...] = ("",)
     ignores: tuple[str, ...] = ()
-    described: bool = False
-    by_position: bool = False
+    has_schema_api: bool = False
+    offset_paged: bool = False
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
         """List every path that is read from a record: what feeds our fields, then what tells of merges."""
-        return tuple(dict.fromkeys([*paths(self.fields), *([self.absorbed] if self.absorbed else [])]))
+        return tuple(dict.fromkeys([*paths(self.fields), *([self.merged_ids] if self.merged_ids else [])]))
 
     @cached_property
     def merges(self) -> str | None:
         """Name the path to the ids merged into a record: the connector's, else what feeds `merged_ids`."""
         mapped = (entry.path for entry in entries(self.fields.get("merged_ids", ())) if isinstance(entry, Field))
-        return self.absorbed or next(mapped, None)
+        return self.merged_ids or next(mapped, None)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from pydantic import Field, SecretStr
 
-from connectors.kit.base import Change, Check, ConnectorSettings, Held, Outcome, SourceField, Writing
+from connectors.kit.base import Change, Check, ConnectorSettings, Outcome, SourceField, TargetRecord, Writing
 from connectors.kit.errors import ReplyError, SettingsError
 from connectors.kit.http.client import Http
 from connectors.kit.http_connector import HttpConnector, HttpSettings
@@ -25,7 +25,7 @@ from connectors.kit.raw_rows import Page
 from connectors.kit.repair import Repairs
 from connectors.kit.stream import Checkpoint, Slice, Stream
 from connectors.odoo.record_names import Names
-from connectors.odoo.records import Holdings
+from connectors.odoo.records import RecordReader
 from connectors.odoo.rpc import Rpc, RpcError
 from connectors.odoo.streams import DOMAINS, LOOKED_UP, STREAMS
 from connectors.odoo.values import stamp
@@ -62,7 +62,7 @@ class Odoo(HttpConnector):
     writing = Writing(
         batch=BATCH,
         parallel=2,  # a server has few workers, and people wait for the same ones
-        zero_is_empty=True,  # a number that was never set reads 0 here: the two cannot be told apart
+        zero_means_null=True,  # a number that was never set reads 0 here: the two cannot be told apart
     )
 
     def __init__(self, name: str, settings: ConnectorSettings, http: Http | None = None) -> None:
@@ -75,9 +75,9 @@ class Odoo(HttpConnector):
         self._writable: dict[str, dict[str, SourceField]] = {}
         self._describing = Lock()
         self._virtual, names = Virtual(self._search), Names(self._search)
-        self._holdings = Holdings(self._search, self._search_live, self._virtual, names)
+        self._holdings = RecordReader(self._search, self._search_live, self._virtual, names)
         self._writer = Writer(self._rpc, self._virtual, names, self._context)
-        self.writing = replace(self.writing, settles=lag + REQUEST)
+        self.writing = replace(self.writing, write_timeout=lag + REQUEST)
 
     def limits(self) -> Sequence[Limit]:
         return (Limit(self.settings.requests_per_second, 1),)
@@ -133,17 +133,19 @@ class Odoo(HttpConnector):
             if not more:
                 return
 
-    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         """Read records by id; those that are no more are not there."""
         numbers = [int(number) for number in record_ids if number.isdecimal()]
         return self._holdings.fetch(stream.object, numbers, fields, self.writable(stream))
 
-    def find(self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+    def find(
+        self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, list[TargetRecord]]:
         """Find live records by a field, or by external id whatever became of them."""
         within = DOMAINS.get(stream.object, [])
         return self._holdings.find(stream.object, field, values, fields, self.writable(stream), within)
 
-    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> Held | None:
+    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
         """Tell from a record as it was extracted what `fetch` would answer."""
         return self._holdings.held(stream.object, payload, fields, self.writable(stream))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connectors.kit.base import Held, SourceField
+from connectors.kit.base import SourceField, TargetRecord
 from connectors.kit.repair import UNREADABLE, read_json
 from connectors.kit.write import chunks
 from connectors.odoo.record_names import Names, Search
@@ -15,13 +15,15 @@ Fields = Mapping[str, SourceField]
 Row = dict[str, Any]
 
 
-class Holdings:
+class RecordReader:
     """Ask one database for what records hold; `search` sees archived records, `search_live` does not."""
 
     def __init__(self, search: Search, search_live: Search, virtual: Virtual, names: Names) -> None:
         self._search, self._search_live, self._virtual, self._names = search, search_live, virtual, names
 
-    def fetch(self, model: str, numbers: Sequence[int], wanted: Sequence[str], fields: Fields) -> dict[str, Held]:
+    def fetch(
+        self, model: str, numbers: Sequence[int], wanted: Sequence[str], fields: Fields
+    ) -> dict[str, TargetRecord]:
         """Read by id; archived ones are there, too."""
         read = [*columns(model, wanted, fields), "write_date"]
         rows = [row for some in chunks(numbers, READ) for row in self._search(model, [["id", "in", list(some)]], read)]
@@ -29,14 +31,14 @@ class Holdings:
 
     def find(
         self, model: str, key: str, values: Sequence[str], wanted: Sequence[str], fields: Fields, within: Sequence[Any]
-    ) -> dict[str, list[Held]]:
+    ) -> dict[str, list[TargetRecord]]:
         """Find by external id, archived ones too, for it stays theirs; or live ones by another field."""
         if key == EXTERNAL_ID:
             numbers = self._names.records(model, values)
             held = self.fetch(model, list(numbers.values()), wanted, fields)
             return {value: [held[str(one)]] for value, one in numbers.items() if str(one) in held}
         kind, read = fields[key].type if key in fields else "", [*columns(model, [*wanted, key], fields), "write_date"]
-        found: dict[str, list[Held]] = {}
+        found: dict[str, list[TargetRecord]] = {}
         for some in chunks(list(dict.fromkeys(values)), READ):
             asked = [*within, [key, "in", [_asked(value, kind) for value in some]]]
             for row, one in self._held(model, self._search_live(model, asked, read), wanted, fields):
@@ -44,7 +46,7 @@ class Holdings:
                     found.setdefault(value, []).append(one)
         return found
 
-    def held(self, model: str, payload: bytes, wanted: Sequence[str], fields: Fields) -> Held | None:
+    def held(self, model: str, payload: bytes, wanted: Sequence[str], fields: Fields) -> TargetRecord | None:
         """Read a record as it was extracted; None where it lacks one of the fields, or is none."""
         try:
             row = read_json(payload)
@@ -55,17 +57,21 @@ class Holdings:
         lacking = {*columns(model, wanted, fields)} - row.keys() - {"res_model"}
         return None if lacking else self._one(model, row, wanted, fields, {})
 
-    def _held(self, model: str, rows: Sequence[Row], wanted: Sequence[str], fields: Fields) -> list[tuple[Row, Held]]:
+    def _held(
+        self, model: str, rows: Sequence[Row], wanted: Sequence[str], fields: Fields
+    ) -> list[tuple[Row, TargetRecord]]:
         numbers = [row["id"] for row in rows] if EXTERNAL_ID in wanted else []
         named = self._names.values(model, numbers) if numbers else {}
         return [(row, self._one(model, row, wanted, fields, named)) for row in rows]
 
-    def _one(self, model: str, row: Row, wanted: Sequence[str], fields: Fields, named: Mapping[int, str]) -> Held:
+    def _one(
+        self, model: str, row: Row, wanted: Sequence[str], fields: Fields, named: Mapping[int, str]
+    ) -> TargetRecord:
         values = {name: self._value(model, row, name, fields) for name in wanted}
         if EXTERNAL_ID in values:
             values[EXTERNAL_ID] = named.get(row["id"])
         written = row.get("write_date") or None
-        return Held(str(row["id"]), values, written and str(written), instant(written))
+        return TargetRecord(str(row["id"]), values, written and str(written), instant(written))
 
     def _value(self, model: str, row: Row, name: str, fields: Fields) -> Any:
         if name in virtual_fields(model):

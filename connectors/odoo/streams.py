@@ -164,10 +164,10 @@ def _stream(
         cursor="write_date",
         deletes=deletes,
         lookback=timedelta(minutes=10),
-        derived=DERIVED,
+        uncursored_fields=DERIVED,
         nulls=NULLS,
         ignores=ignores,
-        described=True,
+        has_schema_api=True,
     )
 
 

@@ -16,7 +16,7 @@ from connectors.odoo.values import Ref
 
 PARTNER, ACTIVITY = "res.partner", "mail.activity"
 EXTERNAL_ID, COUNTRY_CODE, PARTNER_ID, IS_DONE = "external_id", "country_code", "partner_id", "is_done"
-TASKS = Stream("tasks", "id", {}, object=ACTIVITY, described=True)
+TASKS = Stream("tasks", "id", {}, object=ACTIVITY, has_schema_api=True)
 PARTNERS, TO_DO = Ref("base.model_res_partner"), Ref("mail.mail_activity_data_todo")
 _KEY = SourceField(EXTERNAL_ID, "char", "External id, given when the record is created", is_unique=True)
 _FIELDS = {

@@ -123,7 +123,9 @@ class RestStream(Strict):
     nulls: list[str] = [""]
     total_path: str | None = None
     deleted: dict[str, list[str]] = Field(default_factory=dict, description="Path -> texts that mark a deleted record")
-    derived: list[str] = Field(default_factory=list, description="Paths whose values change without a new stamp")
+    uncursored_fields: list[str] = Field(
+        default_factory=list, description="Paths whose values change without a new stamp"
+    )
     deletions: Deletions | None = None
     ignores: list[str] = Field(default_factory=list)
     write: Write | None = None
@@ -147,7 +149,7 @@ class RestStream(Strict):
         return "none" if self.cursor else "sweep"
 
     @property
-    def by_position(self) -> bool:
+    def offset_paged(self) -> bool:
         """Tell whether pages are asked for by their number, and nothing notices that rows moved."""
         return isinstance(self.paging, PageNumber | Offset | Range) and not getattr(self.paging, "overlap", False)
 
@@ -168,10 +170,10 @@ class RestStream(Strict):
             lag=timedelta(minutes=cursor.lag_minutes if cursor else 0),
             lookback=timedelta(minutes=cursor.lookback_minutes if cursor else 0),
             window=timedelta(days=cursor.window_days) if cursor and cursor.window_days else None,
-            derived=tuple(self.derived),
+            uncursored_fields=tuple(self.uncursored_fields),
             nulls=tuple(self.nulls),
             ignores=tuple(self.ignores),
-            by_position=self.by_position,
+            offset_paged=self.offset_paged,
         )
 
 

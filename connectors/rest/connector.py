@@ -35,9 +35,9 @@ from pydantic import Field
 from requests.auth import AuthBase
 
 from connectors.kit.arrow import whole_number
-from connectors.kit.base import Change, Check, Held, Outcome, SourceField, Writing
+from connectors.kit.base import Change, Check, Outcome, SourceField, TargetRecord, Writing
 from connectors.kit.errors import ReplyError
-from connectors.kit.http.loop_guard import Trail
+from connectors.kit.http.loop_guard import PaginationGuard
 from connectors.kit.http.oauth import RefreshToken
 from connectors.kit.http.paging import told, without
 from connectors.kit.http_connector import HttpConnector, HttpSettings
@@ -48,7 +48,7 @@ from connectors.kit.stream import Checkpoint, Slice, Stream
 from connectors.rest.auth import AnyAuth, NoAuth, QueryAuth
 from connectors.rest.batch_writer import BatchWriter
 from connectors.rest.config import EPOCH, Rate, RestStream, untagged
-from connectors.rest.records import Holdings
+from connectors.rest.records import RecordReader
 from connectors.rest.write_config import Pace
 from connectors.rest.writer import Writer
 
@@ -131,7 +131,7 @@ class Rest(HttpConnector):
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Read page after page; a cursor asks for what is newer than the slice's start."""
         described, place = self.settings.streams[stream.name], dict(checkpoint or {})
-        trail = Trail(f"{self.name} {stream.name}", place)
+        trail = PaginationGuard(f"{self.name} {stream.name}", place)
         while True:
             reply = self._page_of(described, place, slice_)
             rows: Sequence[bytes] = cut(reply.body, described.record_path, repairs := Repairs())
@@ -153,11 +153,11 @@ class Rest(HttpConnector):
         cursor = self.settings.streams[stream.name].cursor
         return cursor.counted(slice_) if cursor else slice_
 
-    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         """Read records by their keys; those that are no more are not there."""
         return self._holdings(stream).fetch(record_ids, fields)
 
-    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> Held | None:
+    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
         """Tell from a record as it was extracted what `fetch` would answer."""
         return self._holdings(stream).extracted(payload, fields)
 
@@ -178,14 +178,16 @@ class Rest(HttpConnector):
         batch = holdings.how.batch
         return (BatchWriter(holdings, batch) if batch else Writer(holdings)).write(changes)
 
-    def _found(self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+    def _found(
+        self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, list[TargetRecord]]:
         """Find records by a field: what `find` is where a stream declares how."""
         return self._holdings(stream).find(field, values, fields)
 
-    def _holdings(self, stream: Stream) -> Holdings:
+    def _holdings(self, stream: Stream) -> RecordReader:
         where = f"connection {self.name!r}: streams.{stream.name}"
         held, described = self.settings, self.settings.streams[stream.name]
-        return Holdings(where, self.http, described, held.headers, tagged=held.tagged_values)
+        return RecordReader(where, self.http, described, held.headers, tagged=held.tagged_values)
 
     def _writing(self) -> Writing:
         """Declare how the connection is written to; what not every stream can do is not promised."""
@@ -196,16 +198,16 @@ class Rest(HttpConnector):
             parallel=pace.parallel,
             versions=bool(ways) and all(how.version is not None for how in ways),
             idempotent=bool(ways) and all(how.is_idempotent for how in ways),
-            settles=timedelta(seconds=pace.settles_seconds),
+            write_timeout=timedelta(seconds=pace.settles_seconds),
             lag=timedelta(seconds=pace.lag_seconds),
-            zero_is_empty=pace.zero_is_empty,
+            zero_means_null=pace.zero_means_null,
         )
 
     def deletes(self, stream: Stream, slice_: Slice) -> Iterator[Page]:
         """Read what the API says was deleted, since the slice's start where it can be asked so."""
         gone = self.settings.streams[stream.name].deletions
         place: dict[str, Any] | None = {} if gone else None
-        trail = Trail(f"{self.name} {stream.name}", place)
+        trail = PaginationGuard(f"{self.name} {stream.name}", place)
         while gone and place is not None:
             params, headers, link = gone.paging.ask(place)
             cursor = self.settings.streams[stream.name].cursor

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from connectors.kit.base import Held
+from connectors.kit.base import TargetRecord
 from connectors.kit.errors import SettingsError, choices
 from connectors.kit.http.client import Http
-from connectors.kit.http.loop_guard import Trail
+from connectors.kit.http.loop_guard import PaginationGuard
 from connectors.kit.http.paging import at
 from connectors.kit.http.response import Refused, Reply
 from connectors.kit.raw_rows import cut
@@ -23,7 +23,7 @@ from connectors.rest.write_config import Write
 ABSENT = object()
 
 
-class Holdings:
+class RecordReader:
     """Ask for what the records of one stream hold."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Holdings:
         self.where, self.http, self.described, self.headers, self.tagged = where, http, described, headers, tagged
         self.how: Write = described.write
 
-    def fetch(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+    def fetch(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         """Read by key, several at once where the API can; who is no more is not there."""
         read = self.how.read
         if read is None:
@@ -48,9 +48,9 @@ class Holdings:
                     found[held.record_id] = held
         return found
 
-    def find(self, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+    def find(self, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[TargetRecord]]:
         """Find live records by a field; what the API answers beside what was asked for is left out."""
-        find, found = self.how.find, {value: list[Held]() for value in values}
+        find, found = self.how.find, {value: list[TargetRecord]() for value in values}
         if find is None or field not in find.params_of:
             known = choices(field, find.params_of if find else ())
             raise SettingsError(f"{self.where}: write.find does not say how to find by {field!r}; {known}")
@@ -61,7 +61,7 @@ class Holdings:
                     found[value].append(self.held(record, fields))
         return {value: rows for value, rows in found.items() if rows}
 
-    def extracted(self, payload: bytes, fields: Sequence[str]) -> Held | None:
+    def extracted(self, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
         """Read a record as it was extracted; None where it lacks one of the fields, or is none."""
         try:
             record = read_json(payload)
@@ -70,10 +70,10 @@ class Holdings:
         lacks = any(present(record, field) is ABSENT for field in (self.described.primary_key, *fields))
         return None if lacks else self.held(record, fields)
 
-    def held(self, record: Any, fields: Sequence[str], tag: str | None = None) -> Held:
+    def held(self, record: Any, fields: Sequence[str], tag: str | None = None) -> TargetRecord:
         """Tell of a record what is asked for, its version, and when it was last changed."""
         values = {field: at(record, field) for field in fields}
-        return Held(
+        return TargetRecord(
             text(at(record, self.described.primary_key)) or "",
             values,
             self.version(record, tag),
@@ -92,7 +92,7 @@ class Holdings:
         found = at(body, self.how.record_path) if self.how.record_path else body
         return untagged(found) if self.tagged else found
 
-    def _alone(self, number: str, fields: Sequence[str]) -> Held | None:
+    def _alone(self, number: str, fields: Sequence[str]) -> TargetRecord | None:
         try:
             reply = self.http.get(self.how.of(number), headers=self.headers)
         except Refused as error:
@@ -102,14 +102,14 @@ class Holdings:
         record = self.record(reply.json())
         return None if self._is_deleted(record) else self._named(number, record, fields, reply)
 
-    def _named(self, number: str, record: Any, fields: Sequence[str], reply: Reply) -> Held:
+    def _named(self, number: str, record: Any, fields: Sequence[str], reply: Reply) -> TargetRecord:
         """Take the key that was asked by: an answer about one record need not repeat it."""
         return replace(self.held(record, fields, reply.headers.get("ETag")), record_id=number)
 
     def _live(self, path: str | None, asked: list[tuple[str, str]]) -> Iterator[Any]:
         """List the live records that are asked for, page by page as the stream does; what is no object is left out."""
         paging, place = self.described.paging, dict[str, Any]()
-        trail = Trail(self.where, place)
+        trail = PaginationGuard(self.where, place)
         while True:
             params, headers, link = paging.ask(place)
             query = None if link else [*asked, *params]

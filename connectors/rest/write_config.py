@@ -123,7 +123,7 @@ class Pace(Strict):
     settles_seconds: float = Field(
         300, ge=0, description="By when a request without an answer is done, or never will be"
     )
-    zero_is_empty: bool = False
+    zero_means_null: bool = False
 
 
 class Write(Strict):

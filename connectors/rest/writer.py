@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from connectors.kit.base import Change, Held, Outcome
+from connectors.kit.base import Change, Outcome, TargetRecord
 from connectors.kit.errors import BusyError, ConnectorError, ReplyError, UnknownOutcome
 from connectors.kit.http.paging import at
 from connectors.kit.http.response import Refused, Reply
 from connectors.kit.write import in_turn, outcome
-from connectors.rest.records import ABSENT, Holdings, present, text
+from connectors.rest.records import ABSENT, RecordReader, present, text
 
 GONE = (404, 410)
 
@@ -16,7 +16,7 @@ GONE = (404, 410)
 class Writer:
     """Write the changes of one stream."""
 
-    def __init__(self, holdings: Holdings) -> None:
+    def __init__(self, holdings: RecordReader) -> None:
         self.holdings, self.how = holdings, holdings.how
         self.http, self.headers = holdings.http, holdings.headers
 
@@ -155,7 +155,7 @@ class Writer:
         return Outcome(change.op_id, "rejected", found[0].record_id, message=f"{field} is taken by record {holders}")
 
 
-def is_as_asked(change: Change, held: Held) -> bool:
+def is_as_asked(change: Change, held: TargetRecord) -> bool:
     """Tell whether a record holds all that was asked for."""
     return all(text(held.values.get(name)) == text(value) for name, value in change.after.items())
 

@@ -16,10 +16,10 @@ import msgspec
 from pydantic import Field, SecretStr, model_validator
 from requests.auth import AuthBase
 
-from connectors.kit.base import Check, Held, SourceField
+from connectors.kit.base import Check, SourceField, TargetRecord
 from connectors.kit.errors import AccessError, ReplyError, SettingsError
 from connectors.kit.http.auth import Basic, Bearer
-from connectors.kit.http.loop_guard import Trail
+from connectors.kit.http.loop_guard import PaginationGuard
 from connectors.kit.http.oauth import TokenEndpoint, client_credentials
 from connectors.kit.http.paging import at
 from connectors.kit.http.response import Reply
@@ -170,7 +170,7 @@ class Zendesk(HttpConnector):
             asked = [("score", "received"), ("start_time", start)]
         return self._pages(stream, asked, held)
 
-    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         """Read organizations or tickets by id, in batches of 100; those that are no more are not there."""
         if stream.object not in ("organizations", "tickets"):
             raise SettingsError(f"{self.name}: {stream.name} cannot be read by id, only accounts and tickets can")
@@ -180,12 +180,12 @@ class Zendesk(HttpConnector):
             for record in cut(reply.body, stream.object):
                 row = read_json(record)
                 values = {path: _at(row, path) for path in fields}
-                held[str(row["id"])] = Held(str(row["id"]), values, row.get("updated_at"))
+                held[str(row["id"])] = TargetRecord(str(row["id"]), values, row.get("updated_at"))
         return held
 
     def _tickets(self, stream: Stream, start: int, checkpoint: Checkpoint) -> Iterator[Page]:
         cursor, done = checkpoint.get("cursor"), False
-        trail = Trail(f"{self.name} tickets", cursor)
+        trail = PaginationGuard(f"{self.name} tickets", cursor)
         while not done:
             asked = {"cursor": cursor} if cursor else {"start_time": start}
             repairs = Repairs()
@@ -220,7 +220,7 @@ class Zendesk(HttpConnector):
         self, name: str, asked: list[tuple[str, Any]], after: str | None = None
     ) -> Iterator[tuple[list[bytes], str | None, Repairs]]:
         """Page by cursor; a list that answers by offset instead, as old ones do, would end early and is refused."""
-        more, trail = True, Trail(f"{self.name} {name}", after)
+        more, trail = True, PaginationGuard(f"{self.name} {name}", after)
         while more:
             params = [*asked, ("page[size]", 100), *([("page[after]", after)] if after else [])]
             repairs = Repairs()

@@ -38,7 +38,7 @@ STREAMS = (
             "updated_at": "updated_at",
         },
         ignores=("tags", "url", "details", "notes", "group_id", "shared_tickets", "shared_comments"),
-        described=True,
+        has_schema_api=True,
     ),
     Stream(
         "tickets",

@@ -4,7 +4,19 @@ from datetime import timedelta
 
 from pydantic import SecretStr
 
-from connectors.kit import Bearer, Check, Field, HttpConnector, HttpSettings, SourceField, Stream, Trail, at, cut, paths
+from connectors.kit import (
+    Bearer,
+    Check,
+    Field,
+    HttpConnector,
+    HttpSettings,
+    PaginationGuard,
+    SourceField,
+    Stream,
+    at,
+    cut,
+    paths,
+)
 
 COMPANIES = Stream(
     "accounts",
@@ -48,7 +60,7 @@ class Acme(HttpConnector):
     def read(self, stream, slice_, checkpoint=None):
         asked = {"changed_since": slice_.start.isoformat()} if slice_.start else {}
         place = checkpoint or {}
-        trail = Trail(f"{self.name} {stream.name}", place.get("cursor"))
+        trail = PaginationGuard(f"{self.name} {stream.name}", place.get("cursor"))
         while place is not None:
             reply = self.http.get(f"v2/{stream.object}", asked | place)
             following = trail.on(at(reply.json(), "next"))

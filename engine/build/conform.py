@@ -176,7 +176,7 @@ def left_out(
     """
     discarded = _discarded(typed) if "_discarded" in typed.columns else {}
     asked = [path for path in stream.paths if path in sparse and not path.startswith("_")]
-    unread = _unread(connection, stream, newest, asked) if asked and stream.described else []
+    unread = _unread(connection, stream, newest, asked) if asked and stream.has_schema_api else []
     unfit = backend.row_count(typed.filter(typed._unreadable.notnull())) if contract == "freeze" else 0
     found = {"discarded": discarded, "unread": unread, "unfit": unfit}
     return {name: told for name, told in found.items() if told}

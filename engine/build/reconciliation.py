@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 
 from connectors.kit.stream import Stream
 from engine.config.project import Project
-from engine.storage.slice_counts import Balance
+from engine.storage.slice_counts import SliceCount
 from engine.storage.sync_state import refresh_of
 from transforms.conform.conform import latest
 
@@ -28,14 +28,14 @@ class Flow:
 
     connection: str
     stream: Stream
-    balances: Sequence[Balance]
+    balances: Sequence[SliceCount]
     unread: str | None = None
     derived_read_at: datetime | None = None
     stamped: ir.Table | None = None
     counts: dict[str, Counts] = field(default_factory=dict)
 
     @property
-    def windows(self) -> list[Balance]:
+    def windows(self) -> list[SliceCount]:
         """List the windows of the last reading."""
         return [one for one in self.balances if not one.is_total][-WINDOWS:]
 
@@ -60,7 +60,7 @@ class Flow:
             yield _closed(self._row(place, window))
         yield _closed(self._whole(next((one for one in self.balances if one.is_total), None)))
 
-    def _row(self, place: int, window: Balance | None) -> dict[str, Any]:
+    def _row(self, place: int, window: SliceCount | None) -> dict[str, Any]:
         counted = {stage: some[place] for stage, some in self.counts.items() if place < len(some)}
         row: dict[str, Any] = {"connection": self.connection, "stream": self.stream.name, "table": self.stream.table}
         row |= {"slice": WHOLE, "missing": 0, "surplus": 0, **counted}
@@ -71,7 +71,7 @@ class Flow:
             row |= {"read": window.read, "moved": window.moved, "missing": window.missing}
         return row
 
-    def _whole(self, total: Balance | None) -> dict[str, Any]:
+    def _whole(self, total: SliceCount | None) -> dict[str, Any]:
         row = self._row(0, None) | {"derived_read_at": self.derived_read_at, "gap": self.unread}
         if total and total.source_count is not None and not self.unread:
             landed, counted = row.get("landed", 0), total.source_count
@@ -99,7 +99,7 @@ class Flows:
         ledger = self.project.ledger
         last = ledger.last_run(f"extract:{connection}")
         unread = (last["summary"]["streams"] if last else {}).get(stream.name)
-        refreshed = ledger.intervals(connection, refresh_of(stream.name)) if stream.derived else []
+        refreshed = ledger.intervals(connection, refresh_of(stream.name)) if stream.uncursored_fields else []
         read_at = refreshed[-1].end if refreshed else None
         balances = ledger.last_balances(connection, stream.name)
         flow = self._flows[connection, stream.name] = Flow(connection, stream, balances, unread, read_at)
@@ -131,7 +131,7 @@ def landed(raw: ir.Table) -> ir.Table:
     return latest(raw.select("_key", "_cursor", "_deleted", "_extracted_at", _payload=keyless))
 
 
-def _within(stamp: ir.Value, window: Balance) -> ir.BooleanValue:
+def _within(stamp: ir.Value, window: SliceCount) -> ir.BooleanValue:
     """Tell whether a stamp lies in a window; what has none belongs to the first."""
     start, end = window.slice_.start, window.slice_.end
     bounds = [stamp >= ibis.literal(start)] if start else []

@@ -19,11 +19,11 @@ from engine.deliver.approve import approval_of, needs_approval
 from engine.deliver.audit_log import delivered_rows
 from engine.deliver.guards import violations
 from engine.deliver.operations import counted, operations, resolved, waves
-from engine.deliver.outcomes import Conclusions
+from engine.deliver.outcomes import OutcomeRecorder
 from engine.deliver.plan import planned
 from engine.deliver.plan_store import Plan, Row, find
 from engine.deliver.proof import is_current, prove_plan
-from engine.deliver.sender import Sending
+from engine.deliver.sender import Sender
 from engine.deliver.target import Target, opened
 from engine.deliver.unknown_outcomes import settle
 from engine.storage.approvals import Approval
@@ -38,7 +38,7 @@ LONG_AGO = "0001-01-01T00:00:00+00:00"
 
 
 @dataclass
-class Applied:
+class ApplyResult:
     """Say what came of a plan: records by outcome, and why not all of it was done, if so."""
 
     delivery: str
@@ -58,7 +58,7 @@ class Applied:
         return [row for operation in self.operations for row in delivered_rows(operation, self.approvals)]
 
 
-def apply(project: Project, name: str, run_id: str, *, digest: str | None = None) -> Applied:
+def apply(project: Project, name: str, run_id: str, *, digest: str | None = None) -> ApplyResult:
     """Apply the newest plan of a delivery, or the one named by digest.
 
     What is written was proven first, before anything is asked of the target: the plan's file and
@@ -96,9 +96,9 @@ class _Applying:
         self.plan, self.run_id = plan, run_id
         self.config = project.delivery(plan.delivery)
         self.key = self.config.key.field if self.config.key else None
-        self.concluding = Conclusions(project, plan.delivery, target)
+        self.concluding = OutcomeRecorder(project, plan.delivery, target)
         self._intended = 0
-        self.result = Applied(plan.delivery, plan.digest)
+        self.result = ApplyResult(plan.delivery, plan.digest)
 
     def settle_what_is_open(self) -> None:
         """Ask the target what became of operations whose outcome a crash or a lost answer hid."""
@@ -141,7 +141,7 @@ class _Applying:
 
         When the target cannot be used any more, what is settled stays settled and the plan stays open.
         """
-        sending = Sending(self.target, self.concluding, self._must_look(), not self._is_just_read(), self.key)
+        sending = Sender(self.target, self.concluding, self._must_look(), not self._is_just_read(), self.key)
         try:
             for _ in range(ROUNDS):
                 waiting = self._waiting()
@@ -184,7 +184,7 @@ class _Applying:
         self._intended = len(made)
         return [one for one in made if one.op_id not in tried or tried[one.op_id].outcome == "retry"]
 
-    def finished(self) -> Applied:
+    def finished(self) -> ApplyResult:
         """Count the outcomes, and put them into the lake as the audit log of this run."""
         mine = [one for one in self.ledger.operations(digest=self.plan.digest) if one.run_id == self.run_id]
         self.result.operations, self.result.counts = mine, counted(mine)

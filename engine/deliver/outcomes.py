@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from connectors.kit.base import Held, Outcome
+from connectors.kit.base import Outcome, TargetRecord
 from engine.config.project import Project
 from engine.deliver.target import Target
 from engine.storage.write_operations import DONE, Operation
-from transforms.delivery.field_diff import Agreed, Decided, Past
+from transforms.delivery.field_diff import Decided, SyncedValue, SyncHistory
 from transforms.delivery.value_equality import is_same
 
 Settled = tuple[Operation, Outcome]
@@ -17,7 +17,7 @@ SEEN = "seen at the target"
 
 
 @dataclass
-class Conclusions:
+class OutcomeRecorder:
     """Write outcomes down, and all that the next night must know of them.
 
     First what follows, then the outcome: who dies in between leaves an operation that is open, which is asked for and
@@ -38,7 +38,7 @@ class Conclusions:
         self._join([pair for pair in done if pair[0].action == "create"])
         self.project.ledger.exchange((outcome for _, outcome in pairs), following)
 
-    def _agreed(self, pair: Settled) -> Iterator[tuple[str, str, Agreed]]:
+    def _agreed(self, pair: Settled) -> Iterator[tuple[str, str, SyncedValue]]:
         """Keep owned fields, and values that the target keeps in a form of its own."""
         operation, outcome = pair
         told = outcome.values or {}
@@ -47,7 +47,7 @@ class Conclusions:
             value = operation.after[name]
             held = told.get(name, value)
             if name in self._owned or not is_same(held, value):
-                yield _record(pair), name, Agreed(value, held)
+                yield _record(pair), name, SyncedValue(value, held)
 
     @cached_property
     def _owned(self) -> set[str]:
@@ -64,7 +64,7 @@ class Conclusions:
 
     def _hold_what_was_undone(self, done: list[Settled]) -> None:
         """Let the next night not do again what was taken back: until something else is wanted there."""
-        past = self.project.ledger.past(self.name) if done else Past()
+        past = self.project.ledger.past(self.name) if done else SyncHistory()
         for pair in done:
             by = f"undo of run {self._undoes(pair)}"
             for name, found in pair[0].before.items():
@@ -105,7 +105,7 @@ def _record(pair: Settled) -> str:
     return str(pair[1].record_id or pair[0].record_id or "")
 
 
-def seen(operation: Operation, twin: Held) -> Outcome:
+def seen(operation: Operation, twin: TargetRecord) -> Outcome:
     """Say that a write is there, and what the record still holds of it: the rest may be of others, and proves nothing."""
     held = {name: value for name, value in twin.values.items() if name in operation.after}
     still = {name: value for name, value in held.items() if is_same(value, operation.after[name])}

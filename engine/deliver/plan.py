@@ -9,20 +9,20 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from connectors.kit.base import Held
+from connectors.kit.base import TargetRecord
 from engine.config.delivery import DeliveryConfig
 from engine.config.project import Project
 from engine.deliver.desired import Desired, created_by_others, desired
 from engine.deliver.guards import violations
 from engine.deliver.plan_store import FOLLOWS, SCHEMA, WRITTEN, Plan, Row, digest_of
 from engine.deliver.target import Target, opened
-from engine.deliver.target_state import Look, found, look
+from engine.deliver.target_state import TargetSnapshot, found, look
 from engine.deliver.unknown_outcomes import settle
 from engine.deliver.validation import prove
 from engine.storage.gc_tuning import sparing_what_stays
 from engine.storage.lease import lease
 from engine.storage.plans import PlanRow
-from transforms.delivery.field_diff import Holding, Rule, Wanted, agreements, changes
+from transforms.delivery.field_diff import CurrentRecord, Rule, Wanted, agreements, changes
 from transforms.delivery.value_equality import plain
 
 TWICE = "{} records of the target have the key {!r}: one of them is too many"
@@ -120,7 +120,7 @@ class _Planning:
         asked = desired(self.project, self.name, self.target)
         wanted = [self._again(want) for want in self._recognised(asked) if not self._is_settling(want, asked)]
         seen = self._look(wanted)
-        holdings = {key: Holding(one.values, one.changed_at) for key, one in seen.held.items()}
+        holdings = {key: CurrentRecord(one.values, one.changed_at) for key, one in seen.held.items()}
         self.project.ledger.agree(self.name, agreements(wanted, holdings, self.rules, self.past))
         rows = list(changes(wanted, holdings, self._with_key(), self.past))
         rows += self._closed(asked) + [_listed(*one) for one in asked.review]
@@ -174,7 +174,7 @@ class _Planning:
         sent = self._sent.get(want.key or "")
         return replace(want, values=sent.after) if sent else want
 
-    def _look(self, wanted: list[Wanted]) -> Look:
+    def _look(self, wanted: list[Wanted]) -> TargetSnapshot:
         ids = [want.record_id for want in wanted if want.record_id]
         return look(self.project, self.target, ids, [*self.config.fields])
 
@@ -188,11 +188,11 @@ class _Planning:
         wanted = [Wanted(record, customer, self.config.gone, key) for key, (record, customer) in left.items()]
         held = look(self.project, self.target, [record for record, _ in left.values()], [*self.config.gone]).held
         there = [want for want in wanted if want.record_id in held]
-        holdings = {key: Holding(one.values, one.changed_at) for key, one in held.items()}
+        holdings = {key: CurrentRecord(one.values, one.changed_at) for key, one in held.items()}
         closing = [Rule(field) for field in self.config.gone]
         return [row | {"reason": "no longer due"} for row in changes(there, holdings, closing)]
 
-    def _full(self, row: Row, held: Mapping[str, Held]) -> Row:
+    def _full(self, row: Row, held: Mapping[str, TargetRecord]) -> Row:
         one = held.get(row["record_id"] or "")
         head = {"delivery": self.name, "connection": self.target.connector.name, "stream": self.target.stream.name}
         return {**head, **row, "version": one.version if one else None}

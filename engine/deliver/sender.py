@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
-from connectors.kit.base import Change, Held, Outcome
+from connectors.kit.base import Change, Outcome, TargetRecord
 from connectors.kit.errors import ConnectorError
 from connectors.kit.write import chunks
-from engine.deliver.outcomes import Conclusions, Settled, seen
+from engine.deliver.outcomes import OutcomeRecorder, Settled, seen
 from engine.deliver.target import Target
 from engine.deliver.target_state import found
 from engine.storage.write_operations import Operation
@@ -20,7 +20,7 @@ Batch = list[Operation]
 
 
 @dataclass
-class Sending:
+class Sender:
     """Send to one target; `looks` says that what is about to change is read again first, `finds` the same of creates.
 
     Some batches are intended ahead, so that no connection waits for the ledger. Locks mean that we are too many at
@@ -28,7 +28,7 @@ class Sending:
     """
 
     target: Target
-    concluding: Conclusions
+    concluding: OutcomeRecorder
     looks: bool
     finds: bool
     key: str | None = None
@@ -102,14 +102,14 @@ class Sending:
         outcomes = self.target.writes.write(self.target.stream, changes) if changes else []
         return known + [_done(outcome, by_id[outcome.op_id]) for outcome in outcomes if outcome.op_id in by_id]
 
-    def _looked_at(self, batch: Sequence[Operation]) -> Mapping[str, Held] | None:
+    def _looked_at(self, batch: Sequence[Operation]) -> Mapping[str, TargetRecord] | None:
         ids = [one.record_id for one in batch if one.record_id and one.action != "create"]
         if not self.looks or not ids:
             return None
         fields = sorted({name for one in batch for name in one.after})
         return self.target.reads.fetch(self.target.stream, ids, fields)
 
-    def _twins(self, batch: Sequence[Operation]) -> Mapping[str, Sequence[Held]]:
+    def _twins(self, batch: Sequence[Operation]) -> Mapping[str, Sequence[TargetRecord]]:
         """Find what others created meanwhile under the key of a new record."""
         new = [one for one in batch if one.action == "create" and one.key]
         if not (self.finds and self.key and new):
@@ -117,19 +117,19 @@ class Sending:
         fields = sorted({name for one in new for name in one.after})
         return found(self.target, self.key, [str(one.key) for one in new], fields)
 
-    def _change(self, one: Operation, held: Mapping[str, Held] | None) -> Change:
+    def _change(self, one: Operation, held: Mapping[str, TargetRecord] | None) -> Change:
         seen = held.get(one.record_id or "") if held else None
         version = seen.version if seen else one.version
         key = self.key if one.action == "create" else None
         return Change(one.op_id, one.record_id, one.after, one.before, version, one.action, key)  # type: ignore[arg-type]
 
 
-def holds(held: Held, values: Mapping[str, object]) -> bool:
+def holds(held: TargetRecord, values: Mapping[str, object]) -> bool:
     """Tell whether a record holds values."""
     return all(is_same(held.values.get(name), value) for name, value in values.items())
 
 
-def _known(operation: Operation, held: Mapping[str, Held] | None) -> Outcome | None:
+def _known(operation: Operation, held: Mapping[str, TargetRecord] | None) -> Outcome | None:
     """Answer an outcome where there is nothing to send: it is there already, or the target holds something new."""
     if held is None or operation.action == "create":
         return None
@@ -145,7 +145,7 @@ def _known(operation: Operation, held: Mapping[str, Held] | None) -> Outcome | N
     return None
 
 
-def _removed(operation: Operation, now: Held | None) -> Outcome | None:
+def _removed(operation: Operation, now: TargetRecord | None) -> Outcome | None:
     if now is None:
         return Outcome(operation.op_id, "unchanged", operation.record_id, message="it is gone already")
     if now.version != operation.version:
@@ -153,7 +153,7 @@ def _removed(operation: Operation, now: Held | None) -> Outcome | None:
     return None
 
 
-def _taken(operation: Operation, twins: Mapping[str, Sequence[Held]]) -> Outcome | None:
+def _taken(operation: Operation, twins: Mapping[str, Sequence[TargetRecord]]) -> Outcome | None:
     """Leave alone what is there under the key of a new record: ours, where it was sent before, else somebody's."""
     there = twins.get(operation.key or "", ())
     if not there or operation.action != "create":

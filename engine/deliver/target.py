@@ -74,7 +74,7 @@ class Target:
 
     def storable(self, value: Any) -> Any:
         """Give a value as the target can hold it: to some systems 0 and nothing are the same."""
-        return None if self.writing.zero_is_empty and value == 0 and not isinstance(value, bool) else value
+        return None if self.writing.zero_means_null and value == 0 and not isinstance(value, bool) else value
 
     @property
     def _described(self) -> Writes:
@@ -95,7 +95,7 @@ def opened(project: Project, config: DeliveryConfig, *, is_written: bool = False
             target = Target(
                 connector, stream, meanwhile.submit(lambda: pin(project, connector.name, connector.account()))
             )
-            if is_written and stream.described:
+            if is_written and stream.has_schema_api:
                 meanwhile.submit(lambda: target.fields)
             yield target
             target.pinned.result()

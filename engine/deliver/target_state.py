@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from connectors.kit.base import Held
+from connectors.kit.base import TargetRecord
 from connectors.kit.write import chunks
 from engine.config.project import Project
 from engine.deliver.target import Target
@@ -18,34 +18,34 @@ TONIGHT = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
-class Look:
+class TargetSnapshot:
     """Hold what was seen, and whether the target itself was asked for all of it."""
 
-    held: dict[str, Held]
+    held: dict[str, TargetRecord]
     is_live: bool
 
 
-def look(project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> Look:
+def look(project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> TargetSnapshot:
     """See what the target holds in some records; who is not there is left out.
 
     What was extracted this night is taken from the lake, unless something was written to the record since. It may be
     behind by minutes: so what is about to change is read again before it is written.
     """
     wanted = list(dict.fromkeys(record_ids))
-    known: dict[str, Held] = {}
+    known: dict[str, TargetRecord] = {}
     if since := extracted_at(project, target):
         written = project.ledger.written(target.connector.name, target.stream.name, since)
         known = extracted(project, target, [number for number in wanted if number not in written], fields)
     asked = [number for number in wanted if number not in known]
-    return Look(known | ask(target, asked, fields), is_live=not known)
+    return TargetSnapshot(known | ask(target, asked, fields), is_live=not known)
 
 
-def ask(target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+def ask(target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
     """Ask the target itself."""
     return _side_by_side(target, record_ids, lambda some: target.reads.fetch(target.stream, some, fields))
 
 
-def found(target: Target, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+def found(target: Target, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[TargetRecord]]:
     """Ask the target for the records that have a value in a field."""
     finds = target.finds
     if finds is None:
@@ -65,7 +65,9 @@ def extracted_at(project: Project, target: Target) -> datetime | None:
     return since if datetime.now(UTC) - since < TONIGHT else None
 
 
-def extracted(project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+def extracted(
+    project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]
+) -> dict[str, TargetRecord]:
     """Read records from the lake; one that lacks a field, or that the lake does not hold, is left out."""
     from connectors.kit.raw_rows import raw_schema
     from engine.storage.backend import backend

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from connectors.kit.base import Held
+from connectors.kit.base import TargetRecord
 from connectors.kit.errors import SettingsError
 from engine.config.project import Project
 from engine.deliver.plan import save
@@ -44,7 +44,7 @@ def _planned(project: Project, name: str, target: Target, mine: list[Operation],
     return save(project, name, rows, run_id, {"held": max([filled, *whole[:1]]), "undoes": undone}, None)
 
 
-def _inverse(one: Operation, held: Held | None) -> Iterator[Row]:
+def _inverse(one: Operation, held: TargetRecord | None) -> Iterator[Row]:
     if held is None:
         yield _row(one, held, "*", "conflict", None, None, "the target holds no such record any more")
     elif one.action == "create" and not _is_as_written(one, held):
@@ -56,7 +56,7 @@ def _inverse(one: Operation, held: Held | None) -> Iterator[Row]:
             yield from _field(one, held, field, wrote)
 
 
-def _is_as_written(one: Operation, held: Held) -> bool:
+def _is_as_written(one: Operation, held: TargetRecord) -> bool:
     told = one.confirmed or {}
     return all(
         is_same(held.values.get(field), value) or is_same(held.values.get(field), told.get(field, value))
@@ -64,7 +64,7 @@ def _is_as_written(one: Operation, held: Held) -> bool:
     )
 
 
-def _field(one: Operation, held: Held, field: str, wrote: Any) -> Iterator[Row]:
+def _field(one: Operation, held: TargetRecord, field: str, wrote: Any) -> Iterator[Row]:
     now, old = held.values.get(field), one.before.get(field)
     left = (one.confirmed or {}).get(field, wrote)
     if is_same(now, old):
@@ -75,7 +75,9 @@ def _field(one: Operation, held: Held, field: str, wrote: Any) -> Iterator[Row]:
         yield _row(one, held, field, "conflict", now, old, "somebody changed it since; it stays")
 
 
-def _row(one: Operation, held: Held | None, field: str, action: str, before: Any, after: Any, reason: str) -> Row:
+def _row(
+    one: Operation, held: TargetRecord | None, field: str, action: str, before: Any, after: Any, reason: str
+) -> Row:
     place = {"delivery": one.delivery, "connection": one.connection, "stream": one.stream}
     record = {"record_id": one.record_id, "customer_id": one.customer_id, "key": None}
     values = {"before": as_json(before), "after": as_json(after), "policy": "owner", "owner": None}

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from connectors.kit.base import Held, Outcome
+from connectors.kit.base import Outcome, TargetRecord
 from engine.config.project import Project
-from engine.deliver.outcomes import SEEN, Conclusions, seen
+from engine.deliver.outcomes import SEEN, OutcomeRecorder, seen
 from engine.deliver.sender import holds
 from engine.deliver.target import Target
 from engine.deliver.target_state import ask, found
@@ -24,7 +24,7 @@ def settle(project: Project, target: Target, delivery: str) -> None:
     arrived when it was last asked for, and was not done since, may have come late: it is asked for once more.
     """
     given = project.delivery(delivery).key
-    key, concluding = given.field if given else None, Conclusions(project, delivery, target)
+    key, concluding = given.field if given else None, OutcomeRecorder(project, delivery, target)
     late = _found(target, project.ledger.not_arrived(delivery, NEVER, datetime.now(UTC) - DAYS), key)
     concluding.settle(pair for pair in late if pair[1].status in DONE)
     concluding.settle(_found(target, project.ledger.unsettled(delivery), key))
@@ -41,7 +41,7 @@ def _found(target: Target, left: Sequence[Operation], key: str | None) -> Iterat
         yield from zip(creates, _of_creates(target, creates, key), strict=True)
 
 
-def _of_change(operation: Operation, held: Held | None) -> Outcome:
+def _of_change(operation: Operation, held: TargetRecord | None) -> Outcome:
     """Tell from what the target holds whether a write arrived; one that did not may be sent again."""
     if operation.action == "delete":
         if held is None:
@@ -55,7 +55,7 @@ def _of_change(operation: Operation, held: Held | None) -> Outcome:
     return Outcome(operation.op_id, "conflict", operation.record_id, message=why)
 
 
-def _shows(held: Held, operation: Operation) -> bool:
+def _shows(held: TargetRecord, operation: Operation) -> bool:
     """Tell whether a record shows that a write arrived: it is done as a whole, so one field proves the others."""
     changed = [name for name, value in operation.after.items() if not is_same(operation.before.get(name), value)]
     return any(is_same(held.values.get(name), operation.after[name]) for name in changed)
@@ -68,14 +68,16 @@ def _of_creates(target: Target, creates: Sequence[Operation], key: str | None) -
     return [_of_create(target, one, there.get(one.key or "", []), key) for one in creates]
 
 
-def _of_create(target: Target, operation: Operation, twins: Sequence[Held], key: str | None) -> Outcome:
+def _of_create(target: Target, operation: Operation, twins: Sequence[TargetRecord], key: str | None) -> Outcome:
     if len(twins) == 1:
         return seen(operation, twins[0])
     if twins:
         return Outcome(operation.op_id, "conflict", message=f"{len(twins)} records of the target have its key")
     if target.creates_once(key):
         return Outcome(operation.op_id, "retry", message=NEVER)
-    settled = operation.intended_at is not None and datetime.now(UTC) - operation.intended_at > target.writing.settles
+    settled = (
+        operation.intended_at is not None and datetime.now(UTC) - operation.intended_at > target.writing.write_timeout
+    )
     if target.finds is not None and settled:
         return Outcome(operation.op_id, "retry", message=NEVER)
     why = "it may still arrive" if target.finds is not None else "the target cannot be asked: a person must look"

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.kit.base import Held, Outcome
+from connectors.kit.base import Outcome, TargetRecord
 from engine.config.project import Project
 from engine.deliver.outcomes import SEEN
 from engine.deliver.target import Target, opened
 from engine.deliver.target_state import ask
 from engine.storage.write_operations import Operation
-from transforms.delivery.field_diff import Agreed
+from transforms.delivery.field_diff import SyncedValue
 from transforms.delivery.value_equality import is_same
 
 GONE, LEFT = "is not there any more", "was not removed, though the target said so"
@@ -67,7 +67,7 @@ class _Clock:
     def __post_init__(self) -> None:
         self.theirs, self.ours = self.target.connector.now(), datetime.now(UTC)
 
-    def touched_since(self, operation: Operation, held: Held) -> bool | None:
+    def touched_since(self, operation: Operation, held: TargetRecord) -> bool | None:
         if operation.message == SEEN:
             return True  # nobody knows what happened before it was seen
         if operation.version and operation.version == held.version:
@@ -78,17 +78,17 @@ class _Clock:
         return held.changed_at > written_at + CLOCKS_DIFFER
 
 
-def _forms(one: Operation, held: Held | None, clock: _Clock) -> Iterator[tuple[str, str, Agreed]]:
+def _forms(one: Operation, held: TargetRecord | None, clock: _Clock) -> Iterator[tuple[str, str, SyncedValue]]:
     """List values that the target keeps in a form of its own: neither what was sent nor what was there."""
     if held is None or clock.touched_since(one, held) is not False:
         return
     for field, wanted in one.after.items():
         now = held.values.get(field)
         if now is not None and not is_same(now, wanted) and not is_same(now, one.before.get(field)):
-            yield str(one.record_id), field, Agreed(wanted, now)
+            yield str(one.record_id), field, SyncedValue(wanted, now)
 
 
-def _ignored(one: Operation, held: Held | None) -> list[str]:
+def _ignored(one: Operation, held: TargetRecord | None) -> list[str]:
     """Name the fields that still hold what they held before, though something else was written."""
     if held is None or one.action == "create":
         return []
@@ -101,7 +101,7 @@ def _ignored(one: Operation, held: Held | None) -> list[str]:
     )
 
 
-def _differences(one: Operation, held: Held | None, clock: _Clock) -> Iterator[str]:
+def _differences(one: Operation, held: TargetRecord | None, clock: _Clock) -> Iterator[str]:
     if held is None or one.action == "delete":
         is_as_meant = (held is None) == (one.action == "delete")
         yield from () if is_as_meant else [LEFT if held else GONE]

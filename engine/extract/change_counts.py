@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from engine.extract.stored_stream import Held, newest
+from engine.extract.stored_stream import StoredStream, newest
 from engine.storage.manifest import Written
 from schemas.mapping import paths
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 APART, NOTHING = "\x1f", "\x1e"
 
 
-def news(held: Held, landed: Sequence[Written]) -> tuple[int, int, int, int]:
+def news(held: StoredStream, landed: Sequence[Written]) -> tuple[int, int, int, int]:
     """Count new, changed, unchanged and deleted records among those that landed, stamps apart."""
     if not landed:
         return 0, 0, 0, 0
@@ -36,7 +36,7 @@ def news(held: Held, landed: Sequence[Written]) -> tuple[int, int, int, int]:
     return row["new"] or 0, row["changed"] or 0, row["unchanged"] or 0, row["deleted"] or 0
 
 
-def _signed(held: Held, files: Sequence[Written], touched: "ir.Table") -> "ir.Table":
+def _signed(held: StoredStream, files: Sequence[Written], touched: "ir.Table") -> "ir.Table":
     rows = newest(held.read(files).semi_join(touched, "_key"))
     fields = [path for path in paths(held.stream.fields) if path in rows.columns and path != held.stream.cursor]
     values = [rows[path].fill_null(NOTHING) for path in fields] or [rows._key]

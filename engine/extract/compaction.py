@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from connectors.kit.stream import Stream
 from engine.config.project import Project
-from engine.extract.stored_stream import Held, newest
-from engine.storage.lease import LeaseHeld, lease
+from engine.extract.stored_stream import StoredStream, newest
+from engine.storage.lease import LeaseTaken, lease
 from engine.storage.manifest import Written
 from engine.storage.sync_state import anew_of, refresh_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FILES, TOGETHER = 24, 4 << 20  # so many files make one, as long as they are not larger together
 
 
-def compact(held: Held) -> None:
+def compact(held: StoredStream) -> None:
     """Let one file stand for many small ones, now and then; large ones wait for the build."""
     files, size = [], 0
     for file in sorted(held.files_now(), key=lambda one: one.bytes):
@@ -30,16 +30,16 @@ def compact(held: Held) -> None:
         _replace(held, files)
 
 
-def compact_all(held: Held) -> None:
+def compact_all(held: StoredStream) -> None:
     """Let one file stand for all."""
     _replace(held, held.before)
 
 
-def _replace(held: Held, files: Sequence[Written]) -> None:
+def _replace(held: StoredStream, files: Sequence[Written]) -> None:
     held.project.lake.compact(held.engine, held.asset, files, lambda rows: _compacted(held, rows, files))
 
 
-def _compacted(held: Held, rows: "ir.Table", files: Sequence[Written]) -> "ir.Table":
+def _compacted(held: StoredStream, rows: "ir.Table", files: Sequence[Written]) -> "ir.Table":
     """Keep the newest versions, with the columns that every file has.
 
     A column that only some have would look whole ever after. What is mapped now is filled from the payload; not
@@ -49,7 +49,7 @@ def _compacted(held: Held, rows: "ir.Table", files: Sequence[Written]) -> "ir.Ta
 
     whole, kept = held.project.lake.shared_columns(files), _with_ended(newest(rows), rows)
     late = [path for path in held.stream.paths if path not in whole]
-    if held.stream.described and late:
+    if held.stream.has_schema_api and late:
         alive = kept.filter(~kept._deleted)
         lacking = alive.agg(**{path: lacks(alive, path).any() for path in late}).to_pyarrow().to_pylist()[0]
         late = [path for path in late if not lacking[path]]
@@ -74,10 +74,10 @@ def rewrite(project: Project, connection: str, stream: Stream, records: int, run
     asset = f"raw/{connection}/{stream.name}"
     if not _is_worth_it(project, asset, records):
         return False
-    with suppress(LeaseHeld), lease(project.ledger, f"connection:{connection}", run_id):
+    with suppress(LeaseTaken), lease(project.ledger, f"connection:{connection}", run_id):
         states = (stream.name, refresh_of(stream.name), anew_of(stream.name))
         if not any(project.ledger.open_slices(connection, state) for state in states):
-            compact_all(Held(project, asset, stream, is_at_leisure=True))
+            compact_all(StoredStream(project, asset, stream, is_at_leisure=True))
             return True
     return False
 

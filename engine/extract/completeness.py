@@ -11,12 +11,12 @@ from engine.config.project import Project
 from engine.storage import duckdb_session
 from engine.storage.duckdb_session import listed
 from engine.storage.manifest import Written
-from engine.storage.slice_counts import Balance
+from engine.storage.slice_counts import SliceCount
 from engine.storage.sync_state import OpenSlice, seen_of
 
 
 @dataclass(frozen=True)
-class Shown:
+class ObservedKeys:
     """Hold files with a `_key` and a `_cursor`, and tables of those that this run found to be held already."""
 
     project: Project
@@ -26,7 +26,7 @@ class Shown:
     @classmethod
     def of(
         cls, project: Project, connection: str, stream: str, state: str, read: OpenSlice, same: Sequence[pa.Table] = ()
-    ) -> "Shown":
+    ) -> "ObservedKeys":
         """Gather what an open slice has shown, by this run and by others that were killed."""
         ledger, asset = project.ledger, f"raw/{connection}/{stream}"
         waiting = [*ledger.pending(asset), *ledger.pending(seen_of(connection, state))]
@@ -55,7 +55,7 @@ class Shown:
 TRIES = 3
 
 
-def balance(connector: Connector, stream: Stream, read: OpenSlice, shown: Shown) -> Balance:
+def balance(connector: Connector, stream: Stream, read: OpenSlice, shown: ObservedKeys) -> SliceCount:
     """Prove a slice that has been read to its end against the source's own count.
 
     Records that are edited or deleted while they are read leave the slice: the source is asked again, and what it
@@ -67,7 +67,7 @@ def balance(connector: Connector, stream: Stream, read: OpenSlice, shown: Shown)
         now = counted_now(connector, stream, read.slice_)
         missing = max(0, (counted if now is None else min(now, counted)) - count)
         moved = counted - count - missing
-    return Balance(connector.name, stream.name, read.slice_, connector.now(), counted, count, moved, missing)
+    return SliceCount(connector.name, stream.name, read.slice_, connector.now(), counted, count, moved, missing)
 
 
 def counted_now(connector: Connector, stream: Stream, slice_: Slice) -> int | None:
@@ -79,7 +79,7 @@ def counted_now(connector: Connector, stream: Stream, slice_: Slice) -> int | No
 
 def total(
     connector: Connector, stream: Stream, whole: Slice, to_come: Slice, alive: Callable[[set[str]], int]
-) -> Balance | None:
+) -> SliceCount | None:
     """Ask the source how many records it holds in all, how many of them the next run reads, and who they are.
 
     `alive` tells how many of some keys are held. Where the source goes on changing while it is asked, nobody can say
@@ -96,7 +96,9 @@ def total(
             break
     everything, new = counted
     at = connector.now()
-    return Balance(connector.name, stream.name, whole, at, everything, source_new=new, source_held=held, is_total=True)
+    return SliceCount(
+        connector.name, stream.name, whole, at, everything, source_new=new, source_held=held, is_total=True
+    )
 
 
 def _counts(connector: CountsSlices, stream: Stream, whole: Slice, to_come: Slice) -> tuple[int, int] | None:
@@ -106,7 +108,7 @@ def _counts(connector: CountsSlices, stream: Stream, whole: Slice, to_come: Slic
     return everything, (connector.count(stream, to_come) or 0) if stream.cursor else 0
 
 
-def said(balance_: Balance) -> str:
+def said(balance_: SliceCount) -> str:
     """Say what is missing, in words."""
     start, end = balance_.slice_.start, balance_.slice_.end
     between = f"between {start or 'the beginning'} and {end or 'now'}"
@@ -116,7 +118,7 @@ def said(balance_: Balance) -> str:
     )
 
 
-def moving(balance_: Balance) -> str:
+def moving(balance_: SliceCount) -> str:
     """Say that pages moved while they were read, in words."""
     return (
         f"{balance_.connection} {balance_.stream}: its pages moved while they were read, and a second reading showed "

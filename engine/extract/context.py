@@ -10,14 +10,14 @@ from connectors.kit.errors import SettingsError
 from connectors.kit.stream import Slice, Stream
 from engine.config.project import Project
 from engine.extract.completeness import total
-from engine.extract.delete_guard import Breaker
+from engine.extract.delete_guard import DeleteGuard
 from engine.extract.result import StreamResult
-from engine.extract.stored_stream import Held
-from engine.storage.slice_counts import Balance
+from engine.extract.stored_stream import StoredStream
+from engine.storage.slice_counts import SliceCount
 from engine.storage.sync_state import OpenSlice
 
 
-class Extraction:
+class StreamContext:
     """Hold where a stream is read from and how far, what was held of it before, and what came of it.
 
     `began` is the source's clock when the run began: no slice reaches beyond `until`, which is the stream's lag before.
@@ -29,10 +29,10 @@ class Extraction:
         self.ledger, self.name, self.until = project.ledger, connector.name, began - stream.lag
         self.config = project.connection(connector.name)
         self.result = StreamResult(connector.name, stream.name)
-        self.held = Held(project, f"raw/{connector.name}/{stream.name}", stream)
+        self.held = StoredStream(project, f"raw/{connector.name}/{stream.name}", stream)
         self._now = self.held
         self.anew: OpenSlice | None = None
-        self.breaker = Breaker(self.held, self.result, self.config.max_delete_pct)
+        self.breaker = DeleteGuard(self.held, self.result, self.config.max_delete_pct)
 
     @property
     def place(self) -> str:
@@ -55,16 +55,16 @@ class Extraction:
         """Tell which part of the stream the next run reads, whatever becomes of this one."""
         return Slice(self.until - self.stream.lookback)
 
-    def held_now(self) -> Held:
+    def current(self) -> StoredStream:
         """Look at what is held once more where that is something else now: slices overlap by the lookback."""
         if self._now.before != self._now.files_now():
-            self._now = Held(self.project, self.held.asset, self.stream)
+            self._now = StoredStream(self.project, self.held.asset, self.stream)
         return self._now
 
     @cached_property
-    def total(self) -> Balance | None:
+    def total(self) -> SliceCount | None:
         """Ask for the count of the whole stream, once."""
-        held = self.held_now()
+        held = self.current()
         return total(
             self.connector,
             self.stream,

@@ -1,15 +1,15 @@
 """How much may vanish in one run: a source that loses more than is believable deletes nothing here."""
 
 from engine.extract.result import StreamResult
-from engine.extract.stored_stream import Held
+from engine.extract.stored_stream import StoredStream
 
 ALWAYS_ALLOWED = 3  # so few deletions trip no breaker, however small the stream
 
 
-class Breaker:
+class DeleteGuard:
     """Judge the deletions of one stream in one run."""
 
-    def __init__(self, held: Held, result: StreamResult, max_delete_pct: float) -> None:
+    def __init__(self, held: StoredStream, result: StreamResult, max_delete_pct: float) -> None:
         self.held, self.result, self.most = held, result, max_delete_pct
 
     def allows(self, gone: int) -> bool:

@@ -6,18 +6,18 @@ from contextlib import suppress
 from connectors.kit.base import ListsKeys, ReadsByKey, ReportsDeletes
 from connectors.kit.errors import SettingsError
 from connectors.kit.stream import Slice
-from engine.extract.completeness import MOST, Shown, changed_since
-from engine.extract.context import Extraction
+from engine.extract.completeness import MOST, ObservedKeys, changed_since
+from engine.extract.context import StreamContext
 from engine.extract.lake_writer import gathered
-from engine.extract.stored_stream import Held
+from engine.extract.stored_stream import StoredStream
 from engine.storage.manifest import Written
 from engine.storage.sync_state import WHOLE, Progress, deletes_of, in_vain_of
 
 
-class Vanished:
+class DeletionDetector:
     """Find what is gone of one stream, and land its tombstones."""
 
-    def __init__(self, extraction: Extraction) -> None:
+    def __init__(self, extraction: StreamContext) -> None:
         self.run = extraction
 
     @property
@@ -35,7 +35,7 @@ class Vanished:
 
     def missing(self, keys: Iterable[list[str]]) -> None:
         """Compare what is held with all keys that there are."""
-        held = self.run.held_now()
+        held = self.run.current()
         gone, listed = held.gone(keys)
         if gone and not self.run.breaker.is_outage(listed):
             self._bury(held, gone)
@@ -43,11 +43,11 @@ class Vanished:
         if self.run.stream.cursor:
             self._read_all_for(held.listed_only(known=is_bounded))
 
-    def unshown(self, shown: Shown) -> None:
+    def unshown(self, shown: ObservedKeys) -> None:
         """Look for what a whole reading did not show, where nobody lists the keys: what is not there by its key is gone."""
         if self.run.stream.deletes == "sweep":
             return
-        held = self.run.held_now()
+        held = self.run.current()
         keys = held.absent(shown.files)
         there = self._known(keys, held.some_in(shown.files)) if keys else set()
         if there is None:
@@ -61,7 +61,7 @@ class Vanished:
     def _reported(self, connector: ReportsDeletes) -> None:
         """Land what the source says is gone, looking back; refused or broken off, it is asked for again."""
         run, stream, state = self.run, self.run.stream, deletes_of(self.run.stream.name)
-        spans, held = run.ledger.intervals(run.name, state), run.held_now()
+        spans, held = run.ledger.intervals(run.name, state), run.current()
         slice_ = Slice(spans[-1].end - stream.lookback if spans else run.first, run.until)
         gone: set[str] = set()
         written: list[Written] = []
@@ -101,7 +101,7 @@ class Vanished:
             return found if {*shown} <= found else None
         return None
 
-    def _bury(self, held: Held, gone: Sequence[str]) -> None:
+    def _bury(self, held: StoredStream, gone: Sequence[str]) -> None:
         """Land tombstones, if so many are believed."""
         run = self.run
         if run.breaker.allows(len(gone)):

@@ -18,14 +18,14 @@ from connectors.kit.repair import Repairs
 from connectors.kit.stream import Stream
 from engine.config.project import Project
 from engine.extract.result import StreamResult
-from engine.extract.stored_stream import Held
+from engine.extract.stored_stream import StoredStream
 from engine.storage.manifest import Written
 from engine.storage.sync_state import REFRESH, OpenSlice, Progress, anew_of, seen_of
 
 ROWS, BYTES, SECONDS = 50_000, 32 << 20, 5.0
 
 
-class Landing:
+class LakeWriter:
     """Land the pages of one slice; rows that the lake holds already are left out.
 
     `known` is the stamp up to which the stream had been read: rows of this slice before it are late ones.
@@ -36,14 +36,14 @@ class Landing:
     def __init__(
         self,
         project: Project,
-        held: Held,
+        held: StoredStream,
         state: str,
         slice_: OpenSlice,
         result: StreamResult,
         run_id: str,
         *,
         known: datetime | None = None,
-        before: "Landing | None" = None,
+        before: "LakeWriter | None" = None,
         is_anew: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
@@ -84,7 +84,7 @@ class Landing:
         rows = _flagged(typed(self._pages, self.result.repairs), self.held.stream)
         if self.held.stream.cursor is None:
             self.seen.append(rows.column("_key").drop_null())
-        fresh, held = self.held.parted(rows, self._since)
+        fresh, held = self.held.split_stored_rows(rows, self._since)
         self.land(fresh, self._skipped(held) if held.num_rows else [])
         self._pages, self._rows, self._bytes, self._began = [], 0, 0, self._clock()
 

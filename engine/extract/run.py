@@ -8,10 +8,10 @@ from connectors.kit.errors import ConnectorError
 from engine.config.pins import pin
 from engine.config.project import Project
 from engine.extract import source_rollback
-from engine.extract.context import Extraction
+from engine.extract.context import StreamContext
 from engine.extract.result import StreamResult
 from engine.extract.schema_drift import drift
-from engine.extract.stream import Reading
+from engine.extract.stream import StreamReader
 from engine.storage.lease import lease
 
 
@@ -42,8 +42,8 @@ def extract(
                 shapes = drift.look(project, connector, chosen, began)
                 for stream in connector.streams:
                     if stream.name in chosen:
-                        extraction = Extraction(project, connector, stream, run_id, began)
-                        result = Reading(extraction, shapes[stream.name], full=full).done()
+                        extraction = StreamContext(project, connector, stream, run_id, began)
+                        result = StreamReader(extraction, shapes[stream.name], full=full).done()
                         if back:
                             result.notes.append(f"the source's clock has gone back by {back}; so much was read again")
                         if result.status == "done":

@@ -10,19 +10,19 @@ import pyarrow as pa
 from connectors.kit.base import CountsSlices
 from connectors.kit.errors import ConnectorError, ReplyError
 from connectors.kit.stream import Slice
-from engine.extract.completeness import Shown, balance, moving, said
-from engine.extract.context import Extraction
-from engine.extract.lake_writer import Landing
-from engine.extract.schema_drift.drift import Shape
+from engine.extract.completeness import ObservedKeys, balance, moving, said
+from engine.extract.context import StreamContext
+from engine.extract.lake_writer import LakeWriter
+from engine.extract.schema_drift.drift import FieldTracker
 from engine.extract.source_rollback import set_back_lost_versions
-from engine.storage.slice_counts import Balance
+from engine.storage.slice_counts import SliceCount
 from engine.storage.sync_state import REFRESH, OpenSlice
 
 
-class SliceReading:
+class SliceReader:
     """Read the slices of one stream, one at a time."""
 
-    def __init__(self, extraction: Extraction, shape: Shape) -> None:
+    def __init__(self, extraction: StreamContext, shape: FieldTracker) -> None:
         self.run, self.shape = extraction, shape
 
     def read(self, state: str, one: OpenSlice, known: datetime | None = None) -> list[pa.ChunkedArray]:
@@ -36,11 +36,11 @@ class SliceReading:
             self._prove(state, one, landing)
         return landing.seen
 
-    def _landing(self, state: str, one: OpenSlice, **more: Any) -> Landing:
-        held, is_anew = self.run.held_now(), bool(self.run.anew and self.run.stream.cursor)
-        return Landing(self.run.project, held, state, one, self.run.result, self.run.run_id, is_anew=is_anew, **more)
+    def _landing(self, state: str, one: OpenSlice, **more: Any) -> LakeWriter:
+        held, is_anew = self.run.current(), bool(self.run.anew and self.run.stream.cursor)
+        return LakeWriter(self.run.project, held, state, one, self.run.result, self.run.run_id, is_anew=is_anew, **more)
 
-    def _pages(self, landing: Landing, one: OpenSlice) -> None:
+    def _pages(self, landing: LakeWriter, one: OpenSlice) -> None:
         """Land page after page; what has gathered lands also where the reading breaks off."""
         page = None
         try:
@@ -73,7 +73,7 @@ class SliceReading:
             return None
         return self.run.held.newest_stamp(self.run.until)
 
-    def _prove(self, state: str, one: OpenSlice, landing: Landing) -> None:
+    def _prove(self, state: str, one: OpenSlice, landing: LakeWriter) -> None:
         """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""
         open_ = self.run.ledger.open_slices(self.run.name, state)
         read = next(each for each in open_ if each.slice_ == one.slice_)
@@ -90,7 +90,7 @@ class SliceReading:
                 set_back_lost_versions(self.run, shown)
             self.run.ledger.close(self.run.name, state, one.slice_)
 
-    def _proven(self, state: str, read: OpenSlice, landing: Landing) -> tuple[Balance, Shown, bool]:
+    def _proven(self, state: str, read: OpenSlice, landing: LakeWriter) -> tuple[SliceCount, ObservedKeys, bool]:
         """Read once more what is in doubt; tells whether pages by number showed the same both times."""
         shown = self._shown(state, read, landing)
         found = balance(self.run.connector, self.run.stream, read, shown)
@@ -102,25 +102,25 @@ class SliceReading:
         shown = self._shown(state, read, landing)
         found = balance(self.run.connector, self.run.stream, read, shown)
         is_same = self._known(shown, read.slice_, landing) == before
-        return found, shown, is_same or not self.run.stream.by_position
+        return found, shown, is_same or not self.run.stream.offset_paged
 
-    def _is_doubtful(self, found: Balance, shown: Shown, landing: Landing) -> bool:
+    def _is_doubtful(self, found: SliceCount, shown: ObservedKeys, landing: LakeWriter) -> bool:
         """Tell whether a reading may have passed somebody over: of pages that have moved a count alone proves nothing."""
-        if found.missing or not self.run.stream.by_position:
+        if found.missing or not self.run.stream.offset_paged:
             return found.missing > 0
         end, is_changing = found.slice_.end, self.run.stream.cursor is not None and landing.pages > 1
         may_have_moved = is_changing and (found.source_count is None or bool(end and shown.count(Slice(end))))
         return found.moved > 0 or may_have_moved or self._lacking(landing) > 0
 
-    def _known(self, shown: Shown, slice_: Slice, landing: Landing) -> int:
+    def _known(self, shown: ObservedKeys, slice_: Slice, landing: LakeWriter) -> int:
         """Count what two readings have to agree on: who came, or of a whole reading, which repeats each night, who lacks."""
         return self._lacking(landing) if self.run.stream.cursor is None else shown.count(slice_)
 
-    def _lacking(self, landing: Landing) -> int:
+    def _lacking(self, landing: LakeWriter) -> int:
         """Count who is held and was not shown by a whole reading."""
         if self.run.stream.cursor is not None or self.run.stream.deletes != "sweep":
             return 0
-        return len(self.run.held_now().gone(chunk.to_pylist() for chunk in landing.seen)[0])
+        return len(self.run.current().gone(chunk.to_pylist() for chunk in landing.seen)[0])
 
-    def _shown(self, state: str, read: OpenSlice, landing: Landing) -> Shown:
-        return Shown.of(self.run.project, self.run.name, self.run.stream.name, state, read, landing.skipped_keys)
+    def _shown(self, state: str, read: OpenSlice, landing: LakeWriter) -> ObservedKeys:
+        return ObservedKeys.of(self.run.project, self.run.name, self.run.stream.name, state, read, landing.skipped_keys)

@@ -6,22 +6,22 @@ from uuid import uuid4
 
 from connectors.kit.errors import ReplyError
 from engine.config.project import Project
-from engine.extract.completeness import Shown
-from engine.extract.context import Extraction
-from engine.extract.stored_stream import Held
+from engine.extract.completeness import ObservedKeys
+from engine.extract.context import StreamContext
+from engine.extract.stored_stream import StoredStream
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-def set_back_lost_versions(run: Extraction, shown: Shown) -> None:
+def set_back_lost_versions(run: StreamContext, shown: ObservedKeys) -> None:
     """Let versions count no more that are later than those that a reading of all has shown.
 
     An answer may lag behind, so that what is younger than the stream's lookback stays.
     """
     if not shown.files:
         return
-    held = run.held_now()
+    held = run.current()
     stamps = held.stamps(shown.files, shown.same, run.until - run.stream.lookback)
     if lost := held.lost(stamps):
         set_behind(held, stamps)
@@ -38,7 +38,7 @@ def set_back_lost_versions(run: Extraction, shown: Shown) -> None:
 STAMPS = ("_extracted_at", "_cursor")
 
 
-def set_before(held: Held, now: datetime, back: timedelta) -> None:
+def set_before(held: StoredStream, now: datetime, back: timedelta) -> None:
     """Set stamps that lie ahead of now back by so much: they would seem newer than what comes from now on."""
     import ibis
 
@@ -52,7 +52,7 @@ def set_before(held: Held, now: datetime, back: timedelta) -> None:
             held.project.lake.compact(held.engine, held.asset, [file], earlier)
 
 
-def set_behind(held: Held, stamps: str) -> None:
+def set_behind(held: StoredStream, stamps: str) -> None:
     """Set versions that a source has lost just behind the one that it shows now, by a table of the engine."""
     import ibis
 
@@ -118,4 +118,4 @@ def set_back_clock(project: Project, name: str, clock: datetime, back: timedelta
 def _set_stamps_back(project: Project, name: str, clock: datetime, back: timedelta) -> None:
 
     for stream in project.streams(name):
-        set_before(Held(project, f"raw/{name}/{stream.name}", stream), clock, back)
+        set_before(StoredStream(project, f"raw/{name}/{stream.name}", stream), clock, back)

@@ -31,7 +31,7 @@ def newest(rows: "ir.Table") -> "ir.Table":
     return newest(rows)
 
 
-class Held:
+class StoredStream:
     """Look at a stream's rows as they were when the run began; at leisure, with all the memory there is."""
 
     def __init__(self, project: Project, asset: str, stream: Stream, *, is_at_leisure: bool = False) -> None:
@@ -56,7 +56,7 @@ class Held:
         (row,) = self.con.execute(newest, {"before": before}).fetchall()
         return row[0]
 
-    def parted(self, rows: pa.Table, since: datetime | None = None) -> tuple[pa.Table, pa.Table]:
+    def split_stored_rows(self, rows: pa.Table, since: datetime | None = None) -> tuple[pa.Table, pa.Table]:
         """Set the rows that are held apart from those that are not; those without a key are told by what they hold.
 
         Compared are the versions stamped at or after `since`, without one the newest of every record.

@@ -11,25 +11,25 @@ from engine.config.pins import settle
 from engine.extract import slice_plan
 from engine.extract.change_counts import news
 from engine.extract.compaction import compact
-from engine.extract.completeness import Shown
-from engine.extract.context import Extraction
-from engine.extract.deletions import Vanished
+from engine.extract.completeness import ObservedKeys
+from engine.extract.context import StreamContext
+from engine.extract.deletions import DeletionDetector
 from engine.extract.result import StreamResult
-from engine.extract.schema_drift.drift import Shape
-from engine.extract.slice import SliceReading
+from engine.extract.schema_drift.drift import FieldTracker
+from engine.extract.slice import SliceReader
 from engine.extract.source_rollback import set_back_lost_versions
 from engine.storage.gc_tuning import sparing_what_stays
 from engine.storage.sync_state import WHOLE, Interval, OpenSlice, anew_of, refresh_of
 from schemas.mapping import paths
 
 
-class Reading:
+class StreamReader:
     """Read one stream, with `full` all of it once more."""
 
-    def __init__(self, extraction: Extraction, shape: Shape, *, full: bool) -> None:
+    def __init__(self, extraction: StreamContext, shape: FieldTracker, *, full: bool) -> None:
         self.run, self.shape, self.full = extraction, shape, full
         self.result, self.ledger, self.stream = extraction.result, extraction.ledger, extraction.stream
-        self.slices, self.vanished = SliceReading(extraction, shape), Vanished(extraction)
+        self.slices, self.vanished = SliceReader(extraction, shape), DeletionDetector(extraction)
 
     def done(self) -> StreamResult:
         """Read to the end, or to the first error that this stream cannot pass."""
@@ -58,7 +58,7 @@ class Reading:
     def _all_read(self, state: str, anew: OpenSlice) -> None:
         """Draw the conclusions of a reading of all, be it of several runs; it is over unless a breaker holds them back."""
         if self.stream.cursor:
-            shown = Shown.of(self.run.project, self.run.name, self.stream.name, state, anew)
+            shown = ObservedKeys.of(self.run.project, self.run.name, self.stream.name, state, anew)
             set_back_lost_versions(self.run, shown)
             self.vanished.unshown(shown)
         if self.result.status != "blocked":
@@ -95,7 +95,7 @@ class Reading:
     def _refresh(self, first: datetime | None) -> None:
         """Read everything again when that is due, for the sake of fields that move no cursor."""
         ledger, state = self.ledger, refresh_of(self.stream.name)
-        if not {*self.stream.derived} & {*paths(self.stream.fields)}:
+        if not {*self.stream.uncursored_fields} & {*paths(self.stream.fields)}:
             return
         spans, open_ = ledger.intervals(self.run.name, state), self._open(state)
         read_at = spans[-1].end if spans else None
@@ -108,7 +108,7 @@ class Reading:
     def _open(self, state: str) -> list[OpenSlice]:
         """List what earlier runs left open; pages that are told by number have moved since, and are begun anew."""
         ledger = self.ledger
-        if self.stream.by_position:
+        if self.stream.offset_paged:
             for one in ledger.open_slices(self.run.name, state):
                 ledger.give_up(self.run.name, state, one.slice_)
         return ledger.open_slices(self.run.name, state)

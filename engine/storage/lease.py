@@ -26,7 +26,7 @@ TIME_TO_LIVE = timedelta(seconds=30)
 SOFTWARE = 70  # what a process ends with that must not go on
 
 
-class LeaseHeld(Exception):
+class LeaseTaken(Exception):
     """Another run holds the lease."""
 
 
@@ -69,7 +69,7 @@ def _take(ledger: Transactions, name: str, run_id: str, holder: str) -> None:
             now = _clock(opened)
             held = opened.execute(select(t.leases).where(t.leases.c.name == name)).mappings().first()
             if held and not _is_dead(held, now):
-                raise LeaseHeld(
+                raise LeaseTaken(
                     f"another run holds {name}: run {held['run_id']}, process {held['pid']} on {held['host']}, "
                     f"since {held['since']:%Y-%m-%d %H:%M:%S} UTC"
                 )
@@ -78,7 +78,7 @@ def _take(ledger: Transactions, name: str, run_id: str, holder: str) -> None:
                 opened.execute(delete(t.leases).where(*dead))
             opened.execute(insert(t.leases).values(**row, started=_started(os.getpid()), since=now, heartbeat=now))
     except IntegrityError:  # PostgreSQL lets two ask at once; the row itself lets one in
-        raise LeaseHeld(f"another run took {name} at this very moment") from None
+        raise LeaseTaken(f"another run took {name} at this very moment") from None
 
 
 def _keep(ledger: Transactions, name: str, holder: str, over: Event, orphaned: Callable[[], bool]) -> None:

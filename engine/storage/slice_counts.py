@@ -13,7 +13,7 @@ KEPT = 400  # balances of windows a stream: more than a year of nights
 
 
 @dataclass(frozen=True)
-class Balance:
+class SliceCount:
     """Compare a slice, or with `is_total` the whole stream, with the source's own count.
 
     `read` are the distinct records of the slice that were read, `moved` those that left it while it was being read
@@ -40,7 +40,7 @@ class Balance:
 class Balances(Transactions):
     """Keep balances."""
 
-    def note_balance(self, balance: Balance) -> None:
+    def note_balance(self, balance: SliceCount) -> None:
         """Write a balance down; an earlier one of the same slice, and the oldest ones, go."""
         at, row = t.balances.c, {name: value for name, value in vars(balance).items() if name != "slice_"}
         stream = (at.connection == balance.connection, at.stream == balance.stream, at.is_total == balance.is_total)
@@ -55,13 +55,13 @@ class Balances(Transactions):
             row |= {"start": balance.slice_.start, "end": balance.slice_.end}
             opened.execute(insert(t.balances).values(row))
 
-    def balances(self, connection: str, stream: str) -> list[Balance]:
+    def balances(self, connection: str, stream: str) -> list[SliceCount]:
         """List the balances of a stream's slices in order, then that of the whole."""
         with self.transaction() as opened:
             here = (t.balances.c.connection == connection, t.balances.c.stream == stream)
             rows = opened.execute(select(t.balances).where(*here).order_by(t.balances.c.is_total, t.balances.c.id))
             return [
-                Balance(
+                SliceCount(
                     row.connection,
                     row.stream,
                     Slice(row.start, row.end),
@@ -78,7 +78,7 @@ class Balances(Transactions):
                 for row in rows
             ]
 
-    def last_balances(self, connection: str, stream: str) -> list[Balance]:
+    def last_balances(self, connection: str, stream: str) -> list[SliceCount]:
         """List the balances of the run that read a stream last."""
         found = self.balances(connection, stream)
         last = next((one.run_id for one in reversed(found) if not one.is_total), None)

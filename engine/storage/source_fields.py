@@ -15,7 +15,7 @@ Change: TypeAlias = Literal["new", "gone", "retyped"]
 
 
 @dataclass(frozen=True)
-class Sighting:
+class FieldRecord:
     """Hold what is known of one field of a source; all times are the source's.
 
     `change` is what is open until it is accepted. A field was away from `gone_at` to `back_at`, or still is; the two
@@ -42,7 +42,7 @@ class Sighting:
     missed: int = 0
     missed_at: datetime | None = None
 
-    def accepted(self) -> "Sighting":
+    def accepted(self) -> "FieldRecord":
         """Take what the source shows now as right."""
         back = self.gone_at if self.is_gone else self.back_at
         return replace(self, change=None, retyped_from=None, back_at=back)
@@ -51,12 +51,12 @@ class Sighting:
 class Fields(Transactions):
     """Keep the sightings."""
 
-    def sightings(self, connection: str | None = None, stream: str | None = None) -> list[Sighting]:
+    def sightings(self, connection: str | None = None, stream: str | None = None) -> list[FieldRecord]:
         """List the known fields of a connection, of one stream, or all, by path."""
         with self.transaction() as opened:
             return _sightings(opened, connection, stream)
 
-    def keep_sightings(self, connection: str, stream: str, seen: Sequence[Sighting], at: datetime) -> None:
+    def keep_sightings(self, connection: str, stream: str, seen: Sequence[FieldRecord], at: datetime) -> None:
         """Let these be all that is known of a stream, whose files are looked at up to now."""
         asset = f"raw/{connection}/{stream}"
         with self.transaction() as opened:
@@ -68,7 +68,7 @@ class Fields(Transactions):
             row = {"connection": connection, "stream": stream, "mark": mark, "at": at}
             opened.execute(insert(t.field_looks).values(row))
 
-    def accept_sightings(self, connection: str, stream: str | None = None) -> list[Sighting]:
+    def accept_sightings(self, connection: str, stream: str | None = None) -> list[FieldRecord]:
         """Take what the source shows now as right; answers the changes that were open."""
         with self.transaction() as opened:
             open_ = [one for one in _sightings(opened, connection, stream) if one.change]
@@ -88,17 +88,17 @@ class Fields(Transactions):
             return [written(row) for row in opened.execute(query)]
 
 
-def _sightings(opened: Connection, connection: str | None, stream: str | None) -> list[Sighting]:
+def _sightings(opened: Connection, connection: str | None, stream: str | None) -> list[FieldRecord]:
     at, query = t.source_fields.c, select(t.source_fields)
     query = query.where(at.connection == connection) if connection else query
     query = query.where(at.stream == stream) if stream else query
     return [_sighting(row) for row in opened.execute(query.order_by(at.connection, at.stream, at.path))]
 
 
-def _sighting(row: Row[tuple[object, ...]]) -> Sighting:
-    return Sighting(**row._mapping)
+def _sighting(row: Row[tuple[object, ...]]) -> FieldRecord:
+    return FieldRecord(**row._mapping)
 
 
-def _same(one: Sighting) -> tuple[ColumnElement[bool], ...]:
+def _same(one: FieldRecord) -> tuple[ColumnElement[bool], ...]:
     at = t.source_fields.c
     return at.connection == one.connection, at.stream == one.stream, at.path == one.path

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from engine.storage import ledger_tables as t
 from engine.storage.transactions import Transactions
-from transforms.delivery.field_diff import Agreed, Decided, Past
+from transforms.delivery.field_diff import Decided, SyncedValue, SyncHistory
 
 Place = tuple[str, str]
 
@@ -15,21 +15,21 @@ Place = tuple[str, str]
 class Agreements(Transactions):
     """Keep agreements and decisions, by record and field of a delivery."""
 
-    def past(self, delivery: str) -> Past:
+    def past(self, delivery: str) -> SyncHistory:
         """Tell all that is known of a delivery's earlier nights; the newest decision comes first."""
         a, d = t.agreements, t.decisions
         with self.transaction() as opened:
             agreed = {
-                (row.record_id, row.field): Agreed(row.ours, row.held)
+                (row.record_id, row.field): SyncedValue(row.ours, row.held)
                 for row in opened.execute(select(a).where(a.c.delivery == delivery))
             }
             decided: dict[Place, list[Decided]] = {}
             for row in opened.execute(select(d).where(d.c.delivery == delivery).order_by(d.c.id.desc())):
                 made = Decided(row.wanted, row.verdict, row.by, row.held)
                 decided.setdefault((row.record_id, row.field), []).append(made)
-        return Past(agreed, decided)
+        return SyncHistory(agreed, decided)
 
-    def agree(self, delivery: str, found: Iterable[tuple[str, str, Agreed]]) -> None:
+    def agree(self, delivery: str, found: Iterable[tuple[str, str, SyncedValue]]) -> None:
         """Remember values that both sides hold."""
         now, a = datetime.now(UTC), t.agreements
         rows = {

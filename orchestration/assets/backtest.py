@@ -9,7 +9,7 @@ import dagster as dg
 from connectors.kit.errors import ConnectorError
 from engine.config.project import Project
 from engine.evaluate.backtest import ALL, TABLES, Backtested, backtest
-from engine.storage.lease import LeaseHeld
+from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
 from orchestration.assets.metadata import rows_table
 from pages.calibration import calibration_svg
@@ -37,7 +37,7 @@ def backtest_assets() -> dg.Definitions:
     def compared(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         try:
             made = backtest(Project.load(), context.run.run_id)
-        except (ConnectorError, LeaseHeld) as error:
+        except (ConnectorError, LeaseTaken) as error:
             raise failure(error) from None
         for table, shown in (("backtest", _measures(made)), ("calibration", _plot(made))):
             yield dg.MaterializeResult(

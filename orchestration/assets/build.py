@@ -13,7 +13,7 @@ from engine.build.score_history import TABLE as HISTORY
 from engine.build.tables import CONFORMED, GROUPS, READS, RESULTS
 from engine.config.project import Project
 from engine.extract.run import stale
-from engine.storage.lease import LeaseHeld
+from engine.storage.lease import LeaseTaken
 from orchestration.assets.extract import raw_key
 from orchestration.assets.failures import failure
 from orchestration.assets.history import add_day
@@ -55,7 +55,7 @@ def build_assets() -> dg.Definitions:
             for result in build(project, as_of, context.run.run_id):
                 results.append(result)
                 context.log.info(f"{result.table}: {result.rows} rows")
-        except (ConnectorError, LeaseHeld) as error:
+        except (ConnectorError, LeaseTaken) as error:
             raise failure(error) from None
         described = table_metadata(project, results)
         for result in results:

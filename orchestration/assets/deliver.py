@@ -6,13 +6,13 @@ from connectors.kit.errors import ConnectorError
 from engine.config.delivery import DeliveryConfig
 from engine.config.delivery_order import creates_accounts, followers, heights
 from engine.config.project import Project
-from engine.deliver.apply import Applied, apply
+from engine.deliver.apply import ApplyResult, apply
 from engine.deliver.approve import approval_of, approve
 from engine.deliver.plan import plan
 from engine.deliver.plan_store import Plan, find
 from engine.deliver.verify import ReadBack, read_back
 from engine.publish.publish import refresh
-from engine.storage.lease import LeaseHeld
+from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
 from pages.visible import visible
 
@@ -88,7 +88,7 @@ def _planned(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.Asse
     def planned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         try:
             made = plan(Project.load(), name, context.run.run_id)
-        except (ConnectorError, LeaseHeld) as error:
+        except (ConnectorError, LeaseTaken) as error:
             raise failure(error) from None
         return _plan_result(made)
 
@@ -147,7 +147,7 @@ def _delivered(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.As
                 return waiting
             made = apply(project, name, run_id, digest=config.digest)
             again = read_back(project, name)
-        except (ConnectorError, LeaseHeld) as error:
+        except (ConnectorError, LeaseTaken) as error:
             raise failure(error) from None
         finally:
             _audited(context, project)
@@ -166,14 +166,14 @@ def _waiting(name: str, project: Project, config: PlanToApply) -> dg.Materialize
     newest = find(project, name)
     if approval_of(project, newest):
         return None
-    nothing = Applied(name, newest.digest)
+    nothing = ApplyResult(name, newest.digest)
     asks = f"{newest.changes} records wait for approval: belvedere apply {newest.digest[:12]}"
     is_open = newest.head.status == "planned" and newest.changes
     said = f"{asks}, or the job {approval_job(name)} with this digest" if is_open else nothing.summary()
     return _delivered_result(nothing, ReadBack(0), said)
 
 
-def _delivered_result(made: Applied, again: ReadBack, summary: str) -> dg.MaterializeResult:
+def _delivered_result(made: ApplyResult, again: ReadBack, summary: str) -> dg.MaterializeResult:
     counts = {outcome: count for outcome, count in made.counts.items() if count}
     bad = {outcome: count for outcome, count in counts.items() if outcome not in ("applied", "unchanged")}
     said = [", ".join(f"{count} {outcome}" for outcome, count in bad.items()), made.error or ""]
@@ -230,7 +230,7 @@ def _audited(context: dg.AssetExecutionContext, project: Project) -> None:
     for warehouse in project.warehouses:
         try:
             refresh(project, warehouse, context.run.run_id)
-        except (ConnectorError, LeaseHeld) as error:
+        except (ConnectorError, LeaseTaken) as error:
             context.log.warning(f"warehouse {warehouse} does not show these writes yet: {visible(str(error))}")
 
 

@@ -9,7 +9,7 @@ from connectors.kit.errors import ConnectorError
 from engine.config.project import Project
 from engine.extract.result import StreamResult
 from engine.extract.run import extract
-from engine.storage.lease import LeaseHeld
+from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
 from orchestration.assets.field_checks import FIELDS, fields_check, fields_metadata
 from pages.visible import visible
@@ -18,7 +18,7 @@ GROUP = "extract"
 FRESH = dg.FreshnessPolicy.cron(deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=6))
 
 
-class Reading(dg.Config):
+class ExtractRunConfig(dg.Config):
     """Say how to read: what changed, or everything again."""
 
     full: bool = False
@@ -56,7 +56,7 @@ def connection_assets(name: str) -> dg.Definitions:
 
     @dg.multi_asset(name=f"extract_{name}", specs=specs, check_specs=checks, can_subset=True, pool=f"connection_{name}")
     def connection(
-        context: dg.AssetExecutionContext, config: Reading
+        context: dg.AssetExecutionContext, config: ExtractRunConfig
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         chosen = [one.name for one in streams if raw_key(name, one.name) in context.selected_asset_keys]
         failed = []
@@ -69,7 +69,7 @@ def connection_assets(name: str) -> dg.Definitions:
                     yield dg.MaterializeResult(raw_key(name, result.stream), metadata=_metadata(result))
                 yield _complete(result)
                 yield fields_check(raw_key(name, result.stream), result, contract)
-        except (ConnectorError, LeaseHeld) as error:
+        except (ConnectorError, LeaseTaken) as error:
             raise failure(error) from None
         if failed:
             raise dg.Failure(f"{len(failed)} of {len(chosen)} streams failed: {'; '.join(failed)}", allow_retries=False)

@@ -2,11 +2,11 @@
 
 import dagster as dg
 
-from engine.storage.lease import LeaseHeld
+from engine.storage.lease import LeaseTaken
 from pages.visible import visible
 
 
 def failure(error: Exception) -> dg.Failure:
     """Turn an expected error into a failed step; a held lease is marked, so that the shell can say 75."""
-    held = {"belvedere/held": True} if isinstance(error, LeaseHeld) else {}
+    held = {"belvedere/held": True} if isinstance(error, LeaseTaken) else {}
     return dg.Failure(visible(str(error)), metadata=held, allow_retries=False)

@@ -12,7 +12,7 @@ from engine.build.backfill import backfill
 from engine.build.context import TableResult
 from engine.build.score_history import TABLE
 from engine.config.project import Project
-from engine.storage.lease import LeaseHeld
+from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
 from orchestration.assets.schema_checks import rules
 from schemas.find import model
@@ -46,7 +46,7 @@ def history_assets() -> dg.Definitions:
                 for day in sorted(context.partition_keys):
                     results.append(backfill(project, date.fromisoformat(day), context.run.run_id))
                     context.log.info(f"{day}: {results[-1].rows} rows")
-            except (ConnectorError, LeaseHeld) as error:
+            except (ConnectorError, LeaseTaken) as error:
                 raise failure(error) from None
             made = TableResult(TABLE, sum(one.rows for one in results), sum(one.seconds for one in results))
             for one in results:

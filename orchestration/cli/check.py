@@ -56,7 +56,7 @@ def reconcile_command(args: argparse.Namespace) -> Exit:
     project = Project.load()
     names = args.connections or list(project.connections)
     extracted = run.extract(names, args.stream)
-    if extracted in (Exit.FAILED, Exit.HELD):
+    if extracted in (Exit.FAILED, Exit.LOCKED):
         return extracted
     found: list[Compared] = []
     for name, wanted in project.chosen(names, args.stream).items():

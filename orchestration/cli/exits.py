@@ -10,4 +10,4 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     PARTS_MISSING = 3
-    HELD = 75
+    LOCKED = 75

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from connectors.kit.stream import Stream
     from engine.config.project import Project
-    from engine.extract.schema_drift.field_usage import Use
-    from engine.storage.source_fields import Sighting
+    from engine.extract.schema_drift.field_usage import FieldUsage
+    from engine.storage.source_fields import FieldRecord
 
 
 def state_arguments(parser: argparse.ArgumentParser) -> None:
@@ -242,9 +242,9 @@ def _list_fields(project: "Project", chosen: list[tuple[str, "Stream"]], *, only
 
 
 def _field_rows(project: "Project", connection: str, stream: "Stream", only_new: bool) -> Iterator[tuple[str, ...]]:
-    from engine.extract.schema_drift.field_usage import Use, covering
+    from engine.extract.schema_drift.field_usage import FieldUsage, covering
 
-    use, seen = Use(project, connection, stream), project.ledger.sightings(connection, stream.name)
+    use, seen = FieldUsage(project, connection, stream), project.ledger.sightings(connection, stream.name)
     for one in use.tracked(seen):
         if one.change or not only_new:
             yield connection, stream.name, one.path, one.type, one.label, _field_status(one, use)
@@ -257,7 +257,7 @@ def _field_rows(project: "Project", connection: str, stream: "Stream", only_new:
         yield connection, stream.name, path, "", "", "ignored"
 
 
-def _field_status(one: "Sighting", use: "Use") -> str:
+def _field_status(one: "FieldRecord", use: "FieldUsage") -> str:
     told = {
         "new": f"new since {one.first_seen_at:%Y-%m-%d %H:%M}",
         "gone": f"gone since {one.gone_at:%Y-%m-%d %H:%M}" if one.gone_at else "gone",
@@ -271,7 +271,7 @@ def _field_status(one: "Sighting", use: "Use") -> str:
     return "; ".join(part for part in (known, was, feeds) if part) or "not mapped"
 
 
-def _feeds(path: str, use: "Use") -> str:
+def _feeds(path: str, use: "FieldUsage") -> str:
     fed = use.feeds(path)
     return f"mapped: {', '.join(fed)}" if fed else ""
 

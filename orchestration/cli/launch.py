@@ -23,7 +23,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass
-class Ran:
+class RunResult:
     """Say how a run ended: its id, its failures in words, the metadata of what it materialised.
 
     `warnings` are checks of fields that only warn: nothing is missing, but somebody should look.
@@ -41,7 +41,7 @@ class Ran:
     def exit(self) -> Exit:
         """Translate the end of the run for the shell."""
         if self.held:
-            return Exit.HELD
+            return Exit.LOCKED
         return Exit.DONE if self.success else Exit.FAILED
 
 
@@ -50,7 +50,7 @@ def extract_job() -> dg.JobDefinition:
     return defs().resolve_job_def("extract")
 
 
-def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[str, Any] | None = None) -> Ran:
+def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[str, Any] | None = None) -> RunResult:
     """Run a job here and now, and wait for its end.
 
     Raises SettingsError for settings that cannot be used (Dagster would report them by a page of calls), DiskError
@@ -82,7 +82,7 @@ def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[st
     return ran
 
 
-def _execute(job: str, opened: dg.DagsterInstance, options: dict[str, Any]) -> Ran:
+def _execute(job: str, opened: dg.DagsterInstance, options: dict[str, Any]) -> RunResult:
     if job == "extract":
         with dg.execute_job(dg.reconstructable(extract_job), instance=opened, **options) as result:
             return _ran(result)
@@ -98,9 +98,9 @@ def _cancel(opened: dg.DagsterInstance, name: str) -> None:
                 opened.report_run_canceled(found, "The command that ran this was stopped by a signal.")
 
 
-def _ran(result: Any) -> Ran:
+def _ran(result: Any) -> RunResult:
     """Gather what happened; raises DiskError where the disk was the reason."""
-    ran = Ran(result.run_id, result.success)
+    ran = RunResult(result.run_id, result.success)
     for event in result.all_events:
         if event.is_step_failure:
             _failed(ran, event.step_failure_data)
@@ -120,7 +120,7 @@ def _ran(result: Any) -> Ran:
     return ran
 
 
-def _failed(ran: Ran, data: Any) -> None:
+def _failed(ran: RunResult, data: Any) -> None:
     user = data.user_failure_data
     if user and user.description:
         ran.failures.append(user.description)
@@ -129,7 +129,7 @@ def _failed(ran: Ran, data: Any) -> None:
         _died(ran, data.error)
 
 
-def _died(ran: Ran, error: Any) -> None:
+def _died(ran: RunResult, error: Any) -> None:
     """Note an error that nobody expected; what the disk says is enough."""
     if said := explain_recorded(error):
         raise DiskError(said)

@@ -108,10 +108,10 @@ def _expected(error: Exception) -> tuple[Exit, object] | None:
     """Give exit code and line of an error that a person can act upon; None is a bug and wants its traceback."""
     from connectors.kit.errors import ConnectorError
     from engine.storage.disk import explain
-    from engine.storage.lease import LeaseHeld
+    from engine.storage.lease import LeaseTaken
 
-    if isinstance(error, LeaseHeld):
-        return Exit.HELD, error
+    if isinstance(error, LeaseTaken):
+        return Exit.LOCKED, error
     if said := explain(error):
         return Exit.FAILED, said
     return (Exit.FAILED, error) if isinstance(error, ConnectorError) else None

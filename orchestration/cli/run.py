@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from engine.config.project import Project
-    from orchestration.cli.launch import Ran
+    from orchestration.cli.launch import RunResult
 
 
 def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, full: bool = False) -> Exit:
@@ -29,7 +29,7 @@ def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, ful
         ran = run("extract", assets=assets, config=config)
     _tell_extract(ran, wanted)
     if ran.held:
-        return Exit.HELD
+        return Exit.LOCKED
     if ran.success and all(passed for _, _, passed, _ in ran.checks):
         return Exit.DONE
     return Exit.PARTS_MISSING if ran.metadata else Exit.FAILED
@@ -68,7 +68,7 @@ def deliver() -> Exit:
     return delivered_exit(ran)
 
 
-def tell_deliver(ran: "Ran") -> None:
+def tell_deliver(ran: "RunResult") -> None:
     """Print one line a plan, a delivery and a warehouse."""
     from orchestration.cli.output import say
 
@@ -78,14 +78,14 @@ def tell_deliver(ran: "Ran") -> None:
     _tell_checks(ran)
 
 
-def delivered_exit(ran: "Ran") -> Exit:
+def delivered_exit(ran: "RunResult") -> Exit:
     """Tell whether all that was planned was written."""
     if ran.exit is not Exit.DONE:
         return ran.exit
     return Exit.DONE if all(passed for _, _, passed, _ in ran.checks) else Exit.PARTS_MISSING
 
 
-def _tell_extract(ran: "Ran", wanted: dict[str, list[str]]) -> None:
+def _tell_extract(ran: "RunResult", wanted: dict[str, list[str]]) -> None:
     from orchestration.assets.extract import raw_key
     from orchestration.cli.output import say, table
 
@@ -103,7 +103,7 @@ def _tell_extract(ran: "Ran", wanted: dict[str, list[str]]) -> None:
     table(("connection", "streams", "read", *COUNTS), rows, right=("streams", "read", *COUNTS))
 
 
-def _notes(ran: "Ran", name: str, streams: list[str]) -> dict[str, list[str]]:
+def _notes(ran: "RunResult", name: str, streams: list[str]) -> dict[str, list[str]]:
     """Gather what is said of streams, each note once."""
     from orchestration.assets.extract import raw_key
 
@@ -118,7 +118,7 @@ def _notes(ran: "Ran", name: str, streams: list[str]) -> dict[str, list[str]]:
 COUNTS = ("held", "new", "changed", "unchanged", "deleted")
 
 
-def _tell_checks(ran: "Ran") -> list[str]:
+def _tell_checks(ran: "RunResult") -> list[str]:
     from orchestration.cli.output import fail
 
     broken = [f"{key}: {why or check + ' failed'}" for key, check, passed, why in ran.checks if not passed]
@@ -127,7 +127,7 @@ def _tell_checks(ran: "Ran") -> list[str]:
     return broken
 
 
-def tell_failures(ran: "Ran") -> None:
+def tell_failures(ran: "RunResult") -> None:
     """Print why steps failed."""
     from orchestration.cli.output import fail
 
@@ -214,10 +214,10 @@ def night(as_of: str | None = None, *, with_delivery: bool = True) -> Exit:
 
     project = Project.load()
     extracted = extract()
-    if extracted is Exit.HELD:
+    if extracted is Exit.LOCKED:
         return extracted
     built = build(as_of)
-    if built in (Exit.FAILED, Exit.HELD):
+    if built in (Exit.FAILED, Exit.LOCKED):
         if with_delivery:
             fail("nothing is delivered: the build failed, or a check of its tables did")
         return built
@@ -227,7 +227,7 @@ def night(as_of: str | None = None, *, with_delivery: bool = True) -> Exit:
         fail(f"nothing is delivered: required connection {', '.join(missing)} could not be read")
         return Exit.FAILED
     delivered = deliver()
-    if delivered in (Exit.HELD, Exit.FAILED):
+    if delivered in (Exit.LOCKED, Exit.FAILED):
         return delivered
     return Exit.PARTS_MISSING if any((extracted, built, delivered)) else Exit.DONE
 

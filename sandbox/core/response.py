@@ -36,7 +36,7 @@ class Request:
 
 
 @dataclass
-class Answer:
+class Response:
     """Hold one answer; a payload of None has no body."""
 
     status: int = 200

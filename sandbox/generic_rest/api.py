@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from sandbox.core.clock import Clock
-from sandbox.core.response import Answer, Mishap, Request
+from sandbox.core.response import Mishap, Request, Response
 from sandbox.core.write_log import WriteLog
 from sandbox.generic_rest.records import PlainRecords, Refusal
 from sandbox.world.plain import Row, Rows
@@ -30,27 +30,27 @@ class Plain(PlainRecords):
         lists = {name: tuple(value) for name, value in traits.items() if isinstance(value, list)}
         self.traits = replace(self.traits, **traits | lists)
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: Request) -> Response:
         """Answer one request."""
         self.mishap = request.mishap
         if request.headers.get("X-Api-Key") != KEY:
-            return Answer(401, {"error": {"code": "unauthorized", "message": "X-Api-Key is missing or wrong"}})
+            return Response(401, {"error": {"code": "unauthorized", "message": "X-Api-Key is missing or wrong"}})
         kind, _, number = request.path.strip("/").partition("/")
         if kind == "me":
-            return Answer(payload={"account": "Plain of the sandbox"})
+            return Response(payload={"account": "Plain of the sandbox"})
         if kind not in self.rows:
-            return Answer(404, _error(Refusal(404, "not_found", f"no collection {kind}")))
+            return Response(404, _error(Refusal(404, "not_found", f"no collection {kind}")))
         try:
             return self._once(request, kind, number)
         except Refusal as refusal:
-            return Answer(refusal.status, _error(refusal))
+            return Response(refusal.status, _error(refusal))
 
-    def _once(self, request: Request, kind: str, number: str) -> Answer:
+    def _once(self, request: Request, kind: str, number: str) -> Response:
         """Answer a key that is known with what it was answered before."""
         key = request.headers.get("Idempotency-Key") if request.method in CHANGES else None
         answer = self.repeated("request", key, (request.method, request.path, request.body))
         if answer is not None:
-            return Answer(answer.status, answer.payload, answer.headers | {"Idempotency-Replayed": "true"})
+            return Response(answer.status, answer.payload, answer.headers | {"Idempotency-Replayed": "true"})
         answer = self._answered(request, kind, number, key)
         if answer.status < 300:
             self.remembered("request", key, (request.method, request.path, request.body), answer)
@@ -70,7 +70,7 @@ class Plain(PlainRecords):
         if key is not None and not self.mishap.is_silent:
             self._known[what, key] = (_digest(asked), answer)
 
-    def _answered(self, request: Request, kind: str, number: str, key: str | None) -> Answer:
+    def _answered(self, request: Request, kind: str, number: str, key: str | None) -> Response:
         if request.method == "GET":
             return self._shown(kind, number) if number else self._listed(request, kind)
         if number == "batch" and request.method == "POST" and self.traits.batch:
@@ -82,16 +82,16 @@ class Plain(PlainRecords):
             return self._told(200, self.change(kind, number, request.body, match, key, 0))
         if request.method == "DELETE" and number:
             self.remove(kind, number, match, key, 0)
-            return Answer(204)
+            return Response(204)
         raise Refusal(405, "not_allowed", f"{request.method} is not possible here")
 
-    def _shown(self, kind: str, number: str) -> Answer:
+    def _shown(self, kind: str, number: str) -> Response:
         row = self.seen(kind, number)
         if row is None:
             raise Refusal(404, "not_found", f"no {kind} {number}")
         return self._told(200, row)
 
-    def _listed(self, request: Request, kind: str) -> Answer:
+    def _listed(self, request: Request, kind: str) -> Response:
         """List by id; a parameter that is a field's name asks for its value, several times for several."""
         asked = {name: values for name, values in request.query.items() if name not in ("limit", "after")}
         since = asked.pop("updated_since", [""])[0]
@@ -103,15 +103,15 @@ class Plain(PlainRecords):
         limit, after = int(request.one("limit", "50")), request.one("after")
         rest = [row for row in rows if row["id"] > after]
         following = rest[limit - 1]["id"] if len(rest) > limit else None
-        return Answer(payload={"data": [*map(self.public, rest[:limit])], "next": following, "total": len(rows)})
+        return Response(payload={"data": [*map(self.public, rest[:limit])], "next": following, "total": len(rows)})
 
-    def _batch(self, kind: str, items: list[Row], most: int) -> Answer:
+    def _batch(self, kind: str, items: list[Row], most: int) -> Response:
         """Do each item by itself, and tell of them in an order of their own."""
         if len(items) > most:
             raise Refusal(413, "too_many", f"{len(items)} items, at most {most} are allowed")
         done = [self._item(kind, item, place) for place, item in enumerate(items)]
         middle = len(done) // 2
-        return Answer(207, {"items": [*reversed(done[middle:]), *done[:middle]]})
+        return Response(207, {"items": [*reversed(done[middle:]), *done[:middle]]})
 
     def _item(self, kind: str, item: Row, place: int) -> Row:
         op, told = item.get("op_id"), {"op_id": item.get("op_id"), "id": item.get("id")}
@@ -178,9 +178,9 @@ class Plain(PlainRecords):
         if self.mishap.refused == place:
             raise Refusal(422, "refused", "refused by a fault")
 
-    def _told(self, status: int, row: Row) -> Answer:
+    def _told(self, status: int, row: Row) -> Response:
         headers = {"ETag": f'"{row["version"]}"'} if self.traits.versions else {}
-        return Answer(status, self.public(row), headers)
+        return Response(status, self.public(row), headers)
 
     def public(self, row: Row) -> Row:
         """Show a record; without versions it has none."""

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from sandbox.core.clock import Clock
-from sandbox.core.response import Answer, Request
+from sandbox.core.response import Request, Response
 from sandbox.core.write_log import WriteLog
 from sandbox.hubspot.responses import error, page
 from sandbox.hubspot.search import comparable, found
@@ -26,7 +26,7 @@ class HubSpot(HubSpotWrites):
     def __init__(self, portal: Portal, clock: Clock, log: WriteLog) -> None:
         super().__init__(portal, clock)
         self.log, self.search_lag = log, SEARCH_LAG
-        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
+        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Response]]] = [
             ("GET", re.compile(r"/account-info/v3/details"), self._account),
             ("GET", re.compile(r"/crm/v3/owners/?"), self._owners),
             ("GET", re.compile(r"/crm/v3/pipelines/(\w+)"), self._pipelines),
@@ -57,7 +57,7 @@ class HubSpot(HubSpotWrites):
             ),
         ]
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: Request) -> Response:
         """Answer one request."""
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found.")
@@ -76,8 +76,8 @@ class HubSpot(HubSpotWrites):
                 return answer
         return error(404, "OBJECT_NOT_FOUND", "Resource not found")
 
-    def _account(self, request: Request) -> Answer:
-        return Answer(
+    def _account(self, request: Request) -> Response:
+        return Response(
             payload={
                 "portalId": PORTAL,
                 "accountType": "SANDBOX",
@@ -87,12 +87,12 @@ class HubSpot(HubSpotWrites):
             }
         )
 
-    def _owners(self, request: Request) -> Answer:
+    def _owners(self, request: Request) -> Response:
         archived = request.one("archived").lower() == "true"
         rows = [owner for owner in self.portal.owners if owner["archived"] == archived]
         return page(request, rows, int(request.one("limit", "100")))
 
-    def _pipelines(self, request: Request, kind: str) -> Answer:
+    def _pipelines(self, request: Request, kind: str) -> Response:
         stages = [
             {
                 "id": stage,
@@ -103,7 +103,7 @@ class HubSpot(HubSpotWrites):
             }
             for place, (stage, label, chance) in enumerate(STAGES)
         ]
-        return Answer(
+        return Response(
             payload={
                 "results": [
                     {
@@ -117,13 +117,13 @@ class HubSpot(HubSpotWrites):
             }
         )
 
-    def _properties(self, request: Request, kind: str) -> Answer:
-        return Answer(payload={"results": self.properties.listed(kind)})
+    def _properties(self, request: Request, kind: str) -> Response:
+        return Response(payload={"results": self.properties.listed(kind)})
 
-    def _new_property(self, request: Request, kind: str) -> Answer:
-        return Answer(201, self.properties.add(kind, request.body))
+    def _new_property(self, request: Request, kind: str) -> Response:
+        return Response(201, self.properties.add(kind, request.body))
 
-    def _list(self, request: Request, kind: str) -> Answer:
+    def _list(self, request: Request, kind: str) -> Response:
         limit = int(request.one("limit", "10"))
         archived = request.one("archived").lower() == "true"
         if limit > 100:
@@ -134,15 +134,15 @@ class HubSpot(HubSpotWrites):
         rows = [row for row in self._sorted(kind) if row["archived"] == archived]
         return page(request, rows, limit, lambda row: self._shown(kind, row, wanted))
 
-    def _get(self, request: Request, kind: str, number: str) -> Answer:
+    def _get(self, request: Request, kind: str, number: str) -> Response:
         key = request.one("idProperty")
         record = self._by(kind, key, number) if key else self.objects[kind].get(number)
         if record is None or record["archived"] != (request.one("archived").lower() == "true"):
             return error(404, "OBJECT_NOT_FOUND", "resource not found")
         wanted = [name for chunk in request.query.get("properties", []) for name in chunk.split(",")]
-        return Answer(payload=self._shown(kind, record, wanted))
+        return Response(payload=self._shown(kind, record, wanted))
 
-    def _search(self, request: Request, kind: str) -> Answer:
+    def _search(self, request: Request, kind: str) -> Response:
         body = request.body or {}
         if missing := SEARCH_BODY - set(body):
             return error(400, "VALIDATION_ERROR", f"required members are missing: {', '.join(sorted(missing))}")
@@ -168,7 +168,7 @@ class HubSpot(HubSpotWrites):
         }
         if after + limit < len(hits):
             payload["paging"] = {"next": {"after": str(after + limit)}}
-        return Answer(payload=payload)
+        return Response(payload=payload)
 
     def _is_indexed(self, kind: str, record: Record) -> bool:
         touched = self.touched.get((kind, record["id"]))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.core.clock import iso
-from sandbox.core.response import Answer, Request
+from sandbox.core.response import Request, Response
 from sandbox.core.write_log import WriteLog
 from sandbox.hubspot.activity import HubSpotPeople
 from sandbox.hubspot.responses import batch, error, problem
@@ -25,7 +25,7 @@ class HubSpotLinks(HubSpotPeople):
 
     log: WriteLog
 
-    def _associations(self, request: Request, left: str, right: str) -> Answer:
+    def _associations(self, request: Request, left: str, right: str) -> Response:
         inputs = request.body["inputs"]
         if len(inputs) > MOST_READ:
             return error(400, "VALIDATION_ERROR", f"at most {MOST_READ} inputs are allowed")
@@ -37,16 +37,16 @@ class HubSpotLinks(HubSpotPeople):
         ]
         return batch(iso(self.clock.now()), results, [])
 
-    def _associations_of(self, request: Request, left: str, number: str, right: str) -> Answer:
+    def _associations_of(self, request: Request, left: str, number: str, right: str) -> Response:
         links = self.portal.links[left, right].get(number, [])
-        return Answer(payload={"results": [_told(*link) for link in links]})
+        return Response(payload={"results": [_told(*link) for link in links]})
 
-    def _associate(self, request: Request, left: str, number: str, right: str, other: str) -> Answer:
+    def _associate(self, request: Request, left: str, number: str, right: str, other: str) -> Response:
         one = {"from": {"id": number}, "to": {"id": other}}
         done, wrong = self._linked(left, right, one, [TYPES[left, right]])
         return batch(self._stamp_text(), [done], []) if done else error(404, "OBJECT_NOT_FOUND", str(wrong))
 
-    def _associate_many(self, request: Request, left: str, right: str, how: str) -> Answer:
+    def _associate_many(self, request: Request, left: str, right: str, how: str) -> Response:
         """Associate by the default type, or by types that are named."""
         inputs, refused = request.body["inputs"], request.mishap.refused
         if len(inputs) > MOST_WRITTEN or (left, right) not in TYPES:

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.core.response import Answer, Request
+from sandbox.core.response import Request, Response
 
 Record = dict[str, Any]
 
 
-def page(request: Request, rows: list[Record], limit: int, show: Callable[[Record], Record] = dict) -> Answer:
+def page(request: Request, rows: list[Record], limit: int, show: Callable[[Record], Record] = dict) -> Response:
     """Cut one page out of rows, and say where the next begins."""
     after = request.one("after")
     rest = [row for row in rows if not after or int(row["id"]) >= int(after)]
@@ -17,7 +17,7 @@ def page(request: Request, rows: list[Record], limit: int, show: Callable[[Recor
         following = rest[limit]["id"]
         link = f"{request.base}{request.path}?limit={limit}&after={following}"
         payload["paging"] = {"next": {"after": following, "link": link}}
-    return Answer(payload=payload)
+    return Response(payload=payload)
 
 
 def problem(category: str, message: str, one: Record, **context: list[str]) -> Record:
@@ -34,9 +34,9 @@ def problem(category: str, message: str, one: Record, **context: list[str]) -> R
     }
 
 
-def error(status: int, category: str, message: str) -> Answer:
+def error(status: int, category: str, message: str) -> Response:
     """Refuse a whole request."""
-    return Answer(
+    return Response(
         status,
         {
             "status": "error",
@@ -47,9 +47,9 @@ def error(status: int, category: str, message: str) -> Answer:
     )
 
 
-def batch(stamp: str, results: list[Record], errors: list[Record], status: int = 200) -> Answer:
+def batch(stamp: str, results: list[Record], errors: list[Record], status: int = 200) -> Response:
     """Answer a batch: its results in an order of their own, 207 when some records failed."""
     done = {"status": "COMPLETE", "results": results[::-1], "startedAt": stamp, "completedAt": stamp}
     if errors:
-        return Answer(207, done | {"numErrors": len(errors), "errors": errors})
-    return Answer(status, done)
+        return Response(207, done | {"numErrors": len(errors), "errors": errors})
+    return Response(status, done)

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from sandbox.core.clock import iso
-from sandbox.core.response import Answer, Mishap, Request
+from sandbox.core.response import Mishap, Request, Response
 from sandbox.hubspot.associations import OF_TYPE, HubSpotLinks
 from sandbox.hubspot.properties import DEFAULTS
 from sandbox.hubspot.responses import batch, error, problem
@@ -23,7 +23,7 @@ class HubSpotWrites(HubSpotLinks):
 
     mishap: Mishap = Mishap()
 
-    def _batch(self, request: Request, kind: str, action: str) -> Answer:
+    def _batch(self, request: Request, kind: str, action: str) -> Response:
         self.mishap, inputs = request.mishap, (request.body or {}).get("inputs", [])
         if len(inputs) > BATCH:
             return error(400, "VALIDATION_ERROR", f"{len(inputs)} inputs, at most {BATCH} are allowed")
@@ -34,11 +34,11 @@ class HubSpotWrites(HubSpotLinks):
             return error(400, "VALIDATION_ERROR", unfit)
         return self._batch_read(kind, request.body) if action == "read" else self._batch_write(kind, action, inputs)
 
-    def _batch_write(self, kind: str, action: str, inputs: list[Record]) -> Answer:
+    def _batch_write(self, kind: str, action: str, inputs: list[Record]) -> Response:
         done = [self._one(kind, action, one, place) for place, one in enumerate(inputs)]
         results, errors = [row for row, _ in done if row], [wrong for _, wrong in done if wrong]
         if action == "archive" and not errors:
-            return Answer(204)
+            return Response(204)
         return batch(iso(self.clock.now()), results, errors, 201 if action == "create" else 200)
 
     def _unfit(self, kind: str, action: str, inputs: list[Record], body: Record) -> str | None:
@@ -53,7 +53,7 @@ class HubSpotWrites(HubSpotLinks):
         said = f"Unable to perform update/upsert by non-unique {kind} property"
         return f"{said} {strange[0]} in portal ID {PORTAL}" if strange else None
 
-    def _refusal(self, kind: str, action: str, inputs: list[Record]) -> Answer | None:
+    def _refusal(self, kind: str, action: str, inputs: list[Record]) -> Response | None:
         """Refuse the whole request for one wrong value; of new records also for a value that is taken."""
         for one in inputs:
             wrong = self._wrong(kind, one, is_new=action == "create")
@@ -130,23 +130,23 @@ class HubSpotWrites(HubSpotLinks):
             self.log.add("hubspot", kind, record["id"], "archive", {"archived": False}, {"archived": True})
         return None, None
 
-    def _patch(self, request: Request, kind: str, number: str) -> Answer:
+    def _patch(self, request: Request, kind: str, number: str) -> Response:
         one = {"id": number, "properties": request.body["properties"], "idProperty": request.one("idProperty")}
         return self._alone(request, "update", kind, one, 200)
 
-    def _post(self, request: Request, kind: str) -> Answer:
+    def _post(self, request: Request, kind: str) -> Response:
         return self._alone(request, "create", kind, request.body, 201)
 
-    def _delete(self, request: Request, kind: str, number: str) -> Answer:
+    def _delete(self, request: Request, kind: str, number: str) -> Response:
         self.mishap = request.mishap
         self._archive_one(kind, {"id": number})
-        return Answer(204)
+        return Response(204)
 
-    def _alone(self, request: Request, action: str, kind: str, one: Record, status: int) -> Answer:
+    def _alone(self, request: Request, action: str, kind: str, one: Record, status: int) -> Response:
         self.mishap = request.mishap
         done, wrong = self._one(kind, action, one, 0)
         if wrong is None:
-            return Answer(status, done)
+            return Response(status, done)
         code = {"OBJECT_NOT_FOUND": 404, "CONFLICT": 409}.get(wrong["category"], 400)
         return error(code, wrong["category"], wrong["message"])
 
@@ -173,7 +173,7 @@ class HubSpotWrites(HubSpotLinks):
         )
         return next(rows, None)
 
-    def _batch_read(self, kind: str, body: Record) -> Answer:
+    def _batch_read(self, kind: str, body: Record) -> Response:
         key = body.get("idProperty")
         results, missing = [], []
         for one in body["inputs"]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sandbox.core.clock import Clock, seconds
 from sandbox.core.request_log import READS
-from sandbox.core.response import Answer, Request
+from sandbox.core.response import Request, Response
 from sandbox.core.write_log import WriteLog
 from sandbox.odoo.activity import OdooError
 from sandbox.odoo.domain import UnknownField, matches
@@ -28,19 +28,21 @@ class Odoo(OdooLoad):
         super().__init__(tables, clock)
         self.log = log
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: Request) -> Response:
         """Answer one call; errors come with HTTP 200, as they do from the real one."""
         body, self.mishap = request.body or {}, request.mishap
         if request.method != "POST" or request.path != "/jsonrpc":
-            return Answer(404, {"error": "not found"})
+            return Response(404, {"error": "not found"})
         params = body.get("params", {})
         answer = {"jsonrpc": "2.0", "id": body.get("id")}
         try:
-            return Answer(payload=answer | {"result": self._call(params["service"], params["method"], params["args"])})
+            return Response(
+                payload=answer | {"result": self._call(params["service"], params["method"], params["args"])}
+            )
         except OdooError as error:
-            return Answer(payload=answer | {"error": _error(error.name, str(error))})
+            return Response(payload=answer | {"error": _error(error.name, str(error))})
         except UnknownField as error:
-            return Answer(payload=answer | {"error": _error("builtins.ValueError", str(error))})
+            return Response(payload=answer | {"error": _error("builtins.ValueError", str(error))})
 
     def _call(self, service: str, method: str, args: list[Any]) -> Any:
         if service == "common":

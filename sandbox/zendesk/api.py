@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.core.clock import Clock
-from sandbox.core.response import Answer, Request
+from sandbox.core.response import Request, Response
 from sandbox.core.write_log import WriteLog
 from sandbox.world.zendesk import Desk
 from sandbox.zendesk.activity import ZendeskPeople
@@ -25,7 +25,7 @@ class Zendesk(ZendeskPeople):
         self.log = log
         self.tokens = Tokens(clock)
         self.jobs: dict[str, Row] = {}
-        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = [
+        self._routes: list[tuple[str, re.Pattern[str], Callable[..., Response]]] = [
             ("GET", re.compile(r"/api/v2/users/me(?:\.json)?"), self._me),
             ("GET", re.compile(r"/api/v2/incremental/(tickets|users)/cursor(?:\.json)?"), self._cursor),
             ("GET", re.compile(r"/api/v2/incremental/organizations(?:\.json)?"), self._incremental),
@@ -40,7 +40,7 @@ class Zendesk(ZendeskPeople):
             ("GET", re.compile(r"/api/v2/organization_fields(?:\.json)?"), self._fields),
         ]
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: Request) -> Response:
         """Answer one request."""
         if (request.method, request.path) == ("POST", "/oauth/tokens"):
             return self.tokens.granted(request.body)
@@ -52,17 +52,19 @@ class Zendesk(ZendeskPeople):
                 answer = handler(request, *match.groups())
                 answer.headers |= {"X-Rate-Limit": "1000000", "X-Rate-Limit-Remaining": "999999"}
                 return answer
-        return Answer(404, {"error": "InvalidEndpoint", "description": "Not found"})
+        return Response(404, {"error": "InvalidEndpoint", "description": "Not found"})
 
-    def _me(self, request: Request) -> Answer:
-        return Answer(payload={"user": {"id": 1, "email": EMAIL, "role": "admin", "name": "Belvedere", "active": True}})
+    def _me(self, request: Request) -> Response:
+        return Response(
+            payload={"user": {"id": 1, "email": EMAIL, "role": "admin", "name": "Belvedere", "active": True}}
+        )
 
     def _ordered(self, table: str) -> list[tuple[float, int]]:
         until = (self.clock.now() - SETTLING).timestamp()
         moved = ((moment.timestamp(), number) for number, moment in self.desk.moved[table].items())
         return sorted(pair for pair in moved if pair[0] <= until)
 
-    def _cursor(self, request: Request, table: str) -> Answer:
+    def _cursor(self, request: Request, table: str) -> Response:
         size = min(1000, int(request.one("per_page", "1000")))
         if cursor := request.one("cursor"):
             stamp, _, number = b64decode(cursor).decode().partition("|")
@@ -70,7 +72,7 @@ class Zendesk(ZendeskPeople):
         else:
             start = float(request.one("start_time", "0"))
             if start > (self.clock.now() - SETTLING).timestamp():
-                return Answer(
+                return Response(
                     400,
                     {
                         "error": "StartTimeTooRecent",
@@ -86,7 +88,7 @@ class Zendesk(ZendeskPeople):
             self._ticket(number, request) if table == "tickets" else self.tables[table][number] for _, number in page
         ]
         url = f"{request.base}/api/v2/incremental/{table}/cursor.json?cursor={token}"
-        return Answer(
+        return Response(
             payload={
                 table: rows,
                 "after_cursor": token,
@@ -104,13 +106,13 @@ class Zendesk(ZendeskPeople):
             row["metric_set"] = {"id": number + 1, "ticket_id": number, **metrics}
         return row
 
-    def _incremental(self, request: Request) -> Answer:
+    def _incremental(self, request: Request) -> Response:
         start, size = (
             int(float(request.one("start_time", "0"))),
             min(1000, int(request.one("per_page", "1000"))),
         )
         if start > (self.clock.now() - SETTLING).timestamp():
-            return Answer(
+            return Response(
                 400,
                 {
                     "error": "StartTimeTooRecent",
@@ -125,7 +127,7 @@ class Zendesk(ZendeskPeople):
         done = len(page) == len(rest)
         rows = [self.tables["organizations"][number] for _, number in page]
         url = f"{request.base}/api/v2/incremental/organizations.json?start_time={end if done else int(rest[len(page)][0])}"
-        return Answer(
+        return Response(
             payload={
                 "organizations": rows,
                 "count": len(rows),
@@ -135,7 +137,7 @@ class Zendesk(ZendeskPeople):
             }
         )
 
-    def _ratings(self, request: Request) -> Answer:
+    def _ratings(self, request: Request) -> Response:
         start, end = float(request.one("start_time", "0")), float(request.one("end_time", "inf"))
         asked = request.one("score", "")
         rows = [
@@ -145,27 +147,27 @@ class Zendesk(ZendeskPeople):
         ]
         return self._cursor_page(request, "satisfaction_ratings", rows)
 
-    def _metrics(self, request: Request) -> Answer:
+    def _metrics(self, request: Request) -> Response:
         rows = [
             {"id": row["id"] + 1, "ticket_id": row["id"], **row["metric_set"]}
             for row in self.tables["tickets"].values()
         ]
         return self._cursor_page(request, "ticket_metrics", rows)
 
-    def _metrics_of(self, request: Request, number: str) -> Answer:
+    def _metrics_of(self, request: Request, number: str) -> Response:
         row = self.tables["tickets"].get(int(number))
         if row is None or row["status"] == "deleted":
-            return Answer(404, {"error": "RecordNotFound"})
-        return Answer(payload={"ticket_metric": {"id": row["id"] + 1, "ticket_id": row["id"], **row["metric_set"]}})
+            return Response(404, {"error": "RecordNotFound"})
+        return Response(payload={"ticket_metric": {"id": row["id"] + 1, "ticket_id": row["id"], **row["metric_set"]}})
 
-    def _listed(self, request: Request, table: str) -> Answer:
+    def _listed(self, request: Request, table: str) -> Response:
         roles = request.query.get("role[]", [])
         rows = [row for row in self.tables[table].values() if not roles or row.get("role") in roles]
         return self._cursor_page(
             request, table, [row for row in rows if not row.get("deleted_at") and row.get("active", True)]
         )
 
-    def _cursor_page(self, request: Request, name: str, rows: list[Row]) -> Answer:
+    def _cursor_page(self, request: Request, name: str, rows: list[Row]) -> Response:
         size, after = min(100, int(request.one("page[size]", "100"))), int(request.one("page[after]", "0"))
         rest = sorted((row for row in rows if row["id"] > after), key=lambda row: row["id"])
         page = rest[:size]
@@ -173,22 +175,22 @@ class Zendesk(ZendeskPeople):
         last = page[-1]["id"] if page else after
         link = f"{request.base}{request.path}?page%5Bsize%5D={size}&page%5Bafter%5D={last}" if more else None
         meta = {"has_more": more, "after_cursor": str(last) if more else None}
-        return Answer(payload={name: page, "meta": meta, "links": {"next": link, "prev": None}})
+        return Response(payload={name: page, "meta": meta, "links": {"next": link, "prev": None}})
 
-    def _show_many(self, request: Request, table: str) -> Answer:
+    def _show_many(self, request: Request, table: str) -> Response:
         wanted = [int(number) for number in request.one("ids").split(",") if number]
         rows = [self.tables[table][number] for number in wanted if number in self.tables[table]]
         alive = [row for row in rows if not row.get("deleted_at") and row.get("status") != "deleted"]
-        return Answer(payload={table: alive, "count": len(rows)})
+        return Response(payload={table: alive, "count": len(rows)})
 
-    def _one(self, request: Request, table: str, number: str) -> Answer:
+    def _one(self, request: Request, table: str, number: str) -> Response:
         row = self.tables[table].get(int(number))
-        return Answer(payload={table[:-1]: row}) if row else Answer(404, {"error": "RecordNotFound"})
+        return Response(payload={table[:-1]: row}) if row else Response(404, {"error": "RecordNotFound"})
 
-    def _update_many(self, request: Request, table: str) -> Answer:
+    def _update_many(self, request: Request, table: str) -> Response:
         many = (request.body or {}).get(table, [])
         if len(many) > 100:
-            return Answer(400, {"error": "TooManyValues", "description": "at most 100"})
+            return Response(400, {"error": "TooManyValues", "description": "at most 100"})
         results = []
         for index, given in enumerate(many):
             number = int(given.get("id", 0))
@@ -223,28 +225,28 @@ class Zendesk(ZendeskPeople):
             "results": list(reversed(results)),
         }
         shown = {key: value for key, value in self.jobs[job].items() if key != "results"}
-        return Answer(payload={"job_status": shown | {"message": None, "results": None}})
+        return Response(payload={"job_status": shown | {"message": None, "results": None}})
 
-    def _job(self, request: Request, job: str) -> Answer:
+    def _job(self, request: Request, job: str) -> Response:
         held = self.jobs.get(job)
         if held is None:
-            return Answer(404, {"error": "RecordNotFound"})
+            return Response(404, {"error": "RecordNotFound"})
         held["status"] = {"queued": "working", "working": "completed"}.get(held["status"], "completed")
         done = held["status"] == "completed"
         held["progress"] = held["total"] if done else 0
-        return Answer(
+        return Response(
             payload={
                 "job_status": held
                 | {"results": held["results"] if done else None, "message": "Completed" if done else None}
             }
         )
 
-    def _fields(self, request: Request) -> Answer:
+    def _fields(self, request: Request) -> Response:
         rows = [
             {"id": place, "key": key, "type": "text", "title": key, "active": True}
             for place, key in enumerate(("vat_number", "phone", "postcode", "country"))
         ]
-        return Answer(payload={"organization_fields": rows, "count": len(rows)})
+        return Response(payload={"organization_fields": rows, "count": len(rows)})
 
 
 def _epoch(stamp: str) -> float:

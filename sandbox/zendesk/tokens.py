@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.core.clock import Clock
-from sandbox.core.response import Answer, Request
+from sandbox.core.response import Request, Response
 
 CLIENT_ID, CLIENT_SECRET = "belvedere", "sandbox-zendesk-secret"
 EMAIL, TOKEN = "belvedere@example.com", "sandbox-zendesk-token"
@@ -22,21 +22,21 @@ class Tokens:
         self._granted = 0
         self._live: dict[str, tuple[datetime, frozenset[str]]] = {}
 
-    def granted(self, body: Any) -> Answer:
+    def granted(self, body: Any) -> Response:
         """Answer `POST /oauth/tokens` (client credentials; errors by RFC 6749, section 5.2)."""
         asked = body if isinstance(body, dict) else {}
         if asked.get("grant_type") != "client_credentials":
-            return Answer(400, {"error": "unsupported_grant_type"})
+            return Response(400, {"error": "unsupported_grant_type"})
         if (asked.get("client_id"), asked.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             why = "Client authentication failed due to unknown client or wrong secret."
-            return Answer(401, {"error": "invalid_client", "error_description": why})
+            return Response(401, {"error": "invalid_client", "error_description": why})
         scopes = frozenset(str(asked.get("scope") or "read").split())
         if not scopes <= {"read", "write"}:
-            return Answer(400, {"error": "invalid_scope"})
+            return Response(400, {"error": "invalid_scope"})
         self._granted += 1
         token = f"sandbox-zendesk-access-{self._granted}"
         self._live[token] = self._clock.now() + LIFE, scopes
-        return Answer(
+        return Response(
             payload={
                 "access_token": token,
                 "token_type": "bearer",
@@ -45,19 +45,19 @@ class Tokens:
             }
         )
 
-    def refused(self, request: Request) -> Answer | None:
+    def refused(self, request: Request) -> Response | None:
         """Answer a request that is not let in; None for one that is."""
         sent = request.headers.get("Authorization") or ""
         if sent in (BASIC, f"Bearer {TOKEN}"):
             return None
         if not sent.startswith("Bearer "):
-            return Answer(401, {"error": "Couldn't authenticate you"})
+            return Response(401, {"error": "Couldn't authenticate you"})
         expires, scopes = self._live.get(sent.removeprefix("Bearer "), (None, frozenset()))
         if expires is None or self._clock.now() >= expires:
-            return Answer(401, {"error": "invalid_token", "error_description": INVALID})
+            return Response(401, {"error": "invalid_token", "error_description": INVALID})
         if ("read" if request.method == "GET" else "write") not in scopes:
             why = "The token does not have the scope that this request needs."
-            return Answer(403, {"error": "insufficient_scope", "error_description": why})
+            return Response(403, {"error": "insufficient_scope", "error_description": why})
         return None
 
     def revoke(self) -> None:

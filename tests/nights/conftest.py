@@ -11,7 +11,7 @@ from engine.build.context import TableResult
 from engine.build.current_tables import Tables
 from engine.build.run import build
 from engine.config.project import Project
-from engine.deliver.apply import Applied, apply
+from engine.deliver.apply import ApplyResult, apply
 from engine.deliver.plan import plan
 from engine.deliver.plan_store import Plan
 from engine.extract.result import StreamResult
@@ -31,7 +31,7 @@ class Night:
     read: dict[str, StreamResult] = field(default_factory=dict)
     built: dict[str, TableResult] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
-    applied: dict[str, Applied] = field(default_factory=dict)
+    applied: dict[str, ApplyResult] = field(default_factory=dict)
     published: Published | None = None
 
     @property

@@ -43,7 +43,7 @@ def seen(project: Project, connection: str, streams: Collection[str] | None = No
 
 def without_derived(project: Project, connection: str, held: Seen) -> Seen:
     """Leave out fields that move no cursor: they are only as new as the last full reading."""
-    left_out = {stream.name: {*stream.derived} for stream in project.streams(connection)}
+    left_out = {stream.name: {*stream.uncursored_fields} for stream in project.streams(connection)}
     return {
         stream: {key: {name: row[name] for name in row if name not in left_out[stream]} for key, row in rows.items()}
         for stream, rows in held.items()

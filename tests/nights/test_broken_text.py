@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
-from tests.engine.extract.toy import House
+from tests.engine.extract.toy import ExtractEnv
 from tests.nights.seen import read, seen
 from tests.nights.unhurried import small, unhurried
 from tests.nights.worlds import PRESSED, SYSTEMS, alive, fresh
@@ -54,7 +54,7 @@ def test_one_broken_record_stops_no_stream_and_is_counted(world: Sandbox, tmp_pa
 
 
 def test_what_a_connector_hands_over_unread_is_repaired_as_it_lands(tmp_path, monkeypatch):
-    house = House(tmp_path, monkeypatch)
+    house = ExtractEnv(tmp_path, monkeypatch)
     house.world.put(1, "a\ud83d b")
     house.world.put(2, "fine", **{"na\0me": "x", "s": "a\0b", "n": float("inf")})
     house.world.now += timedelta(hours=1)

@@ -27,7 +27,7 @@ SYSTEMS, BY_HUBSPOT, BY_ODOO = (
 
 
 @dataclass
-class House:
+class DriftEnv:
     """One connection to one system, whose accounts are read and built night after night."""
 
     system: str
@@ -122,20 +122,20 @@ def ignoring(connector: Connector, path: str) -> Connector:
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], House]]:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], DriftEnv]]:
     with Sandbox(customers=24, seed=3, today=TODAY) as sandbox:
         monkeypatch.setenv("SANDBOX_URL", sandbox.url)
         for module in ("conform", "context", "run"):
             monkeypatch.setattr(f"engine.build.{module}.CONFORMED", ("accounts",))
         monkeypatch.setattr("engine.build.conform.quotes", lambda rates: FEW_QUOTES)
 
-        def make(system: str) -> House:
+        def make(system: str) -> DriftEnv:
             project = opened(tmp_path)
             project.connections = {system: project.connections[system]}
             project.connections[system].streams = ["accounts"]
             project.connections[system].max_quarantine_share = 1
             project.deliveries, project.model.links = {}, {}
-            return House(system, sandbox, project, monkeypatch)
+            return DriftEnv(system, sandbox, project, monkeypatch)
 
         yield make
 

@@ -6,7 +6,7 @@ transaction, full readings). Then the clock passes the lag, one undisturbed extr
 must be those that an extraction of everything into an empty home finds, every mapped field of them. Left out of the
 comparison, and of nothing else, are:
 
-- fields that a stream declares as `derived`, after an incremental reading: their changes move no cursor. After a full
+- fields that a stream declares as `uncursored_fields`, after an incremental reading: their changes move no cursor. After a full
   one they are compared too;
 - records that their source merged into others: the build drops them and redirects to the winner;
 - what HubSpot (GDPR) and Zendesk delete for ever and tell nobody of, until all is read anew, which happens at once here.

@@ -8,7 +8,7 @@ from sandbox.server import Sandbox
 from tests.conftest import TODAY
 from tests.nights.seen import read, seen
 from tests.nights.unhurried import small, unhurried
-from tests.nights.worlds import SYSTEMS, One
+from tests.nights.worlds import SYSTEMS, StreamCase
 
 DAY = 86_400
 
@@ -29,7 +29,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_edits_while_a_client_pages_are_not_lost(own, tmp_path, system, after, is_first):
     """Edit in front of the place that is being read, behind it and at it; create one, delete two."""
-    one = One(own, system, tmp_path)
+    one = StreamCase(own, system, tmp_path)
     if not is_first:
         one.read("first")
         own.clock.advance(DAY)
@@ -58,7 +58,7 @@ def test_edits_while_a_client_pages_are_not_lost(own, tmp_path, system, after, i
 )
 def test_late_rows_within_what_is_declared_come_the_next_night(own, tmp_path, system, seconds):
     """Declared are a lag of a minute (Zendesk: 90 s), and a lookback of ten more (Zendesk: none)."""
-    one = One(own, system, tmp_path)
+    one = StreamCase(own, system, tmp_path)
     one.read("first")
     own.clock.advance(1)
     changed = one.numbers[2]
@@ -71,7 +71,7 @@ def test_late_rows_within_what_is_declared_come_the_next_night(own, tmp_path, sy
 
 
 def test_a_row_that_comes_later_than_declared_is_found_by_a_full_reading(own, tmp_path):
-    one = One(own, "odoo", tmp_path)
+    one = StreamCase(own, "odoo", tmp_path)
     one.read("first")
     number = own.late("odoo", "account.move", dict(one.pressed.born), 7200)
     own.clock.advance(DAY)
@@ -84,7 +84,7 @@ def test_a_row_that_comes_later_than_declared_is_found_by_a_full_reading(own, tm
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_more_equal_stamps_than_a_page_and_a_cap_are_all_read(own, tmp_path, monkeypatch, system):
     monkeypatch.setattr("sandbox.hubspot.api.CAP", 60)
-    one = One(own, system, tmp_path)
+    one = StreamCase(own, system, tmp_path)
     for _ in range(70):
         one.create()
     own.clock.advance(3600)

@@ -9,7 +9,7 @@ from sandbox.server import Sandbox
 from tests.conftest import TODAY
 from tests.nights.seen import read
 from tests.nights.unhurried import small, unhurried
-from tests.nights.worlds import SYSTEMS, One
+from tests.nights.worlds import SYSTEMS, StreamCase
 
 DAY = 86_400
 
@@ -24,7 +24,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield running
 
 
-def night(one: One, run: str) -> str | None:
+def night(one: StreamCase, run: str) -> str | None:
     """Read once; tells what was wrong."""
     try:
         return one.read(run).error
@@ -34,7 +34,7 @@ def night(one: One, run: str) -> str | None:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_an_empty_answer_deletes_nothing(own, tmp_path, system):
-    one = One(own, system, tmp_path)
+    one = StreamCase(own, system, tmp_path)
     one.read("first")
     before = one.held()
     own.clock.advance(DAY)
@@ -71,7 +71,7 @@ def test_a_blocked_stream_says_why_and_stops_no_other(own, tmp_path, system, str
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_what_changes_on_the_day_of_an_outage_comes_the_night_after(own, tmp_path, system):
-    one = One(own, system, tmp_path)
+    one = StreamCase(own, system, tmp_path)
     one.read("first")
     own.clock.advance(DAY - 3600)
     one.edit(one.numbers[3])
@@ -86,7 +86,7 @@ def test_what_changes_on_the_day_of_an_outage_comes_the_night_after(own, tmp_pat
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_an_outage_on_the_very_first_night_is_made_good_or_told(own, tmp_path, system):
-    one = One(own, system, tmp_path)
+    one = StreamCase(own, system, tmp_path)
     own.faults.add(one.pressed.pages, "empty")
     if system == "odoo":
         own.faults.add(f"{one.pressed.place}/search_count", "empty")

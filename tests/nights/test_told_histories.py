@@ -9,7 +9,7 @@ from sandbox.server import Sandbox
 from tests.conftest import TODAY
 from tests.nights.seen import differences, read, seen, without_absorbed
 from tests.nights.unhurried import small, unhurried
-from tests.nights.worlds import One, alive, fresh
+from tests.nights.worlds import StreamCase, alive, fresh
 
 DAY = 86_400
 
@@ -27,7 +27,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 
 @pytest.mark.parametrize("system", ["hubspot", "odoo", "zendesk"])
 def test_what_is_deleted_is_gone_the_night_after(own, tmp_path, system):
-    one = One(own, system, tmp_path)
+    one = StreamCase(own, system, tmp_path)
     one.read("first")
     number = one.numbers[1]
     own.clock.advance(DAY)
@@ -41,7 +41,7 @@ def test_what_is_deleted_is_gone_the_night_after(own, tmp_path, system):
 
 @pytest.mark.parametrize("system", ["hubspot", "odoo", "zendesk"])
 def test_what_was_never_read_before_it_was_deleted_does_no_harm(own, tmp_path, system):
-    one = One(own, system, tmp_path)
+    one = StreamCase(own, system, tmp_path)
     one.read("first")
     own.clock.advance(DAY)
     one.delete(one.create())
@@ -66,7 +66,7 @@ def test_a_merged_company_redirects_and_is_no_deletion(own, tmp_path):
 
 @pytest.mark.parametrize("nights", [0, 1, 2])
 def test_a_winner_that_is_deleted_takes_along_what_was_merged_into_it(own, tmp_path, nights):
-    one = One(own, "hubspot", tmp_path)
+    one = StreamCase(own, "hubspot", tmp_path)
     one.read("first")
     winner, loser, further = one.numbers[:3]
     own.clock.advance(DAY)
@@ -84,7 +84,7 @@ def test_a_winner_that_is_deleted_takes_along_what_was_merged_into_it(own, tmp_p
 
 
 def test_a_merged_deal_counts_once(own, tmp_path):
-    one = One(own, "hubspot", tmp_path)
+    one = StreamCase(own, "hubspot", tmp_path)
     one.read("first")
     winner, loser = one.numbers[:2]
     own.clock.advance(DAY)
@@ -95,7 +95,7 @@ def test_a_merged_deal_counts_once(own, tmp_path):
 
 
 def test_a_merged_ticket_is_closed(own, tmp_path):
-    one = One(own, "zendesk", tmp_path)
+    one = StreamCase(own, "zendesk", tmp_path)
     one.read("first")
     winner, loser = one.numbers[:2]
     own.clock.advance(DAY)
@@ -107,7 +107,7 @@ def test_a_merged_ticket_is_closed(own, tmp_path):
 
 
 def test_a_new_association_comes_with_a_full_reading(own, tmp_path):
-    one = One(own, "hubspot", tmp_path)
+    one = StreamCase(own, "hubspot", tmp_path)
     one.read("first")
     deal, company = one.numbers[0], alive(own, "hubspot", "companies")[-1]
     own.clock.advance(DAY)
@@ -119,7 +119,7 @@ def test_a_new_association_comes_with_a_full_reading(own, tmp_path):
 
 
 def test_a_new_association_comes_by_itself_when_derived_fields_are_due(own, tmp_path):
-    one = One(own, "hubspot", tmp_path)
+    one = StreamCase(own, "hubspot", tmp_path)
     one.read("first")
     own.clock.advance(DAY)
     own.associate("hubspot", "deals", one.numbers[0], "companies", alive(own, "hubspot", "companies")[-1])
@@ -129,7 +129,7 @@ def test_a_new_association_comes_by_itself_when_derived_fields_are_due(own, tmp_
 
 
 def test_two_readings_within_a_second_do_not_hide_what_is_newer(own, tmp_path):
-    one = One(own, "hubspot", tmp_path)
+    one = StreamCase(own, "hubspot", tmp_path)
     one.read("first")
     for deal in one.numbers[-8:]:
         own.associate("hubspot", "deals", deal, "companies", alive(own, "hubspot", "companies")[0])
@@ -142,7 +142,7 @@ def test_two_readings_within_a_second_do_not_hide_what_is_newer(own, tmp_path):
 @pytest.mark.parametrize("back", [False, True], ids=["gone", "back"])
 @pytest.mark.parametrize("edit", [{"move_type": "entry"}, {"move_type": "in_invoice"}])
 def test_a_record_that_leaves_what_is_read_is_gone_until_it_is_back(own, tmp_path, edit, back):
-    one = One(own, "odoo", tmp_path)
+    one = StreamCase(own, "odoo", tmp_path)
     one.read("first")
     number = one.numbers[2]
     for night, values in enumerate([edit, {"move_type": "out_invoice"}][: 1 + back]):
@@ -155,7 +155,7 @@ def test_a_record_that_leaves_what_is_read_is_gone_until_it_is_back(own, tmp_pat
 
 
 def test_a_partners_country_reaches_its_invoices_by_itself(own, tmp_path):
-    one = One(own, "odoo", tmp_path)
+    one = StreamCase(own, "odoo", tmp_path)
     one.read("first")
     partner = own.odoo.tables["account.move"][one.numbers[0]]["partner_shipping_id"]
     country = own.odoo.tables["res.partner"][partner]["country_id"]
@@ -167,7 +167,7 @@ def test_a_partners_country_reaches_its_invoices_by_itself(own, tmp_path):
 
 
 def test_more_deletions_than_are_believable_delete_nothing_and_say_why(own, tmp_path):
-    one = One(own, "odoo", tmp_path)
+    one = StreamCase(own, "odoo", tmp_path)
     one.read("first")
     before = one.held()
     own.clock.advance(DAY)

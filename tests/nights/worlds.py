@@ -15,7 +15,7 @@ SYSTEMS = ("hubspot", "odoo", "zendesk")
 
 
 @dataclass(frozen=True)
-class Pressed:
+class SystemUnderTest:
     """Name a stream, its kind at the source, where it is read, and values that an edit gives its records."""
 
     stream: str
@@ -27,7 +27,7 @@ class Pressed:
 
 
 PRESSED = {
-    "hubspot": Pressed(
+    "hubspot": SystemUnderTest(
         "deals",
         "deals",
         "/hubspot/crm/v3/objects/deals",
@@ -35,7 +35,7 @@ PRESSED = {
         {"dealname": "Moved"},
         {"dealname": "New", "dealstage": "contractsent"},
     ),
-    "odoo": Pressed(
+    "odoo": SystemUnderTest(
         "invoices",
         "account.move",
         "/odoo/jsonrpc/account.move",
@@ -43,7 +43,7 @@ PRESSED = {
         {"name": "Moved"},
         {"name": "New", "move_type": "out_invoice", "state": "posted"},
     ),
-    "zendesk": Pressed(
+    "zendesk": SystemUnderTest(
         "tickets",
         "tickets",
         "/zendesk/api/v2/incremental/tickets",
@@ -72,7 +72,7 @@ def fresh(home: Path, system: str, streams: Collection[str]) -> Seen:
 
 
 @dataclass
-class One:
+class StreamCase:
     """Press one stream of one system, night after night."""
 
     sandbox: Sandbox

@@ -48,7 +48,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Holding:
+class CurrentRecord:
     """Hold what one record of the target holds now, and when anybody last changed it."""
 
     values: Mapping[str, Any]
@@ -56,7 +56,7 @@ class Holding:
 
 
 @dataclass(frozen=True)
-class Agreed:
+class SyncedValue:
     """Remember a value that both sides had: what was ours, and the form in which the target keeps it."""
 
     ours: Any
@@ -78,15 +78,15 @@ class Decided:
 
 
 @dataclass(frozen=True)
-class Past:
+class SyncHistory:
     """Hold what is known of earlier nights, by record and field."""
 
-    agreed: Mapping[tuple[str, str], Agreed] = field(default_factory=dict)
+    agreed: Mapping[tuple[str, str], SyncedValue] = field(default_factory=dict)
     decided: Mapping[tuple[str, str], Sequence[Decided]] = field(default_factory=dict)
 
 
 def changes(
-    wanted: Iterable[Wanted], held: Mapping[str, Holding], rules: Sequence[Rule], past: Past | None = None
+    wanted: Iterable[Wanted], held: Mapping[str, CurrentRecord], rules: Sequence[Rule], past: SyncHistory | None = None
 ) -> Iterator[Row]:
     """List what must change so that each record holds what it should, and what stands against it.
 
@@ -94,7 +94,7 @@ def changes(
     JSON. A record that the target does not hold any more is a conflict as a whole. Nothing is listed twice, and the
     order does not depend on the order of arrival.
     """
-    known = past or Past()
+    known = past or SyncHistory()
     in_turn = sorted(rules, key=lambda one: one.along is not None)
     for want in sorted(wanted, key=lambda one: (one.record_id or "", one.key or "")):
         if want.record_id is None:
@@ -106,8 +106,8 @@ def changes(
 
 
 def agreements(
-    wanted: Iterable[Wanted], held: Mapping[str, Holding], rules: Sequence[Rule], past: Past
-) -> Iterator[tuple[str, str, Agreed]]:
+    wanted: Iterable[Wanted], held: Mapping[str, CurrentRecord], rules: Sequence[Rule], past: SyncHistory
+) -> Iterator[tuple[str, str, SyncedValue]]:
     """List where both sides are the same now, of the fields that have an owner, unless it is known already."""
     owned = [rule for rule in rules if rule.policy == "owner"]
     for want in wanted:
@@ -116,7 +116,7 @@ def agreements(
             ours, theirs = (plain(side.get(rule.field)) for side in (want.values, there.values))  # type: ignore[union-attr]
             last = past.agreed.get((str(want.record_id), rule.field))
             if ours is not None and is_same(theirs, ours) and not (last and is_same(last.ours, ours)):
-                yield str(want.record_id), rule.field, Agreed(ours, theirs)
+                yield str(want.record_id), rule.field, SyncedValue(ours, theirs)
 
 
 def _created(want: Wanted, rules: Sequence[Rule]) -> Iterator[Row]:
@@ -125,7 +125,7 @@ def _created(want: Wanted, rules: Sequence[Rule]) -> Iterator[Row]:
             yield _row(want, rule, "create", None, value, "the target has no such record")
 
 
-def _changed(want: Wanted, holding: Holding, rules: Sequence[Rule], past: Past) -> Iterator[Row]:
+def _changed(want: Wanted, holding: CurrentRecord, rules: Sequence[Rule], past: SyncHistory) -> Iterator[Row]:
     """Judge field by field; those that others go along with come first."""
     moved: set[str] = set()
     for rule in rules:
@@ -137,7 +137,7 @@ def _changed(want: Wanted, holding: Holding, rules: Sequence[Rule], past: Past) 
             yield row
 
 
-def _judged(want: Wanted, holding: Holding, rule: Rule, past: Past) -> Row | None:
+def _judged(want: Wanted, holding: CurrentRecord, rule: Rule, past: SyncHistory) -> Row | None:
     old, new = plain(holding.values.get(rule.field)), plain(want.values.get(rule.field))
     place = (str(want.record_id), rule.field)
     if rule.only_new or (new is None and not rule.clears) or is_same(old, new, rule.tolerance):
@@ -154,7 +154,7 @@ def _judged(want: Wanted, holding: Holding, rule: Rule, past: Past) -> Row | Non
     return _in_conflict(want, holding, rule, old, new)
 
 
-def _by_policy(rule: Rule, old: Any, new: Any, agreed: Agreed | None) -> str | None:
+def _by_policy(rule: Rule, old: Any, new: Any, agreed: SyncedValue | None) -> str | None:
     """Say why the policy lets us write; nothing where it does not."""
     is_touched = bool(agreed) and not is_same(agreed.held, old)  # type: ignore[union-attr]
     if rule.policy == "overwrite" or (old is None and not (rule.policy == "owner" and is_touched)):
@@ -164,7 +164,7 @@ def _by_policy(rule: Rule, old: Any, new: Any, agreed: Agreed | None) -> str | N
     return None
 
 
-def _in_conflict(want: Wanted, holding: Holding, rule: Rule, old: Any, new: Any) -> Row:
+def _in_conflict(want: Wanted, holding: CurrentRecord, rule: Rule, old: Any, new: Any) -> Row:
     """Resolve as configured; what stays open is listed."""
     why = {
         "fill_empty": "held already; the policy fills empty fields only",

@@ -12,7 +12,7 @@ Place = TypeVar("Place")
 BYTES = 8  # of a digest: a million pages have one chance in ten millions to be stopped for nothing
 
 
-class Trail:
+class PaginationGuard:
     """Remember the places that were asked for and the pages that came, by eight bytes each."""
 
     def __init__(self, where: str, start: Any) -> None:

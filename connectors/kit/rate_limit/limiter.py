@@ -11,7 +11,7 @@ from time import sleep
 from connectors.kit.arrow import whole_number
 from connectors.kit.errors import BusyError
 from connectors.kit.rate_limit.sliding_window import Window
-from connectors.kit.rate_limit.usage_store import POLL, Account, InFile, InProcess, Use, ticks
+from connectors.kit.rate_limit.usage_store import POLL, FileUsageStore, MemoryUsageStore, Usage, UsageStore, ticks
 
 LONGEST_WAIT = 120.0
 LONGEST_HOLD = 86_400.0  # whatever a source asks for: after a day it may be asked again
@@ -79,12 +79,12 @@ class Budget:
         self._scoped = {scope: [one for one in self._limits if one.scope in (None, scope)] for scope in scopes}
         self._rates, self._places, self._name = tuple(rates), places, name
         self._clock, self._wait, self._now = clock, wait, now
-        self._account: Account = InProcess(clock, places)
+        self._account: UsageStore = MemoryUsageStore(clock, places)
         self._left: dict[str, tuple[int, int | None]] = {}  # as of our last request: what was left, the vendor's limit
 
     def share(self, folder: Path, account: str) -> None:
         """Go on by the file of an account, which all processes of the machine share."""
-        self._account = InFile(folder / f"{account}.json", self._clock, self._places, self._wall)
+        self._account = FileUsageStore(folder / f"{account}.json", self._clock, self._places, self._wall)
 
     def spend(self, scope: str | None = None, *, writes: bool = False) -> None:
         """Wait until one more request is allowed, and charge it."""
@@ -157,13 +157,13 @@ class Budget:
             raise BusyError(f"{self._name}: {why}; {self.goes_on(pause)}")
         return pause
 
-    def _charge(self, use: Use, found: Sequence[tuple[Limit, Window, int]]) -> None:
+    def _charge(self, use: Usage, found: Sequence[tuple[Limit, Window, int]]) -> None:
         for window, seconds in {limit.key: (window, limit.seconds) for limit, window, _ in found}.values():
             window.charge(use.at, seconds)
         for limit, window, used in found:
             self._left[limit.key] = limit.most(window.said, writes=True) - used - 1, window.said
 
-    def _presume(self, use: Use) -> None:
+    def _presume(self, use: Usage) -> None:
         """Take windows as full of which nothing is known any more, where they pass soon; longer ones begin anew."""
         for limit in self._limits:
             if limit.seconds <= LONGEST_WAIT:

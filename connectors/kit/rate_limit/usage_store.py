@@ -25,7 +25,7 @@ NO_PLACES = nullcontext(True)  # as many at once as like
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Use(msgspec.Struct):
+class Usage(msgspec.Struct):
     """Hold how an account was used: its windows, and until when nobody may ask it.
 
     `is_lost` says that what was known could not be read.
@@ -51,23 +51,23 @@ class Use(msgspec.Struct):
         self.boot, self.at, self.wall = boot, ticks + self.offset, wall
 
 
-class Account(Protocol):
+class UsageStore(Protocol):
     """Keep an account's use; one at a time looks at it and changes it."""
 
-    def opened(self) -> AbstractContextManager[Use]: ...
+    def opened(self) -> AbstractContextManager[Usage]: ...
 
     def place(self) -> AbstractContextManager[object]: ...
 
 
-class InProcess:
+class MemoryUsageStore:
     """Keep an account's use in this process."""
 
     def __init__(self, clock: Callable[[], float], places: int | None = None) -> None:
-        self._clock, self._use, self._lock = clock, Use(), Lock()
+        self._clock, self._use, self._lock = clock, Usage(), Lock()
         self._places = BoundedSemaphore(places) if places else None
 
     @contextmanager
-    def opened(self) -> Iterator[Use]:
+    def opened(self) -> Iterator[Usage]:
         """Look at the use as of now."""
         with self._lock:
             self._use.move_on("", self._clock(), 0.0)
@@ -78,7 +78,7 @@ class InProcess:
         return self._places or NO_PLACES
 
 
-class InFile:
+class FileUsageStore:
     """Keep an account's use in a file, which any process may open, and which outlives them."""
 
     def __init__(
@@ -92,10 +92,10 @@ class InFile:
         self._path, self._clock, self._wall = path, clock, wall
         self._boot = boot if boot is not None else _boot()
         self._count, self._places = places, BoundedSemaphore(places) if places else None
-        self._last: tuple[bytes, Use] | None = None
+        self._last: tuple[bytes, Usage] | None = None
 
     @contextmanager
-    def opened(self) -> Iterator[Use]:
+    def opened(self) -> Iterator[Usage]:
         """Look at the use as of now, and write down what was changed; opened anew each time, as forks demand."""
         file = self._open(self._path)
         try:
@@ -150,13 +150,13 @@ class InFile:
         except OSError as error:
             raise SettingsError(f"a budget cannot be kept in {path.parent}: {error.strerror}") from None
 
-    def _known(self, text: bytes) -> Use:
+    def _known(self, text: bytes) -> Usage:
         """Take what we wrote last where nobody wrote since, else read the file; after an error nothing is taken."""
         last, self._last = self._last, None
         return last[1] if last and last[0] == text else self._read(text)
 
-    def _read(self, text: bytes) -> Use:
-        new = Use(at=self._clock(), wall=self._wall(), boot=self._boot)
+    def _read(self, text: bytes) -> Usage:
+        new = Usage(at=self._clock(), wall=self._wall(), boot=self._boot)
         if not text:
             return new
         try:
@@ -166,7 +166,7 @@ class InFile:
             return new
 
 
-_USE = msgspec.json.Decoder(Use)
+_USE = msgspec.json.Decoder(Usage)
 
 
 def _text_of(file: int) -> bytes:

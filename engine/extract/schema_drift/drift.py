@@ -20,14 +20,14 @@ from connectors.kit.stream import Stream
 from engine.config.project import Project
 from engine.extract.result import StreamResult
 from engine.extract.schema_drift.field_history import Drift, drift, renewed
-from engine.extract.schema_drift.field_usage import Use, covering
-from engine.extract.schema_drift.json_fields import Look, looked_at, payloads
-from engine.storage.source_fields import Sighting
+from engine.extract.schema_drift.field_usage import FieldUsage, covering
+from engine.extract.schema_drift.json_fields import FieldObservation, looked_at, payloads
+from engine.storage.source_fields import FieldRecord
 from schemas.mapping import paths, stem
 from transforms.conform.contract_rules import Absence, Terms
 
 
-def look(project: Project, connector: Connector, streams: Collection[str], at: datetime) -> dict[str, "Shape"]:
+def look(project: Project, connector: Connector, streams: Collection[str], at: datetime) -> dict[str, "FieldTracker"]:
     """Ask a system that describes itself for its fields, once a run; `at` is the source's clock.
 
     Raises SettingsError where a map names a field that nobody has ever seen there; one that has vanished is drift.
@@ -40,26 +40,26 @@ def look(project: Project, connector: Connector, streams: Collection[str], at: d
 
 def glance(
     project: Project, connector: Connector, at: datetime, streams: Collection[str] | None = None
-) -> list["Shape"]:
+) -> list["FieldTracker"]:
     """Compare what a source shows of its fields with what was accepted, and write nothing down."""
     chosen = [stream for stream in connector.streams if streams is None or stream.name in streams]
-    offered = connector.discover() if any(stream.described for stream in chosen) else {}
-    shapes = [Shape(project, connector, stream, at) for stream in chosen]
+    offered = connector.discover() if any(stream.has_schema_api for stream in chosen) else {}
+    shapes = [FieldTracker(project, connector, stream, at) for stream in chosen]
     for shape in shapes:
         shape.describe(offered)
     return shapes
 
 
-class Shape:
+class FieldTracker:
     """Watch the fields of one stream in one run."""
 
     def __init__(self, project: Project, connector: Connector, stream: Stream, at: datetime) -> None:
         self.project, self.connector, self.stream, self.at = project, connector, stream, at
         self.name, self.config = connector.name, project.connection(connector.name)
-        self.use = Use(project, connector.name, stream)
+        self.use = FieldUsage(project, connector.name, stream)
         self.seen = self.use.tracked(project.ledger.sightings(connector.name, stream.name))
         self.notes: list[str] = []
-        self._refused: Look | None = None
+        self._refused: FieldObservation | None = None
 
     @property
     def drift(self) -> Drift:
@@ -73,14 +73,14 @@ class Shape:
 
     def describe(self, offered: Mapping[str, Sequence[SourceField]]) -> None:
         """Take what a source says of itself."""
-        if self.stream.described:
+        if self.stream.has_schema_api:
             fields = {stem(field.path): _at_stem(field) for field in offered.get(self.stream.name, ())}
             self.notes += never_seen(self.connector, self.stream, fields, self.seen)
-            self._renew(Look(self.at, fields))
+            self._renew(FieldObservation(self.at, fields))
 
     def keep(self) -> None:
         """Write down what is known now."""
-        if self.stream.described:
+        if self.stream.has_schema_api:
             self.project.ledger.keep_sightings(self.name, self.stream.name, self.seen, self.at)
 
     def hold(self) -> None:
@@ -93,7 +93,7 @@ class Shape:
 
     def watched(self, pages: Iterable[Page]) -> Iterator[Page]:
         """Look at each page before it lands, where only the records can tell and the contract is freeze."""
-        is_watched = self.config.contract == "freeze" and not self.stream.described and self.seen
+        is_watched = self.config.contract == "freeze" and not self.stream.has_schema_api and self.seen
         for page in pages:
             if is_watched and page.rows and not page.deleted:
                 self._look_at(page)
@@ -101,7 +101,7 @@ class Shape:
 
     def settle(self, result: StreamResult) -> None:
         """Look at what has landed, where only the records can tell, and say what has drifted."""
-        if not self.stream.described:
+        if not self.stream.has_schema_api:
             self._look_at_landed()
         found = self.drift
         result.new_fields, result.gone_fields, result.retyped_fields = map(list, (found.new, found.gone, found.retyped))
@@ -115,9 +115,9 @@ class Shape:
     def _asked(self) -> list[str]:
         return [*dict.fromkeys([*self.use.mapped, *sorted(self._known)])]
 
-    def _renew(self, seen: Look) -> None:
+    def _renew(self, seen: FieldObservation) -> None:
         fields = {path: field for path, field in seen.fields.items() if self.use.is_tracked(path)}
-        kept = Look(seen.at, fields, seen.rows, seen.counts)
+        kept = FieldObservation(seen.at, fields, seen.rows, seen.counts)
         self.seen = renewed(self.seen, kept, self.name, self.stream.name, self.use)
 
     def _look_at(self, page: Page) -> None:
@@ -144,7 +144,7 @@ class Shape:
 
 
 def never_seen(
-    connector: Connector, stream: Stream, offered: Mapping[str, SourceField], seen: Sequence[Sighting]
+    connector: Connector, stream: Stream, offered: Mapping[str, SourceField], seen: Sequence[FieldRecord]
 ) -> Iterator[str]:
     """Note mapped fields that are not there and never were; raises SettingsError for one that a user mapped."""
     known = {*offered, *(one.path for one in seen)}
@@ -161,14 +161,14 @@ def never_seen(
 def terms(project: Project, connection: str, stream: Stream) -> Terms:
     """Say what a build does with rows that do not keep to the contract."""
     contract = project.connection(connection).contract
-    use = Use(project, connection, stream)
+    use = FieldUsage(project, connection, stream)
     seen = {one.path: one for one in use.tracked(project.ledger.sightings(connection, stream.name))}
     gone = {path: absence for path in paths(stream.fields) if (absence := _absence(path, seen))}
     new = tuple(one.path for one in seen.values() if one.change == "new" and not use(one.path))
     return Terms(contract == "discard_value", gone, new if contract == "discard_row" else ())
 
 
-def _absence(path: str, seen: Mapping[str, Sighting]) -> Absence | None:
+def _absence(path: str, seen: Mapping[str, FieldRecord]) -> Absence | None:
     one = seen.get(covering(path, seen) or "")
     if one is None or one.gone_at is None or one.gone_at == one.back_at:
         return None

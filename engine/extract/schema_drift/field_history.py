@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from connectors.kit.base import SourceField
-from engine.extract.schema_drift.json_fields import Look
-from engine.storage.source_fields import Sighting
+from engine.extract.schema_drift.json_fields import FieldObservation
+from engine.storage.source_fields import FieldRecord
 
 ALWAYS = 0.99  # a field that fewer of the records had may be missing in some
 GONE_AFTER = 5  # records in a row without a field that nearly every one had before
@@ -31,7 +31,7 @@ class Drift:
         return "; ".join(f"{word}: {', '.join(fields)}" for word, fields in parts if fields)
 
 
-def drift(seen: Sequence[Sighting]) -> Drift:
+def drift(seen: Sequence[FieldRecord]) -> Drift:
     """Gather the open changes; of a retyped field, both types."""
     named = {change: [one for one in seen if one.change == change] for change in ("new", "gone", "retyped")}
     new, gone = (tuple(one.path for one in named[change]) for change in ("new", "gone"))
@@ -39,8 +39,8 @@ def drift(seen: Sequence[Sighting]) -> Drift:
 
 
 def renewed(
-    held: Sequence[Sighting], look: Look, connection: str, stream: str, is_used: Callable[[str], bool]
-) -> list[Sighting]:
+    held: Sequence[FieldRecord], look: FieldObservation, connection: str, stream: str, is_used: Callable[[str], bool]
+) -> list[FieldRecord]:
     """Bring sightings up to date; the first look at a stream is its accepted shape, and so is what is used."""
     known = {one.path: one for one in held}
     met = [
@@ -52,13 +52,13 @@ def renewed(
     return [*met, *_missed([one for path, one in known.items() if path not in look.fields], look)]
 
 
-def _first(field: SourceField, look: Look, connection: str, stream: str, is_accepted: bool) -> Sighting:
+def _first(field: SourceField, look: FieldObservation, connection: str, stream: str, is_accepted: bool) -> FieldRecord:
     about = (connection, stream, field.path, field.type[:50], field.label, field.is_custom, look.at, look.at)
     counts = (look.counts.get(field.path, 0), look.rows or 0)
-    return Sighting(*about, change=None if is_accepted else "new", seen_in=counts[0], seen_of=counts[1])
+    return FieldRecord(*about, change=None if is_accepted else "new", seen_in=counts[0], seen_of=counts[1])
 
 
-def _met(one: Sighting, field: SourceField, look: Look, is_used: bool) -> Sighting:
+def _met(one: FieldRecord, field: SourceField, look: FieldObservation, is_used: bool) -> FieldRecord:
     now = replace(
         one,
         label=field.label or one.label,
@@ -77,7 +77,7 @@ def _met(one: Sighting, field: SourceField, look: Look, is_used: bool) -> Sighti
     return _typed(now, field.type[:50], is_by_records=look.rows is not None)
 
 
-def _typed(one: Sighting, kind: str, *, is_by_records: bool) -> Sighting:
+def _typed(one: FieldRecord, kind: str, *, is_by_records: bool) -> FieldRecord:
     """Compare the type with the accepted one; records that hold several kinds at once may hold any of them."""
     before = one.retyped_from or one.type
     if kind in ("", before) or not before or (is_by_records and before == "mixed"):
@@ -88,7 +88,7 @@ def _typed(one: Sighting, kind: str, *, is_by_records: bool) -> Sighting:
     return replace(one, type=kind, retyped_from=before, change="retyped")
 
 
-def _missed(missed: Sequence[Sighting], look: Look) -> Iterator[Sighting]:
+def _missed(missed: Sequence[FieldRecord], look: FieldObservation) -> Iterator[FieldRecord]:
     """Say what is gone; what went before anybody accepted it is forgotten."""
     for one in missed:
         now = _without(one, look)
@@ -101,12 +101,12 @@ def _missed(missed: Sequence[Sighting], look: Look) -> Iterator[Sighting]:
             yield replace(one, is_gone=True, gone_at=since, back_at=None, change="gone", missed=0, missed_at=None)
 
 
-def _without(one: Sighting, look: Look) -> Sighting:
+def _without(one: FieldRecord, look: FieldObservation) -> FieldRecord:
     """Add a look's records to those that have come without a field since it was seen last."""
     return replace(one, missed=one.missed + look.rows, missed_at=one.missed_at or look.at) if look.rows else one
 
 
-def _is_gone(one: Sighting) -> bool:
+def _is_gone(one: FieldRecord) -> bool:
     """Judge by records: nearly every one had the field, and the last ones, of one night or of many, have not.
 
     What is missed counts as such until the field is seen again: a field that vanishes slowly is not one that records

@@ -5,7 +5,7 @@ from typing import Any
 
 from connectors.kit.stream import Stream
 from engine.config.project import Project
-from engine.storage.source_fields import Sighting
+from engine.storage.source_fields import FieldRecord
 from schemas.mapping import paths, stem
 
 SHOWN = (
@@ -14,7 +14,7 @@ SHOWN = (
 )
 
 
-class Use:
+class FieldUsage:
     """Know what a project does with the fields of a stream."""
 
     def __init__(self, project: Project, connection: str, stream: Stream) -> None:
@@ -41,7 +41,7 @@ class Use:
         """Tell whether a field is watched: those that are ignored on purpose are not."""
         return path in self.mapped or path not in self.ignored
 
-    def tracked(self, seen: Iterable[Sighting]) -> list[Sighting]:
+    def tracked(self, seen: Iterable[FieldRecord]) -> list[FieldRecord]:
         """Keep the sightings of fields that are watched."""
         return [one for one in seen if self.is_tracked(one.path)]
 
@@ -62,6 +62,6 @@ def source_fields(project: Project) -> Iterator[dict[str, Any]]:
     """List the rows of the table `source_fields`."""
     for connection in project.connections:
         for stream in project.streams(connection):
-            use = Use(project, connection, stream)
+            use = FieldUsage(project, connection, stream)
             for one in use.tracked(project.ledger.sightings(connection, stream.name)):
                 yield {name: getattr(one, name) for name in SHOWN} | {"feeds": ";".join(use.feeds(one.path)) or None}

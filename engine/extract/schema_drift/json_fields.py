@@ -31,7 +31,7 @@ LONGEST = 300  # characters of a path that the ledger holds
 Kinds = Mapping[str, int]  # the engine's word for what a value is -> in how many records
 
 
-class Members:
+class JsonShape:
     """Name the members of records by JSON pointers (RFC 6901), which can name any key.
 
     `fields` are those that are fields of ours, with their paths; `objects` those whose own members are known.
@@ -127,7 +127,7 @@ KINDS = {"VARCHAR": "text", "BOOLEAN": "yes or no", "NULL": "", "OBJECT": "objec
 
 
 @dataclass(frozen=True)
-class Look:
+class FieldObservation:
     """Say how a stream's fields looked at an instant of the source's clock.
 
     `rows` records were looked at, `counts` tells how many of them had a field; None where the source described itself.
@@ -139,13 +139,13 @@ class Look:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def looked_at(payloads: Iterable[pa.Array], known: Sequence[str], at: datetime) -> Look:
+def looked_at(payloads: Iterable[pa.Array], known: Sequence[str], at: datetime) -> FieldObservation:
     """Look at records, given as texts, for what is there and for what is known.
 
     What is no object, or cannot be held, is passed over. The engine keeps ten times the size of what it looks at until
     it is done with it, so it is given little at a time.
     """
-    rows, members = 0, Members()
+    rows, members = 0, JsonShape()
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     with duckdb_session.lent() as con:
         for texts in _few_first(piece for given in payloads for piece in _pieces(given)):
@@ -156,7 +156,7 @@ def looked_at(payloads: Iterable[pa.Array], known: Sequence[str], at: datetime) 
     named = members.fields | {pointer_to(path): path for path in known}
     there = {path: seen[place] for place, path in named.items() if seen[place]}
     fields = {path: SourceField(path, reduce(_merged, map(_kind, kinds))) for path, kinds in there.items()}
-    return Look(at, fields, rows, {path: kinds.total() for path, kinds in there.items()})
+    return FieldObservation(at, fields, rows, {path: kinds.total() for path, kinds in there.items()})
 
 
 def payloads(paths: Sequence[str]) -> Iterator[pa.Array]:
@@ -186,7 +186,7 @@ def _few_first(pieces: Iterator[pa.Array]) -> Iterator[pa.Array]:
     yield from pieces
 
 
-def _given(con: duckdb.DuckDBPyConnection, texts: pa.Array, members: Members) -> tuple[int, int]:
+def _given(con: duckdb.DuckDBPyConnection, texts: pa.Array, members: JsonShape) -> tuple[int, int]:
     """Give the engine those of some texts that are objects, as `records`; tells how many they are, and their keys."""
     con.register("records", pa.table({"record": texts}))
     try:
@@ -201,14 +201,14 @@ def _given(con: duckdb.DuckDBPyConnection, texts: pa.Array, members: Members) ->
     return rows, keys
 
 
-def _sizes(con: duckdb.DuckDBPyConnection, members: Members) -> tuple[int, int]:
+def _sizes(con: duckdb.DuckDBPyConnection, members: JsonShape) -> tuple[int, int]:
     """Count the records, and the keys of all objects in them whose members are known."""
     keys = f"sum(len(flatten(json_keys(record, {listed([*members.objects])}))))"
     rows = con.execute(f"SELECT count(*) FILTER (record LIKE '{{%'), coalesce({keys}, 0) FROM records").fetchall()  # noqa: S608
     return rows[0]
 
 
-def _seen(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members, keys: int) -> dict[str, Kinds]:
+def _seen(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: JsonShape, keys: int) -> dict[str, Kinds]:
     """Count what the records hold at each place, after a closer look where they hold what was not seen before."""
     kinds = _counted(con, known, members)
     if members.explain(kinds, keys):
@@ -217,7 +217,7 @@ def _seen(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members
     return _counted(con, known, members)
 
 
-def _learn(con: duckdb.DuckDBPyConnection, members: Members) -> None:
+def _learn(con: duckdb.DuckDBPyConnection, members: JsonShape) -> None:
     """Learn what members the records have; one that is nested too deeply teaches nothing, and hides no other."""
     structure = "SELECT json_group_structure(record::JSON) FROM records"
     try:
@@ -228,7 +228,7 @@ def _learn(con: duckdb.DuckDBPyConnection, members: Members) -> None:
                 members.learn(json.loads(shape))
 
 
-def _counted(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: Members) -> dict[str, Kinds]:
+def _counted(con: duckdb.DuckDBPyConnection, known: Sequence[str], members: JsonShape) -> dict[str, Kinds]:
     """Count by JSON pointer what the records hold at each member, and at the known paths."""
     places = [*dict.fromkeys([*members.pointers, *map(pointer_to, known)])]
     kinds: dict[str, dict[str, int]] = defaultdict(dict)

@@ -10,7 +10,16 @@ import pytest
 import responses
 from requests import PreparedRequest
 
-from connectors.kit.base import Change, CountsSlices, FindsByField, Held, ListsKeys, ReadsByKey, ReadsPayload, Writes
+from connectors.kit.base import (
+    Change,
+    CountsSlices,
+    FindsByField,
+    ListsKeys,
+    ReadsByKey,
+    ReadsPayload,
+    TargetRecord,
+    Writes,
+)
 from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError, SettingsError
 from connectors.kit.http.client import Http
 from connectors.kit.raw_rows import Page, raw_table
@@ -544,7 +553,7 @@ class TestFetch:
         row["write_date"] = datetime(2026, 10, 2, 3, 4, 5, 6, UTC)
         held = odoo.fetch(stream("accounts"), [str(row["id"])], ["name"])
         at = datetime(2026, 10, 2, 3, 4, 5, tzinfo=UTC)
-        assert held[str(row["id"])] == Held(str(row["id"]), {"name": row["name"]}, "2026-10-02 03:04:05", at)
+        assert held[str(row["id"])] == TargetRecord(str(row["id"]), {"name": row["name"]}, "2026-10-02 03:04:05", at)
 
     def test_a_relation_is_its_id_as_it_would_be_written(self, sandbox: Sandbox, odoo: Odoo):
         row = companies(sandbox)[0]

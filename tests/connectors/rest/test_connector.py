@@ -441,7 +441,7 @@ def test_tokens_that_lead_round_in_a_circle_are_refused(rest, little):
 )
 def test_pages_that_may_move_are_declared_so_that_they_are_read_twice(rest, stream, is_so):
     (declared,) = rest(**stream).streams
-    assert declared.by_position == is_so
+    assert declared.offset_paged == is_so
 
 
 @pytest.mark.parametrize("tagged", [False, True])

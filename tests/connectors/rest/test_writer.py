@@ -131,9 +131,9 @@ class TestWhatIsDeclared:
         assert plain(batch=BATCH | {"idempotent": False}).writing.idempotent is False
 
     def test_the_pace_is_set(self, small):
-        found = small({"writing": {"parallel": 4, "lag_seconds": 2, "settles_seconds": 60, "zero_is_empty": True}})
+        found = small({"writing": {"parallel": 4, "lag_seconds": 2, "settles_seconds": 60, "zero_means_null": True}})
         assert (found.writing.parallel, found.writing.lag) == (4, timedelta(seconds=2))
-        assert (found.writing.settles, found.writing.zero_is_empty) == (timedelta(seconds=60), True)
+        assert (found.writing.write_timeout, found.writing.zero_means_null) == (timedelta(seconds=60), True)
 
     def test_fields_say_what_is_unique_and_what_nobody_may_write(self, plain):
         connector = plain(fields=["payment_state"])

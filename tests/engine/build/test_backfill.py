@@ -17,7 +17,7 @@ from engine.build.run import build
 from engine.config.project import Project
 from engine.extract.run import extract
 from engine.storage import ledger_tables as stored
-from engine.storage.lease import LeaseHeld, lease
+from engine.storage.lease import LeaseTaken, lease
 from orchestration.assets.history import history_assets
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, only, opened
@@ -141,7 +141,7 @@ def test_a_day_that_was_not_built_yet_is_refused(project: Project):
 
 
 def test_a_build_at_work_keeps_a_backfill_out(project: Project):
-    with lease(project.ledger, "build", "another"), pytest.raises(LeaseHeld):
+    with lease(project.ledger, "build", "another"), pytest.raises(LeaseTaken):
         backfill(project, DAY, "past")
 
 

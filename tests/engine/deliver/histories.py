@@ -23,7 +23,7 @@ from engine.deliver.undo import undo
 from engine.deliver.verify import read_back
 from engine.storage import ledger_tables as t
 from tests.engine.deliver.judge import Judge
-from tests.engine.deliver.shelf import Finding, House, Keeping
+from tests.engine.deliver.shelf import DeliverEnv, Finding, Keeping
 from tests.nights.death import dies
 
 OURS, THEIRS = ("o1", "o2", "o3"), ("p1", "p2")
@@ -65,7 +65,7 @@ class Deliveries(RuleBasedStateMachine):
     def __init__(self, ways: Ways) -> None:
         super().__init__()
         self.ways, self.patch, self.folder = ways, pytest.MonkeyPatch(), TemporaryDirectory()
-        self.house = House(Path(self.folder.name), self.patch, ways.kind, **ways.shelf)
+        self.house = DeliverEnv(Path(self.folder.name), self.patch, ways.kind, **ways.shelf)
         self.shelf, self.ledger = self.house.shelf, self.house.project.ledger
         self.ours: dict[str, dict[str, Any]] = {key: {"name": "o1", "city": "o1", "phone": "o1"} for key in KEYS}
         self.policies = {"city": "fill_empty", "phone": "owner"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.deliver.plan_store import HELD_BACK, WRITTEN, Plan, load
 from engine.storage.write_operations import DONE, Operation
-from tests.engine.deliver.shelf import Deed, House
+from tests.engine.deliver.shelf import Deed, DeliverEnv
 from transforms.delivery.field_diff import as_json
 from transforms.delivery.value_equality import is_same
 
@@ -23,7 +23,7 @@ class Judge:
     compares no versions, what people do between the last look and the write itself (`raced`: record and call).
     """
 
-    def __init__(self, house: House, *, versions: bool) -> None:
+    def __init__(self, house: DeliverEnv, *, versions: bool) -> None:
         self.house, self.shelf, self.ledger = house, house.shelf, house.project.ledger
         self.versions, self.judged = versions, 0
         self.raced: set[tuple[str, int]] = set()

@@ -7,13 +7,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from connectors.kit.base import Change, Check, Connector, ConnectorSettings, Held, Outcome, SourceField, Writing
+from connectors.kit.base import Change, Check, Connector, ConnectorSettings, Outcome, SourceField, TargetRecord, Writing
 from connectors.kit.errors import BusyError
 from connectors.kit.stream import Stream
 from engine.config.connection import ConnectionConfig
 from engine.config.delivery import DeliveryConfig
 from engine.config.project import Project
-from engine.deliver.apply import Applied, apply
+from engine.deliver.apply import ApplyResult, apply
 from engine.deliver.approve import approve
 from engine.deliver.plan import plan
 from engine.deliver.plan_store import Plan
@@ -101,10 +101,10 @@ class Shelf:
             raise BusyError("crm: cannot be reached")
         self.calls.append(how)
 
-    def held(self, record: str, fields: Sequence[str]) -> Held:
+    def held(self, record: str, fields: Sequence[str]) -> TargetRecord:
         """Tell what a record holds."""
         values, version = self.records[record], self.versions[record]
-        return Held(record, {name: values.get(name) for name in fields}, str(version), self.stamps[record])
+        return TargetRecord(record, {name: values.get(name) for name in fields}, str(version), self.stamps[record])
 
     def do(self, change: Change) -> Outcome:
         """Do one change, as a target does that is not at fault."""
@@ -191,7 +191,7 @@ class Keeping(Connector):
     def writable(self, stream: Stream) -> dict[str, SourceField]:
         return {name: SourceField(name, "text", is_unique=name == self.shelf.unique) for name in FIELDS}
 
-    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, Held]:
+    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         with self.shelf.lock:
             self.shelf.ask("fetch")
             return {one: self.shelf.held(one, fields) for one in record_ids if one in self.shelf.records}
@@ -222,17 +222,19 @@ class Keeping(Connector):
 class Finding(Keeping):
     """Find records by a field, too."""
 
-    def find(self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[Held]]:
+    def find(
+        self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
+    ) -> dict[str, list[TargetRecord]]:
         with self.shelf.lock:
             self.shelf.ask("find")
-            found: dict[str, list[Held]] = {}
+            found: dict[str, list[TargetRecord]] = {}
             for record, held in self.shelf.records.items():
                 if held.get(field) in values:
                     found.setdefault(held[field], []).append(self.shelf.held(record, fields))
             return found
 
 
-class House:
+class DeliverEnv:
     """A project with a CRM and an ERP in memory, whose tables a test writes down."""
 
     def __init__(self, home: Path, monkeypatch: Any, kind: type[Keeping] = Finding, **shelf: Any) -> None:
@@ -269,14 +271,14 @@ class House:
         self.runs += 1
         return plan(self.project, name, f"run-{self.runs}")
 
-    def apply(self, name: str = "d", digest: str | None = None, allow: Sequence[str] = ()) -> Applied:
+    def apply(self, name: str = "d", digest: str | None = None, allow: Sequence[str] = ()) -> ApplyResult:
         """Apply in a run of its own; the plan with a digest is approved first."""
         self.runs += 1
         if digest:
             approve(self.project, name, digest, by="eva", via="command line", allow=allow)
         return apply(self.project, name, f"run-{self.runs}", digest=digest)
 
-    def night(self, name: str = "d") -> Applied:
+    def night(self, name: str = "d") -> ApplyResult:
         """Plan and apply in one run."""
         self.runs += 1
         plan(self.project, name, f"run-{self.runs}")

@@ -11,14 +11,14 @@ import pytest
 from connectors.kit.base import Writing
 from connectors.kit.errors import AccessError, SettingsError
 from engine.deliver.verify import read_back
-from tests.engine.deliver.shelf import Finding, House, Keeping
+from tests.engine.deliver.shelf import DeliverEnv, Finding, Keeping
 
-Made = Callable[..., House]
+Made = Callable[..., DeliverEnv]
 NAME = {"name": {"from": "name"}}
 OWNED = {"city": {"from": "city", "owner": "erp", "policy": "owner"}}
 
 
-def with_records(house: House, *names: str, **values: Any) -> House:
+def with_records(house: DeliverEnv, *names: str, **values: Any) -> DeliverEnv:
     for name in names:
         house.shelf.put(name, name="old", **values)
     house.customers(*names)
@@ -26,11 +26,11 @@ def with_records(house: House, *names: str, **values: Any) -> House:
     return house
 
 
-def names(house: House) -> dict[str, str]:
+def names(house: DeliverEnv) -> dict[str, str]:
     return {record: values["name"] for record, values in house.shelf.records.items()}
 
 
-def test_what_differs_is_written_and_a_quiet_night_writes_nothing(house: House):
+def test_what_differs_is_written_and_a_quiet_night_writes_nothing(house: DeliverEnv):
     with_records(house, "1", "2", "3", "4")
     assert house.night().counts == {"applied": 4}
     assert names(house) == {number: f"name {number}" for number in "1234"}
@@ -53,7 +53,7 @@ def test_nothing_is_lost_and_nothing_written_twice_whatever_goes_wrong(made: Mad
     assert len(house.shelf.log) == 5
 
 
-def test_an_edit_between_plan_and_apply_survives(house: House):
+def test_an_edit_between_plan_and_apply_survives(house: DeliverEnv):
     with_records(house, "1", "2")
     house.plan()
     house.shelf.put("1", name="mine")
@@ -69,20 +69,20 @@ def test_an_edit_between_look_and_write_survives_where_versions_are_compared(mad
     assert names(house) == {"1": "mine", "2": "name 2"}
 
 
-def test_a_field_that_is_ours_is_not_read_twice_in_one_run(house: House):
+def test_a_field_that_is_ours_is_not_read_twice_in_one_run(house: DeliverEnv):
     with_records(house, "1", "2")
     house.night()
     assert house.shelf.calls == ["fetch", "write"]
 
 
-def test_what_is_read_by_another_run_is_read_again(house: House):
+def test_what_is_read_by_another_run_is_read_again(house: DeliverEnv):
     with_records(house, "1", "2")
     house.plan()
     house.apply()
     assert house.shelf.calls == ["fetch", "fetch", "write"]
 
 
-def test_a_refused_record_comes_again_until_a_person_must_look(house: House):
+def test_a_refused_record_comes_again_until_a_person_must_look(house: DeliverEnv):
     with_records(house, "1", "2")
     house.deliver(fields=NAME, attempts=2)
     house.shelf.refuses = {"1"}
@@ -93,7 +93,7 @@ def test_a_refused_record_comes_again_until_a_person_must_look(house: House):
     assert "refused 2 times in a row" in plan.rows("review")[0]["reason"]
 
 
-def test_one_bad_record_takes_no_other_with_it(house: House):
+def test_one_bad_record_takes_no_other_with_it(house: DeliverEnv):
     with_records(house, "1", "2", "3")
     house.shelf.refuses = {"2"}
     house.night()
@@ -107,7 +107,7 @@ def test_locks_leave_fewer_batches_under_way(made: Made):
     assert len(house.shelf.log) == 8
 
 
-def test_another_account_behind_the_connection_stops_everything(house: House):
+def test_another_account_behind_the_connection_stops_everything(house: DeliverEnv):
     with_records(house, "1")
     house.night()
     house.shelf.account = "portal 2"
@@ -118,7 +118,7 @@ def test_another_account_behind_the_connection_stops_everything(house: House):
     assert house.night().counts == {"applied": 1}
 
 
-def test_a_plan_is_neither_made_nor_applied_at_another_account(house: House):
+def test_a_plan_is_neither_made_nor_applied_at_another_account(house: DeliverEnv):
     with_records(house, "1")
     house.night()
     house.customers("1", name="new")
@@ -133,7 +133,7 @@ def test_a_plan_is_neither_made_nor_applied_at_another_account(house: House):
     assert not house.shelf.calls
 
 
-def test_where_nothing_was_written_nothing_is_asked_to_read_it_back(house: House):
+def test_where_nothing_was_written_nothing_is_asked_to_read_it_back(house: DeliverEnv):
     with_records(house, "1")
     house.night()
     read_back(house.project, "d")
@@ -143,7 +143,7 @@ def test_where_nothing_was_written_nothing_is_asked_to_read_it_back(house: House
     assert not house.shelf.calls
 
 
-def test_a_guard_lets_nothing_through_and_opens_for_one_plan(house: House):
+def test_a_guard_lets_nothing_through_and_opens_for_one_plan(house: DeliverEnv):
     with_records(house, "1", "2", "3")
     house.deliver(fields=NAME, guards={"max_changes": 2})
     plan = house.plan()
@@ -153,7 +153,7 @@ def test_a_guard_lets_nothing_through_and_opens_for_one_plan(house: House):
     assert house.apply(digest=plan.digest[:12], allow=["max_changes"]).counts == {"applied": 3}
 
 
-def test_a_plan_of_another_build_is_refused_and_made_anew(house: House):
+def test_a_plan_of_another_build_is_refused_and_made_anew(house: DeliverEnv):
     with_records(house, "1")
     old = house.plan()
     house.customers("1", name="newer")
@@ -164,7 +164,7 @@ def test_a_plan_of_another_build_is_refused_and_made_anew(house: House):
     assert names(house) == {"1": "newer"}
 
 
-def test_a_plan_of_other_settings_is_refused(house: House):
+def test_a_plan_of_other_settings_is_refused(house: DeliverEnv):
     with_records(house, "1")
     house.plan()
     house.deliver(fields={"city": {"from": "name"}})
@@ -175,7 +175,7 @@ def test_a_plan_of_other_settings_is_refused(house: House):
 class TestCreates:
     config = {"match": "upsert", "key": {"field": "key", "from": "customer_id"}, "fields": NAME}
 
-    def customer(self, house: House, **config: Any) -> House:
+    def customer(self, house: DeliverEnv, **config: Any) -> DeliverEnv:
         house.tables(
             customers=[{"customer_id": "C1", "name": "New"}],
             accounts=[{"connection": "erp", "account_id": "9", "is_active": True}],
@@ -184,7 +184,7 @@ class TestCreates:
         house.deliver(**(self.config | config))
         return house
 
-    def test_a_record_is_created_once_and_joined_to_its_customer(self, house: House):
+    def test_a_record_is_created_once_and_joined_to_its_customer(self, house: DeliverEnv):
         self.customer(house)
         assert house.night().counts == {"applied": 1}
         assert house.night().counts == {}
@@ -216,7 +216,7 @@ class TestCreates:
         plan = house.plan()
         assert (plan.creates, plan.review) == (0, 0 if fault == "lost" else 1)
         house.shelf.arrive()
-        house.shelf.writing = Writing(settles=timedelta(0))
+        house.shelf.writing = Writing(write_timeout=timedelta(0))
         house.night()
         house.night()
         assert [values["key"] for values in house.shelf.records.values()] == ["C1"]
@@ -225,40 +225,40 @@ class TestCreates:
         house = self.customer(made(Keeping, unique=None), allow_blind_creates=True)
         house.shelf.faults = ["lost"]
         house.night()
-        house.shelf.writing = Writing(settles=timedelta(0))
+        house.shelf.writing = Writing(write_timeout=timedelta(0))
         house.night()
         assert house.plan().review == 1
         assert len(house.shelf.records) == 1
 
-    def test_a_record_with_the_key_is_taken_for_what_it_is(self, house: House):
+    def test_a_record_with_the_key_is_taken_for_what_it_is(self, house: DeliverEnv):
         self.customer(house)
         house.shelf.put("7", key="C1", name="old")
         assert house.night().counts == {"applied": 1}
         assert house.shelf.records == {"7": {"key": "C1", "name": "New"}}
 
-    def test_two_records_with_the_key_are_for_a_person(self, house: House):
+    def test_two_records_with_the_key_are_for_a_person(self, house: DeliverEnv):
         self.customer(house)
         house.shelf.put("7", key="C1")
         house.shelf.put("8", key="C1")
         assert "2 records of the target have the key 'C1'" in house.plan().rows("review")[0]["reason"]
 
-    def test_what_people_removed_is_not_created_again(self, house: House):
+    def test_what_people_removed_is_not_created_again(self, house: DeliverEnv):
         self.customer(house)
         house.night()
         house.shelf.drop("n1")
         assert house.night().counts == {}
         assert not house.shelf.records
 
-    def test_only_what_may_be_is_created(self, house: House):
+    def test_only_what_may_be_is_created(self, house: DeliverEnv):
         self.customer(house, create_where="deals_won > 0")
         assert house.plan().creates == 0
 
-    def test_nothing_is_created_without_what_it_needs(self, house: House):
+    def test_nothing_is_created_without_what_it_needs(self, house: DeliverEnv):
         fields = NAME | {"city": {"from": "city", "required": True}}
         self.customer(house, fields=fields)
         assert house.plan().creates == 0
 
-    def test_the_new_record_is_written_back_the_same_night(self, house: House):
+    def test_the_new_record_is_written_back_the_same_night(self, house: DeliverEnv):
         house.tables(
             customers=[{"customer_id": "C1", "name": "New"}],
             accounts=[{"connection": "crm", "account_id": "1", "is_active": True}],
@@ -271,7 +271,7 @@ class TestCreates:
         house.night("links")
         assert house.shelf.records["1"] == {"owner_ref": "n2"}
 
-    def test_parents_come_before_children(self, house: House):
+    def test_parents_come_before_children(self, house: DeliverEnv):
         house.tables(
             customers=[{"customer_id": "A", "name": "Child"}, {"customer_id": "Z", "name": "Parent"}],
             accounts=[
@@ -295,7 +295,7 @@ class TestCreates:
 
 
 class TestTasks:
-    def remind(self, house: House, *keys: str) -> None:
+    def remind(self, house: DeliverEnv, *keys: str) -> None:
         house.tables(customers=[{"customer_id": key, "name": f"call {key}"} for key in keys])
         house.deliver(
             target={"connection": "crm", "stream": "tasks"},
@@ -305,7 +305,7 @@ class TestTasks:
             gone={"done": True},
         )
 
-    def test_a_task_is_made_once_and_closed_when_it_is_no_longer_due(self, house: House):
+    def test_a_task_is_made_once_and_closed_when_it_is_no_longer_due(self, house: DeliverEnv):
         self.remind(house, "A", "B")
         assert house.night().counts == {"applied": 2}
         assert house.night().counts == {}
@@ -317,7 +317,7 @@ class TestTasks:
         house.night()
         assert not house.shelf.calls  # what is closed is not asked for any more
 
-    def test_what_people_did_with_a_task_stays(self, house: House):
+    def test_what_people_did_with_a_task_stays(self, house: DeliverEnv):
         self.remind(house, "A", "B")
         house.night()
         house.shelf.put("n1", done=True, name="called")
@@ -328,16 +328,16 @@ class TestTasks:
         assert house.shelf.records == {"n1": {"key": "A", "name": "called", "done": True}}
 
 
-def test_two_runs_at_once_are_one_too_many(house: House):
-    from engine.storage.lease import LeaseHeld, lease
+def test_two_runs_at_once_are_one_too_many(house: DeliverEnv):
+    from engine.storage.lease import LeaseTaken, lease
 
     with_records(house, "1")
-    with lease(house.project.ledger, "delivery:d", "other"), pytest.raises(LeaseHeld, match="run other"):
+    with lease(house.project.ledger, "delivery:d", "other"), pytest.raises(LeaseTaken, match="run other"):
         house.plan()
     assert not house.shelf.log
 
 
-def test_a_target_that_keeps_a_form_of_its_own_is_written_once(house: House):
+def test_a_target_that_keeps_a_form_of_its_own_is_written_once(house: DeliverEnv):
     house.shelf.forms = {"name": str.upper}
     with_records(house, "1")
     assert house.night().counts == {"applied": 1}
@@ -378,7 +378,7 @@ def test_what_was_sent_just_now_is_read_back_when_the_lag_is_over(made: Made):
     assert read_back(house.project, "d").records == 0
 
 
-def test_the_owner_is_asked_and_not_the_survivor(house: House):
+def test_the_owner_is_asked_and_not_the_survivor(house: DeliverEnv):
     house.tables(
         customers=[{"customer_id": "C1", "name": "N", "city": "what survived"}],
         accounts=[
@@ -404,7 +404,7 @@ def test_an_owned_field_is_read_again_before_it_is_written(made: Made, kind: typ
     assert house.shelf.calls == ["fetch", "fetch", "write"]
 
 
-def test_what_was_not_in_the_sample_is_not_looked_for_later(house: House):
+def test_what_was_not_in_the_sample_is_not_looked_for_later(house: DeliverEnv):
     with_records(house, "1", "2", "3")
     house.deliver(fields=NAME, read_back=2)
     house.night()
@@ -414,7 +414,7 @@ def test_what_was_not_in_the_sample_is_not_looked_for_later(house: House):
     assert read_back(house.project, "d").records == 0
 
 
-def test_a_plan_is_loaded_without_threads_that_could_outlive_the_interpreter(house: House):
+def test_a_plan_is_loaded_without_threads_that_could_outlive_the_interpreter(house: DeliverEnv):
     """Arrow's own readers let go of Python's memory late: half of all `belvedere plan` ended by SIGABRT."""
     with_records(house, *map(str, range(50)))
     head = house.plan().head

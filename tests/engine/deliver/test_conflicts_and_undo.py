@@ -10,13 +10,13 @@ from engine.config.project import Project
 from engine.deliver.conflicts import conflicts, decide
 from engine.deliver.undo import undo
 from orchestration.cli.main import main
-from tests.engine.deliver.shelf import House
+from tests.engine.deliver.shelf import DeliverEnv
 
 Say = Callable[..., str]
 
 
 @pytest.fixture
-def contested(house: House) -> House:
+def contested(house: DeliverEnv) -> DeliverEnv:
     """Let the CRM hold another city than the ERP, to which the field belongs."""
     house.tables(
         customers=[{"customer_id": "C1", "name": "N"}],
@@ -35,7 +35,7 @@ def contested(house: House) -> House:
 
 
 @pytest.fixture
-def say(house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+def say(house: DeliverEnv, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
     """Run a command and give what it printed."""
     monkeypatch.setattr(Project, "load", lambda *_: house.project)
 
@@ -48,14 +48,14 @@ def say(house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return run
 
 
-def test_a_conflict_is_listed_and_not_written(contested: House):
+def test_a_conflict_is_listed_and_not_written(contested: DeliverEnv):
     assert contested.night().counts == {}
     (row,) = conflicts(contested.project)
     assert (row["held"], row["wanted"], row["owner"], row["is_open"]) == ('"Bonn"', '"Ulm"', "erp", True)
 
 
 @pytest.mark.parametrize(("verdict", "city"), [("keep_ours", "Ulm"), ("keep_target", "Bonn")])
-def test_a_decision_is_followed_and_asked_for_no_more(contested: House, verdict: str, city: str):
+def test_a_decision_is_followed_and_asked_for_no_more(contested: DeliverEnv, verdict: str, city: str):
     contested.night()
     decide(contested.project, conflicts(contested.project)[0]["conflict_id"], verdict, "Ann", "she knows")  # type: ignore[arg-type]
     contested.night()
@@ -63,7 +63,7 @@ def test_a_decision_is_followed_and_asked_for_no_more(contested: House, verdict:
     assert conflicts(contested.project) == []
 
 
-def test_a_decision_ends_when_somebody_edits_the_field_again(contested: House):
+def test_a_decision_ends_when_somebody_edits_the_field_again(contested: DeliverEnv):
     contested.night()
     decide(contested.project, conflicts(contested.project)[0]["conflict_id"], "keep_target", "Ann", "")
     contested.shelf.put("1", city="Kiel")
@@ -71,7 +71,7 @@ def test_a_decision_ends_when_somebody_edits_the_field_again(contested: House):
     assert [row["held"] for row in conflicts(contested.project, open_only=True)] == ['"Kiel"']
 
 
-def test_the_shell_lists_and_decides(contested: House, say: Say):
+def test_the_shell_lists_and_decides(contested: DeliverEnv, say: Say):
     contested.night()
     listed = say("conflicts", "list")
     number = re.search(r"\b[0-9a-f]{10}\b", listed)
@@ -82,13 +82,13 @@ def test_the_shell_lists_and_decides(contested: House, say: Say):
     assert "nothing waits for a decision" in say("conflicts")
 
 
-def test_a_conflict_that_is_not_there_is_named(contested: House, say: Say):
+def test_a_conflict_that_is_not_there_is_named(contested: DeliverEnv, say: Say):
     contested.night()
     assert "no conflict 'zzz'" in say("conflicts", "decide", "zzz", "ours", code=1)
 
 
 @pytest.fixture
-def written(house: House) -> House:
+def written(house: DeliverEnv) -> DeliverEnv:
     for name in ("1", "2"):
         house.shelf.put(name, name="old")
     house.customers("1", "2")
@@ -97,15 +97,15 @@ def written(house: House) -> House:
     return house
 
 
-def run_of(house: House) -> str:
+def run_of(house: DeliverEnv) -> str:
     return str(house.project.ledger.writing_runs()[0]["run_id"])
 
 
-def names(house: House) -> dict[str, str]:
+def names(house: DeliverEnv) -> dict[str, str]:
     return {record: values["name"] for record, values in house.shelf.records.items()}
 
 
-def test_a_run_is_taken_back_through_a_plan_and_stays_so(written: House):
+def test_a_run_is_taken_back_through_a_plan_and_stays_so(written: DeliverEnv):
     (plan,) = undo(written.project, run_of(written), "undo")
     assert names(written) == {"1": "name 1", "2": "name 2"}  # planned, not written
     assert written.apply(digest=plan.digest).counts == {"applied": 2}
@@ -115,7 +115,7 @@ def test_a_run_is_taken_back_through_a_plan_and_stays_so(written: House):
     assert written.night().counts == {"applied": 2}
 
 
-def test_what_people_changed_since_stays(written: House):
+def test_what_people_changed_since_stays(written: DeliverEnv):
     written.shelf.put("1", name="mine")
     (plan,) = undo(written.project, run_of(written), "undo")
     assert {row["record_id"]: row["action"] for row in plan.rows()} == {"1": "conflict", "2": "update"}
@@ -123,7 +123,7 @@ def test_what_people_changed_since_stays(written: House):
     assert names(written) == {"1": "mine", "2": "old"}
 
 
-def test_what_a_run_created_is_removed_only_when_it_is_allowed(house: House):
+def test_what_a_run_created_is_removed_only_when_it_is_allowed(house: DeliverEnv):
     house.tables(customers=[{"customer_id": "C1", "name": "New"}])
     house.deliver(match="upsert", key={"field": "key", "from": "customer_id"}, fields={"name": {"from": "name"}})
     house.night()
@@ -135,18 +135,18 @@ def test_what_a_run_created_is_removed_only_when_it_is_allowed(house: House):
     assert house.night().counts == {}
 
 
-def test_a_run_that_wrote_nothing_cannot_be_taken_back(written: House):
+def test_a_run_that_wrote_nothing_cannot_be_taken_back(written: DeliverEnv):
     with pytest.raises(SettingsError, match="run 'none' wrote nothing"):
         undo(written.project, "none", "undo")
 
 
-def test_the_newest_plan_is_not_applied_by_name_when_it_takes_a_run_back(written: House):
+def test_the_newest_plan_is_not_applied_by_name_when_it_takes_a_run_back(written: DeliverEnv):
     undo(written.project, run_of(written), "undo")
     with pytest.raises(SettingsError, match="apply it by its digest"):
         written.apply()
 
 
-def test_the_shell_takes_a_run_back(written: House, say: Say):
+def test_the_shell_takes_a_run_back(written: DeliverEnv, say: Say):
     assert run_of(written) in say("undo")
     told = say("undo", run_of(written))
     assert "2 fields of 2 records to write" in told
@@ -159,7 +159,7 @@ def test_the_shell_takes_a_run_back(written: House, say: Say):
     assert names(written) == {"1": "old", "2": "old"}
 
 
-def test_the_shell_forgets_a_pinned_account(written: House, say: Say):
+def test_the_shell_forgets_a_pinned_account(written: DeliverEnv, say: Say):
     written.shelf.account = "portal 2"
     say("state", "unpin", "crm")
     written.customers("1", "2", name="newer")

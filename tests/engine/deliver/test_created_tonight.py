@@ -7,14 +7,14 @@ from connectors.kit.errors import SettingsError
 from engine.deliver.plan_store import find
 from engine.deliver.undo import undo
 from orchestration.assets.deliver import approval_job, delivery_assets
-from tests.engine.deliver.shelf import House
+from tests.engine.deliver.shelf import DeliverEnv
 
 CREATES = {"match": "upsert", "key": {"field": "key", "from": "customer_id"}, "fields": {"name": {"from": "name"}}}
 SCORES = {"fields": {"score": {"from": "employees"}}}
 
 
 @pytest.fixture
-def pair(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+def pair(house: DeliverEnv, monkeypatch: pytest.MonkeyPatch) -> DeliverEnv:
     """Make a house with one customer that the CRM does not have; by name, the delivery that creates it comes last."""
     house.tables(customers=[{"customer_id": "C1", "name": "one", "employees": 7}])
     house.deliver("z_creates", **CREATES)
@@ -23,7 +23,7 @@ def pair(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     return house
 
 
-def ran(house: House, approved: str | None = None) -> dg.ExecuteInProcessResult:
+def ran(house: DeliverEnv, approved: str | None = None) -> dg.ExecuteInProcessResult:
     """Run all deliveries, or the job that approves the newest plan of one by its digest."""
     made = dg.Definitions.merge(*(delivery_assets(name) for name in house.project.deliveries))
     with dg.DagsterInstance.ephemeral() as instance:
@@ -35,21 +35,21 @@ def ran(house: House, approved: str | None = None) -> dg.ExecuteInProcessResult:
         return dg.materialize([*made.assets], instance=instance, raise_on_error=False)  # type: ignore[arg-type, list-item]
 
 
-def done(house: House) -> list[tuple[str, dict[str, object]]]:
+def done(house: DeliverEnv) -> list[tuple[str, dict[str, object]]]:
     return [(deed.action, dict(deed.after)) for deed in house.shelf.deeds]
 
 
 CREATED, SCORED = ("create", {"name": "one", "key": "C1"}), ("update", {"score": 7})
 
 
-def test_a_new_record_gets_its_scores_in_the_same_run_and_the_next_run_writes_nothing(pair: House):
+def test_a_new_record_gets_its_scores_in_the_same_run_and_the_next_run_writes_nothing(pair: DeliverEnv):
     assert ran(pair).success
     assert done(pair) == [CREATED, SCORED]
     assert ran(pair).success
     assert done(pair) == [CREATED, SCORED]
 
 
-def test_what_is_written_to_a_new_record_is_in_a_plan_that_was_saved(pair: House):
+def test_what_is_written_to_a_new_record_is_in_a_plan_that_was_saved(pair: DeliverEnv):
     ran(pair)
     (record,) = pair.shelf.records
     digest = next(one.digest for one in pair.project.ledger.plans("a_scores") if one.changes)
@@ -57,7 +57,7 @@ def test_what_is_written_to_a_new_record_is_in_a_plan_that_was_saved(pair: House
     assert (row["record_id"], row["customer_id"], row["after"]) == (record, "C1", "7")
 
 
-def test_a_guard_that_stops_the_creates_stops_no_scores_of_others(pair: House):
+def test_a_guard_that_stops_the_creates_stops_no_scores_of_others(pair: DeliverEnv):
     pair.shelf.put("2", name="two")
     rows = {"connection": "crm", "account_id": "2"}
     pair.tables(
@@ -70,7 +70,7 @@ def test_a_guard_that_stops_the_creates_stops_no_scores_of_others(pair: House):
     assert done(pair) == [("update", {"score": 9})]
 
 
-def test_an_approval_of_creates_delivers_what_is_owed_to_them(pair: House):
+def test_an_approval_of_creates_delivers_what_is_owed_to_them(pair: DeliverEnv):
     pair.deliver("z_creates", **CREATES, approve="manual")
     ran(pair)
     assert done(pair) == []
@@ -80,7 +80,7 @@ def test_an_approval_of_creates_delivers_what_is_owed_to_them(pair: House):
     assert done(pair) == [CREATED, SCORED]
 
 
-def test_a_delivery_that_waits_for_approval_has_the_new_record_in_its_plan(pair: House):
+def test_a_delivery_that_waits_for_approval_has_the_new_record_in_its_plan(pair: DeliverEnv):
     pair.deliver("a_scores", **SCORES, approve="manual")
     ran(pair)
     assert done(pair) == [CREATED]
@@ -88,7 +88,7 @@ def test_a_delivery_that_waits_for_approval_has_the_new_record_in_its_plan(pair:
     assert done(pair) == [CREATED, SCORED]
 
 
-def test_two_deliveries_that_create_in_one_target_create_a_customer_once(pair: House):
+def test_two_deliveries_that_create_in_one_target_create_a_customer_once(pair: DeliverEnv):
     other = CREATES | {"key": {"field": "phone", "from": "customer_id"}, "allow_blind_creates": True}
     pair.deliver("a_scores", **other | {"fields": {"city": {"value": "Ulm"}}})
     ran(pair)
@@ -97,7 +97,7 @@ def test_two_deliveries_that_create_in_one_target_create_a_customer_once(pair: H
     assert len(pair.shelf.records) == 1
 
 
-def test_a_plan_that_waits_creates_nobody_whom_another_delivery_created_meanwhile(pair: House):
+def test_a_plan_that_waits_creates_nobody_whom_another_delivery_created_meanwhile(pair: DeliverEnv):
     other = CREATES | {"key": {"field": "phone", "from": "customer_id"}, "allow_blind_creates": True}
     pair.deliver("b_creates", **other)
     waits = pair.plan("b_creates")
@@ -108,7 +108,7 @@ def test_a_plan_that_waits_creates_nobody_whom_another_delivery_created_meanwhil
     assert [action for action, _ in done(pair)] == ["create"]
 
 
-def test_a_record_that_the_build_knows_belongs_to_whom_the_build_says(pair: House):
+def test_a_record_that_the_build_knows_belongs_to_whom_the_build_says(pair: DeliverEnv):
     pair.night("z_creates")
     (record,) = pair.shelf.records
     place = {"connection": "crm", "account_id": record}
@@ -121,7 +121,7 @@ def test_a_record_that_the_build_knows_belongs_to_whom_the_build_says(pair: Hous
     assert done(pair)[1:] == [("update", {"score": 9})]
 
 
-def test_a_record_that_was_taken_back_is_owed_nothing(pair: House):
+def test_a_record_that_was_taken_back_is_owed_nothing(pair: DeliverEnv):
     pair.night("z_creates")
     run = pair.project.ledger.operations("z_creates")[0].run_id
     (plan,) = undo(pair.project, run, "undo", ["z_creates"])

@@ -15,7 +15,7 @@ from engine.deliver.plan import save
 from engine.deliver.plan_store import Plan, digest_of
 from engine.deliver.undo import undo
 from engine.storage import ledger_tables as t
-from tests.engine.deliver.shelf import House
+from tests.engine.deliver.shelf import DeliverEnv
 
 Rows = list[dict[str, Any]]
 NAME = {"name": {"from": "name"}}
@@ -23,7 +23,7 @@ PROMISE = "is refused, nothing was written"
 
 
 @pytest.fixture
-def planned(house: House) -> House:
+def planned(house: DeliverEnv) -> DeliverEnv:
     """Plan to change two records, and ask the target for nothing from here on."""
     for name in ("1", "2"):
         house.shelf.put(name, name="old", city="Ulm")
@@ -34,21 +34,21 @@ def planned(house: House) -> House:
     return house
 
 
-def newest(house: House, name: str = "d") -> Any:
+def newest(house: DeliverEnv, name: str = "d") -> Any:
     return house.project.ledger.plans(name)[0]
 
 
-def file_of(house: House, name: str = "d") -> Path:
+def file_of(house: DeliverEnv, name: str = "d") -> Path:
     return Path(house.project.lake.full(newest(house, name).path))
 
 
-def forge(house: House, change: Callable[[Rows], Rows]) -> None:
+def forge(house: DeliverEnv, change: Callable[[Rows], Rows]) -> None:
     """Rewrite the file of the newest plan, as pyarrow makes it easy."""
     table = pq.read_table(file_of(house))
     pq.write_table(table.from_pylist(change(table.to_pylist()), table.schema), file_of(house))
 
 
-def record_sha(house: House, path: str) -> None:
+def record_sha(house: DeliverEnv, path: str) -> None:
     """Make the manifest agree with a forged file."""
     content = Path(house.project.lake.full(path)).read_bytes()
     values = {"sha256": sha256(content).hexdigest(), "bytes": len(content)}
@@ -56,7 +56,7 @@ def record_sha(house: House, path: str) -> None:
         opened.execute(update(t.manifest).where(t.manifest.c.path == path).values(values))
 
 
-def record_digest(house: House) -> str:
+def record_digest(house: DeliverEnv) -> str:
     """Make the ledger agree with a forged file altogether: sha256 and digest."""
     head = newest(house)
     record_sha(house, head.path)
@@ -67,7 +67,7 @@ def record_digest(house: House) -> str:
     return digest
 
 
-def refusal(house: House, digest: str | None = None) -> str:
+def refusal(house: DeliverEnv, digest: str | None = None) -> str:
     """Apply, which must be refused with no request and no intent; give the message."""
     before = house.project.ledger.operations("d")
     with pytest.raises(SettingsError) as refused:
@@ -98,7 +98,7 @@ FORGERIES: dict[str, Callable[[Rows], Rows]] = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_a_file_with_another_sha256_is_refused(planned: House, forgery: str):
+def test_a_file_with_another_sha256_is_refused(planned: DeliverEnv, forgery: str):
     forge(planned, FORGERIES[forgery])
     message = refusal(planned)
     assert newest(planned).path in message
@@ -107,7 +107,7 @@ def test_a_file_with_another_sha256_is_refused(planned: House, forgery: str):
 
 
 @pytest.mark.parametrize("forgery", [name for name in FORGERIES if name != "nothing changed but the bytes"])
-def test_rows_with_another_digest_are_refused(planned: House, forgery: str):
+def test_rows_with_another_digest_are_refused(planned: DeliverEnv, forgery: str):
     forge(planned, FORGERIES[forgery])
     record_sha(planned, newest(planned).path)
     assert "have the digest" in refusal(planned)
@@ -128,7 +128,9 @@ def test_rows_with_another_digest_are_refused(planned: House, forgery: str):
         (lambda rows: [rows[0] | {"record_id": None, "key": "K"}], "does not update the field 'name' there"),
     ],
 )
-def test_rows_beyond_the_delivery_are_refused_even_where_the_ledger_agrees(planned: House, change: Any, problem: str):
+def test_rows_beyond_the_delivery_are_refused_even_where_the_ledger_agrees(
+    planned: DeliverEnv, change: Any, problem: str
+):
     forge(planned, change)
     record_digest(planned)
     assert problem in refusal(planned)
@@ -148,7 +150,7 @@ def test_rows_beyond_the_delivery_are_refused_even_where_the_ledger_agrees(plann
         ({"match": "create_only"}, {"action": "update", "field": "done", "record_id": "1", "after": "true"}, False),
     ],
 )
-def test_creates_lie_within_what_match_and_key_allow(house: House, config: Any, row: Any, is_allowed: bool):
+def test_creates_lie_within_what_match_and_key_allow(house: DeliverEnv, config: Any, row: Any, is_allowed: bool):
     house.customers()
     gone = {"gone": {"done": True}} if config["match"] == "create_only" else {}
     house.deliver(key={"field": "key", "from": "customer_id"}, fields=NAME, **config, **gone)
@@ -161,7 +163,7 @@ def test_creates_lie_within_what_match_and_key_allow(house: House, config: Any, 
         refusal(house)
 
 
-def test_the_plan_of_another_delivery_under_this_ones_name_is_refused(planned: House):
+def test_the_plan_of_another_delivery_under_this_ones_name_is_refused(planned: DeliverEnv):
     planned.deliver("e", fields={"city": {"from": "name"}})
     planned.plan("e")
     planned.shelf.calls.clear()
@@ -176,12 +178,12 @@ def test_the_plan_of_another_delivery_under_this_ones_name_is_refused(planned: H
     assert not planned.shelf.calls
 
 
-def test_a_plan_whose_file_is_gone_is_refused(planned: House):
+def test_a_plan_whose_file_is_gone_is_refused(planned: DeliverEnv):
     file_of(planned).unlink()
     assert "the lake lost a file of plan/d" in refusal(planned)
 
 
-def test_a_new_plan_takes_the_place_of_a_forged_one(planned: House):
+def test_a_new_plan_takes_the_place_of_a_forged_one(planned: DeliverEnv):
     digest = newest(planned).digest
     forge(planned, added)
     assert planned.plan().digest == digest
@@ -189,7 +191,7 @@ def test_a_new_plan_takes_the_place_of_a_forged_one(planned: House):
     assert {one["city"] for one in planned.shelf.records.values()} == {"Ulm"}
 
 
-def test_a_plan_of_an_earlier_version_is_refused(planned: House):
+def test_a_plan_of_an_earlier_version_is_refused(planned: DeliverEnv):
     head = newest(planned)
     old = {name: value for name, value in head.summary.items() if name != "follows"}
     with planned.project.ledger.transaction() as opened:
@@ -198,7 +200,7 @@ def test_a_plan_of_an_earlier_version_is_refused(planned: House):
 
 
 class TestTables:
-    def changed(self, house: House, table: str) -> Path:
+    def changed(self, house: DeliverEnv, table: str) -> Path:
         """Give the file of a table other rows of the same number, under its own name."""
         (file,) = house.project.ledger.files(table)
         path = Path(house.project.lake.full(file.path))
@@ -207,20 +209,20 @@ class TestTables:
         return path
 
     @pytest.mark.parametrize("table", ["customers", "crosswalk", "accounts"])
-    def test_a_plan_made_from_a_table_that_was_changed_since_is_refused(self, planned: House, table: str):
+    def test_a_plan_made_from_a_table_that_was_changed_since_is_refused(self, planned: DeliverEnv, table: str):
         path = self.changed(planned, table)
         message = refusal(planned)
         assert f"a file of {table} is damaged: {table}/{path.name}" in message
         assert "`belvedere build` makes it again" in message
 
     @pytest.mark.parametrize("table", ["customers", "crosswalk", "accounts"])
-    def test_nothing_is_planned_from_a_table_that_was_changed(self, planned: House, table: str):
+    def test_nothing_is_planned_from_a_table_that_was_changed(self, planned: DeliverEnv, table: str):
         self.changed(planned, table)
         with pytest.raises(ConnectorError, match=f"a file of {table} is damaged"):
             planned.plan()
         assert len(planned.project.ledger.plans("d")) == 1
 
-    def test_a_table_that_a_condition_names_is_proven_too(self, planned: House):
+    def test_a_table_that_a_condition_names_is_proven_too(self, planned: DeliverEnv):
         planned.tables(
             customers=[{"customer_id": "C1", "name": "new"}],
             accounts=[{"connection": "crm", "account_id": "1"}],
@@ -236,14 +238,14 @@ class TestTables:
 
 class TestUndo:
     @pytest.fixture
-    def undone(self, planned: House) -> tuple[House, Plan]:
+    def undone(self, planned: DeliverEnv) -> tuple[DeliverEnv, Plan]:
         planned.apply()
         (plan,) = undo(planned.project, planned.project.ledger.writing_runs()[0]["run_id"], "undo")
         planned.shelf.calls.clear()
         return planned, plan
 
     @pytest.mark.parametrize("forgery", FORGERIES)
-    def test_a_forged_file_is_refused(self, undone: tuple[House, Plan], forgery: str):
+    def test_a_forged_file_is_refused(self, undone: tuple[DeliverEnv, Plan], forgery: str):
         house, plan = undone
         forge(house, FORGERIES[forgery])
         message = refusal(house, plan.digest)
@@ -258,12 +260,12 @@ class TestUndo:
             lambda rows: [rows[0] | {"action": "delete", "field": "*"}],
         ],
     )
-    def test_it_takes_back_only_what_that_run_wrote(self, undone: tuple[House, Plan], change: Any):
+    def test_it_takes_back_only_what_that_run_wrote(self, undone: tuple[DeliverEnv, Plan], change: Any):
         house, _ = undone
         forge(house, change)
         assert "the delivery does not" in refusal(house, record_digest(house))
 
-    def test_it_is_approved_by_its_digest_even_where_the_delivery_is_not(self, undone: tuple[House, Plan]):
+    def test_it_is_approved_by_its_digest_even_where_the_delivery_is_not(self, undone: tuple[DeliverEnv, Plan]):
         from engine.deliver.apply import apply
 
         house, plan = undone
@@ -272,7 +274,7 @@ class TestUndo:
         assert house.apply(digest=plan.digest).counts == {"applied": 2}
 
 
-def test_no_conflict_is_decided_from_a_forged_plan(house: House):
+def test_no_conflict_is_decided_from_a_forged_plan(house: DeliverEnv):
     house.shelf.put("1", name="old")
     house.customers("1")
     house.deliver(fields={"name": {"from": "name", "policy": "fill_empty"}})

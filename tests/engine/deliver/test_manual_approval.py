@@ -10,14 +10,14 @@ from engine.config.project import Project
 from engine.deliver.audit_log import delivered_rows
 from orchestration.assets.deliver import delivered_key, delivery_assets
 from orchestration.cli.main import main
-from tests.engine.deliver.shelf import House
+from tests.engine.deliver.shelf import DeliverEnv
 
 Say = Callable[..., str]
 NAME = {"name": {"from": "name"}}
 
 
 @pytest.fixture
-def manual(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+def manual(house: DeliverEnv, monkeypatch: pytest.MonkeyPatch) -> DeliverEnv:
     """Make a house whose delivery is approved by hand, with two records to change."""
     for number in "12":
         house.shelf.put(number, name="old")
@@ -27,13 +27,13 @@ def manual(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     return house
 
 
-def ran(house: House) -> dg.ExecuteInProcessResult:
+def ran(house: DeliverEnv) -> dg.ExecuteInProcessResult:
     made = delivery_assets("d")
     with dg.DagsterInstance.ephemeral() as instance:
         return dg.materialize([*made.assets], instance=instance)  # type: ignore[arg-type, list-item]
 
 
-def approved(house: House, **config: object) -> dg.ExecuteInProcessResult:
+def approved(house: DeliverEnv, **config: object) -> dg.ExecuteInProcessResult:
     """Run the approval job, for the newest plan and by eva unless the config says otherwise."""
     given = {"digest": house.project.ledger.plans("d")[0].digest, "approved_by": "eva"} | config
     with dg.DagsterInstance.ephemeral() as instance:
@@ -51,7 +51,7 @@ def summary(result: dg.ExecuteInProcessResult) -> object:
     return made.metadata["summary"].value
 
 
-def test_a_run_plans_and_writes_nothing_and_says_how_to_go_on(manual: House):
+def test_a_run_plans_and_writes_nothing_and_says_how_to_go_on(manual: DeliverEnv):
     result = ran(manual)
     assert result.success
     assert not manual.shelf.log
@@ -60,7 +60,7 @@ def test_a_run_plans_and_writes_nothing_and_says_how_to_go_on(manual: House):
     assert summary(result) == wanted
 
 
-def test_an_approval_by_digest_lets_that_plan_through_and_is_recorded(manual: House):
+def test_an_approval_by_digest_lets_that_plan_through_and_is_recorded(manual: DeliverEnv):
     ran(manual)
     result = approved(manual)
     assert summary(result) == "2 applied"
@@ -71,7 +71,7 @@ def test_an_approval_by_digest_lets_that_plan_through_and_is_recorded(manual: Ho
 
 
 @pytest.mark.parametrize("missing", ["digest", "approved_by"])
-def test_an_approval_without_a_digest_or_a_name_is_no_run_at_all(manual: House, missing: str):
+def test_an_approval_without_a_digest_or_a_name_is_no_run_at_all(manual: DeliverEnv, missing: str):
     ran(manual)
     with dg.DagsterInstance.ephemeral() as instance:
         job = delivery_assets("d").resolve_job_def("approve__d")
@@ -83,7 +83,7 @@ def test_an_approval_without_a_digest_or_a_name_is_no_run_at_all(manual: House, 
 
 
 @pytest.mark.parametrize("extra", [{"allow": ["max_changes"]}, {"approved": True}])
-def test_no_run_config_lifts_a_guard(manual: House, extra: dict[str, object]):
+def test_no_run_config_lifts_a_guard(manual: DeliverEnv, extra: dict[str, object]):
     ran(manual)
     with pytest.raises(dg.DagsterInvalidConfigError, match=f"Received unexpected config entry \\W?{next(iter(extra))}"):
         approved(manual, **extra)
@@ -95,14 +95,14 @@ def test_no_run_config_lifts_a_guard(manual: House, extra: dict[str, object]):
 
 
 @pytest.mark.parametrize("digest", ["newest", "d", "", "%", "0123"])
-def test_only_a_digest_names_the_plan_that_is_approved(manual: House, digest: str):
+def test_only_a_digest_names_the_plan_that_is_approved(manual: DeliverEnv, digest: str):
     ran(manual)
     assert "a plan is approved by its digest, at least 12 characters" in failed(approved(manual, digest=digest))
     assert not manual.shelf.log
     assert not manual.project.ledger.approvals()
 
 
-def test_a_digest_of_another_delivery_approves_nothing(manual: House):
+def test_a_digest_of_another_delivery_approves_nothing(manual: DeliverEnv):
     manual.deliver("other", fields=NAME, approve="manual")
     manual.project.deliveries["other"].fields["name"].tolerance = 1.0  # other settings, another digest
     ran(manual)
@@ -111,7 +111,7 @@ def test_a_digest_of_another_delivery_approves_nothing(manual: House):
     assert not manual.shelf.log
 
 
-def test_a_digest_alone_is_no_approval(manual: House):
+def test_a_digest_alone_is_no_approval(manual: DeliverEnv):
     plan = manual.plan()
     _, delivered = delivery_assets("d").assets
     config = {"ops": {"delivered__d": {"config": {"digest": plan.digest}}}}
@@ -120,26 +120,26 @@ def test_a_digest_alone_is_no_approval(manual: House):
     assert not manual.shelf.log
 
 
-def test_an_approval_in_dagster_passes_no_guard(manual: House):
+def test_an_approval_in_dagster_passes_no_guard(manual: DeliverEnv):
     manual.deliver(fields=NAME, approve="manual", guards={"max_changes": 1})
     manual.plan()
     assert "2 records would change, at most 1 may" in failed(approved(manual))
     assert not manual.shelf.log
 
 
-def test_where_nothing_is_to_be_written_nothing_waits(manual: House):
+def test_where_nothing_is_to_be_written_nothing_waits(manual: DeliverEnv):
     ran(manual)
     approved(manual)
     assert summary(ran(manual)) == "nothing to write"
 
 
-def test_the_checks_of_a_run_that_waits_are_told(manual: House):
+def test_the_checks_of_a_run_that_waits_are_told(manual: DeliverEnv):
     checks = {one.check_name: one.passed for one in ran(manual).get_asset_check_evaluations()}
     assert checks == {"guards": True, "conflicts": True, "all_applied": True, "read_back": True}
     assert delivered_key("d").to_user_string() == "delivered/d"
 
 
-def test_what_was_approved_already_does_not_wait_again(manual: House):
+def test_what_was_approved_already_does_not_wait_again(manual: DeliverEnv):
     ran(manual)
     approved(manual)
     _, delivered = delivery_assets("d").assets  # the plan is left out of this run
@@ -149,7 +149,7 @@ def test_what_was_approved_already_does_not_wait_again(manual: House):
 
 class TestAtTheShell:
     @pytest.fixture
-    def say(self, manual: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    def say(self, manual: DeliverEnv, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
         """Run a command and give what it printed."""
         monkeypatch.setattr(Project, "load", lambda *_: manual.project)
         monkeypatch.setattr("orchestration.cli.launch.defs", delivery_job)
@@ -164,20 +164,20 @@ class TestAtTheShell:
 
         return run
 
-    def test_a_name_approves_nothing_and_names_the_digest(self, manual: House, say: Say):
+    def test_a_name_approves_nothing_and_names_the_digest(self, manual: DeliverEnv, say: Say):
         digest = manual.plan().digest[:12]
         told = say("apply", "d", code=1)
         assert "a plan is approved, and a guard lifted, by the digest of what was looked at" in told
         assert f"Look at it: belvedere plan --show {digest}; write it: belvedere apply {digest}" in told
         assert not manual.shelf.log
 
-    def test_a_guard_is_not_lifted_by_name_either(self, manual: House, say: Say):
+    def test_a_guard_is_not_lifted_by_name_either(self, manual: DeliverEnv, say: Say):
         manual.deliver(fields=NAME, guards={"max_changes": 1})
         manual.plan()
         assert "by the digest of what was looked at" in say("apply", "d", "--allow", "max_changes", code=1)
         assert not manual.shelf.log
 
-    def test_a_digest_writes_and_says_who_approved(self, manual: House, say: Say):
+    def test_a_digest_writes_and_says_who_approved(self, manual: DeliverEnv, say: Say):
         manual.deliver(fields=NAME, approve="manual", guards={"max_changes": 1})
         digest = manual.plan().digest[:12]
         assert "2 records would change, at most 1 may" in say("apply", digest, code=1)
@@ -187,7 +187,7 @@ class TestAtTheShell:
         assert "approved by eva, command line (belvedere)" in told
         assert "allowed max_changes" in told
 
-    def test_a_delivery_without_approval_is_applied_by_name_and_names_the_digest(self, manual: House, say: Say):
+    def test_a_delivery_without_approval_is_applied_by_name_and_names_the_digest(self, manual: DeliverEnv, say: Say):
         manual.deliver(fields=NAME)
         digest = manual.plan().digest[:12]
         told = say("apply", "d")

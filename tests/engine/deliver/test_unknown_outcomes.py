@@ -12,14 +12,14 @@ from engine.deliver.apply import ROUNDS
 from engine.deliver.plan_store import Plan
 from engine.deliver.undo import undo
 from engine.deliver.verify import read_back
-from tests.engine.deliver.shelf import House, Keeping
+from tests.engine.deliver.shelf import DeliverEnv, Keeping
 from tests.engine.deliver.test_apply import NAME, OWNED, names, with_records
 from tests.nights.death import Death
 
-Made = Callable[..., House]
+Made = Callable[..., DeliverEnv]
 
 
-def to_create(house: House, name: str = "New") -> House:
+def to_create(house: DeliverEnv, name: str = "New") -> DeliverEnv:
     """Want a record for a customer that only the ERP knows."""
     house.tables(
         customers=[{"customer_id": "C1", "name": name}],
@@ -31,7 +31,7 @@ def to_create(house: House, name: str = "New") -> House:
     return house
 
 
-def owned(house: House, city: str) -> House:
+def owned(house: DeliverEnv, city: str) -> DeliverEnv:
     """Let the ERP own a city that the CRM holds, too."""
     house.tables(
         customers=[{"customer_id": "C1"}],
@@ -48,7 +48,7 @@ def owned(house: House, city: str) -> House:
     return house
 
 
-def owned_new(house: House, city: str) -> House:
+def owned_new(house: DeliverEnv, city: str) -> DeliverEnv:
     """Let the ERP own the city of a customer that the CRM does not hold yet."""
     house.tables(
         customers=[{"customer_id": "C1"}],
@@ -59,7 +59,7 @@ def owned_new(house: House, city: str) -> House:
     return house
 
 
-def dies_before_writing(house: House, does: Callable[[], object]) -> None:
+def dies_before_writing(house: DeliverEnv, does: Callable[[], object]) -> None:
     """Let the process die when it has said what it is about to write, and has not."""
     with suppress(Death), pytest.MonkeyPatch.context() as patch:
         patch.setattr(house.kind, "write", _dies)
@@ -70,45 +70,45 @@ def _dies(*_: object) -> None:
     raise Death
 
 
-def dies_after_writing(house: House, does: Callable[[], object]) -> None:
+def dies_after_writing(house: DeliverEnv, does: Callable[[], object]) -> None:
     """Let the process die when the target has written, and nobody has heard of it."""
     house.shelf.faults = ["dead"]
     with suppress(Death):
         does()
 
 
-def undone(house: House) -> Plan:
+def undone(house: DeliverEnv) -> Plan:
     """Plan to take the newest run back."""
     (plan,) = undo(house.project, house.project.ledger.writing_runs()[0]["run_id"], "undo")
     return plan
 
 
-def outcomes(house: House) -> list[str | None]:
+def outcomes(house: DeliverEnv) -> list[str | None]:
     return [one.outcome for one in house.project.ledger.operations("d")]
 
 
 class TestAfterACrash:
-    def test_a_created_account_is_joined_to_its_customer_by_the_run_that_finds_it(self, house: House):
+    def test_a_created_account_is_joined_to_its_customer_by_the_run_that_finds_it(self, house: DeliverEnv):
         dies_after_writing(house, to_create(house).night)
         house.night()
         (judged,) = house.project.ledger.judgements()
         assert (judged["left_account_id"], judged["right_account_id"]) == ("9", "n1")
         assert len(house.shelf.records) == 1
 
-    def test_an_owners_next_change_is_no_conflict(self, house: House):
+    def test_an_owners_next_change_is_no_conflict(self, house: DeliverEnv):
         house.shelf.put("1", city=None)
         dies_after_writing(house, owned(house, "Ulm").night)
         assert owned(house, "Bonn").night().counts == {"applied": 1}
         assert house.shelf.records["1"]["city"] == "Bonn"
 
-    def test_what_was_undone_stays_undone(self, house: House):
+    def test_what_was_undone_stays_undone(self, house: DeliverEnv):
         with_records(house, "1").night()
         plan = undone(house)
         dies_after_writing(house, lambda: house.apply(digest=plan.digest))
         assert house.night().counts == {}
         assert names(house) == {"1": "old"}
 
-    def test_one_field_that_arrived_proves_the_others(self, house: House):
+    def test_one_field_that_arrived_proves_the_others(self, house: DeliverEnv):
         with_records(house, "1")
         house.deliver(fields=NAME | {"city": {"value": "Ulm"}})
         dies_after_writing(house, house.night)
@@ -116,7 +116,7 @@ class TestAfterACrash:
         house.plan()
         assert outcomes(house) == ["applied"]
 
-    def test_what_is_merely_seen_proves_no_form_of_a_value(self, house: House):
+    def test_what_is_merely_seen_proves_no_form_of_a_value(self, house: DeliverEnv):
         dies_after_writing(house, to_create(house).night)
         house.shelf.put("n1", name="mine")
         house.night()
@@ -136,18 +136,18 @@ class TestAfterACrash:
 class TestWhatArrivesLate:
     """It was asked for and not there; then it came, and the next plan finds nothing left to do."""
 
-    def test_a_record_is_known_to_be_created_and_joined(self, house: House):
+    def test_a_record_is_known_to_be_created_and_joined(self, house: DeliverEnv):
         self._late(to_create(house))
         to_create(house).night()
         assert house.project.ledger.created("d") == {"C1": ("n1", "C1")}
         assert [one["right_account_id"] for one in house.project.ledger.judgements()] == ["n1"]
 
-    def test_a_change_is_known_to_be_done(self, house: House):
+    def test_a_change_is_known_to_be_done(self, house: DeliverEnv):
         self._late(with_records(house, "1"))
         house.night()
         assert outcomes(house) == ["applied"]
 
-    def test_an_older_create_says_nothing_of_what_a_newer_one_wanted(self, house: House):
+    def test_an_older_create_says_nothing_of_what_a_newer_one_wanted(self, house: DeliverEnv):
         house = owned_new(house, "Ulm")
         house.shelf.faults = ["later"] * ROUNDS
         house.night()
@@ -166,7 +166,7 @@ class TestWhatArrivesLate:
         assert house.project.ledger.created("d") == {}
 
     @staticmethod
-    def _late(house: House) -> None:
+    def _late(house: DeliverEnv) -> None:
         """Write again and again, ask too early each time, and let it arrive when nobody asks any more."""
         house.shelf.faults = ["later"] * ROUNDS
         house.night()
@@ -175,7 +175,7 @@ class TestWhatArrivesLate:
 
 
 class TestWhatOthersDidMeanwhile:
-    def test_a_record_that_somebody_created_is_not_written_over(self, house: House):
+    def test_a_record_that_somebody_created_is_not_written_over(self, house: DeliverEnv):
         to_create(house).plan()
         house.shelf.put("7", key="C1", name="mine")
         assert house.apply().counts == {"conflict": 1}
@@ -188,13 +188,13 @@ class TestWhatOthersDidMeanwhile:
         house.apply()
         assert [*house.shelf.records] == ["7"]
 
-    def test_what_was_created_is_not_removed_when_somebody_changed_it(self, house: House):
+    def test_what_was_created_is_not_removed_when_somebody_changed_it(self, house: DeliverEnv):
         to_create(house).night()
         house.shelf.put("n1", name="mine")
         (row,) = undone(house).rows()
         assert (row["action"], row["reason"]) == ("conflict", "somebody changed it since; it stays")
 
-    def test_nor_when_it_was_changed_since_that_was_planned(self, house: House):
+    def test_nor_when_it_was_changed_since_that_was_planned(self, house: DeliverEnv):
         to_create(house).night()
         plan = undone(house)
         house.shelf.put("n1", phone="mine")
@@ -218,7 +218,7 @@ class TestReadBack:
         dies_after_writing(house, lambda: house.apply(digest=plan.digest))
         assert read_back(house.project, "d").records == 0
 
-    def test_a_removal_without_a_deed_is_seen(self, house: House):
+    def test_a_removal_without_a_deed_is_seen(self, house: DeliverEnv):
         to_create(house).night()
         plan = undone(house)
         house.shelf.faults = ["ignored"]
@@ -238,7 +238,7 @@ def test_what_was_intended_ahead_and_not_begun_is_not_in_doubt(made: Made):
     assert len(house.shelf.log) == 5
 
 
-def test_a_yes_that_names_no_new_record_is_asked_for(house: House):
+def test_a_yes_that_names_no_new_record_is_asked_for(house: DeliverEnv):
     writes: Any = house.kind.write
     house.kind.write = lambda *asked: [replace(one, record_id=None) for one in writes(*asked)]  # type: ignore[method-assign]
     to_create(house).night()

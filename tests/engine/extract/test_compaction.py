@@ -9,16 +9,16 @@ import pytest
 
 from connectors.kit.stream import Slice
 from engine.extract.compaction import compact_all, rewrite
-from engine.extract.stored_stream import Held
+from engine.extract.stored_stream import StoredStream
 from engine.storage.lease import lease
 from engine.storage.sync_state import Progress
-from tests.engine.extract.toy import House
+from tests.engine.extract.toy import ExtractEnv
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExtractEnv:
     monkeypatch.setattr("engine.extract.compaction.ROWS", 10)
-    made = House(tmp_path, monkeypatch)
+    made = ExtractEnv(tmp_path, monkeypatch)
     made.world.fill(20)
     for night in range(3):
         made.read()
@@ -30,11 +30,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     return made
 
 
-def rows(here: House) -> int:
+def rows(here: ExtractEnv) -> int:
     return sum(file.rows for file in here.project.ledger.files("raw/crm/accounts"))
 
 
-def test_only_the_newest_versions_stay(here: House):
+def test_only_the_newest_versions_stay(here: ExtractEnv):
     before = here.held()
     assert rows(here) == 80
     assert rewrite(here.project, "crm", here.stream, 20, "build")
@@ -43,11 +43,13 @@ def test_only_the_newest_versions_stay(here: House):
     assert here.read().landed == 0
 
 
-def test_a_field_mapped_later_is_filled_also_of_a_record_with_half_a_surrogate_pair(here: House):
+def test_a_field_mapped_later_is_filled_also_of_a_record_with_half_a_surrogate_pair(here: ExtractEnv):
     here.world.put(1, city="Berlin", note="\ud800")
     here.world.now += timedelta(hours=1)
     here.read()
-    held = Held(here.project, "raw/crm/accounts", replace(here.stream, fields={**here.stream.fields, "city": "city"}))
+    held = StoredStream(
+        here.project, "raw/crm/accounts", replace(here.stream, fields={**here.stream.fields, "city": "city"})
+    )
     compact_all(held)
     (file,) = here.project.lake.proven(here.project.ledger.files("raw/crm/accounts"))
     found = pq.read_table(file, columns=["_key", "city"]).to_pylist()
@@ -55,11 +57,11 @@ def test_a_field_mapped_later_is_filled_also_of_a_record_with_half_a_surrogate_p
 
 
 @pytest.mark.parametrize("records", [40, 80])
-def test_few_superseded_rows_are_left_where_they_are(here: House, records: int):
+def test_few_superseded_rows_are_left_where_they_are(here: ExtractEnv, records: int):
     assert not rewrite(here.project, "crm", here.stream, records, "build")
 
 
-def test_nothing_is_rewritten_under_the_hands_of_a_reader(here: House):
+def test_nothing_is_rewritten_under_the_hands_of_a_reader(here: ExtractEnv):
     with lease(here.project.ledger, "connection:crm", "reader"):
         assert not rewrite(here.project, "crm", here.stream, 20, "build")
     here.project.ledger.land("crm", "accounts", [], Progress(Slice(), {"last": 3}), "broke off")

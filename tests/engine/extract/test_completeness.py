@@ -16,12 +16,12 @@ from connectors.kit.raw_rows import Page
 from connectors.kit.stream import Slice
 from engine.build.reconciliation import Flow
 from engine.extract.compaction import compact_all
-from engine.extract.stored_stream import Held
-from engine.storage.slice_counts import Balance
-from tests.engine.extract.toy import ACCOUNTS, NOON, Counting, House, Sweeping, Telling, Toy, _is_in, raises_at
+from engine.extract.stored_stream import StoredStream
+from engine.storage.slice_counts import SliceCount
+from tests.engine.extract.toy import ACCOUNTS, NOON, Counting, ExtractEnv, Sweeping, Telling, Toy, _is_in, raises_at
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-Build = Callable[..., House]
+Build = Callable[..., ExtractEnv]
 
 
 class Killed(BaseException):
@@ -30,8 +30,8 @@ class Killed(BaseException):
 
 @pytest.fixture
 def house(tmp_path, monkeypatch) -> Build:
-    def build(kind: type[Toy] = Counting, **changes: Any) -> House:
-        return House(tmp_path, monkeypatch, kind, replace(ACCOUNTS, **changes))
+    def build(kind: type[Toy] = Counting, **changes: Any) -> ExtractEnv:
+        return ExtractEnv(tmp_path, monkeypatch, kind, replace(ACCOUNTS, **changes))
 
     return build
 
@@ -185,7 +185,7 @@ class TestDeletions:
     @pytest.mark.parametrize("kind", [Sweeping, Telling])
     def test_are_not_counted_where_many_were_merged_that_night(self, house, kind):
         fields = ACCOUNTS.fields | {"merged_ids": "merged"}
-        here = house(kind, deletes="sweep" if kind is Sweeping else "feed", absorbed="merged", fields=fields)
+        here = house(kind, deletes="sweep" if kind is Sweeping else "feed", merged_ids="merged", fields=fields)
         here.world.fill(50)
         here.read()
         here.world.now += HOUR
@@ -230,7 +230,7 @@ class TestABeginning:
         assert here.read().status == "done"
 
     def test_that_is_moved_back_makes_no_derived_field_new(self, house):
-        here = house(Counting, derived=("score",))
+        here = house(Counting, uncursored_fields=("score",))
         here.project.connections["crm"].start = "2026-02-01"
         here.world.fill(50)
         read_at = here.read().derived_read_at
@@ -301,7 +301,7 @@ class Numbered(Toy):
 class TestPagesByNumber:
     @pytest.mark.parametrize("counts", [True, False])
     def test_hide_a_record_that_is_not_dead_for_that(self, house, counts):
-        here = house(Numbered, cursor=None, deletes="sweep", lookback=timedelta(0), by_position=True)
+        here = house(Numbered, cursor=None, deletes="sweep", lookback=timedelta(0), offset_paged=True)
         here.world.fill(35)
         here.world.counts = counts
         here.read()
@@ -315,7 +315,7 @@ class TestPagesByNumber:
         assert (result.status, result.deleted, here.held()) == ("done", 1, here.truth())
 
     def test_hide_a_record_that_is_not_left_out_for_that(self, house):
-        here = house(Numbered, by_position=True)
+        here = house(Numbered, offset_paged=True)
         here.world.fill(35)
         here.world.on_page = lambda number: here.world.records.pop(1, None) if number == 2 else None
         assert here.read().status == "short"
@@ -335,7 +335,7 @@ class TestPagesByNumber:
             def counted(self, stream, slice_):
                 return Slice(slice_.start)
 
-        here = house(Unbounded, by_position=True, lag=timedelta(0))
+        here = house(Unbounded, offset_paged=True, lag=timedelta(0))
         here.world.fill(35)
         here.world.counts = counts
 
@@ -354,7 +354,7 @@ class TestPagesByNumber:
         assert here.held().items() >= here.truth().items()
 
     def test_of_a_whole_reading_agree_on_who_is_gone_whoever_comes(self, house):
-        here = house(Numbered, cursor=None, deletes="sweep", lookback=timedelta(0), by_position=True)
+        here = house(Numbered, cursor=None, deletes="sweep", lookback=timedelta(0), offset_paged=True)
         here.world.fill(35)
         here.read()
         here.world.on_page = lambda number: here.world.put(1000 + len(here.world.records))
@@ -365,7 +365,7 @@ class TestPagesByNumber:
             assert (result.status, victim in here.held()) == ("done", False)
 
     def test_that_never_agree_stay_unread(self, house):
-        here = house(Numbered, by_position=True)
+        here = house(Numbered, offset_paged=True)
         here.world.fill(35)
         here.world.counts = False
         here.world.on_page = lambda number: here.world.put(100 + number, at=NOON - HOUR)
@@ -379,14 +379,14 @@ class TestPagesByNumber:
         assert (here.read().status, here.held()) == ("done", here.truth())
 
     def test_are_read_once_where_one_page_is_all(self, house):
-        here = house(Numbered, by_position=True)
+        here = house(Numbered, offset_paged=True)
         here.world.fill(9)
         here.world.counts = False
         assert (here.read().pages, here.held()) == (1, here.truth())
 
     def test_are_begun_anew_where_they_may_have_moved(self, house, monkeypatch):
         monkeypatch.setattr("engine.extract.lake_writer.ROWS", 1)
-        here = house(Numbered, by_position=True)
+        here = house(Numbered, offset_paged=True)
         here.world.fill(60)
         here.world.counts = False
         here.world.on_page = raises_at(5, Killed())
@@ -435,7 +435,7 @@ class ByStamp(Toy):
 
 
 class TestSettingsThatChange:
-    def changed(self, here: House, **changes: Any) -> None:
+    def changed(self, here: ExtractEnv, **changes: Any) -> None:
         here.kind.streams = (replace(here.kind.streams[0], **changes),)
         here.project = here.opened()
 
@@ -498,7 +498,7 @@ class TestKeysThatComeBack:
         for _ in range(3):
             here.read()
             assert here.held() == here.truth()
-            compact_all(Held(here.project, "raw/crm/accounts", here.kind.streams[0]))
+            compact_all(StoredStream(here.project, "raw/crm/accounts", here.kind.streams[0]))
             here.world.now += DAY
 
     @pytest.mark.parametrize("counts", [True, False])
@@ -525,7 +525,7 @@ class TestKeysThatComeBack:
 class TestTheWhole:
     """What was read of a stream in all, beside what its source counts or lists."""
 
-    def late(self, here: House) -> None:
+    def late(self, here: ExtractEnv) -> None:
         """Read 35 records; then two come under stamps far before what is looked back for, and one of old is edited."""
         here.world.fill(35)
         here.read()
@@ -629,7 +629,7 @@ class TestTheWhole:
         assert here.held().keys() >= here.truth().keys() - {max(here.truth(), key=int)}
 
 
-def whole(here: House, total: Balance) -> dict[str, Any]:
+def whole(here: ExtractEnv, total: SliceCount) -> dict[str, Any]:
     """Give the row of `reconciliation` for a stream as a whole."""
     flow = Flow("crm", here.stream, [total])
     flow.note("landed", len(here.held()))

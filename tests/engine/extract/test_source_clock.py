@@ -8,7 +8,7 @@ import pytest
 
 from connectors.kit.errors import ReplyError
 from engine.extract.run import extract
-from tests.engine.extract.toy import ACCOUNTS, NOON, Counting, House, Sweeping, Telling, Toy
+from tests.engine.extract.toy import ACCOUNTS, NOON, Counting, ExtractEnv, Sweeping, Telling, Toy
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -18,9 +18,9 @@ class Silent(Toy):
 
 
 @pytest.fixture
-def opened(tmp_path, monkeypatch) -> Callable[..., House]:
-    def make(kind: type[Toy] = Silent, **changes: object) -> House:
-        house = House(tmp_path, monkeypatch, kind, replace(ACCOUNTS, **changes))
+def opened(tmp_path, monkeypatch) -> Callable[..., ExtractEnv]:
+    def make(kind: type[Toy] = Silent, **changes: object) -> ExtractEnv:
+        house = ExtractEnv(tmp_path, monkeypatch, kind, replace(ACCOUNTS, **changes))
         house.world.fill(5)
         monkeypatch.setattr("engine.extract.source_rollback.ours", lambda: house.ours)
         return house
@@ -28,7 +28,7 @@ def opened(tmp_path, monkeypatch) -> Callable[..., House]:
     return make
 
 
-def at(house: House, ours: datetime, *, ahead: timedelta = timedelta(0)) -> House:
+def at(house: ExtractEnv, ours: datetime, *, ahead: timedelta = timedelta(0)) -> ExtractEnv:
     """Set both clocks: the source's own may be ahead of ours."""
     house.ours, house.world.now = ours, ours + ahead
     return house

@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from connectors.kit.base import Held as HeldThere
+from connectors.kit.base import TargetRecord
 from connectors.kit.errors import BusyError, ReplyError
 from connectors.kit.raw_rows import Page
 from connectors.kit.stream import Stream
 from engine.extract.compaction import compact_all
-from engine.extract.stored_stream import Held
-from tests.engine.extract.toy import ACCOUNTS, NOON, Counting, House, Telling, Toy, _is_in, raises_at
+from engine.extract.stored_stream import StoredStream
+from tests.engine.extract.toy import ACCOUNTS, NOON, Counting, ExtractEnv, Telling, Toy, _is_in, raises_at
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-Build = Callable[..., House]
+Build = Callable[..., ExtractEnv]
 
 
 @pytest.fixture
 def house(tmp_path, monkeypatch) -> Build:
-    def made(kind: type[Toy] = Counting, **changes: Any) -> House:
-        return House(tmp_path, monkeypatch, kind, replace(ACCOUNTS, **changes))
+    def made(kind: type[Toy] = Counting, **changes: Any) -> ExtractEnv:
+        return ExtractEnv(tmp_path, monkeypatch, kind, replace(ACCOUNTS, **changes))
 
     return made
 
@@ -33,7 +33,7 @@ def went_back(count: int) -> str:
     return f"the source went back to earlier versions of {count} records, and so they did here"
 
 
-def restored(here: House, edited: int = 4) -> None:
+def restored(here: ExtractEnv, edited: int = 4) -> None:
     """Read 30 records, edit some and read those, then go back to what was there before; a day later nobody knows."""
     here.world.fill(30)
     here.read()
@@ -92,7 +92,7 @@ def test_a_deletion_that_was_undone_is_undone(house):
     assert here.held() == here.truth()
 
 
-def break_off(here: House, at: int) -> None:
+def break_off(here: ExtractEnv, at: int) -> None:
     """Read all, up to a page; an hour passes."""
     here.world.on_page = raises_at(at, BusyError("later"))
     assert here.read(full=True).status == "failed"
@@ -136,14 +136,14 @@ def test_an_edit_in_the_midst_of_it_is_the_newest(house, monkeypatch):
 
 
 def test_a_second_look_at_derived_fields_heals_too(house):
-    here = house(derived=("score",))
+    here = house(uncursored_fields=("score",))
     restored(here)
     here.world.now += timedelta(days=40)
     here.read()
     assert here.held() == here.truth()
 
 
-@pytest.mark.parametrize("more", [{}, {"derived": ("score",)}])
+@pytest.mark.parametrize("more", [{}, {"uncursored_fields": ("score",)}])
 def test_an_answer_of_all_that_is_behind_by_minutes_does_no_harm(house, more):
     class Behind(Counting):
         def read(self, stream, slice_, checkpoint=None):
@@ -282,7 +282,7 @@ def test_a_build_in_between_takes_nothing_that_an_open_slice_counts(house, monke
     assert since
 
     def rewrite_all() -> None:  # as where a clock was set right
-        held = Held(here.project, asset, here.stream)
+        held = StoredStream(here.project, asset, here.stream)
         here.project.lake.compact(held.engine, asset, held.before, lambda rows: rows)
 
     rewrite_all()
@@ -300,7 +300,7 @@ def test_a_build_in_between_takes_nothing_that_an_open_slice_counts(house, monke
 def test_a_file_that_was_replaced_is_not_replaced_again(house):
     here = house()
     restored(here)
-    held = Held(here.project, "raw/crm/accounts", here.stream)
+    held = StoredStream(here.project, "raw/crm/accounts", here.stream)
     compact_all(held)
     with pytest.raises(BusyError, match="raw/crm/accounts: a file that was to be replaced counts no more"):
         compact_all(held)
@@ -310,14 +310,14 @@ def test_a_file_that_was_replaced_is_not_replaced_again(house):
 class Fetching(Counting):
     """Read by key, too."""
 
-    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, HeldThere]:
-        return {key: HeldThere(key, {}) for key in record_ids if int(key) in self.world.records}
+    def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
+        return {key: TargetRecord(key, {}) for key in record_ids if int(key) in self.world.records}
 
 
 class TestWhatWasMadeAfterTheBackup:
     """Records that a whole reading does not show, of which no list, flag or feed will ever tell."""
 
-    def fill(self, here: House) -> None:
+    def fill(self, here: ExtractEnv) -> None:
         here.world.fill(30)
         here.read()
         here.world.now += DAY
@@ -339,7 +339,9 @@ class TestWhatWasMadeAfterTheBackup:
 
     def test_stays_where_the_source_answers_for_nobody_by_key(self, house):
         class Blind(Counting):
-            def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, HeldThere]:
+            def fetch(
+                self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]
+            ) -> dict[str, TargetRecord]:
                 return {}
 
         here = house(Blind, deletes="flag")

@@ -10,15 +10,15 @@ import pytest
 from connectors.kit.errors import BusyError, ReplyError
 from connectors.kit.stream import Slice
 from engine.extract.compaction import compact_all
-from engine.extract.stored_stream import Held
+from engine.extract.stored_stream import StoredStream
 from engine.storage.backend import backend
 from engine.storage.sync_state import Interval, refresh_of
-from tests.engine.extract.toy import ACCOUNTS, NOON, House, Sweeping, Telling, Toy, raises_at
+from tests.engine.extract.toy import ACCOUNTS, NOON, ExtractEnv, Sweeping, Telling, Toy, raises_at
 from transforms.conform.conform import newest
 from transforms.identity.source_merges import redirects
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-Build = Callable[..., House]
+Build = Callable[..., ExtractEnv]
 
 
 class Killed(BaseException):
@@ -27,8 +27,8 @@ class Killed(BaseException):
 
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
-    def build(*args: object, **options: object) -> House:
-        return House(tmp_path, monkeypatch, *args, **options)
+    def build(*args: object, **options: object) -> ExtractEnv:
+        return ExtractEnv(tmp_path, monkeypatch, *args, **options)
 
     return build
 
@@ -38,7 +38,7 @@ def page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.extract.lake_writer.ROWS", 1)
 
 
-def places(house: House) -> list[int]:
+def places(house: ExtractEnv) -> list[int]:
     return [place["last"] if place else 0 for _, place in house.world.asked]
 
 
@@ -94,7 +94,7 @@ class TestResuming:
 
 
 class TestWindows:
-    def windowed(self, house: Build) -> House:
+    def windowed(self, house: Build) -> ExtractEnv:
         here = house(stream=replace(ACCOUNTS, window=DAY))
         here.project.connections["crm"].start = "2026-02-20"
         here.world.put(0, at=NOON - timedelta(days=20))
@@ -310,7 +310,7 @@ class TestDeletes:
 
     def test_a_record_that_was_absorbed_is_not_gone(self, house, monkeypatch):
         here = house(
-            Sweeping, stream=replace(self.SWEPT, absorbed="merged", fields=ACCOUNTS.fields | {"merged_ids": "merged"})
+            Sweeping, stream=replace(self.SWEPT, merged_ids="merged", fields=ACCOUNTS.fields | {"merged_ids": "merged"})
         )
         here.world.fill(50)
         here.read()
@@ -326,7 +326,7 @@ class TestDeletes:
     def test_a_record_takes_along_what_it_had_absorbed(self, house, kind):
         fields = ACCOUNTS.fields | {"merged_ids": "merged"}
         here = house(
-            kind, stream=replace(self.SWEPT if kind is Sweeping else self.TOLD, absorbed="merged", fields=fields)
+            kind, stream=replace(self.SWEPT if kind is Sweeping else self.TOLD, merged_ids="merged", fields=fields)
         )
         here.world.fill(50)
         here.read()
@@ -343,7 +343,7 @@ class TestDeletes:
             raw = here.project.lake.read(con, "raw/crm/accounts")
             (gone,) = redirects(newest(raw), "merged", connection="crm", stream="accounts").to_pyarrow().to_pylist()
             assert (gone["record_id"], gone["redirected_to"]) == ("20", "8")
-            compact_all(Held(here.project, "raw/crm/accounts", here.kind.streams[0]))
+            compact_all(StoredStream(here.project, "raw/crm/accounts", here.kind.streams[0]))
         here.world.now += DAY
         assert (here.read().status, here.read().deleted) == ("done", 0)
 
@@ -420,7 +420,7 @@ class TestFull:
 
 
 class TestDerived:
-    DERIVED = replace(ACCOUNTS, derived=("score",))
+    DERIVED = replace(ACCOUNTS, uncursored_fields=("score",))
 
     def test_fields_that_move_no_cursor_are_read_anew_when_it_is_time(self, house):
         here = house(stream=self.DERIVED)

@@ -118,7 +118,7 @@ class Telling(Counting):
         yield Page(stream, rows, self.world.now, None, deleted=True)
 
 
-class House:
+class ExtractEnv:
     """A project with one toy connection."""
 
     def __init__(self, home: Path, monkeypatch: Any, kind: type[Toy] = Counting, stream: Stream = ACCOUNTS) -> None:

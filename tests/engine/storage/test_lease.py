@@ -18,7 +18,7 @@ from connectors.kit.errors import BusyError
 from engine.config.loader import ROOT
 from engine.storage import lease as module
 from engine.storage import ledger_tables as t
-from engine.storage.lease import LeaseHeld, lease
+from engine.storage.lease import LeaseTaken, lease
 from engine.storage.ledger import Ledger
 
 
@@ -38,7 +38,7 @@ def left_behind(ledger: Ledger, **other: object) -> None:
 
 def test_a_second_run_is_refused_in_one_line(ledger: Ledger):
     with lease(ledger, "connection:crm", "run-1"):
-        with pytest.raises(LeaseHeld) as raised, lease(ledger, "connection:crm", "run-2"):
+        with pytest.raises(LeaseTaken) as raised, lease(ledger, "connection:crm", "run-2"):
             pass
         assert holders(ledger) == [("connection:crm", "run-1")]
     said = str(raised.value)
@@ -62,7 +62,7 @@ def test_different_names_do_not_mind_each_other(ledger: Ledger):
 
 def test_a_living_holder_is_left_alone_though_it_beat_a_while_ago(ledger: Ledger):
     left_behind(ledger, heartbeat=datetime.now(UTC) - timedelta(seconds=25))
-    with pytest.raises(LeaseHeld), lease(ledger, "build", "new"):
+    with pytest.raises(LeaseTaken), lease(ledger, "build", "new"):
         pass
 
 
@@ -74,7 +74,7 @@ def test_a_holder_whose_heart_stopped_is_taken_over(ledger: Ledger):
 
 def test_a_holder_elsewhere_is_known_by_its_heartbeat_alone(ledger: Ledger):
     left_behind(ledger, host="elsewhere", pid=1, started="never")
-    with pytest.raises(LeaseHeld, match="on elsewhere"), lease(ledger, "build", "new"):
+    with pytest.raises(LeaseTaken, match="on elsewhere"), lease(ledger, "build", "new"):
         pass
 
 
@@ -185,7 +185,7 @@ def test_of_two_that_ask_at_once_one_gets_it(url: str, open_ledger: Callable[[st
         try:
             module._take(ledger, "build", "run", "holder")
             outcome.append("held")
-        except LeaseHeld:
+        except LeaseTaken:
             outcome.append("refused")
 
     threads = [Thread(target=ask, args=(ledger,)) for ledger in ledgers]
@@ -210,5 +210,5 @@ def test_a_taker_that_lost_the_race_by_a_hair_is_refused(sqlite: Ledger):
                 yield opened
                 opened.execute(insert(t.leases).from_select(t.leases.c.keys(), select(t.leases)))
 
-    with pytest.raises(LeaseHeld, match="at this very moment"):
+    with pytest.raises(LeaseTaken, match="at this very moment"):
         module._take(Racing(), "build", "run", "holder")

@@ -15,8 +15,8 @@ from connectors.kit.errors import BusyError, SettingsError
 from connectors.kit.stream import Slice
 from engine.storage import ledger_tables as t
 from engine.storage.ledger import Ledger
-from engine.storage.slice_counts import Balance
-from engine.storage.source_fields import Sighting
+from engine.storage.slice_counts import SliceCount
+from engine.storage.source_fields import FieldRecord
 from engine.storage.sync_state import Progress
 
 Open = Callable[[str], Ledger]
@@ -201,7 +201,7 @@ def test_a_ledger_of_version_2_keeps_its_operations(url: str, open_ledger: Open)
 
 def test_a_ledger_of_version_3_keeps_its_sightings(url: str, open_ledger: Open):
     ledger, noon = open_ledger(url), datetime(2026, 3, 1, 12, tzinfo=UTC)
-    seen = Sighting("crm", "accounts", "vat", "text", "", False, noon, noon, seen_in=59, seen_of=60)
+    seen = FieldRecord("crm", "accounts", "vat", "text", "", False, noon, noon, seen_in=59, seen_of=60)
     ledger.keep_sightings("crm", "accounts", [seen], noon)
     with ledger.transaction() as opened:
         for name in ("missed", "missed_at"):
@@ -215,7 +215,7 @@ def test_a_ledger_of_version_3_keeps_its_sightings(url: str, open_ledger: Open):
 
 def test_a_ledger_of_version_4_keeps_its_counts_and_one_account_a_connection(url: str, open_ledger: Open):
     ledger, noon = open_ledger(url), datetime(2026, 3, 1, 12, tzinfo=UTC)
-    total = Balance("crm", "accounts", Slice(), noon, 35, source_new=2, is_total=True, run_id="r")
+    total = SliceCount("crm", "accounts", Slice(), noon, 35, source_new=2, is_total=True, run_id="r")
     ledger.note_balance(replace(total, source_held=1))
     for key, account in (("target:crm", "portal"), ("source:crm", "portal"), ("source:erp", "books")):
         ledger.pinned(key, account)

@@ -7,10 +7,10 @@ import pytest
 
 from engine.storage.ledger import Ledger
 from engine.storage.manifest import COMPACTION, Written
-from engine.storage.source_fields import Sighting
+from engine.storage.source_fields import FieldRecord
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-VAT = Sighting("crm", "accounts", "vat", "char", "VAT", True, NOON, NOON)
+VAT = FieldRecord("crm", "accounts", "vat", "char", "VAT", True, NOON, NOON)
 NAME = replace(VAT, path="name", change="new", seen_in=3, seen_of=4, missed=2, missed_at=NOON)
 
 

@@ -10,7 +10,7 @@ from engine.config.project import Project
 from engine.extract.result import StreamResult
 from engine.extract.schema_drift.field_usage import source_fields
 from engine.publish.publish import publish
-from engine.storage.source_fields import Sighting
+from engine.storage.source_fields import FieldRecord
 from orchestration.assets.field_checks import fields_check, fields_metadata
 from tests.conftest import TODAY
 from tests.engine.extract.toy import NOON
@@ -54,7 +54,7 @@ def test_the_warehouse_has_a_table_of_them(tmp_path: Path, monkeypatch: pytest.M
     project = Project.load(home=tmp_path)
     about = ("hubspot", "accounts", "properties.vat_number", "string", "VAT", True, NOON, NOON)
     project.ledger.keep_sightings(
-        "hubspot", "accounts", [Sighting(*about, is_gone=True, gone_at=NOON, change="gone")], NOON
+        "hubspot", "accounts", [FieldRecord(*about, is_gone=True, gone_at=NOON, change="gone")], NOON
     )
     assert [row["feeds"] for row in source_fields(project)] == ["tax_id"]
     project.ledger.switch("one", TODAY, "run")

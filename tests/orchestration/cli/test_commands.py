@@ -11,7 +11,7 @@ from engine.extract.run import extract
 from engine.storage.gc_tuning import SELDOM
 from orchestration.cli import run
 from orchestration.cli.init import init_command as init
-from orchestration.cli.launch import Ran
+from orchestration.cli.launch import RunResult
 from orchestration.cli.main import main
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, opened
@@ -102,7 +102,9 @@ def test_a_sandbox_whose_port_is_taken_says_so(
 
 def test_a_note_is_told_once_of_all_streams_that_it_is_of(capsys: pytest.CaptureFixture[str]):
     told = {"dagster/row_count": 3, **dict.fromkeys(run.COUNTS, 0)}
-    ran = Ran("run", True, metadata={f"raw/crm/{name}": told | {"notes": "the clock\nits rows"} for name in ("a", "b")})
+    ran = RunResult(
+        "run", True, metadata={f"raw/crm/{name}": told | {"notes": "the clock\nits rows"} for name in ("a", "b")}
+    )
     ran.metadata["raw/erp/c"] = told
     run._tell_extract(ran, {"crm": ["a", "b"], "erp": ["c"]})
     lines = [line for line in capsys.readouterr().out.splitlines() if ": " in line]

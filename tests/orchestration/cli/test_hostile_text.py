@@ -16,7 +16,7 @@ from engine.config.project import Project
 from engine.extract.run import extract
 from orchestration.assets.failures import failure
 from orchestration.cli import run
-from orchestration.cli.launch import Ran
+from orchestration.cli.launch import RunResult
 from orchestration.cli.main import main
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, only, opened
@@ -132,7 +132,7 @@ def test_errors(capsys: Said, monkeypatch: pytest.MonkeyPatch):
 
 def test_failures_of_steps_and_checks(capsys: Said):
     assert failure(SettingsError(HOSTILE)).description == SHOWN
-    run.tell_deliver(Ran("run", False, failures=[HOSTILE], checks=[("a", "b", False, HOSTILE)]))
+    run.tell_deliver(RunResult("run", False, failures=[HOSTILE], checks=[("a", "b", False, HOSTILE)]))
     shown = capsys.readouterr().err
     assert not RAW.search(shown)
     assert "\nbelvedere: all" not in shown

@@ -6,24 +6,33 @@ from typing import Any
 
 import pytest
 
-from transforms.delivery.field_diff import Agreed, Decided, Holding, Past, Rule, Wanted, agreements, changes
+from transforms.delivery.field_diff import (
+    CurrentRecord,
+    Decided,
+    Rule,
+    SyncedValue,
+    SyncHistory,
+    Wanted,
+    agreements,
+    changes,
+)
 from transforms.delivery.value_equality import is_same, plain
 
 MAY, JUNE = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
 PLACE = ("1", "f")
 
 
-def differences(before: Any, after: Any, past: Past | None = None, **rule: Any) -> list[tuple[Any, ...]]:
-    rows = changes([Wanted("1", "C1", {"f": after})], {"1": Holding({"f": before})}, [Rule("f", **rule)], past)
+def differences(before: Any, after: Any, past: SyncHistory | None = None, **rule: Any) -> list[tuple[Any, ...]]:
+    rows = changes([Wanted("1", "C1", {"f": after})], {"1": CurrentRecord({"f": before})}, [Rule("f", **rule)], past)
     return [(row["action"], row["before"], row["after"]) for row in rows]
 
 
-def agreed(ours: Any, held: Any) -> Past:
-    return Past({PLACE: Agreed(ours, held)})
+def agreed(ours: Any, held: Any) -> SyncHistory:
+    return SyncHistory({PLACE: SyncedValue(ours, held)})
 
 
-def decided(verdict: str, wanted: Any, held: Any = None) -> Past:
-    return Past(decided={PLACE: [Decided(wanted, verdict, "Ann", held)]})
+def decided(verdict: str, wanted: Any, held: Any = None) -> SyncHistory:
+    return SyncHistory(decided={PLACE: [Decided(wanted, verdict, "Ann", held)]})
 
 
 @pytest.mark.parametrize(
@@ -60,7 +69,7 @@ def test_a_number_within_the_tolerance_is_not_rewritten():
 
 def test_a_number_goes_along_with_its_band():
     rules = [Rule("score", tolerance=0.5, along="band"), Rule("band")]
-    held = {"1": Holding({"score": 60.2, "band": "B"})}
+    held = {"1": CurrentRecord({"score": 60.2, "band": "B"})}
     kept, moved = (
         [row["field"] for row in changes([Wanted("1", "C1", {"score": 59.9, "band": band})], held, rules)]
         for band in ("B", "C")
@@ -99,7 +108,7 @@ def test_a_conflict_ends_as_it_was_configured(how: str, action: str):
 def test_the_newest_change_wins_where_both_are_known(ours: datetime, theirs: datetime, action: str):
     want = Wanted("1", "C1", {"f": "ours"}, changed={"f": ours})
     rule = Rule("f", policy="owner", on_conflict="newest")
-    assert [row["action"] for row in changes([want], {"1": Holding({"f": "theirs"}, theirs)}, [rule])] == [action]
+    assert [row["action"] for row in changes([want], {"1": CurrentRecord({"f": "theirs"}, theirs)}, [rule])] == [action]
 
 
 def test_a_form_of_the_targets_own_is_no_difference():
@@ -125,7 +134,7 @@ def test_what_was_taken_back_is_not_written_again_until_something_else_is_wanted
 
 
 def test_the_newest_decision_counts():
-    past = Past(decided={PLACE: [Decided("b", "keep_ours", "Ben"), Decided("b", "keep_target", "Ann")]})
+    past = SyncHistory(decided={PLACE: [Decided("b", "keep_ours", "Ben"), Decided("b", "keep_target", "Ann")]})
     assert differences("a", "b", past, policy="owner") == [("update", '"a"', '"b"')]
 
 
@@ -156,10 +165,10 @@ def test_a_new_record_gets_all_that_is_known_of_it():
 
 def test_what_both_sides_have_is_agreed_once():
     wanted, rules = [Wanted("1", "C1", {"f": "a", "g": "b"})], [Rule("f", policy="owner"), Rule("g")]
-    found = list(agreements(wanted, {"1": Holding({"f": "a", "g": "b"})}, rules, Past()))
-    assert found == [("1", "f", Agreed("a", "a"))]
-    assert not [*agreements(wanted, {"1": Holding({"f": "a"})}, rules, agreed("a", "a"))]
-    assert not [*agreements(wanted, {"1": Holding({"f": "other"})}, rules, Past())]
+    found = list(agreements(wanted, {"1": CurrentRecord({"f": "a", "g": "b"})}, rules, SyncHistory()))
+    assert found == [("1", "f", SyncedValue("a", "a"))]
+    assert not [*agreements(wanted, {"1": CurrentRecord({"f": "a"})}, rules, agreed("a", "a"))]
+    assert not [*agreements(wanted, {"1": CurrentRecord({"f": "other"})}, rules, SyncHistory())]
 
 
 def test_nan_never_leaves():
@@ -169,5 +178,5 @@ def test_nan_never_leaves():
 
 def test_the_order_does_not_depend_on_arrival():
     wanted = [Wanted(str(number), f"C{number}", {"f": number}) for number in range(5)]
-    held = {str(number): Holding({"f": None}) for number in range(5)}
+    held = {str(number): CurrentRecord({"f": None}) for number in range(5)}
     assert list(changes(wanted, held, [Rule("f")])) == list(changes(wanted[::-1], held, [Rule("f")]))

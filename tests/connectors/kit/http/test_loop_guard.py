@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.kit.errors import ReplyError
-from connectors.kit.http.loop_guard import BYTES, Trail
+from connectors.kit.http.loop_guard import BYTES, PaginationGuard
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from connectors.kit.http.loop_guard import BYTES, Trail
     ],
 )
 def test_a_place_that_was_asked_for_before_is_no_progress(start, places):
-    trail, *before = Trail("crm accounts", start), *places[:-1]
+    trail, *before = PaginationGuard("crm accounts", start), *places[:-1]
     assert [trail.on(place) for place in before] == before
     with pytest.raises(ReplyError) as told:
         trail.on(places[-1])
@@ -24,7 +24,7 @@ def test_a_place_that_was_asked_for_before_is_no_progress(start, places):
 
 
 def test_a_link_is_named_without_its_query():
-    trail = Trail("crm accounts", {})
+    trail = PaginationGuard("crm accounts", {})
     link = {"link": "https://x/2?api_key=s3cret"}
     trail.on(link)
     with pytest.raises(ReplyError, match="makes no progress after /2: it leads back there"):
@@ -35,17 +35,17 @@ def test_a_link_is_named_without_its_query():
 
 
 def test_places_that_only_look_alike_are_two():
-    trail = Trail("crm accounts", {})
+    trail = PaginationGuard("crm accounts", {})
     assert [trail.on(place) for place in (5, "5", {"last": 5}, {"last": "5"}, "\ud800")]
 
 
 def test_the_end_is_no_place():
-    trail = Trail("crm accounts", None)
+    trail = PaginationGuard("crm accounts", None)
     assert trail.on(None) is trail.on(None) is None
 
 
 def test_a_page_that_came_before_is_no_progress_however_far_the_place_has_moved():
-    trail = Trail("crm accounts", {})
+    trail = PaginationGuard("crm accounts", {})
     for number, rows in enumerate([[b"1", b"2"], [b"3"], [], []]):
         trail.came(rows, {"page": number})
     with pytest.raises(ReplyError, match=r"crm accounts: paging makes no progress: a page came twice, at {'page': 4}"):
@@ -53,7 +53,7 @@ def test_a_page_that_came_before_is_no_progress_however_far_the_place_has_moved(
 
 
 def test_a_long_way_is_remembered_in_a_few_bytes_a_page():
-    trail = Trail("crm accounts", {})
+    trail = PaginationGuard("crm accounts", {})
     trail.on({"cursor": "x" * 10_000})
     trail.came([b"x" * 10_000], {})
     assert {len(held) for held in trail._been} == {BYTES}

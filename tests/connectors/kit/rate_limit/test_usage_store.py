@@ -10,7 +10,7 @@ import pytest
 
 from connectors.kit.errors import BusyError, SettingsError
 from connectors.kit.rate_limit.limiter import Budget, Limit, RateHeader
-from connectors.kit.rate_limit.usage_store import PIECE, InFile, ticks
+from connectors.kit.rate_limit.usage_store import PIECE, FileUsageStore, ticks
 
 LIMITS = (Limit(2, 10),)
 WALL = 1_800_000_000.0
@@ -167,7 +167,7 @@ def test_what_was_changed_before_an_error_was_never_so(machine, time):
 
 
 def test_a_place_is_taken_once_and_given_back(tmp_path, time):
-    first, second = (InFile(tmp_path / "account.json", time.now, 1) for _ in range(2))
+    first, second = (FileUsageStore(tmp_path / "account.json", time.now, 1) for _ in range(2))
     with first.place() as is_mine:
         assert is_mine
         with second.place() as is_theirs:
@@ -177,7 +177,7 @@ def test_a_place_is_taken_once_and_given_back(tmp_path, time):
 
 
 def test_waits_while_all_places_are_taken(machine, time):
-    held = InFile(machine.file, time.now, 1).place()  # another process
+    held = FileUsageStore(machine.file, time.now, 1).place()  # another process
     held.__enter__()
 
     def wait(seconds: float) -> None:

@@ -12,7 +12,7 @@ from connectors.kit.base import Check, Outcome, SourceField, Writing
 from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyError, UnknownOutcome
 from connectors.kit.http.auth import Bearer, Refreshed
 from connectors.kit.http.client import Http
-from connectors.kit.http.loop_guard import Trail
+from connectors.kit.http.loop_guard import PaginationGuard
 from connectors.kit.http.paging import at
 from connectors.kit.http.response import Refused, Reply
 from connectors.kit.http_connector import HttpConnector, HttpSettings
@@ -77,7 +77,7 @@ class Honest(HttpConnector):
             yield self.page(stream, rows, place, deleted=deleted)
 
     def trail(self, stream, place):
-        return Trail(f"{self.name} {stream.name}", place)
+        return PaginationGuard(f"{self.name} {stream.name}", place)
 
     def asked(self, path, params=None) -> Reply:
         return self.http.get(path, params)
@@ -364,7 +364,7 @@ class LooksOneStepBack(PagesWithoutLooking):
 
     def following(self, place, reply, rows):
         following = super().following(place, reply, rows)
-        return Trail(self.name, place).on(following)
+        return PaginationGuard(self.name, place).on(following)
 
 
 class MarksWhatItRead(Honest):

@@ -14,11 +14,11 @@ from engine.extract.run import extract
 from engine.extract.schema_drift.drift import glance, terms
 from engine.extract.schema_drift.field_usage import covering
 from sandbox.server import Sandbox
-from tests.engine.extract.toy import ACCOUNTS, House, Sweeping, Toy
+from tests.engine.extract.toy import ACCOUNTS, ExtractEnv, Sweeping, Toy
 from transforms.conform.contract_rules import Absence, Terms
 
 HOUR = timedelta(hours=1)
-DESCRIBED = replace(ACCOUNTS, described=True)
+DESCRIBED = replace(ACCOUNTS, has_schema_api=True)
 
 
 class Describing(Sweeping):
@@ -30,9 +30,9 @@ class Describing(Sweeping):
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., House]:
-    def build(*args: object, contract: str = "evolve") -> House:
-        made = House(tmp_path, monkeypatch, *args)
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ExtractEnv]:
+    def build(*args: object, contract: str = "evolve") -> ExtractEnv:
+        made = ExtractEnv(tmp_path, monkeypatch, *args)
         made.project.connections["crm"].contract = contract
         made.world.fill(30)
         for row in made.world.records.values():
@@ -42,12 +42,12 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hous
     return build
 
 
-def night(house: House, **options: object):
+def night(house: ExtractEnv, **options: object):
     house.world.now += HOUR
     return house.read(**options)
 
 
-def give(house: House, count: int, **values: object) -> None:
+def give(house: ExtractEnv, count: int, **values: object) -> None:
     """Change so many records, a minute ago."""
     for number in range(1, count + 1):
         house.world.put(number, at=house.world.now + timedelta(minutes=number), **values)
@@ -97,7 +97,8 @@ class TestByRecords:
         give(here, 1, extra=1)
         with monkeypatch.context() as patch:
             patch.setattr(
-                "engine.extract.schema_drift.drift.Shape.settle", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())
+                "engine.extract.schema_drift.drift.FieldTracker.settle",
+                lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()),
             )
             with pytest.raises(KeyboardInterrupt):
                 night(here)

@@ -6,8 +6,8 @@ import pytest
 
 from connectors.kit.base import SourceField
 from engine.extract.schema_drift.field_history import GONE_AFTER, Drift, drift, renewed
-from engine.extract.schema_drift.json_fields import Look
-from engine.storage.source_fields import Sighting
+from engine.extract.schema_drift.json_fields import FieldObservation
+from engine.storage.source_fields import FieldRecord
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Counts = tuple[str, int]
@@ -17,7 +17,7 @@ class Stream:
     """One stream, looked at night after night."""
 
     def __init__(self) -> None:
-        self.seen: list[Sighting] = []
+        self.seen: list[FieldRecord] = []
         self.used: set[str] = set()
         self.nights = 0
 
@@ -31,7 +31,7 @@ class Stream:
         return self._look(described, rows, {path: count for path, (_, count) in fields.items()})
 
     def _look(self, fields: dict[str, SourceField], rows: int | None = None, counts: dict | None = None) -> Drift:
-        look = Look(NOON + timedelta(days=self.nights), fields, rows, counts or {})
+        look = FieldObservation(NOON + timedelta(days=self.nights), fields, rows, counts or {})
         self.seen = renewed(self.seen, look, "crm", "accounts", self.used.__contains__)
         self.nights += 1
         return drift(self.seen)
@@ -39,7 +39,7 @@ class Stream:
     def accept(self) -> None:
         self.seen = [one.accepted() for one in self.seen]
 
-    def __getitem__(self, path: str) -> Sighting:
+    def __getitem__(self, path: str) -> FieldRecord:
         return next(one for one in self.seen if one.path == path)
 
 

@@ -17,17 +17,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.extract.schema_drift.json_fields import Look, Members, looked_at, payloads
+from engine.extract.schema_drift.json_fields import FieldObservation, JsonShape, looked_at, payloads
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def look(*records: Any, mapped: tuple[str, ...] = ()) -> Look:
+def look(*records: Any, mapped: tuple[str, ...] = ()) -> FieldObservation:
     texts = [record if isinstance(record, str) else json.dumps(record) for record in records]
     return looked_at([pa.array(texts, pa.string())], mapped, NOON)
 
 
-def kinds(seen: Look) -> dict[str, str]:
+def kinds(seen: FieldObservation) -> dict[str, str]:
     return {path: field.type for path, field in seen.fields.items()}
 
 
@@ -155,13 +155,13 @@ def test_what_only_a_late_record_brings_is_seen_at_every_depth(monkeypatch: pyte
 def test_a_closer_look_is_taken_only_where_something_is_new(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("engine.extract.schema_drift.json_fields.PIECE", 1)
     learnt = []
-    learn = Members.learn
+    learn = JsonShape.learn
 
-    def noted(self: Members, shape: Any, *given: Any) -> None:
+    def noted(self: JsonShape, shape: Any, *given: Any) -> None:
         learnt.append(shape)
         learn(self, shape, *given)
 
-    monkeypatch.setattr(Members, "learn", noted)
+    monkeypatch.setattr(JsonShape, "learn", noted)
     record = {"_row": "1", "a.b": {"x": 1}, "7": 2, 'say "x"': 3, "": 4, "*": 5, "x/y~z": 6, "many": {"n": None}}
     assert look(*[record] * 5).rows == 5
     assert len(learnt) == 2  # the record, and the object in it
