@@ -4,7 +4,7 @@ import dagster as dg
 from dagster._core.events import JobFailureData, RunFailureReason
 
 from engine.storage.lease import is_free
-from engine.storage.transactions import Transactions
+from engine.storage.ledger import Ledger
 
 BY_HAND = "belvedere/by_hand"  # the caller runs the other stages itself: sensors leave such runs alone
 LEASE = "belvedere/lease"  # names the lease that the command holds for as long as it runs
@@ -16,7 +16,7 @@ UNFINISHED = [
 ]
 
 
-def end_dead_runs(instance: dg.DagsterInstance, ledger: Transactions) -> list[str]:
+def end_dead_runs(instance: dg.DagsterInstance, ledger: Ledger) -> list[str]:
     """Mark every unfinished run of a command whose process is dead as failed, free its slots, and name it."""
     ended = []
     for run in instance.get_runs(dg.RunsFilter(tags={BY_HAND: "true"}, statuses=UNFINISHED)):

@@ -9,7 +9,7 @@ from dagster.components.core.component_tree import ComponentTree
 
 from engine.config.defs_file import refuse_code
 from engine.config.loader import COMPONENTS, ROOT, defs_folder
-from orchestration.jobs import beats
+from orchestration.jobs import stages
 
 # Dagster warns of parts of its own that it uses itself; nobody here can do anything about them.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -28,7 +28,7 @@ def defs() -> dg.Definitions:
     """
     refuse_code(defs_folder(), COMPONENTS)
     tree = ComponentTree.from_module(_defs_module(), ROOT)
-    return dg.Definitions.merge(tree.build_defs(), beats())
+    return dg.Definitions.merge(tree.build_defs(), stages())
 
 
 def _defs_module() -> ModuleType:

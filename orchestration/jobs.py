@@ -13,34 +13,35 @@ from orchestration.dead_runs import BY_HAND, end_dead_runs
 
 # A server process imports everything once; each step is a fork of it, which saves seconds of CPU a step.
 FORKED = {"forkserver": {"preload_modules": ["orchestration.definitions", "orchestration.step_server"]}}
-BEAT = "belvedere/beat"
+STAGE = "belvedere/stage"
+EARLIER_STAGE = "belvedere/beat"  # by which a dagster.yaml of version 0.1 in a home limits the runs of a stage to one
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]  # what was canceled starts nothing
 BUILD_GROUPS = ("conform", "customers", "scores", "views", "portfolio")
 DELIVER_GROUPS = ("deliver", "publish")
 
 
-def beats() -> dg.Definitions:
+def stages() -> dg.Definitions:
     """Define the jobs `extract`, `build`, `deliver` and `backtest`, the schedule `nightly` and what joins them."""
     extract = dg.define_asset_job(
         "extract",
         selection=dg.AssetSelection.groups("extract"),
         description="Pull what changed from every connection into the raw lake.",
         executor_def=dg.multiprocess_executor.configured({"max_concurrent": 4, "start_method": FORKED}),
-        tags={BEAT: "extract"},
+        tags={STAGE: "extract", EARLIER_STAGE: "extract"},
     )
     build = dg.define_asset_job(
         "build",
         selection=dg.AssetSelection.groups(*BUILD_GROUPS),
         description="Make every table from the newest good raw snapshots.",
         executor_def=dg.in_process_executor,
-        tags={BEAT: "build"},
+        tags={STAGE: "build", EARLIER_STAGE: "build"},
     )
     deliver = dg.define_asset_job(
         "deliver",
         selection=dg.AssetSelection.groups(*DELIVER_GROUPS),
         description="Publish the tables; plan, guard and apply changes at the targets.",
         executor_def=dg.in_process_executor,
-        tags={BEAT: "deliver"},
+        tags={STAGE: "deliver", EARLIER_STAGE: "deliver"},
     )
     backtest = dg.define_asset_job(
         "backtest",

@@ -41,8 +41,8 @@ def build(project: Project, name: str, scores: Scores) -> None:
         columns = {str(key): value.dtype.type for key, value in model(table).to_schema().columns.items()}
         full = [{key: row.get(key, _filler(kind)) for key, kind in columns.items()} for row in rows]
         file = project.lake.write(table, pa.Table.from_pylist(full, ibis.schema(columns).to_pyarrow()))
-        project.ledger.stage(name, file, name)
-    project.ledger.switch(name, date(2026, 10, 20), name)
+        project.ledger.snapshots.add_table(name, file, name)
+    project.ledger.snapshots.switch(name, date(2026, 10, 20), name)
 
 
 def read(project: Project) -> None:

@@ -49,7 +49,7 @@ def fresh(customers: int, name: str) -> Project:
     (home / "lake" / "raw").symlink_to(folder / "source" / "lake" / "raw")
     held = json.loads((folder / HELD).read_text())
     project = _project(home, held)
-    project.ledger.add([Written(**one["file"]) for one in held.values()], "bench")
+    project.ledger.files.add([Written(**one["file"]) for one in held.values()], "bench")
     return project
 
 

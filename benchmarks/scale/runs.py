@@ -140,7 +140,7 @@ def _told(parts: Iterator[Any]) -> None:
 
 
 def _files(project: Project, table: str) -> list[str]:
-    return project.lake.proven(project.ledger.files(table))
+    return project.lake.proven(project.ledger.files.for_asset(table))
 
 
 def _by_hand(customers: int) -> Path:

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from connectors.kit.errors import SettingsError
 from engine.config.customer_model import CustomerModelConfig
-from engine.storage.model_parameters import Models, Parameters
+from engine.storage.ledger import Ledger
+from engine.storage.model_parameters import Parameters
 from transforms.scores.criteria import Criterion, CriterionError, configured, version
 from transforms.scores.default_criteria import DEFAULTS
 
@@ -32,9 +33,9 @@ class InForce:
         return version(self.criteria, self.missing)
 
 
-def criteria_for(ledger: Models, config: CustomerModelConfig, as_of: date) -> InForce:
+def criteria_for(ledger: Ledger, config: CustomerModelConfig, as_of: date) -> InForce:
     """Gather what holds as of a date; raises SettingsError for what makes no sense."""
-    held = ledger.parameters(CALIBRATION, as_of)
+    held = ledger.model_parameters.newest(CALIBRATION, as_of)
     anchors = {name: one["anchors"] for name, one in held.values["criteria"].items()} if held else {}
     return InForce(_configured(config, anchors), config.key_accounts.missing, _overrides(config), held)
 

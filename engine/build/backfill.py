@@ -27,7 +27,7 @@ def backfill(project: Project, day: date, run_id: str) -> TableResult:
     at work.
     """
     with lease(project.ledger, "build", run_id):
-        current = project.ledger.current()
+        current = project.ledger.snapshots.current()
         if current is None:
             raise SettingsError("nothing was built yet: run `belvedere sync` first")
         if day > current.as_of:

@@ -90,7 +90,7 @@ class _Comparison:
     def __init__(self, project: Project, fresh: Project, name: str, stream: Stream) -> None:
         self.name, self.stream, self.con = name, stream, backend.connect()
         self.ours, self.theirs = (self._signed(one) for one in (project, fresh))
-        spans = project.ledger.intervals(name, stream.name)
+        spans = project.ledger.sync.intervals(name, stream.name)
         self.read_until = spans[-1].end if spans else None
 
     def done(self) -> Compared:

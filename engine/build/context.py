@@ -63,7 +63,7 @@ class BuildContext:
         )
         self.tables[table] = backend.read(self.con, [self.project.lake.full(written.path)])
         broken = {} if table in CONFORMED else self._broken(table)
-        self.project.ledger.stage(self.snapshot, written, self.run_id)
+        self.project.ledger.snapshots.add_table(self.snapshot, written, self.run_id)
         return TableResult(table, written.rows, monotonic() - start, broken, dict(notes or {}))
 
     def _broken(self, table: str) -> dict[str, int]:

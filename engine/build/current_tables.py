@@ -28,12 +28,12 @@ class Tables:
         Raises SettingsError when nothing was built yet, ReplyError for a file that is lost or is not
         what the manifest recorded.
         """
-        if self.project.ledger.current() is None:
+        if self.project.ledger.snapshots.current() is None:
             raise SettingsError("nothing was built yet: run `belvedere sync` first")
         opened = duckdb.connect()
         opened.execute("SET TimeZone = 'UTC'")
         for table in tables():
-            files = self.project.ledger.files(table) if not self.names or table in self.names else []
+            files = self.project.ledger.files.for_asset(table) if not self.names or table in self.names else []
             if files:
                 paths = self.project.lake.proven(files, afresh=self.afresh)
                 listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)

@@ -38,7 +38,7 @@ def customer_table(context: BuildContext) -> Iterator[TableResult]:
 def identity_tables(context: BuildContext) -> Iterator[TableResult]:
     """Find out which accounts are one customer, and which may be."""
     t, config = context.tables, context.config
-    judged = [{name: row[name] for name in JUDGED.names} for row in context.project.ledger.judgements()]
+    judged = [{name: row[name] for name in JUDGED.names} for row in context.project.ledger.judgements.in_force()]
     judgements = backend.table(context.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
     keys, previous = context.cached(match_keys(t["accounts"])), context.previous("crosswalk")
     probable = matches(context.con, keys, context.project.ledger, context.as_of, config.matching)

@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 from connectors.kit.stream import Stream
 from engine.config.project import Project
 from engine.storage.slice_counts import SliceCount
-from engine.storage.sync_state import refresh_of
+from engine.storage.sync_state import uncursored_refresh_of
 from transforms.conform.conform import latest
 
 WINDOWS = 50  # windows of one run that are counted at every stage; of the others, what the source said
@@ -97,11 +97,13 @@ class Flows:
     def of(self, connection: str, stream: Stream) -> Flow:
         """Begin to follow a stream, with what its last reading said of it."""
         ledger = self.project.ledger
-        last = ledger.last_run(f"extract:{connection}")
+        last = ledger.runs.last(f"extract:{connection}")
         unread = (last["summary"]["streams"] if last else {}).get(stream.name)
-        refreshed = ledger.intervals(connection, refresh_of(stream.name)) if stream.uncursored_fields else []
+        refreshed = (
+            ledger.sync.intervals(connection, uncursored_refresh_of(stream.name)) if stream.uncursored_fields else []
+        )
         read_at = refreshed[-1].end if refreshed else None
-        balances = ledger.last_balances(connection, stream.name)
+        balances = ledger.slice_counts.of_last_run(connection, stream.name)
         flow = self._flows[connection, stream.name] = Flow(connection, stream, balances, unread, read_at)
         return flow
 

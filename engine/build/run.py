@@ -1,4 +1,4 @@
-"""The build beat: every table from the newest good raw rows, for one date; no clock, no network, no secret.
+"""The build stage: every table from the newest good raw rows, for one date; no clock, no network, no secret.
 
 All tables of a build become current at once, by one snapshot id, or none does.
 """
@@ -33,8 +33,8 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
         making = BuildContext(project, as_of, run_id)
         yield from conform_tables(making)
         yield from result_tables(making)
-        project.ledger.switch(making.snapshot, as_of, run_id)
-        project.ledger.note_run(run_id, "build", {"snapshot": making.snapshot, "as_of": as_of.isoformat()})
+        project.ledger.snapshots.switch(making.snapshot, as_of, run_id)
+        project.ledger.runs.record(run_id, "build", {"snapshot": making.snapshot, "as_of": as_of.isoformat()})
     project.lake.prune(project.model.keep_builds)
     project.lake.sweep()
     for flow in making.flows:

@@ -18,7 +18,7 @@ class History:
 
     def __init__(self, project: Project, con: Backend, as_of: date) -> None:
         self.project, self.con = project, con
-        parts = project.ledger.parts(TABLE)
+        parts = project.ledger.files.parts(TABLE)
         self.files = {date.fromisoformat(day): file for day, file in parts.items() if day < as_of.isoformat()}
         self.last = max(self.files, default=None)
         self.compared = max(

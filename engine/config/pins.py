@@ -10,7 +10,7 @@ from engine.config.project import Project
 
 def pin(project: Project, connection: str, account: str) -> None:
     """Remember which account a connection opens; raises AccessError when it is another one now."""
-    held = project.ledger.pinned(pin_of(connection), account)
+    held = project.ledger.pins.pin(pin_of(connection), account)
     if held != account:
         raise AccessError(
             f"{connection} was account {held} when it was first used, now it opens {account}: nothing is read or sent, for "
@@ -33,14 +33,14 @@ def settle(project: Project, connection: str, stream: Stream) -> None:
         "cursor": stream.cursor,
         "cursor_unit": stream.cursor_unit,
     }
-    before = json.loads(ledger.pinned(place, json.dumps(now)))
+    before = json.loads(ledger.pins.pin(place, json.dumps(now)))
     if before == now:
         return
-    if before["primary_key"] != stream.primary_key and ledger.files(f"raw/{connection}/{stream.name}"):
+    if before["primary_key"] != stream.primary_key and ledger.files.for_asset(f"raw/{connection}/{stream.name}"):
         raise SettingsError(
             f"{connection} {stream.name}: the primary key was {before['primary_key']!r} and is {stream.primary_key!r} now: "
             "what is held under the old one would stay for ever; set it back, or give the stream another name"
         )
-    ledger.reset(connection, stream.name)
-    ledger.unpin(place)
-    ledger.pinned(place, json.dumps(now))
+    ledger.sync.reset(connection, stream.name)
+    ledger.pins.unpin(place)
+    ledger.pins.pin(place, json.dumps(now))

@@ -146,7 +146,9 @@ class _Applying:
             for _ in range(ROUNDS):
                 waiting = self._waiting()
                 for wave in waves(waiting):
-                    born = self.ledger.born(self.target.connector.name, self.target.stream.name)
+                    born = self.ledger.operations.created_by_customer(
+                        self.target.connector.name, self.target.stream.name
+                    )
                     sending.send([resolved(one, born) for one in wave])
                 if not waiting:
                     break
@@ -154,7 +156,7 @@ class _Applying:
         except ConnectorError as error:
             self.result.error = str(error)
         else:
-            self.ledger.set_plan_status(self.plan.digest, "applied")
+            self.ledger.plans.set_status(self.plan.digest, "applied")
 
     def _must_look(self) -> bool:
         """Read again what is about to change, unless nothing that others do in between could matter.
@@ -174,24 +176,24 @@ class _Applying:
         return self.plan.head.run_id == self.run_id and datetime.now(UTC) - looked_at < JUST_NOW
 
     def _waiting(self) -> list[Operation]:
-        counts = self.ledger.outcomes(self.plan.digest)
+        counts = self.ledger.operations.count_outcomes(self.plan.digest)
         if self._intended and counts.total() >= self._intended and not counts["retry"]:
             return []
-        tried = self.ledger.tried(self.plan.digest)
+        tried = self.ledger.operations.attempts(self.plan.digest)
         knows = self.target.knows_operations(self.config.key)
-        resumed = self.ledger.resumable(self.plan.delivery) if knows else {}
+        resumed = self.ledger.operations.resumable_creates(self.plan.delivery) if knows else {}
         made = operations(self.plan, self.run_id, tried, resumed)
         self._intended = len(made)
         return [one for one in made if one.op_id not in tried or tried[one.op_id].outcome == "retry"]
 
     def finished(self) -> ApplyResult:
         """Count the outcomes, and put them into the lake as the audit log of this run."""
-        mine = [one for one in self.ledger.operations(digest=self.plan.digest) if one.run_id == self.run_id]
+        mine = [one for one in self.ledger.operations.query(digest=self.plan.digest) if one.run_id == self.run_id]
         self.result.operations, self.result.counts = mine, counted(mine)
-        self.result.approvals = self.ledger.approvals(self.plan.digest)
+        self.result.approvals = self.ledger.approvals.by_digest(self.plan.digest)
         if mine:
             kinds = {name: column.dtype.type for name, column in model("delivered").to_schema().columns.items()}
             table = pa.Table.from_pylist(self.result.rows(), ibis.schema(kinds).to_pyarrow())
             file = self.project.lake.write(f"delivered/{self.plan.delivery}", table)
-            self.ledger.add([file], self.run_id)
+            self.ledger.files.add([file], self.run_id)
         return self.result

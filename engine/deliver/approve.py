@@ -19,7 +19,7 @@ def needs_approval(project: Project, plan: Plan) -> bool:
 
 def approval_of(project: Project, plan: Plan) -> Approval | None:
     """Return the newest approval of a plan."""
-    return next(iter(reversed(project.ledger.approvals(plan.digest).get(plan.digest, ()))), None)
+    return next(iter(reversed(project.ledger.approvals.by_digest(plan.digest).get(plan.digest, ()))), None)
 
 
 def approve(project: Project, name: str, digest: str, *, by: str, via: str, allow: Collection[str] = ()) -> Plan:
@@ -41,5 +41,5 @@ def approve(project: Project, name: str, digest: str, *, by: str, via: str, allo
         raise SettingsError(f"plan {plan.digest[:12]} belongs to delivery {plan.delivery!r}, not to {name!r}")
     prove_plan(project, plan)
     if plan.head.status == "planned":
-        project.ledger.approve_plan(plan.digest, name, by.strip(), via, sorted({*allow}))
+        project.ledger.approvals.add(plan.digest, name, by.strip(), via, sorted({*allow}))
     return plan

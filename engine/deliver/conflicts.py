@@ -26,12 +26,12 @@ def decide(project: Project, conflict_id: str, verdict: Verdict, by: str, why: s
         raise SettingsError(f"no conflict {conflict_id!r}; {choices(conflict_id, known)}")
     row = found[0]
     made = Decided(from_json(row["wanted"]), verdict, by, from_json(row["held"]))
-    project.ledger.decide(row["delivery"], (row["record_id"], row["field"]), made, why)
+    project.ledger.synced_values.decide(row["delivery"], (row["record_id"], row["field"]), made, why)
     return row
 
 
 def _of(project: Project, name: str) -> Iterator[dict[str, Any]]:
-    head = project.ledger.newest_plan(name)
+    head = project.ledger.plans.newest(name)
     for row in load(project, head).rows(*HELD_BACK) if head else ():
         if row["field"] == "*":
             continue

@@ -32,14 +32,16 @@ class Desired:
 
 def built_at(project: Project) -> datetime | None:
     """Tell since when records that we create are not in the tables yet."""
-    current = project.ledger.current()
+    current = project.ledger.snapshots.current()
     return current.created_at if current else None
 
 
 def created_by_others(project: Project, name: str) -> dict[str, str]:
     """Tell by customer the records of a delivery's target that other deliveries have created since the build."""
     target = project.delivery(name).target
-    return project.ledger.born(target.connection, target.stream, built_at(project), besides=name)
+    return project.ledger.operations.created_by_customer(
+        target.connection, target.stream, built_at(project), besides=name
+    )
 
 
 def desired(project: Project, name: str, target: Target) -> Desired:
@@ -59,8 +61,8 @@ class _Desiring:
         self.config: DeliveryConfig = project.delivery(name)
         self.ledger = project.ledger
         self.tables = Tables(project, sources(self.config), afresh=True)
-        self.created = self.ledger.created(name) if self.config.key else {}
-        self.refused = self.ledger.rejections(name)
+        self.created = self.ledger.operations.created_by_key(name) if self.config.key else {}
+        self.refused = self.ledger.operations.rejection_counts(name)
         self.owned = {owner: owners(project, owner) for owner in self._owners()}
         connections = {self.target.connector.name, *(one for some in self.owned.values() for one in some)}
         self.born = {connection: self._born(connection) for connection in connections}
@@ -134,7 +136,7 @@ class _Desiring:
         return {
             customer: record
             for stream in streams
-            for customer, record in self.ledger.born(connection, stream, since=since).items()
+            for customer, record in self.ledger.operations.created_by_customer(connection, stream, since=since).items()
         }
 
     @cached_property

@@ -33,10 +33,10 @@ class OutcomeRecorder:
         """Write down what the target answered, or what was seen there; and what is about to be sent next."""
         pairs = list(settled)
         done = [pair for pair in pairs if pair[1].status in DONE and _record(pair)]
-        self.project.ledger.agree(self.name, (one for pair in done for one in self._agreed(pair)))
+        self.project.ledger.synced_values.save(self.name, (one for pair in done for one in self._agreed(pair)))
         self._hold_what_was_undone([pair for pair in done if self._undoes(pair)])
         self._join([pair for pair in done if pair[0].action == "create"])
-        self.project.ledger.exchange((outcome for _, outcome in pairs), following)
+        self.project.ledger.operations.record((outcome for _, outcome in pairs), following)
 
     def _agreed(self, pair: Settled) -> Iterator[tuple[str, str, SyncedValue]]:
         """Keep owned fields, and values that the target keeps in a form of its own."""
@@ -58,13 +58,13 @@ class OutcomeRecorder:
         """Name the run that an operation takes back."""
         digest = pair[0].digest
         if digest not in self._undone:
-            head = self.project.ledger.plan(digest)
+            head = self.project.ledger.plans.find(digest)
             self._undone[digest] = head.summary.get("undoes") if head else None
         return self._undone[digest]
 
     def _hold_what_was_undone(self, done: list[Settled]) -> None:
         """Let the next night not do again what was taken back: until something else is wanted there."""
-        past = self.project.ledger.past(self.name) if done else SyncHistory()
+        past = self.project.ledger.synced_values.history(self.name) if done else SyncHistory()
         for pair in done:
             by = f"undo of run {self._undoes(pair)}"
             for name, found in pair[0].before.items():
@@ -73,7 +73,7 @@ class OutcomeRecorder:
                 wanted = agreed.ours if agreed and is_same(agreed.held, found) else found
                 made = Decided(wanted, "keep_target", by)
                 if made not in past.decided.get(place, ()):
-                    self.project.ledger.decide(self.name, place, made, "taken back")
+                    self.project.ledger.synced_values.decide(self.name, place, made, "taken back")
 
     def _join(self, created: list[Settled]) -> None:
         """Judge a created account to be the customer's it was created for, so that it joins it for ever."""
@@ -81,14 +81,14 @@ class OutcomeRecorder:
             return
         known = {
             (row["right_connection"], row["right_account_id"])
-            for row in self.project.ledger.judgements()
+            for row in self.project.ledger.judgements.in_force()
             if row["by"] == BY_US
         }
         for pair in created:
             right = (pair[0].connection, _record(pair))
             if (left := self._first.get(pair[0].customer_id)) and right not in known:
                 why = f"created from it by delivery {self.name}"
-                self.project.ledger.judge(left, right, "same", BY_US, why)
+                self.project.ledger.judgements.add(left, right, "same", BY_US, why)
 
     @cached_property
     def _first(self) -> Mapping[str, tuple[str, str]]:

@@ -51,14 +51,14 @@ def save(
 ) -> Plan:
     """Save a plan under its digest. Without `tripped` the guards are asked."""
     ledger, config = project.ledger, project.delivery(name)
-    snapshot = ledger.current()
+    snapshot = ledger.snapshots.current()
     table = pa.Table.from_pylist(rows, SCHEMA)
-    summary = {**summary, FOLLOWS: ledger.last_applied(name), "basis": basis_of(project, name)}
-    digest = digest_of(name, ledger.generation, summary, table)
+    summary = {**summary, FOLLOWS: ledger.plans.last_applied(name), "basis": basis_of(project, name)}
+    digest = digest_of(name, ledger.ledger_id, summary, table)
     if tripped is None:
         tripped = violations(rows, int(summary.get("held", 0)), config.guards, (), digest)
     file = project.lake.write(f"plan/{name}", table)
-    ledger.add([file], run_id)
+    ledger.files.add([file], run_id)
     head = PlanRow(
         digest,
         name,
@@ -70,7 +70,7 @@ def save(
         snapshot.id if snapshot else "",
         {**summary, "violations": tripped},
     )
-    ledger.save_plan(head)
+    ledger.plans.save(head)
     return Plan(name, digest, head, table, tuple(tripped))
 
 
@@ -79,7 +79,7 @@ def basis_of(project: Project, name: str) -> str:
 
     Where it may create, also what others created in its target since the build: no customer may be created twice.
     """
-    current = project.ledger.current()
+    current = project.ledger.snapshots.current()
     config = project.delivery(name)
     settings = config.model_dump_json(exclude={"approve", "guards"})
     others = created_by_others(project, name) if config.match == "upsert" else {}
@@ -116,12 +116,12 @@ class _Planning:
 
     def made(self) -> Plan:
         self.config = self.project.delivery(self.name)
-        self.rules, self.past = rules(self.config), self.project.ledger.past(self.name)
+        self.rules, self.past = rules(self.config), self.project.ledger.synced_values.history(self.name)
         asked = desired(self.project, self.name, self.target)
         wanted = [self._again(want) for want in self._recognised(asked) if not self._is_settling(want, asked)]
         seen = self._look(wanted)
         holdings = {key: CurrentRecord(one.values, one.changed_at) for key, one in seen.held.items()}
-        self.project.ledger.agree(self.name, agreements(wanted, holdings, self.rules, self.past))
+        self.project.ledger.synced_values.save(self.name, agreements(wanted, holdings, self.rules, self.past))
         rows = list(changes(wanted, holdings, self._with_key(), self.past))
         rows += self._closed(asked) + [_listed(*one) for one in asked.review]
         full = [self._full(row, seen.held) for row in rows]
@@ -156,7 +156,7 @@ class _Planning:
     def _is_settling(self, want: Wanted, asked: Desired) -> bool:
         """Leave alone what was sent and is not known yet to have arrived."""
         if not hasattr(self, "_open"):
-            left = self.project.ledger.unsettled(self.name)
+            left = self.project.ledger.operations.unsettled(self.name)
             self._open = {one.key or one.record_id for one in left}
         subject = want.key if want.record_id is None else want.record_id
         if subject not in self._open:
@@ -170,7 +170,7 @@ class _Planning:
         if want.record_id is not None or not self.target.knows_operations(self.config.key):
             return want
         if not hasattr(self, "_sent"):
-            self._sent = self.project.ledger.resumable(self.name)
+            self._sent = self.project.ledger.operations.resumable_creates(self.name)
         sent = self._sent.get(want.key or "")
         return replace(want, values=sent.after) if sent else want
 
@@ -182,8 +182,8 @@ class _Planning:
         """Close the records of our own whose row is no more, once; what people closed or removed stays as it is."""
         if not self.config.gone:
             return []
-        done = self.project.ledger.updated(self.name)
-        made = self.project.ledger.created(self.name)
+        done = self.project.ledger.operations.updated_records(self.name)
+        made = self.project.ledger.operations.created_by_key(self.name)
         left = {key: place for key, place in made.items() if key not in asked.keys and place[0] not in done}
         wanted = [Wanted(record, customer, self.config.gone, key) for key, (record, customer) in left.items()]
         held = look(self.project, self.target, [record for record, _ in left.values()], [*self.config.gone]).held

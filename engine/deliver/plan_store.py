@@ -90,7 +90,7 @@ def find(project: Project, asked: str) -> Plan:
 
     Raises SettingsError when there is none, or when its file is not what was saved.
     """
-    head = project.ledger.newest_plan(asked) if asked in project.deliveries else project.ledger.plan(asked)
+    head = project.ledger.plans.newest(asked) if asked in project.deliveries else project.ledger.plans.find(asked)
     if head is None:
         raise SettingsError(
             f"no plan {asked!r}: name a digest that `belvedere plan` printed, or a delivery; "
@@ -111,7 +111,7 @@ def load(project: Project, head: PlanRow) -> Plan:
         raise refused(head, str(error)) from None
     table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
     if FOLLOWS in head.summary:
-        digest = digest_of(head.delivery, project.ledger.generation, head.summary, table)
+        digest = digest_of(head.delivery, project.ledger.ledger_id, head.summary, table)
         if digest != head.digest:
             raise refused(head, f"the rows in {head.path} have the digest {digest[:12]}, not the plan's")
     return Plan(head.delivery, head.digest, head, table, tuple(head.summary.get("violations", ())))
@@ -139,7 +139,7 @@ def refused(head: PlanRow, reason: str) -> SettingsError:
 
 
 def _recorded(project: Project, head: PlanRow) -> Written:
-    file = project.ledger.file(head.path)
+    file = project.ledger.files.by_path(head.path)
     if file is None or file.asset != f"plan/{head.delivery}":
         raise refused(head, f"the manifest has no file {head.path} of this delivery")
     return file

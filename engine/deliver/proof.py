@@ -42,7 +42,7 @@ def is_current(project: Project, plan: Plan) -> bool:
 def _prove_tables(project: Project, plan: Plan) -> None:
     for table in sorted(sources(project.delivery(plan.delivery))):
         try:
-            project.lake.proven(project.ledger.files(table), afresh=True)
+            project.lake.proven(project.ledger.files.for_asset(table), afresh=True)
         except ReplyError as error:
             reason = f"a table it was made from is not what it was: {error}; `belvedere build` makes it again"
             raise refused(plan.head, reason) from None
@@ -60,7 +60,7 @@ def _misplaced(config: DeliveryConfig, plan: Plan, row: Row, allows: Callable[[R
 def _planned(project: Project, plan: Plan) -> Callable[[Row], bool]:
     """Tell what a plan may hold by the delivery's settings."""
     config = project.delivery(plan.delivery)
-    created = {record for record, _ in project.ledger.created(plan.delivery).values()}
+    created = {record for record, _ in project.ledger.operations.created_by_key(plan.delivery).values()}
     updated = {name for name, given in config.fields.items() if not given.only_new}
     key = config.key.field if config.key and config.match != "update_only" else None
 
@@ -82,7 +82,7 @@ def _planned(project: Project, plan: Plan) -> Callable[[Row], bool]:
 def _undone(project: Project, plan: Plan) -> Callable[[Row], bool]:
     """Tell what a plan may hold that takes a run back: what that run wrote, by its operations."""
     written: dict[str | None, list[Operation]] = {}
-    for one in project.ledger.operations(delivery=plan.delivery, run_id=plan.undoes):
+    for one in project.ledger.operations.query(delivery=plan.delivery, run_id=plan.undoes):
         if one.outcome == "applied":
             written.setdefault(one.record_id, []).append(one)
 

@@ -34,7 +34,7 @@ def look(project: Project, target: Target, record_ids: Sequence[str], fields: Se
     wanted = list(dict.fromkeys(record_ids))
     known: dict[str, TargetRecord] = {}
     if since := extracted_at(project, target):
-        written = project.ledger.written(target.connector.name, target.stream.name, since)
+        written = project.ledger.operations.recent_records(target.connector.name, target.stream.name, since)
         known = extracted(project, target, [number for number in wanted if number not in written], fields)
     asked = [number for number in wanted if number not in known]
     return TargetSnapshot(known | ask(target, asked, fields), is_live=not known)
@@ -58,7 +58,7 @@ def extracted_at(project: Project, target: Target) -> datetime | None:
     name, stream = target.connector.name, target.stream.name
     if target.reads_payload is None or stream not in {one.name for one in project.streams(name)}:
         return None
-    last = project.ledger.last_run(f"extract:{name}")
+    last = project.ledger.runs.last(f"extract:{name}")
     if last is None or stream in last["summary"]["streams"] or stream not in last["summary"].get("read_at", {}):
         return None
     since = datetime.fromisoformat(last["summary"]["read_at"][stream])

@@ -23,7 +23,7 @@ def undo(project: Project, undone: str, run_id: str, deliveries: Iterable[str] =
     the run wrote are listed and left alone. Once applied, the same values are not delivered there again.
     Raises SettingsError when the run wrote nothing that could be taken back.
     """
-    written = [one for one in project.ledger.operations(run_id=undone) if one.outcome == "applied"]
+    written = [one for one in project.ledger.operations.query(run_id=undone) if one.outcome == "applied"]
     chosen = {*deliveries} or {one.delivery for one in written}
     plans = []
     for name in sorted(chosen & {one.delivery for one in written}):
@@ -40,7 +40,9 @@ def _planned(project: Project, name: str, target: Target, mine: list[Operation],
     held = ask(target, sorted({str(one.record_id) for one in mine}), fields)
     rows = [row for one in reversed(mine) for row in _inverse(one, held.get(str(one.record_id)))]
     filled = sum(plain(value) is not None for one in held.values() for value in one.values.values())
-    whole = [plan.summary.get("held", 0) for plan in project.ledger.plans(name) if not plan.summary.get("undoes")]
+    whole = [
+        plan.summary.get("held", 0) for plan in project.ledger.plans.recent(name) if not plan.summary.get("undoes")
+    ]
     return save(project, name, rows, run_id, {"held": max([filled, *whole[:1]]), "undoes": undone}, None)
 
 

@@ -25,9 +25,9 @@ def settle(project: Project, target: Target, delivery: str) -> None:
     """
     given = project.delivery(delivery).key
     key, concluding = given.field if given else None, OutcomeRecorder(project, delivery, target)
-    late = _found(target, project.ledger.not_arrived(delivery, NEVER, datetime.now(UTC) - DAYS), key)
+    late = _found(target, project.ledger.operations.retryable(delivery, NEVER, datetime.now(UTC) - DAYS), key)
     concluding.settle(pair for pair in late if pair[1].status in DONE)
-    concluding.settle(_found(target, project.ledger.unsettled(delivery), key))
+    concluding.settle(_found(target, project.ledger.operations.unsettled(delivery), key))
 
 
 def _found(target: Target, left: Sequence[Operation], key: str | None) -> Iterator[tuple[Operation, Outcome]]:

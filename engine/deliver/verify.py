@@ -34,25 +34,25 @@ def read_back(project: Project, name: str) -> ReadBack:
     else at work on the record, is understood, and the form is remembered.
     """
     config = project.delivery(name)
-    if not project.ledger.unread(name, datetime.now(UTC), 1):
+    if not project.ledger.operations.to_verify(name, datetime.now(UTC), 1):
         return ReadBack(0)
     with opened(project, config) as target:
         before = datetime.now(UTC) - target.writing.lag
-        written = project.ledger.unread(name, before, config.read_back)
+        written = project.ledger.operations.to_verify(name, before, config.read_back)
         if not written:
             return ReadBack(0)
         newest = {str(one.record_id): one for one in written}
         held = ask(target, list(newest), sorted({field for one in newest.values() for field in one.after}))
         clock = _Clock(target)
         seen = [(one, held.get(record)) for record, one in newest.items()]
-        project.ledger.agree(name, (form for one, there in seen for form in _forms(one, there, clock)))
+        project.ledger.synced_values.save(name, (form for one, there in seen for form in _forms(one, there, clock)))
         refused = {one.op_id: _ignored(one, there) for one, there in seen}
-        project.ledger.settle(
+        project.ledger.operations.record_outcomes(
             Outcome(one.op_id, "rejected", one.record_id, message=f"the target said yes and left {', '.join(left)}")
             for one, _ in seen
             if (left := refused[one.op_id])
         )
-        project.ledger.read_back(name, before)
+        project.ledger.operations.mark_verified(name, before)
     where = f"{config.target.connection} {config.target.stream}"
     wrong = (f"{where} {one.record_id}: {said}" for one, there in seen for said in _differences(one, there, clock))
     return ReadBack(len(newest), tuple(wrong))

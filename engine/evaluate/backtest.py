@@ -79,7 +79,7 @@ def backtest(project: Project, run_id: str) -> Backtested:
 
     Raises SettingsError when nothing was built yet, LeaseHeld when a build is at work.
     """
-    current = project.ledger.current()
+    current = project.ledger.snapshots.current()
     if current is None:
         raise SettingsError("nothing was built yet: run `belvedere sync` first")
     con, config = backend.connect(), project.model.retention
@@ -92,11 +92,11 @@ def backtest(project: Project, run_id: str) -> Backtested:
             held = pa.Table.from_pylist(rows, arrow_schema(table))
             broken = check_result(backend.table(con, held), schema_of(table)).count().to_pyarrow().as_py()
             made.broken[table] = int(broken)
-            newest = project.ledger.current() or current
-            project.ledger.stage(newest.id, project.lake.write(table, held), run_id)
+            newest = project.ledger.snapshots.current() or current
+            project.ledger.snapshots.add_table(newest.id, project.lake.write(table, held), run_id)
         if made.rows["backtest"]:
             kept = {"model": made.chosen, "horizon": made.horizon, "event": event}
-            project.ledger.save_parameters(CHOICE, made.chosen, current.as_of, kept)
+            project.ledger.model_parameters.save(CHOICE, made.chosen, current.as_of, kept)
     return made
 
 

@@ -35,7 +35,7 @@ def calibrate(project: Project, names: Sequence[str] = (), *, keep: bool = True)
 
     Raises SettingsError when nothing was built yet, or for a criterion that is not there.
     """
-    current = project.ledger.current()
+    current = project.ledger.snapshots.current()
     if current is None:
         raise SettingsError("nothing was built yet: run `belvedere sync` first")
     held = criteria_for(project.ledger, project.model, current.as_of)
@@ -49,7 +49,7 @@ def calibrate(project: Project, names: Sequence[str] = (), *, keep: bool = True)
     old, new = (_scored(t, held, criteria, project, current.as_of) for criteria in (held.criteria, after))
     if keep:
         values = {one.criterion: {"anchors": one.after, "n": one.values} for one in found if _counts(one, held)}
-        project.ledger.save_parameters(CALIBRATION, version, current.as_of, {"criteria": values})
+        project.ledger.model_parameters.save(CALIBRATION, version, current.as_of, {"criteria": values})
     return Calibration(
         version,
         current.as_of,

@@ -9,7 +9,7 @@ from engine.config.project import Project
 from engine.extract.stored_stream import StoredStream, newest
 from engine.storage.lease import LeaseTaken, lease
 from engine.storage.manifest import Written
-from engine.storage.sync_state import anew_of, refresh_of
+from engine.storage.sync_state import full_refresh_of, uncursored_refresh_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -75,14 +75,14 @@ def rewrite(project: Project, connection: str, stream: Stream, records: int, run
     if not _is_worth_it(project, asset, records):
         return False
     with suppress(LeaseTaken), lease(project.ledger, f"connection:{connection}", run_id):
-        states = (stream.name, refresh_of(stream.name), anew_of(stream.name))
-        if not any(project.ledger.open_slices(connection, state) for state in states):
+        states = (stream.name, uncursored_refresh_of(stream.name), full_refresh_of(stream.name))
+        if not any(project.ledger.sync.open_slices(connection, state) for state in states):
             compact_all(StoredStream(project, asset, stream, is_at_leisure=True))
             return True
     return False
 
 
 def _is_worth_it(project: Project, asset: str, records: int) -> bool:
-    files = project.ledger.files(asset)
+    files = project.ledger.files.for_asset(asset)
     rows = sum(file.rows for file in files)
     return len(files) > 1 and rows >= ROWS and rows > TIMES * records

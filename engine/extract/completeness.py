@@ -29,8 +29,8 @@ class ObservedKeys:
     ) -> "ObservedKeys":
         """Gather what an open slice has shown, by this run and by others that were killed."""
         ledger, asset = project.ledger, f"raw/{connection}/{stream}"
-        waiting = [*ledger.pending(asset), *ledger.pending(seen_of(connection, state))]
-        return cls(project, [*ledger.files_since(asset, read.mark), *waiting], same)
+        waiting = [*ledger.files.pending(asset), *ledger.files.pending(seen_of(connection, state))]
+        return cls(project, [*ledger.files.landed_since(asset, read.mark), *waiting], same)
 
     def count(self, within: Slice) -> int:
         """Count the records by key; rows without one count each."""

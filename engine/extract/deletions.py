@@ -11,7 +11,7 @@ from engine.extract.context import StreamContext
 from engine.extract.lake_writer import gathered
 from engine.extract.stored_stream import StoredStream
 from engine.storage.manifest import Written
-from engine.storage.sync_state import WHOLE, Progress, deletes_of, in_vain_of
+from engine.storage.sync_state import WHOLE, Progress, deletes_of, full_refresh_mismatch_of
 
 
 class DeletionDetector:
@@ -23,7 +23,7 @@ class DeletionDetector:
     @property
     def is_in_vain(self) -> bool:
         """Tell whether a reading of all did not show what is listed."""
-        return bool(self.run.ledger.open_slices(self.run.name, in_vain_of(self.run.stream.name)))
+        return bool(self.run.ledger.sync.open_slices(self.run.name, full_refresh_mismatch_of(self.run.stream.name)))
 
     def ask(self) -> None:
         """Ask the source, in the stream's own way."""
@@ -61,7 +61,7 @@ class DeletionDetector:
     def _reported(self, connector: ReportsDeletes) -> None:
         """Land what the source says is gone, looking back; refused or broken off, it is asked for again."""
         run, stream, state = self.run, self.run.stream, deletes_of(self.run.stream.name)
-        spans, held = run.ledger.intervals(run.name, state), run.current()
+        spans, held = run.ledger.sync.intervals(run.name, state), run.current()
         slice_ = Slice(spans[-1].end - stream.lookback if spans else run.first, run.until)
         gone: set[str] = set()
         written: list[Written] = []
@@ -69,23 +69,23 @@ class DeletionDetector:
             gone |= held.alive(rows.column("_key"))
             written.append(run.project.lake.write(held.asset, rows))
         if run.breaker.allows(len(gone)):
-            run.ledger.land(run.name, state, written, Progress(slice_, None), run.run_id)
+            run.ledger.sync.land(run.name, state, written, Progress(slice_, None), run.run_id)
             run.result.files += written
             run.result.landed += sum(file.rows for file in written)
             run.result.bytes += sum(file.bytes for file in written)
 
     def _read_all_for(self, keys: Sequence[str]) -> None:
         """Read all again for the sake of keys that are listed and were not read, unless the next run reads them anyway."""
-        run, state = self.run, in_vain_of(self.run.stream.name)
+        run, state = self.run, full_refresh_mismatch_of(self.run.stream.name)
         since = changed_since(run.connector, run.stream, run.to_come) if keys else set()
         lost = len({*keys} - since) if since is not None else 0
         if not lost:
-            return run.ledger.give_up(run.name, state, WHOLE)
+            return run.ledger.sync.discard_slice(run.name, state, WHOLE)
         why = "and a reading of all did not show them: compare what the connector lists with what it reads"
         if run.anew:
-            run.ledger.land(run.name, state, [], Progress(WHOLE, None, is_read=True), run.run_id)
+            run.ledger.sync.land(run.name, state, [], Progress(WHOLE, None, is_read=True), run.run_id)
         elif not self.is_in_vain:
-            run.ledger.reset(run.name, run.stream.name)
+            run.ledger.sync.reset(run.name, run.stream.name)
             why = "and no stamp of theirs moved; the next run reads the stream as a whole"
         return run.result.stop("short", f"{run.place}: {lost} records are listed that are not here, {why}")
 
@@ -106,5 +106,5 @@ class DeletionDetector:
         run = self.run
         if run.breaker.allows(len(gone)):
             written = run.project.lake.write(held.asset, held.tombstones(gone, run.connector.now()))
-            run.ledger.add([written], run.run_id)
+            run.ledger.files.add([written], run.run_id)
             run.result.files.append(written)

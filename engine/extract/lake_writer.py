@@ -20,7 +20,7 @@ from engine.config.project import Project
 from engine.extract.result import StreamResult
 from engine.extract.stored_stream import StoredStream
 from engine.storage.manifest import Written
-from engine.storage.sync_state import REFRESH, OpenSlice, Progress, anew_of, seen_of
+from engine.storage.sync_state import UNCURSORED_REFRESH, OpenSlice, Progress, full_refresh_of, seen_of
 
 ROWS, BYTES, SECONDS = 50_000, 32 << 20, 5.0
 
@@ -53,7 +53,7 @@ class LakeWriter:
         self.skipped_keys: list[pa.Table] = before.skipped_keys if before else []
         self.seen: list[pa.ChunkedArray] = before.seen if before else []
         self.is_empty = slice_.checkpoint is None and not slice_.is_read
-        self._since = None if state.endswith(REFRESH) else slice_.slice_.start
+        self._since = None if state.endswith(UNCURSORED_REFRESH) else slice_.slice_.start
         self.pages, self._is_second = 0, before is not None
         self._pages: list[Page] = []
         self._rows = self._bytes = 0
@@ -95,7 +95,7 @@ class LakeWriter:
             [self.project.lake.write(self.held.asset, some)] if some.num_rows else [] for some in (now, later)
         )
         waiting = [*pending, *skipped]
-        self.project.ledger.land(self.result.connection, self.state, written, self.progress, self.run_id, waiting)
+        self.project.ledger.sync.land(self.result.connection, self.state, written, self.progress, self.run_id, waiting)
         result = self.result
         result.files += written
         result.landed += rows.num_rows
@@ -128,7 +128,7 @@ class LakeWriter:
             sent = sent.filter(sent.column("_key").is_valid())
         self.skipped_keys.append(sent)
         states = [self.state] if self.progress.checkpoint else []  # a slice that ends here is proven by this run
-        states += [anew_of(self.result.stream)] if self.is_anew else []
+        states += [full_refresh_of(self.result.stream)] if self.is_anew else []
         return [self.project.lake.write(seen_of(self.result.connection, state), sent) for state in states]
 
 

@@ -1,4 +1,4 @@
-"""The extract beat: pull what changed of one connection into the raw lake, page by page, resumable."""
+"""The extract stage: pull what changed of one connection into the raw lake, page by page, resumable."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def extract(
 def failed_required(project: Project) -> list[str]:
     """Name the required connections whose last reading failed, wholly or in part."""
     last = {
-        name: project.ledger.last_run(f"extract:{name}")
+        name: project.ledger.runs.last(f"extract:{name}")
         for name, config in project.connections.items()
         if config.required
     }
@@ -72,7 +72,7 @@ def failed_required(project: Project) -> list[str]:
 
 def stale(project: Project) -> list[str]:
     """Name the connections whose last reading failed: their tables are those of an earlier night."""
-    notes = {name: project.ledger.last_run(f"extract:{name}") for name in project.connections}
+    notes = {name: project.ledger.runs.last(f"extract:{name}") for name in project.connections}
     return [name for name, note in notes.items() if note and note["summary"]["status"] != "done"]
 
 
@@ -99,7 +99,7 @@ class _Note:
     @classmethod
     def of(cls, project: Project, name: str, run_id: str, chosen: Sequence[str]) -> "_Note":
         """Begin with every stream of this run, and those that an earlier run failed at and this one leaves out."""
-        noted = project.ledger.last_run(f"extract:{name}")
+        noted = project.ledger.runs.last(f"extract:{name}")
         last = noted["summary"] if noted else {}
         known = {stream.name for stream in project.streams(name)} - set(chosen)
         failed = {stream: why for stream, why in last.get("streams", {}).items() if stream in known}
@@ -121,4 +121,4 @@ class _Note:
         """Write it down."""
         summary = {"status": status, "error": error, "streams": self.unread, "read_at": self.read_at}
         ahead = None if self.ahead is None else self.ahead.total_seconds()
-        self.project.ledger.note_run(self.run_id, f"extract:{self.name}", summary | {"clock_ahead": ahead})
+        self.project.ledger.runs.record(self.run_id, f"extract:{self.name}", summary | {"clock_ahead": ahead})

@@ -16,7 +16,7 @@ from engine.extract.lake_writer import LakeWriter
 from engine.extract.schema_drift.drift import FieldTracker
 from engine.extract.source_rollback import set_back_lost_versions
 from engine.storage.slice_counts import SliceCount
-from engine.storage.sync_state import REFRESH, OpenSlice
+from engine.storage.sync_state import UNCURSORED_REFRESH, OpenSlice
 
 
 class SliceReader:
@@ -31,7 +31,7 @@ class SliceReader:
         if not one.is_read:
             self._pages(landing, one)
         if landing.is_empty and self._is_outage(one.slice_):
-            self.run.ledger.give_up(self.run.name, state, one.slice_)
+            self.run.ledger.sync.discard_slice(self.run.name, state, one.slice_)
         else:
             self._prove(state, one, landing)
         return landing.seen
@@ -75,20 +75,20 @@ class SliceReader:
 
     def _prove(self, state: str, one: OpenSlice, landing: LakeWriter) -> None:
         """Compare a slice with the source's count; what is missing is asked for once more, then it stays a gap."""
-        open_ = self.run.ledger.open_slices(self.run.name, state)
+        open_ = self.run.ledger.sync.open_slices(self.run.name, state)
         read = next(each for each in open_ if each.slice_ == one.slice_)
         found, shown, is_settled = self._proven(state, read, landing)
-        self.run.ledger.note_balance(replace(found, run_id=self.run.run_id))
+        self.run.ledger.slice_counts.record(replace(found, run_id=self.run.run_id))
         if found.source_count is not None:
             self.run.result.total = (self.run.result.total or 0) + found.source_count
         self.run.result.missing += found.missing
         if found.missing or not is_settled:
-            self.run.ledger.give_up(self.run.name, state, one.slice_)
+            self.run.ledger.sync.discard_slice(self.run.name, state, one.slice_)
             self.run.result.stop("short", said(found) if found.missing else moving(found))
         else:
-            if state.endswith(REFRESH):
+            if state.endswith(UNCURSORED_REFRESH):
                 set_back_lost_versions(self.run, shown)
-            self.run.ledger.close(self.run.name, state, one.slice_)
+            self.run.ledger.sync.close_slice(self.run.name, state, one.slice_)
 
     def _proven(self, state: str, read: OpenSlice, landing: LakeWriter) -> tuple[SliceCount, ObservedKeys, bool]:
         """Read once more what is in doubt; tells whether pages by number showed the same both times."""

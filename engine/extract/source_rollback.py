@@ -106,12 +106,12 @@ def set_back_clock(project: Project, name: str, clock: datetime, back: timedelta
     """
     if back > STEP:
         _set_stamps_back(project, name, clock, back)
-        project.ledger.take_back(name, back)
-    until = project.ledger.read_until(name)
+        project.ledger.sync.rewind(name, back)
+    until = project.ledger.sync.read_until(name)
     if until and until - clock > STEP:
         back = max(back, until - clock)
         _set_stamps_back(project, name, clock, back)
-        project.ledger.reset(name)
+        project.ledger.sync.reset(name)
     return back if back > STEP else None
 
 

@@ -36,7 +36,7 @@ class StoredStream:
 
     def __init__(self, project: Project, asset: str, stream: Stream, *, is_at_leisure: bool = False) -> None:
         self.project, self.asset, self.stream, self.is_at_leisure = project, asset, stream, is_at_leisure
-        self.before = project.ledger.files(asset)
+        self.before = project.ledger.files.for_asset(asset)
         self._prints: dict[datetime | None, str] = {}
 
     @cached_property
@@ -162,7 +162,7 @@ class StoredStream:
 
     def files_now(self) -> list[Written]:
         """List the files that count now, those of this run among them."""
-        return self.project.ledger.files(self.asset)
+        return self.project.ledger.files.for_asset(self.asset)
 
     def deleted_by(self, pending: Sequence[Written]) -> int:
         """Count the records that pending tombstones would delete, what has landed since considered."""

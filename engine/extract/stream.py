@@ -19,7 +19,7 @@ from engine.extract.schema_drift.drift import FieldTracker
 from engine.extract.slice import SliceReader
 from engine.extract.source_rollback import set_back_lost_versions
 from engine.storage.gc_tuning import sparing_what_stays
-from engine.storage.sync_state import WHOLE, Interval, OpenSlice, anew_of, refresh_of
+from engine.storage.sync_state import WHOLE, Interval, OpenSlice, full_refresh_of, uncursored_refresh_of
 from schemas.mapping import paths
 
 
@@ -47,10 +47,10 @@ class StreamReader:
     def _rows(self) -> None:
         self.shape.hold()
         settle(self.run.project, self.run.name, self.stream)
-        name, anew = self.run.name, anew_of(self.stream.name)
+        name, anew = self.run.name, full_refresh_of(self.stream.name)
         if self.full:
-            self.ledger.reset(name, self.stream.name)
-        self.run.anew = next(iter(self.ledger.open_slices(name, anew)), None)
+            self.ledger.sync.reset(name, self.stream.name)
+        self.run.anew = next(iter(self.ledger.sync.open_slices(name, anew)), None)
         (self._whole if self.stream.cursor is None else self._changes)()
         if self.run.anew and (self.result.status == "done" or self.vanished.is_in_vain):
             self._all_read(anew, self.run.anew)
@@ -62,13 +62,13 @@ class StreamReader:
             set_back_lost_versions(self.run, shown)
             self.vanished.unshown(shown)
         if self.result.status != "blocked":
-            self.ledger.give_up(self.run.name, state, anew.slice_)
+            self.ledger.sync.discard_slice(self.run.name, state, anew.slice_)
 
     def _changes(self) -> None:
         """Read what lies between what has been read and the run's beginning, then what was deleted."""
         ledger, stream, first = self.ledger, self.stream, self.run.first
         open_ = self._open(stream.name)
-        spans = ledger.intervals(self.run.name, stream.name)
+        spans = ledger.sync.intervals(self.run.name, stream.name)
         covered = spans + [Interval(one.slice_.start, one.slice_.end) for one in open_]
         anchor = None if open_ else self.slices.anchor  # what is half read is read on, not back
         left = slice_plan.left(covered, first, self.run.until, stream.lookback, stream.window, anchor)
@@ -77,9 +77,11 @@ class StreamReader:
         self._each(stream.name, plan, spans[-1].end if spans else None)
         is_all = not covered
         if is_all and not self.result.read and (not self.run.held.before or self.run.breaker.is_outage(0)):
-            ledger.reset(self.run.name, stream.name)  # an empty reading of all may be an outage: the next one asks anew
+            ledger.sync.reset(
+                self.run.name, stream.name
+            )  # an empty reading of all may be an outage: the next one asks anew
         elif self.result.status == "done" and plan and plan[0].slice_.start == first and not spans:
-            ledger.close(self.run.name, refresh_of(stream.name), Slice(first, self.run.until))
+            ledger.sync.close_slice(self.run.name, uncursored_refresh_of(stream.name), Slice(first, self.run.until))
         self._refresh(first)
         if self.result.status == "done":
             self.vanished.ask()
@@ -94,10 +96,10 @@ class StreamReader:
 
     def _refresh(self, first: datetime | None) -> None:
         """Read everything again when that is due, for the sake of fields that move no cursor."""
-        ledger, state = self.ledger, refresh_of(self.stream.name)
+        ledger, state = self.ledger, uncursored_refresh_of(self.stream.name)
         if not {*self.stream.uncursored_fields} & {*paths(self.stream.fields)}:
             return
-        spans, open_ = ledger.intervals(self.run.name, state), self._open(state)
+        spans, open_ = ledger.sync.intervals(self.run.name, state), self._open(state)
         read_at = spans[-1].end if spans else None
         is_due = read_at is None or self.run.until - read_at >= timedelta(days=self.run.config.refresh_days)
         if self.result.status == "done" and (open_ or is_due):
@@ -109,9 +111,9 @@ class StreamReader:
         """List what earlier runs left open; pages that are told by number have moved since, and are begun anew."""
         ledger = self.ledger
         if self.stream.offset_paged:
-            for one in ledger.open_slices(self.run.name, state):
-                ledger.give_up(self.run.name, state, one.slice_)
-        return ledger.open_slices(self.run.name, state)
+            for one in ledger.sync.open_slices(self.run.name, state):
+                ledger.sync.discard_slice(self.run.name, state, one.slice_)
+        return ledger.sync.open_slices(self.run.name, state)
 
     def _each(self, state: str, plan: Iterable[OpenSlice], known: datetime | None) -> None:
         """Read slices; one whose answers cannot be trusted stays open, those behind it are read all the same."""
@@ -128,11 +130,11 @@ class StreamReader:
         """Let tombstones count that may, ask for the count of the whole, and say what is new."""
         result, ledger, asset = self.result, self.ledger, self.run.held.asset
         self.shape.settle(result)
-        pending = ledger.pending(asset) if result.status in ("done", "short") else []
+        pending = ledger.files.pending(asset) if result.status in ("done", "short") else []
         if pending and self.run.breaker.allows(self.run.held.deleted_by(pending)):
-            result.files += ledger.release(asset, self.run.run_id)
+            result.files += ledger.files.release(asset, self.run.run_id)
         if result.status == "done" and self.run.total:
-            ledger.note_balance(replace(self.run.total, run_id=self.run.run_id))
+            ledger.slice_counts.record(replace(self.run.total, run_id=self.run.run_id))
         result.new, result.changed, result.unchanged, result.deleted = news(self.run.held, result.files)
         if result.status == "done":
             compact(self.run.held)

@@ -60,7 +60,7 @@ def refresh(project: Project, name: str, run_id: str) -> None:
 
 
 def _published(project: Project, name: str, config: WarehouseConfig, run_id: str) -> Published:
-    current = project.ledger.current()
+    current = project.ledger.snapshots.current()
     if current is None:
         raise SettingsError("nothing was built yet: run `belvedere sync` first")
     listed = sorted((_from_lake(project, table) for table in _chosen(name, config)), key=_last)
@@ -96,14 +96,14 @@ def _place(project: Project, name: str, config: WarehouseConfig) -> str:
 
 def _from_lake(project: Project, table: str) -> TableToPublish:
     if table == "delivered":
-        approvals = project.ledger.approvals()
-        rows = [row for operation in project.ledger.operations() for row in delivered_rows(operation, approvals)]
+        approvals = project.ledger.approvals.by_digest()
+        rows = [row for operation in project.ledger.operations.query() for row in delivered_rows(operation, approvals)]
         return described(table, data=pa.Table.from_pylist(rows, arrow_schema(table)))
     if table == "conflicts":
         return described(table, data=pa.Table.from_pylist(conflicts(project), arrow_schema(table)))
     if table == "source_fields":
         return described(table, data=pa.Table.from_pylist(list(source_fields(project)), arrow_schema(table)))
-    files = project.ledger.files(table)
+    files = project.ledger.files.for_asset(table)
     return described(table, paths=project.lake.proven(files), rows=sum(file.rows for file in files))
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, select
 
 from engine.storage import ledger_tables as t
-from engine.storage.transactions import Transactions
+from engine.storage.transactions import Store
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ class Approval:
         return f"approved by {self.by}, {self.via}, {self.at:%Y-%m-%d %H:%M} UTC{lifted}"
 
 
-class Approvals(Transactions):
+class Approvals(Store):
     """Keep approvals; they are never changed or deleted."""
 
-    def approve_plan(self, digest: str, delivery: str, by: str, via: str, allowed: Sequence[str] = ()) -> Approval:
+    def add(self, digest: str, delivery: str, by: str, via: str, allowed: Sequence[str] = ()) -> Approval:
         """Record an approval of one plan, and return it."""
         approval = Approval(digest, delivery, by, via, sorted({*allowed}), datetime.now(UTC))
         with self.transaction() as opened:
             opened.execute(insert(t.approvals).values(**vars(approval)))
         return approval
 
-    def approvals(self, digest: str | None = None) -> Mapping[str, Sequence[Approval]]:
+    def by_digest(self, digest: str | None = None) -> Mapping[str, Sequence[Approval]]:
         """Return the approvals by digest, of one plan or of all, the oldest first."""
         query = select(t.approvals).order_by(t.approvals.c.id)
         query = query.where(t.approvals.c.digest == digest) if digest else query

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from sqlalchemy import insert, select
 
 from engine.storage import ledger_tables as t
-from engine.storage.transactions import Transactions
+from engine.storage.transactions import Store
 
 Account = tuple[str, str]  # connection, account_id
 Verdict = Literal["same", "different"]
@@ -15,10 +15,10 @@ FORGOTTEN = "forgotten"
 SIDES = ("left_connection", "left_account_id", "right_connection", "right_account_id")
 
 
-class Judgements(Transactions):
+class Judgements(Store):
     """Keep judgements: every word stays in the log, a word that is taken back is in force no more."""
 
-    def judge(self, left: Account, right: Account, verdict: Verdict, by: str, why: str) -> bool:
+    def add(self, left: Account, right: Account, verdict: Verdict, by: str, why: str) -> bool:
         """Keep a word on two accounts, each (connection, account_id); False where it is in force already.
 
         Raises ValueError for another verdict, for an account beside itself, and without a name or a reason.
@@ -29,28 +29,28 @@ class Judgements(Transactions):
             raise ValueError("an account cannot be judged against itself")
         if not by.strip() or not why.strip():
             raise ValueError("a judgement needs who says so, and why")
-        return self._say(left, right, verdict, by, why)
+        return self._append(left, right, verdict, by, why)
 
-    def forget_judgement(self, left: Account, right: Account, by: str, why: str) -> bool:
+    def withdraw(self, left: Account, right: Account, by: str, why: str) -> bool:
         """Take back what is in force on two accounts; False where nothing is."""
-        return self._say(left, right, FORGOTTEN, by, why)
+        return self._append(left, right, FORGOTTEN, by, why)
 
-    def judgements(self) -> list[dict[str, Any]]:
+    def in_force(self) -> list[dict[str, Any]]:
         """List the judgements in force, oldest first: of each pair, in either order, the newest word."""
         newest: dict[tuple[Account, ...], dict[str, Any]] = {}
-        for row in self.judged():
+        for row in self.history():
             newest.pop(_pair(row), None)
             newest[_pair(row)] = row
         return [row for row in newest.values() if row["verdict"] != FORGOTTEN]
 
-    def judged(self) -> list[dict[str, Any]]:
+    def history(self) -> list[dict[str, Any]]:
         """List every word ever said, oldest first, those taken back too."""
         with self.transaction() as opened:
             return [dict(row) for row in opened.execute(select(t.judgements).order_by(t.judgements.c.id)).mappings()]
 
-    def _say(self, left: Account, right: Account, verdict: str, by: str, why: str) -> bool:
+    def _append(self, left: Account, right: Account, verdict: str, by: str, why: str) -> bool:
         row = dict(zip(SIDES, (*left, *right), strict=True))
-        held = next((one["verdict"] for one in self.judgements() if _pair(one) == _pair(row)), FORGOTTEN)
+        held = next((one["verdict"] for one in self.in_force() if _pair(one) == _pair(row)), FORGOTTEN)
         if held == verdict:
             return False
         with self.transaction() as opened:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to rea
 TEMPORARY = ".tmp-"
 UNIQUE = ("_key", "_payload")  # a dictionary of values that never come twice costs and saves nothing
 SOUGHT = ["_key", "_cursor"]  # what is read by range
-OWNER = ".generation"  # names the ledger whose lake this is
+OWNER = ".ledger_id"  # holds the id of the ledger whose lake this is
+EARLIER_OWNER = ".generation"  # the same file, as version 0.1 named it
 SETTLED = 3600.0  # seconds: a file is written minutes before it is counted, at the most
 
 
@@ -73,7 +74,7 @@ class Lake:
         self, con: "Backend", asset: str, *, snapshot: str | None = None, schema: pa.Schema | None = None
     ) -> "ir.Table":
         """Read an asset by the manifest, never by a glob; each file is proven whole once a process."""
-        return self.read_files(con, self.ledger.files(asset, snapshot), schema)
+        return self.read_files(con, self.ledger.files.for_asset(asset, snapshot), schema)
 
     def read_files(self, con: "Backend", files: Sequence[Written], schema: pa.Schema | None = None) -> "ir.Table":
         """Read some files of an asset; raises ReplyError for one that is lost or damaged."""
@@ -104,7 +105,7 @@ class Lake:
 
     def columns(self, asset: str) -> set[str]:
         """Name the columns that every file of an asset has; none when there is no file."""
-        return self.shared_columns(self.ledger.files(asset))
+        return self.shared_columns(self.ledger.files.for_asset(asset))
 
     def shared_columns(self, files: Sequence[Written]) -> set[str]:
         """Name the columns that each of some files has."""
@@ -125,22 +126,22 @@ class Lake:
         self, con: "Backend", asset: str, files: Sequence[Written], newest: "Callable[[ir.Table], ir.Table]"
     ) -> None:
         """Let one file stand for many; `newest` tells which rows it needs."""
-        self.ledger.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), COMPACTION)
+        self.ledger.files.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), COMPACTION)
 
     def sweep(self) -> int:
         """Remove what no manifest row names and no writer can still be at: leftovers of runs that died."""
         self._claim()
-        known = self.ledger.known()
+        known = self.ledger.files.paths()
         return sum(self._removed(path) for path in self._all() if path not in known)
 
     def prune(self, keep: int) -> int:
         """Remove the files that only builds older than the newest `keep` used, and those that a compaction replaced."""
         self._claim()
-        paths = self.ledger.retire(keep)
+        paths = self.ledger.snapshots.retire(keep)
         for path in paths:
             with suppress(FileNotFoundError):
                 self.files.rm_file(f"{self.root}/{path}")
-        self.ledger.forget(paths)
+        self.ledger.files.remove(paths)
         return len(paths)
 
     def _prove(self, file: Written) -> None:
@@ -160,18 +161,24 @@ class Lake:
         """Refuse a lake that another ledger keeps: to this one all of its files are leftovers."""
         if self._is_ours:
             return
-        place, ours = f"{self.root}/{OWNER}", self.ledger.generation.encode()
+        owner, earlier = f"{self.root}/{OWNER}", f"{self.root}/{EARLIER_OWNER}"
+        ours = self.ledger.ledger_id.encode()
         if self.is_local:
             _make_folder(Path(self.root))
-            Path(place).touch(mode=0o600)
-        if not self.files.exists(place) or not self.files.cat_file(place):
-            self.files.pipe_file(place, ours)
-        if self.files.cat_file(place) != ours:
+            Path(owner).touch(mode=0o600)
+        if not self._content(owner):
+            self.files.pipe_file(owner, self._content(earlier) or ours)
+        if self._content(owner) != ours:
             raise SettingsError(
                 f"the lake at {self.root} belongs to another ledger than {self.ledger.url.render_as_string()}: "
                 "set BELVEDERE_LEDGER_URL and BELVEDERE_LAKE_URL to a pair, or begin with an empty lake"
             )
+        if self.files.exists(earlier):
+            self.files.rm_file(earlier)
         self._is_ours = True
+
+    def _content(self, path: str) -> bytes:
+        return bytes(self.files.cat_file(path)) if self.files.exists(path) else b""
 
     def _here(self, path: str) -> Path:
         return Path(self.root if self.is_local else self._copies) / path

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from connectors.kit.errors import BusyError
 from engine.storage import ledger_tables as t
 from engine.storage.disk import DiskError
-from engine.storage.transactions import Transactions
+from engine.storage.ledger import Ledger
 
 BEAT = 5.0
 LOOK = 0.5  # seconds in which a step process sees that its run is dead, so that the next command need not wait
@@ -31,7 +31,7 @@ class LeaseTaken(Exception):
 
 
 @contextmanager
-def lease(ledger: Transactions, name: str, run_id: str, *, die_with_parent: bool | None = None) -> Iterator[None]:
+def lease(ledger: Ledger, name: str, run_id: str, *, die_with_parent: bool | None = None) -> Iterator[None]:
     """Hold a lease while a block runs; raises LeaseHeld at once when a living run holds it.
 
     With `die_with_parent` the process ends hard when its parent is gone, since nobody would hear of what it still does.
@@ -51,7 +51,7 @@ def lease(ledger: Transactions, name: str, run_id: str, *, die_with_parent: bool
             opened.execute(delete(t.leases).where(t.leases.c.name == name, t.leases.c.holder == holder))
 
 
-def is_free(ledger: Transactions, name: str) -> bool:
+def is_free(ledger: Ledger, name: str) -> bool:
     """Tell whether nobody holds a lease, and forget a holder that is dead."""
     with ledger.transaction() as opened:
         row = opened.execute(select(t.leases).where(t.leases.c.name == name)).mappings().first()
@@ -62,7 +62,7 @@ def is_free(ledger: Transactions, name: str) -> bool:
         return True
 
 
-def _take(ledger: Transactions, name: str, run_id: str, holder: str) -> None:
+def _take(ledger: Ledger, name: str, run_id: str, holder: str) -> None:
     row = {"name": name, "holder": holder, "host": socket.gethostname(), "pid": os.getpid(), "run_id": run_id}
     try:
         with ledger.transaction() as opened:
@@ -81,7 +81,7 @@ def _take(ledger: Transactions, name: str, run_id: str, holder: str) -> None:
         raise LeaseTaken(f"another run took {name} at this very moment") from None
 
 
-def _keep(ledger: Transactions, name: str, holder: str, over: Event, orphaned: Callable[[], bool]) -> None:
+def _keep(ledger: Ledger, name: str, holder: str, over: Event, orphaned: Callable[[], bool]) -> None:
     due = monotonic() + BEAT
     while not over.wait(LOOK):
         if orphaned():
@@ -97,7 +97,7 @@ def _keep(ledger: Transactions, name: str, holder: str, over: Event, orphaned: C
             os._exit(SOFTWARE)  # taken over by a run that thought us dead: two must never write
 
 
-def _beat(ledger: Transactions, name: str, holder: str) -> bool:
+def _beat(ledger: Ledger, name: str, holder: str) -> bool:
     mine = (t.leases.c.name == name, t.leases.c.holder == holder)
     with ledger.transaction() as opened:
         return bool(opened.execute(update(t.leases).where(*mine).values(heartbeat=_clock(opened))).rowcount)

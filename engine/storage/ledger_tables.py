@@ -20,8 +20,6 @@ from sqlalchemy import (
     text,
 )
 
-VERSION = 5
-
 
 class Instant(TypeDecorator[datetime]):
     """Keep an aware instant as ISO text in UTC, which every database sorts alike."""
@@ -293,7 +291,7 @@ runs = Table(
     ledger,
     Column("id", Integer, primary_key=True),
     _name("run_id"),
-    _name("beat"),
+    _name("stage"),
     Column("at", Instant, nullable=False),
     Column("summary", JSON, nullable=False),
 )

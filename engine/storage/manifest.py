@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, inser
 from connectors.kit.errors import BusyError
 from connectors.kit.write import chunks
 from engine.storage import ledger_tables as t
-from engine.storage.transactions import Transactions
+from engine.storage.transactions import Store
 
 _MOST = 10_000  # names in one statement: databases allow some tens of thousands
 _ABANDONED = timedelta(days=1)
@@ -64,10 +64,10 @@ def add_pending(opened: Connection, files: Sequence[Written], run_id: str) -> No
         opened.execute(insert(t.pending), rows)
 
 
-class Manifest(Transactions):
-    """Keep the manifest and the snapshots."""
+class Files(Store):
+    """The manifest: the files of the lake that count, and those that wait to be released."""
 
-    def files(self, asset: str, snapshot: str | None = None) -> list[Written]:
+    def for_asset(self, asset: str, snapshot: str | None = None) -> list[Written]:
         """List the files of an asset: a raw asset's live ones, a table's of the given or the current snapshot."""
         with self.transaction() as opened:
             query = select(t.manifest).where(_belongs(t.manifest.c.asset, asset))
@@ -79,7 +79,7 @@ class Manifest(Transactions):
             rows = opened.execute(query.where(is_part).order_by(t.manifest.c.id))
             return [written(row) for row in rows]
 
-    def file(self, path: str) -> Written | None:
+    def by_path(self, path: str) -> Written | None:
         """Return what is recorded of the file at a path of the lake."""
         with self.transaction() as opened:
             row = opened.execute(select(t.manifest).where(t.manifest.c.path == path)).first()
@@ -87,7 +87,7 @@ class Manifest(Transactions):
 
     def parts(self, asset: str) -> dict[str, Written]:
         """List the parts of a table in the current snapshot by name: `score_history.2026-10-20` is one of score_history."""
-        parts = (file for file in self.files(asset) if file.asset != asset)
+        parts = (file for file in self.for_asset(asset) if file.asset != asset)
         return {file.asset.removeprefix(f"{asset}."): file for file in parts}
 
     def add(self, files: Sequence[Written], run_id: str) -> None:
@@ -110,7 +110,7 @@ class Manifest(Transactions):
                 opened.execute(delete(t.pending).where(t.pending.c.path.in_(some)))
         return waiting
 
-    def files_since(self, asset: str, mark: int) -> list[Written]:
+    def landed_since(self, asset: str, mark: int) -> list[Written]:
         """List the files of an asset that landed after a mark; what a compaction made of older ones did not."""
         with self.transaction() as opened:
             at = t.manifest.c
@@ -127,7 +127,33 @@ class Manifest(Transactions):
                 if opened.execute(live.values(is_live=False)).rowcount != len(some):
                     raise BusyError(f"{new.asset}: a file that was to be replaced counts no more; nothing is replaced")
 
-    def stage(self, snapshot: str, file: Written, run_id: str) -> None:
+    def newest_id(self) -> int:
+        """Return a mark to count what lands after it."""
+        with self.transaction() as opened:
+            return int(opened.scalar(select(func.max(t.manifest.c.id))) or 0)
+
+    def rows_since(self, mark: int) -> dict[str, int]:
+        """Count by asset the rows that landed after a mark."""
+        with self.transaction() as opened:
+            query = select(t.manifest.c.asset, func.sum(t.manifest.c.rows)).where(t.manifest.c.id > mark)
+            return {asset: int(rows) for asset, rows in opened.execute(query.group_by(t.manifest.c.asset))}
+
+    def paths(self) -> set[str]:
+        """List every path that the manifest knows."""
+        with self.transaction() as opened:
+            return set(opened.scalars(select(t.manifest.c.path))) | set(opened.scalars(select(t.pending.c.path)))
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Take files that are gone out of the manifest."""
+        with self.transaction() as opened:
+            for some in chunks(paths, _MOST):
+                opened.execute(delete(t.manifest).where(t.manifest.c.path.in_(some)))
+
+
+class Snapshots(Store):
+    """The builds: which file each table of a build is."""
+
+    def add_table(self, snapshot: str, file: Written, run_id: str) -> None:
         """Add a build's table to a snapshot that is not current yet."""
         with self.transaction() as opened:
             add_files(opened, [file], run_id)
@@ -151,34 +177,18 @@ class Manifest(Transactions):
 
     def current(self) -> Snapshot | None:
         """Return the newest snapshot."""
-        return next(iter(self.snapshots()), None)
+        return next(iter(self.all()), None)
 
-    def snapshots(self) -> list[Snapshot]:
+    def all(self) -> list[Snapshot]:
         """List all snapshots, newest first."""
         with self.transaction() as opened:
             rows = opened.execute(select(t.snapshots).order_by(t.snapshots.c.seq.desc()))
             return [Snapshot(row.id, row.as_of, row.run_id, row.created_at) for row in rows]
 
-    def newest_file_id(self) -> int:
-        """Return a mark to count what lands after it."""
-        with self.transaction() as opened:
-            return int(opened.scalar(select(func.max(t.manifest.c.id))) or 0)
-
-    def rows_since(self, mark: int) -> dict[str, int]:
-        """Count by asset the rows that landed after a mark."""
-        with self.transaction() as opened:
-            query = select(t.manifest.c.asset, func.sum(t.manifest.c.rows)).where(t.manifest.c.id > mark)
-            return {asset: int(rows) for asset, rows in opened.execute(query.group_by(t.manifest.c.asset))}
-
-    def known(self) -> set[str]:
-        """List every path that the manifest knows."""
-        with self.transaction() as opened:
-            return set(opened.scalars(select(t.manifest.c.path))) | set(opened.scalars(select(t.pending.c.path)))
-
     def retire(self, keep: int) -> list[str]:
-        """Drop snapshots but the newest `keep`, and answer the files that nothing needs any more.
+        """Drop all snapshots but the newest `keep`; returns the paths of the files that nothing needs any more.
 
-        The rows of those files go when `forget` is told that the files are gone: a crash between leaves no lie.
+        Their rows stay until `Files.remove` takes them out, once the files are deleted: a crash in between names them again.
         """
         with self.transaction() as opened:
             kept = list(opened.scalars(select(t.snapshots.c.id).order_by(t.snapshots.c.seq.desc()).limit(keep)))
@@ -192,12 +202,6 @@ class Manifest(Transactions):
             superseded = and_(is_raw, t.manifest.c.is_live.is_(False), *_counted_by_nobody(opened))
             useless = superseded | (~is_raw & t.manifest.c.path.not_in(needed))
             return list(opened.scalars(select(t.manifest.c.path).where(useless)))
-
-    def forget(self, paths: Sequence[str]) -> None:
-        """Take files that are gone out of the manifest."""
-        with self.transaction() as opened:
-            for some in chunks(paths, _MOST):
-                opened.execute(delete(t.manifest).where(t.manifest.c.path.in_(some)))
 
 
 def _belongs(column: ColumnElement[str], asset: str) -> ColumnElement[bool]:

@@ -1,7 +1,13 @@
-"""How a ledger of an earlier version becomes one of today: each step within the transaction that opens it."""
+"""How the ledger's schema changes: numbered steps, taken in the transaction that opens the ledger.
+
+Step n makes version n + 1 of version n. A step reads frozen tables or plain SQL, never `ledger_tables`, which changes
+after it was written. To change the schema: change `ledger_tables`, write a step that does the same to a ledger of the
+newest version, and put it at the end of STEPS.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import UTC, datetime
+from uuid import uuid4
 
 from sqlalchemy import (
     JSON,
@@ -16,74 +22,143 @@ from sqlalchemy import (
     insert,
     inspect,
     null,
+    or_,
     select,
     text,
     update,
 )
 from sqlalchemy.schema import CreateColumn
 
+from connectors.kit.errors import SettingsError
 from engine.storage import ledger_tables as t
+from engine.storage import ledger_tables_5 as v5
+
+MIGRATION_LOCK = 7_216_413  # PostgreSQL's advisory locks are numbers; this one is ours
 
 
 def _many_open_slices(opened: Connection) -> None:
-    """Version 1 kept one open slice a stream, without what its balance needs."""
-    if "slices" not in inspect(opened).get_table_names():
+    """Version 1 kept one open slice a stream, in another table, without what its count needs."""
+    v5.tables.create_all(opened)
+    if not inspect(opened).has_table("slices"):
         return
     texts = [Column(name, String) for name in ("connection", "stream", "start", "end", "run_id", "updated_at")]
     old = Table("slices", MetaData(), *texts, Column("checkpoint", JSON))
-    mark = select(func.coalesce(func.max(t.manifest.c.id), 0)).scalar_subquery()
+    mark = select(func.coalesce(func.max(v5.manifest.c.id), 0)).scalar_subquery()
     carried = select(*texts, old.c.checkpoint, mark, null(), false())
     names = [column.name for column in texts] + ["checkpoint", "mark", "source_count", "is_read"]
-    opened.execute(insert(t.open_slices).from_select(names, carried))
+    opened.execute(insert(v5.open_slices).from_select(names, carried))
     old.drop(opened)
 
 
 def _keys_and_confirmed_values(opened: Connection) -> None:
-    """Version 2 knew no creates by key, and nothing of what a target said that it holds."""
-    _add(opened, t.operations.c.key, t.operations.c.confirmed, t.operations.c.read_back_at)
+    """Version 2 had no creates by key, and did not store the values that a target confirmed."""
+    v5.tables.create_all(opened)
+    for name in ("key", "confirmed", "read_back_at"):
+        _add(opened, v5.operations.c[name])
 
 
-def _who_was_seen_and_what_was_missed(opened: Connection) -> None:
-    """Version 3 knew of an open slice only how many held rows it had shown, and called no field gone that went slowly.
+def _observed_keys_and_missed_fields(opened: Connection) -> None:
+    """Version 3 counted the stored rows that an open slice had shown without their keys, and missed no fields.
 
-    Slices that have shown such rows are begun anew: nobody knows whose they were.
+    Slices with such a count are read from their start again: whose rows it counted is unknown.
     """
-    _add(opened, t.source_fields.c.missed, t.source_fields.c.missed_at)
-    if "skipped" in {one["name"] for one in inspect(opened).get_columns(t.open_slices.name)}:
-        opened.execute(delete(t.open_slices).where(text("skipped > 0")))
-        opened.execute(text(f"ALTER TABLE {t.open_slices.name} DROP COLUMN skipped"))
+    v5.tables.create_all(opened)
+    for name in ("missed", "missed_at"):
+        _add(opened, v5.source_fields.c[name])
+    if "skipped" in _columns(opened, "open_slices"):
+        opened.execute(text("DELETE FROM open_slices WHERE skipped > 0"))
+        opened.execute(text("ALTER TABLE open_slices DROP COLUMN skipped"))
 
 
-def _who_is_new_and_one_account(opened: Connection) -> None:
-    """Version 4 took all that had changed since a reading began for new, and knew an account for reads and one for writes."""
-    _add(opened, t.balances.c.source_held)
-    at, known = t.meta.c, set[str]()
+def _new_records_and_one_account(opened: Connection) -> None:
+    """Version 4 did not count the new records that are stored, and pinned one account for reads and one for writes."""
+    v5.tables.create_all(opened)
+    _add(opened, v5.balances.c.source_held)
+    keys, pinned = v5.meta.c.key, set[str]()
     for kind in ("target:", "source:"):
-        is_kind = at.key.startswith(kind)
-        for held in opened.scalars(select(at.key).where(is_kind)).all():
-            one = held.removeprefix(kind)
-            change = delete(t.meta) if one in known else update(t.meta).values(key=f"account:{one}")
-            opened.execute(change.where(at.key == held))
-            known.add(one)
+        for key in opened.scalars(select(keys).where(keys.startswith(kind))).all():
+            connection = key.removeprefix(kind)
+            change = update(v5.meta).values(key=f"account:{connection}")
+            opened.execute((delete(v5.meta) if connection in pinned else change).where(keys == key))
+            pinned.add(connection)
 
 
-def _add(opened: Connection, *columns: Column[Any]) -> None:
-    """Add columns to their table, where they are not there: a table that was made just now has them."""
-    for column in columns:
-        if column.name not in {one["name"] for one in inspect(opened).get_columns(column.table.name)}:
-            described = CreateColumn(column).compile(dialect=opened.dialect)
-            opened.execute(text(f"ALTER TABLE {column.table.name} ADD COLUMN {described}"))
+def _names_of_the_field(opened: Connection) -> None:
+    """Version 5 named states of extraction, the ledger's id and the stage of a run differently.
+
+    A full refresh that is open is begun again: its rows so far stay, and are read once more.
+    """
+    v5.tables.create_all(opened)  # some ledgers of version 5 are older than its last table
+    opened.execute(update(v5.meta).where(v5.meta.c.key == "generation").values(key="ledger_id"))
+    opened.execute(text("ALTER TABLE runs RENAME COLUMN beat TO stage"))
+    _begin_full_refreshes_again(opened)
+    for old, new in (("/in_vain", "/full_refresh_mismatch"), ("/refresh", "/uncursored_refresh")):
+        for column in (v5.intervals.c.stream, v5.open_slices.c.stream, v5.pending.c.asset):
+            for name in opened.scalars(select(column).where(column.endswith(old)).distinct()).all():
+                renamed = {column: name.removesuffix(old) + new}
+                opened.execute(update(column.table).where(column == name).values(renamed))
+
+
+def _begin_full_refreshes_again(opened: Connection) -> None:
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    newest = opened.scalar(select(func.max(v5.manifest.c.id))) or 0
+    at = v5.open_slices.c
+    for row in opened.execute(select(at.id, at.connection, at.stream).where(at.stream.endswith("/anew"))).all():
+        stream = row.stream.removesuffix("/anew")
+        for table in (v5.intervals, v5.open_slices):
+            is_state = or_(table.c.stream == stream, table.c.stream.startswith(f"{stream}/", autoescape=True))
+            is_other = [at.id != row.id] if table is v5.open_slices else []
+            opened.execute(delete(table).where(table.c.connection == row.connection, is_state, *is_other))
+        assets = [f"raw/{row.connection}/{stream}", f"seen/{row.connection}/{stream}"]
+        waiting = v5.pending.c.asset
+        is_waiting = or_(waiting.in_(assets), waiting.startswith(f"{assets[1]}/", autoescape=True))
+        opened.execute(delete(v5.pending).where(is_waiting))
+        begun = {"stream": f"{stream}/full_refresh", "mark": newest, "updated_at": now}
+        opened.execute(update(v5.open_slices).where(at.id == row.id).values(begun))
+
+
+def _add(opened: Connection, column: "Column[object]") -> None:
+    """Add a column to its table, unless the table was created with it just now."""
+    table = column.table.name
+    if column.name not in _columns(opened, table):
+        opened.execute(text(f"ALTER TABLE {table} ADD COLUMN {CreateColumn(column).compile(dialect=opened.dialect)}"))
+
+
+def _columns(opened: Connection, table: str) -> set[str]:
+    return {column["name"] for column in inspect(opened).get_columns(table)}
 
 
 STEPS: Mapping[int, Callable[[Connection], None]] = {
     1: _many_open_slices,
     2: _keys_and_confirmed_values,
-    3: _who_was_seen_and_what_was_missed,
-    4: _who_is_new_and_one_account,
+    3: _observed_keys_and_missed_fields,
+    4: _new_records_and_one_account,
+    5: _names_of_the_field,
 }
+VERSION = max(STEPS) + 1
 
 
-def migrate(opened: Connection, version: int) -> None:
-    """Take every step from a version to today's."""
-    for number in range(version, t.VERSION):
-        STEPS[number](opened)
+def migrate(opened: Connection, ledger: str) -> None:
+    """Create the tables of a new ledger, or take every step from the version of an existing one to today's.
+
+    Raises SettingsError for a ledger that a newer Belvedere wrote.
+    """
+    if opened.dialect.name == "postgresql":  # several processes may open a new ledger at once
+        opened.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+    is_version = t.meta.c.key == "version"
+    has_meta = inspect(opened).has_table(t.meta.name)
+    stored = opened.scalar(select(t.meta.c.value).where(is_version)) if has_meta else None
+    if stored is None:
+        t.ledger.create_all(opened)
+        values = {"version": str(VERSION), "ledger_id": uuid4().hex}
+        opened.execute(insert(t.meta), [{"key": key, "value": value} for key, value in values.items()])
+        return
+    if int(stored) > VERSION:
+        raise SettingsError(
+            f"{ledger} has version {stored}, this Belvedere knows {VERSION}: upgrade Belvedere, or name another ledger "
+            "in BELVEDERE_LEDGER_URL"
+        )
+    if int(stored) < VERSION:
+        for number in range(int(stored), VERSION):
+            STEPS[number](opened)
+        opened.execute(update(t.meta).where(is_version).values(value=str(VERSION)))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from engine.storage import ledger_tables as t
-from engine.storage.transactions import Transactions
+from engine.storage.transactions import Store
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Parameters:
     values: dict[str, Any]
 
 
-class Models(Transactions):
+class ModelParameters(Store):
     """Keep parameters."""
 
-    def save_parameters(self, model: str, version: str, as_of: date, values: dict[str, Any]) -> None:
+    def save(self, model: str, version: str, as_of: date, values: dict[str, Any]) -> None:
         """Keep what was fitted as of a date; a second fit of the same date replaces the first."""
         with self.transaction() as opened:
             same = (t.parameters.c.model == model, t.parameters.c.as_of == as_of)
@@ -31,7 +31,7 @@ class Models(Transactions):
             row = {"model": model, "version": version, "as_of": as_of, "values": values}
             opened.execute(insert(t.parameters).values(**row, created_at=datetime.now(UTC)))
 
-    def parameters(self, model: str, as_of: date) -> Parameters | None:
+    def newest(self, model: str, as_of: date) -> Parameters | None:
         """Return the newest parameters that were fitted as of a date or before."""
         with self.transaction() as opened:
             query = select(t.parameters).where(t.parameters.c.model == model, t.parameters.c.as_of <= as_of)

@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert, select
 
 from connectors.kit.stream import Slice
 from engine.storage import ledger_tables as t
-from engine.storage.transactions import Transactions
+from engine.storage.transactions import Store
 
 KEPT = 400  # balances of windows a stream: more than a year of nights
 
@@ -37,10 +37,10 @@ class SliceCount:
     run_id: str = ""
 
 
-class Balances(Transactions):
+class SliceCounts(Store):
     """Keep balances."""
 
-    def note_balance(self, balance: SliceCount) -> None:
+    def record(self, balance: SliceCount) -> None:
         """Write a balance down; an earlier one of the same slice, and the oldest ones, go."""
         at, row = t.balances.c, {name: value for name, value in vars(balance).items() if name != "slice_"}
         stream = (at.connection == balance.connection, at.stream == balance.stream, at.is_total == balance.is_total)
@@ -55,7 +55,7 @@ class Balances(Transactions):
             row |= {"start": balance.slice_.start, "end": balance.slice_.end}
             opened.execute(insert(t.balances).values(row))
 
-    def balances(self, connection: str, stream: str) -> list[SliceCount]:
+    def for_stream(self, connection: str, stream: str) -> list[SliceCount]:
         """List the balances of a stream's slices in order, then that of the whole."""
         with self.transaction() as opened:
             here = (t.balances.c.connection == connection, t.balances.c.stream == stream)
@@ -78,8 +78,8 @@ class Balances(Transactions):
                 for row in rows
             ]
 
-    def last_balances(self, connection: str, stream: str) -> list[SliceCount]:
+    def of_last_run(self, connection: str, stream: str) -> list[SliceCount]:
         """List the balances of the run that read a stream last."""
-        found = self.balances(connection, stream)
+        found = self.for_stream(connection, stream)
         last = next((one.run_id for one in reversed(found) if not one.is_total), None)
         return [one for one in found if one.is_total or one.run_id == last]

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 
 from engine.storage import ledger_tables as t
 from engine.storage.manifest import COMPACTION, Written, written
-from engine.storage.transactions import Transactions
+from engine.storage.transactions import Store
 
 Change: TypeAlias = Literal["new", "gone", "retyped"]
 
@@ -48,15 +48,15 @@ class FieldRecord:
         return replace(self, change=None, retyped_from=None, back_at=back)
 
 
-class Fields(Transactions):
+class SourceFields(Store):
     """Keep the sightings."""
 
-    def sightings(self, connection: str | None = None, stream: str | None = None) -> list[FieldRecord]:
+    def records(self, connection: str | None = None, stream: str | None = None) -> list[FieldRecord]:
         """List the known fields of a connection, of one stream, or all, by path."""
         with self.transaction() as opened:
             return _sightings(opened, connection, stream)
 
-    def keep_sightings(self, connection: str, stream: str, seen: Sequence[FieldRecord], at: datetime) -> None:
+    def replace(self, connection: str, stream: str, seen: Sequence[FieldRecord], at: datetime) -> None:
         """Let these be all that is known of a stream, whose files are looked at up to now."""
         asset = f"raw/{connection}/{stream}"
         with self.transaction() as opened:
@@ -68,7 +68,7 @@ class Fields(Transactions):
             row = {"connection": connection, "stream": stream, "mark": mark, "at": at}
             opened.execute(insert(t.field_looks).values(row))
 
-    def accept_sightings(self, connection: str, stream: str | None = None) -> list[FieldRecord]:
+    def accept(self, connection: str, stream: str | None = None) -> list[FieldRecord]:
         """Take what the source shows now as right; answers the changes that were open."""
         with self.transaction() as opened:
             open_ = [one for one in _sightings(opened, connection, stream) if one.change]
@@ -77,7 +77,7 @@ class Fields(Transactions):
                 opened.execute(insert(t.source_fields).values(vars(one.accepted())))
             return open_
 
-    def not_looked_at(self, connection: str, stream: str) -> list[Written]:
+    def unobserved_files(self, connection: str, stream: str) -> list[Written]:
         """List the files that landed since the fields of a stream were looked at last."""
         looks, files = t.field_looks.c, t.manifest.c
         with self.transaction() as opened:

@@ -10,12 +10,13 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from connectors.kit.stream import Checkpoint, Slice
 from engine.storage import ledger_tables as t
 from engine.storage.manifest import Written, add_files, add_pending
-from engine.storage.transactions import Transactions
+from engine.storage.transactions import Store
 
 WHOLE = Slice()
 _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
-DELETES, REFRESH, ANEW, IN_VAIN = "/deletes", "/refresh", "/anew", "/in_vain"
+DELETES, UNCURSORED_REFRESH = "/deletes", "/uncursored_refresh"
+FULL_REFRESH, FULL_REFRESH_MISMATCH = "/full_refresh", "/full_refresh_mismatch"
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,19 @@ def deletes_of(stream: str) -> str:
     return stream + DELETES
 
 
-def refresh_of(stream: str) -> str:
+def uncursored_refresh_of(stream: str) -> str:
     """Name the state of a stream's readings for the sake of its derived fields."""
-    return stream + REFRESH
+    return stream + UNCURSORED_REFRESH
 
 
-def anew_of(stream: str) -> str:
+def full_refresh_of(stream: str) -> str:
     """Name the state that is open while a stream is read as a whole once more; its mark is where that began."""
-    return stream + ANEW
+    return stream + FULL_REFRESH
 
 
-def in_vain_of(stream: str) -> str:
+def full_refresh_mismatch_of(stream: str) -> str:
     """Name the state that is open once a stream was read as a whole for keys that are listed, and did not show them."""
-    return stream + IN_VAIN
+    return stream + FULL_REFRESH_MISMATCH
 
 
 def seen_of(connection: str, state: str) -> str:
@@ -90,7 +91,7 @@ def seen_of(connection: str, state: str) -> str:
     return f"seen/{connection}/{state}"
 
 
-class State(Transactions):
+class SyncState(Store):
     """Keep the state of extraction."""
 
     def intervals(self, connection: str, stream: str) -> list[Interval]:
@@ -137,18 +138,18 @@ class State(Transactions):
             else:
                 _keep_open(opened, connection, stream, progress, run_id, mark)
 
-    def close(self, connection: str, stream: str, slice_: Slice) -> None:
+    def close_slice(self, connection: str, stream: str, slice_: Slice) -> None:
         """Count a slice as read: its balance is proven."""
         with self.transaction() as opened:
             _close(opened, connection, stream, slice_)
 
-    def give_up(self, connection: str, stream: str, slice_: Slice) -> None:
+    def discard_slice(self, connection: str, stream: str, slice_: Slice) -> None:
         """Forget how far a slice was read: it stays a gap, and is read again."""
         with self.transaction() as opened:
             opened.execute(delete(t.open_slices).where(*_here(connection, stream, slice_)))
             _forget_seen(opened, connection, stream)
 
-    def take_back(self, connection: str, back: timedelta) -> None:
+    def rewind(self, connection: str, back: timedelta) -> None:
         """Count as unread the last bit, so long, of what was read of each stream; what is half read is begun anew."""
         with self.transaction() as opened:
             at, open_ = t.intervals.c, t.open_slices.c
@@ -184,12 +185,22 @@ class State(Transactions):
             for name in streams:
                 waiting = [f"raw/{connection}/{name}", *(seen_of(connection, state) for state in _states(name))]
                 opened.execute(delete(t.pending).where(t.pending.c.asset.in_(waiting)))
-                _keep_open(opened, connection, anew_of(name), Progress(WHOLE, None, is_read=True), "", _mark(opened))
-        return len({state.partition("/")[0] for state in known if not state.endswith((ANEW, IN_VAIN))})
+                _keep_open(
+                    opened, connection, full_refresh_of(name), Progress(WHOLE, None, is_read=True), "", _mark(opened)
+                )
+        return len(
+            {state.partition("/")[0] for state in known if not state.endswith((FULL_REFRESH, FULL_REFRESH_MISMATCH))}
+        )
 
 
 def _states(stream: str) -> list[str]:
-    return [stream, deletes_of(stream), refresh_of(stream), anew_of(stream), in_vain_of(stream)]
+    return [
+        stream,
+        deletes_of(stream),
+        uncursored_refresh_of(stream),
+        full_refresh_of(stream),
+        full_refresh_mismatch_of(stream),
+    ]
 
 
 def _mark(opened: Connection) -> int:

@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 from sqlalchemy import bindparam, delete, insert, select
 
 from engine.storage import ledger_tables as t
-from engine.storage.transactions import Transactions
+from engine.storage.transactions import Store
 from transforms.delivery.field_diff import Decided, SyncedValue, SyncHistory
 
 Place = tuple[str, str]
 
 
-class Agreements(Transactions):
+class SyncedValues(Store):
     """Keep agreements and decisions, by record and field of a delivery."""
 
-    def past(self, delivery: str) -> SyncHistory:
+    def history(self, delivery: str) -> SyncHistory:
         """Tell all that is known of a delivery's earlier nights; the newest decision comes first."""
         a, d = t.agreements, t.decisions
         with self.transaction() as opened:
@@ -29,7 +29,7 @@ class Agreements(Transactions):
                 decided.setdefault((row.record_id, row.field), []).append(made)
         return SyncHistory(agreed, decided)
 
-    def agree(self, delivery: str, found: Iterable[tuple[str, str, SyncedValue]]) -> None:
+    def save(self, delivery: str, found: Iterable[tuple[str, str, SyncedValue]]) -> None:
         """Remember values that both sides hold."""
         now, a = datetime.now(UTC), t.agreements
         rows = {

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, inser
 from connectors.kit.base import Outcome
 from connectors.kit.write import chunks
 from engine.storage import ledger_tables as t
-from engine.storage.transactions import Transactions
+from engine.storage.transactions import Store
 
 DONE = ("applied", "unchanged")
 SOME = 500  # names in one question: every database takes so many
@@ -62,18 +62,18 @@ class Tried:
     outcome: str | None
 
 
-class Operations(Transactions):
+class Operations(Store):
     """Keep operations."""
 
-    def intend(self, operations: Sequence[Operation]) -> None:
+    def record_intents(self, operations: Sequence[Operation]) -> None:
         """Write down what is about to be sent, before it is sent."""
-        self.exchange((), operations)
+        self.record((), operations)
 
-    def settle(self, outcomes: Iterable[Outcome]) -> None:
+    def record_outcomes(self, outcomes: Iterable[Outcome]) -> None:
         """Write down what the target answered."""
-        self.exchange(outcomes, ())
+        self.record(outcomes, ())
 
-    def exchange(self, outcomes: Iterable[Outcome], operations: Sequence[Operation]) -> None:
+    def record(self, outcomes: Iterable[Outcome], operations: Sequence[Operation]) -> None:
         """Write down what the target answered, and what is about to be sent next, at once."""
         now = datetime.now(UTC)
         answered = [_answer(one, now) for one in outcomes]
@@ -82,14 +82,14 @@ class Operations(Transactions):
                 _settle(opened, answered)
                 _intend(opened, operations, now)
 
-    def tried(self, digest: str) -> dict[str, Tried]:
+    def attempts(self, digest: str) -> dict[str, Tried]:
         """Tell of each operation of a plan how far it came."""
         o = t.operations
         query = select(o.c.op_id, o.c.key, o.c.record_id, o.c.attempt, o.c.outcome).where(o.c.digest == digest)
         with self.transaction() as opened:
             return {row.op_id: Tried(*row) for row in opened.execute(query)}
 
-    def outcomes(self, digest: str) -> Counter[str]:
+    def count_outcomes(self, digest: str) -> Counter[str]:
         """Count the operations of a plan by their outcome; open ones are unknown."""
         o = t.operations
         query = select(func.coalesce(o.c.outcome, "unknown"), func.count()).where(o.c.digest == digest)
@@ -102,9 +102,9 @@ class Operations(Transactions):
     def unsettled(self, delivery: str) -> list[Operation]:
         """List what was sent, or about to be, of which nobody knows whether it arrived."""
         is_open = t.operations.c.outcome.is_(None) | (t.operations.c.outcome == "unknown")
-        return self._operations(t.operations.c.delivery == delivery, is_open)
+        return self._select(t.operations.c.delivery == delivery, is_open)
 
-    def not_arrived(self, delivery: str, message: str, since: datetime) -> list[Operation]:
+    def retryable(self, delivery: str, message: str, since: datetime) -> list[Operation]:
         """List what may be sent again for a reason, and was not done since under another operation."""
         o, later = t.operations, t.operations.alias()
         subject, its = func.coalesce(o.c.key, o.c.record_id), func.coalesce(later.c.key, later.c.record_id)
@@ -115,23 +115,23 @@ class Operations(Transactions):
             later.c.outcome.in_(DONE),
         )
         where = (o.c.delivery == delivery, o.c.outcome == "retry", o.c.message == message, o.c.intended_at >= since)
-        return self._operations(*where, ~is_done)
+        return self._select(*where, ~is_done)
 
-    def resumable(self, delivery: str) -> dict[str, Operation]:
+    def resumable_creates(self, delivery: str) -> dict[str, Operation]:
         """List the creates that were sent, and may be sent again, by key."""
         o = t.operations
         where = (o.c.delivery == delivery, o.c.action == "create", o.c.outcome == "retry", o.c.key.is_not(None))
-        return {str(one.key): one for one in self._operations(*where)}
+        return {str(one.key): one for one in self._select(*where)}
 
-    def operations(
+    def query(
         self, delivery: str | None = None, run_id: str | None = None, digest: str | None = None
     ) -> list[Operation]:
         """List operations: all, or those of a delivery, a run, a plan."""
         o = t.operations
         asked = {o.c.delivery: delivery, o.c.run_id: run_id, o.c.digest: digest}
-        return self._operations(*(column == value for column, value in asked.items() if value is not None))
+        return self._select(*(column == value for column, value in asked.items() if value is not None))
 
-    def rejections(self, delivery: str) -> dict[str, int]:
+    def rejection_counts(self, delivery: str) -> dict[str, int]:
         """Count how often in a row the target refused, by key of what was to be created, else by record."""
         o = t.operations
         subject = func.coalesce(o.c.key, o.c.record_id)
@@ -151,13 +151,13 @@ class Operations(Transactions):
         with self.transaction() as opened:
             return {name: int(count) for name, count in opened.execute(query) if name}
 
-    def created(self, delivery: str) -> dict[str, tuple[str, str]]:
+    def created_by_key(self, delivery: str) -> dict[str, tuple[str, str]]:
         """Tell of each key that this delivery has created: record and customer, whatever happened to it since."""
         o = t.operations
-        rows = self._born(o.c.delivery == delivery, o.c.key.is_not(None))
+        rows = self._creates(o.c.delivery == delivery, o.c.key.is_not(None))
         return {key: (record, customer) for key, record, customer in rows}
 
-    def born(
+    def created_by_customer(
         self, connection: str, stream: str, since: datetime | None = None, *, besides: str | None = None
     ) -> dict[str, str]:
         """Tell which record of a target was created for each customer, and not deleted by us again.
@@ -174,10 +174,10 @@ class Operations(Transactions):
         )
         where = [o.c.settled_at >= since] if since else []
         where += [o.c.delivery != besides] if besides else []
-        rows = self._born(o.c.connection == connection, o.c.stream == stream, ~is_gone, *where)
+        rows = self._creates(o.c.connection == connection, o.c.stream == stream, ~is_gone, *where)
         return {customer: record for _, record, customer in rows}
 
-    def updated(self, delivery: str) -> set[str]:
+    def updated_records(self, delivery: str) -> set[str]:
         """Name the records of a delivery that an update has reached."""
         o = t.operations
         query = select(o.c.record_id).where(
@@ -186,7 +186,7 @@ class Operations(Transactions):
         with self.transaction() as opened:
             return set(opened.scalars(query.distinct()))
 
-    def written(self, connection: str, stream: str, since: datetime) -> set[str]:
+    def recent_records(self, connection: str, stream: str, since: datetime) -> set[str]:
         """Name the records of a target to which something was sent since a moment, or is on its way."""
         o = t.operations
         is_late = or_(
@@ -196,7 +196,7 @@ class Operations(Transactions):
         with self.transaction() as opened:
             return {record for record in opened.scalars(query.distinct()) if record}
 
-    def unread(self, delivery: str, before: datetime, most: int) -> list[Operation]:
+    def to_verify(self, delivery: str, before: datetime, most: int) -> list[Operation]:
         """List some applied operations that nobody read back yet, the newest first.
 
         Of each record only the newest counts, and none while it is not known what became of that one.
@@ -216,7 +216,7 @@ class Operations(Transactions):
             rows = opened.execute(query.order_by(o.c.intended_at.desc(), o.c.op_id).limit(most))
             return [Operation(*row) for row in rows]
 
-    def read_back(self, delivery: str, before: datetime) -> None:
+    def mark_verified(self, delivery: str, before: datetime) -> None:
         """Remember that what a delivery had written by a moment was read back, or might have been."""
         o = t.operations
         done = (
@@ -237,7 +237,7 @@ class Operations(Transactions):
         with self.transaction() as opened:
             return [dict(row) for row in opened.execute(query.limit(most)).mappings()]
 
-    def _born(self, *where: ColumnElement[bool]) -> list[tuple[str, str, str]]:
+    def _creates(self, *where: ColumnElement[bool]) -> list[tuple[str, str, str]]:
         o = t.operations
         made = (o.c.action == "create", o.c.outcome.in_(DONE), o.c.record_id.is_not(None))
         query = select(o.c.key, o.c.record_id, o.c.customer_id).where(*where, *made)
@@ -246,7 +246,7 @@ class Operations(Transactions):
                 (row.key, row.record_id, row.customer_id) for row in opened.execute(query.order_by(o.c.intended_at))
             ]
 
-    def _operations(self, *where: ColumnElement[bool]) -> list[Operation]:
+    def _select(self, *where: ColumnElement[bool]) -> list[Operation]:
         with self.transaction() as opened:
             o = t.operations
             query = select(*_COLUMNS).where(*where).order_by(o.c.intended_at, o.c.op_id)

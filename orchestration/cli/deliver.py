@@ -54,7 +54,7 @@ def _plan(project: "Project", names: list[str], diff: bool) -> Exit:
 def _list_plans(project: "Project", names: list[str]) -> Exit:
     from orchestration.cli.output import table
 
-    plans = [plan for name in names for plan in project.ledger.plans(name)]
+    plans = [plan for name in names for plan in project.ledger.plans.recent(name)]
     rows = [
         (
             plan.delivery,
@@ -72,7 +72,7 @@ def _list_plans(project: "Project", names: list[str]) -> Exit:
 
 def _plan_note(project: "Project", plan: "PlanRow") -> str:
     undoes = f"takes run {plan.summary['undoes'][:8]} back" if plan.summary.get("undoes") else ""
-    approvals = project.ledger.approvals(plan.digest).get(plan.digest, ())
+    approvals = project.ledger.approvals.by_digest(plan.digest).get(plan.digest, ())
     return "; ".join(filter(None, [undoes, *map(str, approvals), *plan.summary.get("violations", ())]))
 
 
@@ -82,7 +82,7 @@ def _show_plan(project: "Project", digest: str) -> Exit:
 
     plan = find(project, digest)
     say(f"{plan.delivery}: {plan.summary()} ({plan.head.status})")
-    for approval in project.ledger.approvals(plan.digest).get(plan.digest, ()):
+    for approval in project.ledger.approvals.by_digest(plan.digest).get(plan.digest, ()):
         say(f"  {approval}")
     _diff(plan)
     return Exit.DONE
@@ -188,7 +188,7 @@ def undo_command(args: argparse.Namespace) -> Exit:
 
 def _whole_run_id(project: object, begun: str) -> str:
     """Take the beginning of a run's id for the run, if there is one such."""
-    known = {row["run_id"] for row in project.ledger.writing_runs(most=1000)}  # type: ignore[attr-defined]
+    known = {row["run_id"] for row in project.ledger.operations.writing_runs(most=1000)}  # type: ignore[attr-defined]
     found = [name for name in known if name.startswith(begun)]
     return str(found[0]) if len(found) == 1 else begun
 
@@ -196,7 +196,7 @@ def _whole_run_id(project: object, begun: str) -> str:
 def _list_runs(project: object) -> Exit:
     from orchestration.cli.output import table
 
-    rows = project.ledger.writing_runs()  # type: ignore[attr-defined]
+    rows = project.ledger.operations.writing_runs()  # type: ignore[attr-defined]
     shown = [(row["run_id"], f"{row['at']:%Y-%m-%d %H:%M}", row["delivery"], row["records"]) for row in rows]
     table(("run", "at, UTC", "delivery", "records"), shown, right=("records",))
     return Exit.DONE

@@ -37,12 +37,12 @@ def state_command(args: argparse.Namespace) -> Exit:
     project = Project.load()
     if args.action == "reset":
         project.chosen([args.connection], [args.stream] if args.stream else ())
-        count = project.ledger.reset(args.connection, args.stream)
+        count = project.ledger.sync.reset(args.connection, args.stream)
         say(f"{count} streams of {args.connection} will be read again from the beginning")
         return Exit.DONE
     if args.action == "unpin":
         project.connection(args.connection)
-        project.ledger.unpin(pin_of(args.connection))
+        project.ledger.pins.unpin(pin_of(args.connection))
         say(f"{args.connection}: the account that is found next is the one that is read and written from then on")
         return Exit.DONE
     return _show_state(project)
@@ -55,10 +55,10 @@ def _show_state(project: "Project") -> Exit:
     rows = []
     for name in project.connections:
         for stream in (one.name for one in project.streams(name)):
-            spans = project.ledger.intervals(name, stream)
-            left = project.ledger.open_slices(name, stream)
+            spans = project.ledger.sync.intervals(name, stream)
+            left = project.ledger.sync.open_slices(name, stream)
             read = ", ".join(f"{_day(span.start) or 'beginning'} to {_day(span.end) or 'end'}" for span in spans)
-            files = project.ledger.files(f"raw/{name}/{stream}")
+            files = project.ledger.files.for_asset(f"raw/{name}/{stream}")
             rows.append(
                 (
                     name,
@@ -70,11 +70,11 @@ def _show_state(project: "Project") -> Exit:
             )
     table(("connection", "stream", "read", "", "rows held"), rows, right=("rows held",))
     heading("built")
-    current = project.ledger.current()
+    current = project.ledger.snapshots.current()
     say(f"snapshot {current.id} as of {current.as_of}" if current else "nothing yet")
     heading("delivered")
     for name in project.deliveries:
-        plan = project.ledger.newest_plan(name)
+        plan = project.ledger.plans.newest(name)
         say(
             f"{name}: plan {plan.digest[:12]} of {_day(plan.created_at)}: {plan.status}"
             if plan
@@ -222,7 +222,7 @@ def fields_command(args: argparse.Namespace) -> Exit:
 def _accept_fields(project: "Project", connection: str, stream: str | None) -> Exit:
     from orchestration.cli.output import say
 
-    accepted = project.ledger.accept_sightings(connection, stream)
+    accepted = project.ledger.source_fields.accept(connection, stream)
     for one in accepted:
         say(f"{one.connection} {one.stream}: {one.path} is accepted as {one.change}")
     if not accepted:
@@ -244,7 +244,7 @@ def _list_fields(project: "Project", chosen: list[tuple[str, "Stream"]], *, only
 def _field_rows(project: "Project", connection: str, stream: "Stream", only_new: bool) -> Iterator[tuple[str, ...]]:
     from engine.extract.schema_drift.field_usage import FieldUsage, covering
 
-    use, seen = FieldUsage(project, connection, stream), project.ledger.sightings(connection, stream.name)
+    use, seen = FieldUsage(project, connection, stream), project.ledger.source_fields.records(connection, stream.name)
     for one in use.tracked(seen):
         if one.change or not only_new:
             yield connection, stream.name, one.path, one.type, one.label, _field_status(one, use)

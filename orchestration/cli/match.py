@@ -80,7 +80,7 @@ def _judged(project: "Project") -> Exit:
             f"{row['at']:%Y-%m-%d}",
             row["why"],
         )
-        for row in project.ledger.judgements()
+        for row in project.ledger.judgements.in_force()
     ]
     if rows:
         table(("left", "", "right", "by", "on", "why"), rows)
@@ -98,9 +98,9 @@ def _judge(project: "Project", args: argparse.Namespace) -> Exit:
     left, right = (_account(project, known, text) for text in (args.left, args.right))
     try:
         if args.action == "forget":
-            is_news = project.ledger.forget_judgement(left, right, args.by, args.why)
+            is_news = project.ledger.judgements.withdraw(left, right, args.by, args.why)
         else:
-            is_news = project.ledger.judge(left, right, args.action, args.by, args.why)
+            is_news = project.ledger.judgements.add(left, right, args.action, args.by, args.why)
     except ValueError as error:
         raise SettingsError(str(error)) from None
     if args.action == "forget":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, full: bool = False) -> Exit:
-    """Run the extract beat and print rows by connection."""
+    """Run the extract stage and print rows by connection."""
     from engine.config.project import Project
     from orchestration.assets.extract import raw_key
     from orchestration.cli.launch import run
@@ -36,7 +36,7 @@ def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, ful
 
 
 def build(as_of: str | None = None) -> Exit:
-    """Run the build beat and print what was made and what was set aside."""
+    """Run the build stage and print what was made and what was set aside."""
     from orchestration.assets.build import BUILD_OP
     from orchestration.cli.launch import run
     from orchestration.cli.output import say, say_lines
@@ -59,7 +59,7 @@ def build(as_of: str | None = None) -> Exit:
 
 
 def deliver() -> Exit:
-    """Run the deliver beat and print what was written where."""
+    """Run the deliver stage and print what was written where."""
     from orchestration.cli.launch import run
 
     with spinner("deliver"):
@@ -142,7 +142,7 @@ def _rows_landing(project: "Project", wanted: dict[str, list[str]]) -> Iterator[
     from engine.storage.disk import DiskError
 
     prefixes = {name: f"raw/{name}/" for name in wanted}
-    start = project.ledger.newest_file_id()
+    start = project.ledger.files.newest_id()
     over = Event()
     with _bars() as bars:
         tasks = {name: bars.add_task(name, total=None, note="") for name in wanted}
@@ -150,7 +150,7 @@ def _rows_landing(project: "Project", wanted: dict[str, list[str]]) -> Iterator[
         def follow() -> None:
             while not over.wait(0.5):
                 try:
-                    landed = project.ledger.rows_since(start)
+                    landed = project.ledger.files.rows_since(start)
                 except (BusyError, DiskError):
                     continue  # the steps say what is the matter with the ledger
                 for name, prefix in prefixes.items():
@@ -240,7 +240,7 @@ def extract_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def extract_command(args: argparse.Namespace) -> Exit:
-    """Run the extract beat."""
+    """Run the extract stage."""
 
     return extract(args.connections, args.stream, full=args.full)
 
@@ -251,7 +251,7 @@ def build_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def build_command(args: argparse.Namespace) -> Exit:
-    """Run the build beat."""
+    """Run the build stage."""
 
     return build(args.as_of)
 

@@ -40,7 +40,7 @@ class Night:
 
 
 def night(project: Project, sandbox: Sandbox, as_of: date, name: str) -> Night:
-    """Run the three beats as the assets do, without Dagster."""
+    """Run the three stages as the assets do, without Dagster."""
     done = Night(project, sandbox, as_of)
     for connection in project.connections:
         for result in extract(project, connection, name):

@@ -87,7 +87,7 @@ def dies(
         for place, name in steps:
             patch.setattr(place, name, dying.step(getattr(place, name)))
         patch.setattr(project.lake, "write", dying.step(project.lake.write))
-        patch.setattr(project.ledger, "transaction", dying.transaction(project.ledger.transaction))
+        patch.setattr(project.ledger.database, "transaction", dying.transaction(project.ledger.database.transaction))
         with suppress(Death):
             does()
     _bury(project)

@@ -82,7 +82,7 @@ def _apart(stream: str, ours: Rows, theirs: Rows) -> list[str]:
 
 
 def _rows(project: Project, connection: str, stream: Stream, *, is_dead: bool | None = False) -> Rows:
-    files = [project.lake.full(file.path) for file in project.ledger.files(f"raw/{connection}/{stream.name}")]
+    files = [project.lake.full(file.path) for file in project.ledger.files.for_asset(f"raw/{connection}/{stream.name}")]
     columns = ["_key", "_cursor", *stream.paths]
     if not files:
         return {}

@@ -67,7 +67,7 @@ def test_what_a_connector_hands_over_unread_is_repaired_as_it_lands(tmp_path, mo
         "1 character that is not valid Unicode was replaced by \N{REPLACEMENT CHARACTER}",
         "1 number that is NaN or infinite was replaced by null",
     ]
-    assert "na\0me" not in {one.path for one in house.project.ledger.sightings("crm", "accounts")}
+    assert "na\0me" not in {one.path for one in house.project.ledger.source_fields.records("crm", "accounts")}
 
 
 @pytest.mark.parametrize("system", NUMBERS)

@@ -83,7 +83,7 @@ def small(home: Path) -> Project:
 
 def held(project: Project, table: str) -> pa.Table:
     """Read the one file that a build wrote of a table, as it is."""
-    (file,) = project.ledger.files(table)
+    (file,) = project.ledger.files.for_asset(table)
     return pq.ParquetFile(project.lake.full(file.path)).read()
 
 

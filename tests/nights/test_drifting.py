@@ -91,7 +91,7 @@ class DriftEnv:
         """Make the conformed tables: scores would only take their time."""
         making = BuildContext(self.project, TODAY, f"build-{self.runs}")
         self.built = {one.table: one for one in conform_tables(making)}
-        self.project.ledger.switch(making.snapshot, TODAY, making.run_id)
+        self.project.ledger.snapshots.switch(making.snapshot, TODAY, making.run_id)
 
     def night(self, *, full: bool = False) -> StreamResult:
         result = self.read(full=full)
@@ -112,7 +112,7 @@ class DriftEnv:
         return {row["record_id"] for row in rows if reason in row["reasons"].split("; ")}
 
     def accept(self) -> None:
-        self.project.ledger.accept_sightings(self.system)
+        self.project.ledger.source_fields.accept(self.system)
 
 
 def ignoring(connector: Connector, path: str) -> Connector:
@@ -291,13 +291,13 @@ class TestFreeze:
         if change == "retyped":
             here.add("ust_id", "float")
         touched = here.touch(3)
-        landed = here.project.ledger.newest_file_id()
+        landed = here.project.ledger.files.newest_id()
         for _ in range(2):
             result = here.night()
             assert result.status == "failed"
             assert said.format(here.path("")) in str(result.error)
             assert f"`belvedere fields accept {system} accounts`" in str(result.error)
-        assert here.project.ledger.rows_since(landed).get(f"raw/{system}/accounts") is None
+        assert here.project.ledger.files.rows_since(landed).get(f"raw/{system}/accounts") is None
         assert len(here.column("tax_id")) > len(touched)
         here.accept()
         result = here.night()
@@ -402,7 +402,7 @@ class TestBackFill:
         monkeypatch.setattr("engine.extract.compaction.FILES", 1)
         here.touch(1)
         here.night()
-        assert len(here.project.ledger.files(f"raw/{system}/accounts")) == 1
+        assert len(here.project.ledger.files.for_asset(f"raw/{system}/accounts")) == 1
         assert here.column("tax_id") == found
 
     @BY_HUBSPOT

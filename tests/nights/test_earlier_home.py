@@ -17,6 +17,7 @@ from engine.config.project import Project
 from engine.deliver.apply import apply
 from engine.deliver.plan import plan
 from engine.extract.run import extract
+from engine.storage.sync_state import full_refresh_of
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, only
 from tests.nights.seen import differences, seen, without_absorbed
@@ -71,7 +72,7 @@ def read(project: Project, run: str) -> dict[str, str]:
 
 
 def landed(project: Project) -> dict[str, int]:
-    return {asset: rows for asset, rows in project.ledger.rows_since(0).items() if asset.startswith("raw/")}
+    return {asset: rows for asset, rows in project.ledger.files.rows_since(0).items() if asset.startswith("raw/")}
 
 
 def assert_equal_to_a_fresh_home(project: Project, home: Path) -> None:
@@ -107,6 +108,27 @@ def test_an_open_slice_is_read_to_its_end(
     assert_equal_to_a_fresh_home(project, tmp_path / "fresh")
 
 
+def test_an_open_full_refresh_is_begun_again_and_ends(
+    earlier: Callable[[str], Project], company: Sandbox, tmp_path: Path
+):
+    project, connection, stream = earlier("mid_refresh"), "hubspot", "deals"
+    sync = project.ledger.sync
+    (begun,) = sync.open_slices(connection, full_refresh_of(stream))
+    assert begun.mark == project.ledger.files.newest_id()
+    assert sync.open_slices(connection, stream) == sync.intervals(connection, stream) == []
+    rows = landed(project)
+    company.clock.advance(DAY)
+    gone = min(key for key, row in company.hubspot.objects[stream].items() if not row["archived"])
+    company.hubspot.delete(stream, gone)
+
+    result = next(one for one in extract(project, connection, "second") if one.stream == stream)
+
+    alive = [row for row in company.hubspot.objects[stream].values() if not row["archived"]]
+    assert (result.status, result.read) == ("done", len(alive))
+    assert sync.open_slices(connection, full_refresh_of(stream)) == []
+    assert landed(project)[f"raw/{connection}/{stream}"] > rows[f"raw/{connection}/{stream}"]
+
+
 def test_deletions_held_back_by_the_delete_guard_can_be_let_through(
     earlier: Callable[[str], Project], company: Sandbox, tmp_path: Path
 ):
@@ -128,7 +150,7 @@ def test_a_plan_that_waits_is_refused_and_made_again(earlier: Callable[[str], Pr
     """Its digest cannot be computed again, so nothing proves it."""
     project = earlier("approved_plan")
     for delivery in SCORES:
-        waiting, written = project.ledger.newest_plan(delivery), len(company.writes)
+        waiting, written = project.ledger.plans.newest(delivery), len(company.writes)
         with pytest.raises(SettingsError, match="an earlier version saved it"):
             apply(project, delivery, "second")
         assert len(company.writes) == written

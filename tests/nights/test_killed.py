@@ -52,7 +52,7 @@ def held(project: Project, connection: str) -> dict[tuple[str, str], tuple[bool,
     found = {}
     for stream in project.streams(connection):
         asset = f"raw/{connection}/{stream.name}"
-        if project.ledger.files(asset):
+        if project.ledger.files.for_asset(asset):
             rows = project.lake.read(con, asset).select("_key", "_deleted", "_payload", "_cursor", "_extracted_at")
             for row in rows.order_by("_cursor", "_extracted_at").to_pyarrow().to_pylist():
                 found[asset, row["_key"]] = (row["_deleted"], row["_payload"])
@@ -60,7 +60,7 @@ def held(project: Project, connection: str) -> dict[tuple[str, str], tuple[bool,
 
 
 def landed(project: Project) -> dict[str, int]:
-    return {asset: rows for asset, rows in project.ledger.rows_since(0).items() if asset.startswith("raw/")}
+    return {asset: rows for asset, rows in project.ledger.files.rows_since(0).items() if asset.startswith("raw/")}
 
 
 @pytest.mark.parametrize(("connection", "requests"), [("hubspot", 8), ("hubspot", 23), ("odoo", 11), ("zendesk", 5)])

@@ -44,13 +44,13 @@ def test_what_came_too_late_or_moved_no_stamp_is_named_and_a_full_reading_mends_
     invoices[silent]["amount_total"] = 4711.0  # by SQL, as people do
     sandbox.clock.advance(DAY)
     read(project, "odoo")
-    before = project.ledger.rows_since(0)
+    before = project.ledger.files.rows_since(0)
 
     found = compared(project, "odoo")["invoices"]
 
     assert (found.missing, found.differing, found.surplus) == (1, 1, 0)
     assert sorted(found.examples) == sorted([(str(born), "missing"), (str(silent), "differing: total_amount")])
-    assert project.ledger.rows_since(0) == before
+    assert project.ledger.files.rows_since(0) == before
     read(project, "odoo", streams=["invoices"], full=True)
     assert compared(project, "odoo")["invoices"].is_equal
 

@@ -118,7 +118,7 @@ class Storm:
 
     def planned(self) -> set[tuple[str, str, str]]:
         """List what was ever planned: record or key, field, value."""
-        plans = [load(self.world.project, head) for head in self.world.project.ledger.plans("d", most=10_000)]
+        plans = [load(self.world.project, head) for head in self.world.project.ledger.plans.recent("d", most=10_000)]
         return {
             (row["record_id"] or row["key"], row["field"], str(row["after"]).strip('"'))
             for one in plans
@@ -182,7 +182,7 @@ def _without(row: dict[str, Any], edits: dict[str, str]) -> dict[str, Any]:
 
 def _nothing_made_up(storm: Storm) -> None:
     planned = storm.planned()
-    born = {one.record_id: one.key for one in storm.world.project.ledger.operations("d") if one.key}
+    born = {one.record_id: one.key for one in storm.world.project.ledger.operations.query("d") if one.key}
     mine = [write for write in storm.sandbox.writes if write["object"] == storm.door.kind]
     for write in mine:
         for field, value in write["after"].items():
@@ -197,7 +197,7 @@ def _told_as_done(storm: Storm, door: Door) -> None:
     """See that our audit log tells of every write, and of none that was not done."""
     told = {
         (one.record_id, field)
-        for one in storm.world.project.ledger.operations("d")
+        for one in storm.world.project.ledger.operations.query("d")
         for field in one.after
         if one.outcome in DONE
     }

@@ -136,14 +136,14 @@ def test_the_audit_log_is_the_targets_own_log(first: Night):
     }
     ours = {
         (operation.connection, operation.record_id, name)
-        for operation in first.project.ledger.operations()
+        for operation in first.project.ledger.operations.query()
         if operation.outcome == "applied"
         for name in operation.after
         if "belvedere" in name  # of other fields some are ours alone: a country's code, a task's company
     }
     assert ours == theirs
     records = {(write["system"], write["id"]) for write in first.sandbox.writes if write["after"]}
-    assert records == {(one.connection, one.record_id) for one in first.project.ledger.operations()}
+    assert records == {(one.connection, one.record_id) for one in first.project.ledger.operations.query()}
 
 
 def test_the_warehouse_describes_itself(first: Night):
@@ -279,7 +279,7 @@ def test_a_reminder_goes_to_the_account_manager(third: tuple[Night, int]):
 
 
 def test_what_was_written_comes_back_once(first: Night, second: Night, third: tuple[Night, int]):
-    written = {one.record_id for one in first.project.ledger.operations(run_id="second")}
+    written = {one.record_id for one in first.project.ledger.operations.query(run_id="second")}
     back = [third[0].read[stream] for stream in OURS]
     assert sum(one.new + one.changed for one in back) <= len(written)
     assert second.read["hubspot/tasks"].new == first.plans["reminders_to_hubspot"].creates

@@ -206,7 +206,7 @@ def wait_for(happens: Any, seconds: float) -> Any:
 @pytest.mark.browser
 @pytest.mark.timeout(280)
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine")
-def test_pressed_in_a_browser_the_beats_follow_one_another(webserver: str, village: tuple[Sandbox, Path]):
+def test_pressed_in_a_browser_the_stages_follow_one_another(webserver: str, village: tuple[Sandbox, Path]):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -7,19 +7,21 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.events import JobFailureData, RunFailureReason
 
 from engine.build import tables
 from engine.build.context import TableResult
 from engine.build.tables import CONFORMED, RESULTS
+from engine.config.loader import ROOT
 from engine.config.project import Project
 from engine.storage.lease import lease
 from orchestration.assets import build as build_assets_module
-from orchestration.cli import run as beats
 from orchestration.cli import run as sync
 from orchestration.cli.exits import Exit
 from orchestration.dead_runs import BY_HAND, LEASE
-from orchestration.jobs import beats as jobs
+from orchestration.jobs import EARLIER_STAGE, STAGE
+from orchestration.jobs import stages as jobs
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_nothing_is_delivered_after_a_required_connection_failed(
 ):
     for name in project.connections:
         noted = status if name == "odoo" else "failed" if name == "zendesk" else "done"  # zendesk is not required
-        project.ledger.note_run("night", f"extract:{name}", {"status": noted})
+        project.ledger.runs.record("night", f"extract:{name}", {"status": noted})
     run = ended(instance, "build", "done")
     keys, skipped = followed(instance, "deliver_after_build")
     if status == "done":
@@ -143,8 +145,16 @@ def test_a_build_fails_by_a_check_of_severity_error(
 def test_sync_delivers_nothing_after_a_build_that_failed(
     monkeypatch: pytest.MonkeyPatch, project: Project, capsys: pytest.CaptureFixture[str], missing: Exit
 ):
-    monkeypatch.setattr(beats, "extract", lambda: missing)
-    monkeypatch.setattr(beats, "build", lambda as_of: Exit.FAILED)
-    monkeypatch.setattr(beats, "deliver", lambda: pytest.fail("it delivered"))
+    monkeypatch.setattr(sync, "extract", lambda: missing)
+    monkeypatch.setattr(sync, "build", lambda as_of: Exit.FAILED)
+    monkeypatch.setattr(sync, "deliver", lambda: pytest.fail("it delivered"))
     assert sync.night() is Exit.FAILED
     assert "nothing is delivered: the build failed" in capsys.readouterr().err
+
+
+def test_the_runs_of_a_stage_can_be_limited_by_its_tag_and_by_that_of_version_0_1():
+    limits = yaml.safe_load((ROOT / "dagster.yaml").read_text())["concurrency"]["runs"]["tag_concurrency_limits"]
+    assert [limit["key"] for limit in limits] == [STAGE]
+    tags = {job.name: (job.tags or {}) for job in jobs().jobs}
+    for stage in ("extract", "build", "deliver"):
+        assert (tags[stage][STAGE], tags[stage][EARLIER_STAGE]) == (stage, stage)

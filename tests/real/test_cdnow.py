@@ -134,7 +134,7 @@ def test_a_backtest_puts_its_tables_beside_those_of_the_build(project: Project, 
     assert backtested.broken == {"backtest": 0, "calibration": 0}
     assert [row["model"] for row in rows if row["is_chosen"]] == ["bgbb"]  # two dates say nothing of how sure a gain is
     assert Tables(project).query("SELECT count(*) AS n FROM calibration")[0]["n"] > 40
-    assert project.ledger.parameters("retention_choice", date(1998, 6, 30)).values["model"] == "bgbb"
+    assert project.ledger.model_parameters.newest("retention_choice", date(1998, 6, 30)).values["model"] == "bgbb"
 
 
 def test_a_backtest_stays_when_tables_are_built_anew(project: Project, backtested: Backtested):

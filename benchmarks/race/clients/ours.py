@@ -1,4 +1,4 @@
-"""Ours: the extract beat into lake and ledger, without Dagster.
+"""Ours: the extract stage into lake and ledger, without Dagster.
 
 Read is by the unchanged HubSpot connector, by pages of 100 as HubSpot has it; by larger ones with the connector for
 any REST API.

@@ -1,4 +1,4 @@
-"""Ours through Dagster: the same extract beat as an asset, in this process, on an ephemeral instance."""
+"""Ours through Dagster: the same extract stage as an asset, in this process, on an ephemeral instance."""
 
 import json
 import os

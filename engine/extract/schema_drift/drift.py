@@ -57,7 +57,7 @@ class FieldTracker:
         self.project, self.connector, self.stream, self.at = project, connector, stream, at
         self.name, self.config = connector.name, project.connection(connector.name)
         self.use = FieldUsage(project, connector.name, stream)
-        self.seen = self.use.tracked(project.ledger.sightings(connector.name, stream.name))
+        self.seen = self.use.tracked(project.ledger.source_fields.records(connector.name, stream.name))
         self.notes: list[str] = []
         self._refused: FieldObservation | None = None
 
@@ -81,7 +81,7 @@ class FieldTracker:
     def keep(self) -> None:
         """Write down what is known now."""
         if self.stream.has_schema_api:
-            self.project.ledger.keep_sightings(self.name, self.stream.name, self.seen, self.at)
+            self.project.ledger.source_fields.replace(self.name, self.stream.name, self.seen, self.at)
 
     def hold(self) -> None:
         """Raise SettingsError where the contract lets nothing land that is not as it was accepted."""
@@ -134,13 +134,13 @@ class FieldTracker:
 
     def _look_at_landed(self) -> None:
         ledger, name, stream = self.project.ledger, self.name, self.stream.name
-        files = self.project.lake.proven(ledger.not_looked_at(name, stream))
+        files = self.project.lake.proven(ledger.source_fields.unobserved_files(name, stream))
         if files:
             self._renew(looked_at(payloads(files), self._asked, self.at))
         if self._refused:
             self._renew(self._refused)
         if files or self._refused:
-            ledger.keep_sightings(name, stream, self.seen, self.at)
+            ledger.source_fields.replace(name, stream, self.seen, self.at)
 
 
 def never_seen(
@@ -162,7 +162,7 @@ def terms(project: Project, connection: str, stream: Stream) -> Terms:
     """Say what a build does with rows that do not keep to the contract."""
     contract = project.connection(connection).contract
     use = FieldUsage(project, connection, stream)
-    seen = {one.path: one for one in use.tracked(project.ledger.sightings(connection, stream.name))}
+    seen = {one.path: one for one in use.tracked(project.ledger.source_fields.records(connection, stream.name))}
     gone = {path: absence for path in paths(stream.fields) if (absence := _absence(path, seen))}
     new = tuple(one.path for one in seen.values() if one.change == "new" and not use(one.path))
     return Terms(contract == "discard_value", gone, new if contract == "discard_row" else ())

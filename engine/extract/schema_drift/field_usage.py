@@ -63,5 +63,5 @@ def source_fields(project: Project) -> Iterator[dict[str, Any]]:
     for connection in project.connections:
         for stream in project.streams(connection):
             use = FieldUsage(project, connection, stream)
-            for one in use.tracked(project.ledger.sightings(connection, stream.name)):
+            for one in use.tracked(project.ledger.source_fields.records(connection, stream.name)):
                 yield {name: getattr(one, name) for name in SHOWN} | {"feeds": ";".join(use.feeds(one.path)) or None}

@@ -239,7 +239,7 @@ def test_a_stream_in_which_a_key_comes_twice_is_not_short(tmp_path, monkeypatch,
     project = Project(tmp_path / "defs", tmp_path, connections={"folder": config})
     for number in range(2):
         result = next(iter(extract(project, "folder", f"run-{number}")))
-        (balance,) = project.ledger.balances("folder", "s")
+        (balance,) = project.ledger.slice_counts.for_stream("folder", "s")
         assert (result.status, balance.source_count, balance.moved, balance.missing) == ("done", 4, 0, 0)
 
 

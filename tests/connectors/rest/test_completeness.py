@@ -80,7 +80,7 @@ def held(tmp_path):
 
     def keys():
         project = Project(tmp_path / "defs", tmp_path, connections={})
-        files = [project.lake.full(file.path) for file in project.ledger.files("raw/erp/accounts")]
+        files = [project.lake.full(file.path) for file in project.ledger.files.for_asset("raw/erp/accounts")]
         return {key for file in files for key in pq.read_table(file, columns=["_key"]).column("_key").to_pylist()}
 
     return keys

@@ -106,7 +106,7 @@ def test_calibrated_anchors_count_from_the_next_build_and_not_for_days_before(bu
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("transforms.scores.calibration.FEWEST", 10)  # the sandbox is small
         dry = calibrate(built, keep=False)
-        assert built.ledger.parameters("criteria_calibration", TODAY) is None
+        assert built.ledger.model_parameters.newest("criteria_calibration", TODAY) is None
         done = calibrate(built)
     assert (done.version, done.anchors, done.moved) == (dry.version, dry.anchors, dry.moved)
     taken = {one.criterion for one in done.anchors if one.kept is None}

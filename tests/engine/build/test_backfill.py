@@ -82,14 +82,14 @@ def without_later_facts(t: dict[str, ir.Table]) -> dict[str, ir.Table]:
 
 
 def test_a_backfilled_day_is_there_and_nothing_else_changes(project: Project):
-    today, snapshot = history(project, TODAY), project.ledger.current()
+    today, snapshot = history(project, TODAY), project.ledger.snapshots.current()
     before = Tables(project).query("SELECT * FROM key_accounts ORDER BY customer_id")
     result = backfill(project, DAY, "past")
     rows = history(project, DAY)
     assert result.broken == {}
     assert len(rows) == result.rows > 60
     assert {row["as_of"] for row in rows} == {DAY}
-    assert (history(project, TODAY), project.ledger.current()) == (today, snapshot)
+    assert (history(project, TODAY), project.ledger.snapshots.current()) == (today, snapshot)
     assert Tables(project).query("SELECT * FROM key_accounts ORDER BY customer_id") == before
     assert [row["value"] for row in rows] != [row["value"] for row in today][: len(rows)]
 
@@ -104,7 +104,7 @@ def seen(project: Project) -> list[dict[str, Any]]:
 
 def test_later_facts_change_nothing(project: Project, seen: list[dict[str, Any]]):
     forget(project)
-    other = _Day(project, DAY, "other", project.ledger.current().id)  # type: ignore[union-attr]
+    other = _Day(project, DAY, "other", project.ledger.snapshots.current().id)  # type: ignore[union-attr]
     other.tables = without_later_facts(other.tables)
     other.run()
     assert history(project, DAY) == seen
@@ -112,7 +112,7 @@ def test_later_facts_change_nothing(project: Project, seen: list[dict[str, Any]]
 
 
 def test_but_earlier_facts_do(project: Project, seen: list[dict[str, Any]]):
-    other = _Day(project, DAY, "other", project.ledger.current().id)  # type: ignore[union-attr]
+    other = _Day(project, DAY, "other", project.ledger.snapshots.current().id)  # type: ignore[union-attr]
     orders, invoices = other.tables["orders"], other.tables["invoices"]
     other.tables["orders"] = orders.filter(orders.ordered_on < DAY - timedelta(days=30))
     other.tables["invoices"] = invoices.filter(invoices.invoice_on < DAY - timedelta(days=30))

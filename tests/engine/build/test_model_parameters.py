@@ -92,14 +92,14 @@ def test_the_same_data_keeps_the_numbers_of_the_last_fit(
 def earlier(ledger: Ledger, values: dict[str, Any]) -> None:
     """Store a fit as the version before did: named by its parameters, without a revision."""
     old = {name: value for name, value in values.items() if name != "revision"}
-    ledger.save_parameters("retention", "bgbb-0ldname0-h12", DAY, old)
+    ledger.model_parameters.save("retention", "bgbb-0ldname0-h12", DAY, old)
 
 
 def test_a_fit_stored_under_an_earlier_name_keeps_it_until_the_data_changes(
     ledger: Ledger, bought: ir.Table, other_digits: None
 ):
     new = fitted(ledger, bought)
-    earlier(ledger, ledger.parameters("retention", DAY).values)
+    earlier(ledger, ledger.model_parameters.newest("retention", DAY).values)
     assert fitted(ledger, bought, later=3).version == "bgbb-0ldname0-h12"
     for days in (7, 14):  # fitted to the same complete months: no score may say that the model changed
         again = fitted(ledger, bought, later=days)
@@ -110,7 +110,7 @@ def test_a_fit_stored_under_an_earlier_name_keeps_it_until_the_data_changes(
 
 def test_a_fit_stored_under_an_earlier_name_gives_way_to_one_of_other_data(ledger: Ledger, bought: ir.Table):
     new = fitted(ledger, bought)
-    values = ledger.parameters("retention", DAY).values
+    values = ledger.model_parameters.newest("retention", DAY).values
     earlier(ledger, values | {"loglik": values["loglik"] - 0.01})
     assert fitted(ledger, bought, later=7).version == new.version
 
@@ -154,7 +154,7 @@ def test_priors_stored_under_an_earlier_name_keep_it_until_the_data_changes(ledg
     new = priors(ledger, seen)
     old = replace(new, statistics=None)
     values = {"pi": dict(old.pi), "m": dict(old.m), "backlog": old.backlog}
-    ledger.save_parameters("satisfaction", old.version, DAY, values)
+    ledger.model_parameters.save("satisfaction", old.version, DAY, values)
     for days in (1, 400, 800):
         assert priors(ledger, seen, later=days).version == old.version
     changed = priors(ledger, observations(con, *RATED, *[(0.0, 9)] * 9), later=1200)
@@ -179,14 +179,14 @@ def test_another_model_another_event_or_another_horizon_is_fitted_at_once(ledger
     assert other.version.startswith("mbgnbd-")
     assert fitted(ledger, bought, horizon_months=12, model="mbgnbd").version.endswith("-h12")
     again = retention_for(ledger, bought, DAY, RetentionConfig(horizon_months=12, model="mbgnbd"), "invoice")
-    assert ledger.parameters("retention", DAY).values["event"] == "invoice"
+    assert ledger.model_parameters.newest("retention", DAY).values["event"] == "invoice"
     assert again.fit == fitted(ledger, bought, horizon_months=12, model="mbgnbd").fit
 
 
 def test_every_model_is_fitted_and_kept_with_its_version(ledger: Ledger, bought: ir.Table):
     for name in ("bgbb", "bgnbd", "mbgnbd", "mbgcnbd", "rfm", "recency"):
         first = fitted(ledger, bought, model=name, horizon_months=6)
-        held = ledger.parameters("retention", DAY)
+        held = ledger.model_parameters.newest("retention", DAY)
         assert (held.version, held.values["model"]) == (first.version, name)
         assert fitted(ledger, bought, model=name, horizon_months=6) == first
         assert first.fit.customers > 1000
@@ -194,11 +194,11 @@ def test_every_model_is_fitted_and_kept_with_its_version(ledger: Ledger, bought:
 
 def test_auto_follows_the_last_backtest_and_only_the_last(ledger: Ledger, bought: ir.Table):
     assert fitted(ledger, bought).model.name == "bgbb"
-    ledger.save_parameters(CHOICE, "rfm", DAY + timedelta(days=1), {"model": "rfm"})
+    ledger.model_parameters.save(CHOICE, "rfm", DAY + timedelta(days=1), {"model": "rfm"})
     assert fitted(ledger, bought).model.name == "bgbb"  # of an earlier date: the choice was not known
     assert fitted(ledger, bought, later=1).model.name == "rfm"
     assert fitted(ledger, bought, later=1, model="mbgnbd").model.name == "mbgnbd"
-    ledger.save_parameters(CHOICE, "bgbb", DAY + timedelta(days=2), {"model": "bgbb"})
+    ledger.model_parameters.save(CHOICE, "bgbb", DAY + timedelta(days=2), {"model": "bgbb"})
     assert fitted(ledger, bought, later=2).model.name == "bgbb"
 
 
@@ -214,4 +214,4 @@ def test_as_soon_as_there_is_enough_the_horizon_is_chosen(ledger: Ledger, con: A
     assert fitted(ledger, few).fit is None
     found = fitted(ledger, bought, later=1)
     assert found.fit is not None
-    assert ledger.parameters("retention", DAY + timedelta(days=1)).values["is_frozen"]
+    assert ledger.model_parameters.newest("retention", DAY + timedelta(days=1)).values["is_frozen"]

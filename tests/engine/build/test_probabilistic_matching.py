@@ -91,10 +91,10 @@ def test_finds_the_same_companies_of_two_systems_without_being_told_any(con, led
     assert {left.removeprefix("crm/") == right.removeprefix("erp/") for left, right in joined} == {True}
     assert pairs(found.suggested).isdisjoint(pairs(found.joining))
     assert not [name for name in con.list_tables() if "splink" in name]
-    held = ledger.parameters("matching", DAY)
+    held = ledger.model_parameters.newest("matching", DAY)
     assert held is not None
     again = matches(con, table(con, village()[:300]), ledger, DAY + timedelta(days=29), MatchingConfig())
-    assert ledger.parameters("matching", DAY + timedelta(days=29)) == held  # young enough
+    assert ledger.model_parameters.newest("matching", DAY + timedelta(days=29)) == held  # young enough
     assert pairs(again.joining)
 
 

@@ -220,7 +220,9 @@ class Deliveries(RuleBasedStateMachine):
     def _build(self) -> None:
         """Build the tables as an extract of this moment would have them."""
         self._pass()
-        joined = {row["right_account_id"]: "C" + row["left_account_id"][1:] for row in self.ledger.judgements()}
+        joined = {
+            row["right_account_id"]: "C" + row["left_account_id"][1:] for row in self.ledger.judgements.in_force()
+        }
         held = {record: key for record, key in (LINKED | joined).items() if record in self.shelf.records}
         owned = [{"connection": "erp", "account_id": f"E{key[1:]}", "is_active": True} for key in KEYS]
         phones = [row | {"phone": self.ours["C" + row["account_id"][1:]]["phone"]} for row in owned]
@@ -255,7 +257,7 @@ class Deliveries(RuleBasedStateMachine):
         return plan
 
     def _applied(self, place: int | None) -> None:
-        plans = self.ledger.plans("d")
+        plans = self.ledger.plans.recent("d")
         self.house.apply(digest=None if place is None or not plans else plans[place % len(plans)].digest)
 
     def _night(self) -> None:
@@ -265,7 +267,7 @@ class Deliveries(RuleBasedStateMachine):
         read_back(self.house.project, "d")
 
     def _undone(self, place: int, is_applied: bool) -> None:
-        if runs := self.ledger.writing_runs():
+        if runs := self.ledger.operations.writing_runs():
             self.house.runs += 1
             run = runs[place % len(runs)]["run_id"]
             for plan in undo(self.house.project, run, f"run-{self.house.runs}"):

@@ -40,13 +40,13 @@ class Judge:
     def removed(self, record: str) -> None:
         """Note that people remove a record."""
         self.edited(record)
-        known = {one.record_id for one in self.ledger.operations("d") if one.outcome in DONE}
+        known = {one.record_id for one in self.ledger.operations.query("d") if one.outcome in DONE}
         if record not in known:
             self.vanished.add(record)
 
     def look(self) -> None:
         """Judge what was done since the last look."""
-        operations = {one.op_id: one for one in self.ledger.operations("d")}
+        operations = {one.op_id: one for one in self.ledger.operations.query("d")}
         for deed in self.shelf.deeds[self.judged :]:
             assert deed.op_id in operations, f"never intended: {deed}"
             self._judge(deed, operations[deed.op_id])
@@ -99,13 +99,13 @@ class Judge:
 
     def end(self, plan: Plan, ours: Mapping[str, Rows], policies: Mapping[str, str], linked: Mapping[str, str]) -> None:
         """Judge what the target holds when all is quiet."""
-        operations = self.ledger.operations("d")
+        operations = self.ledger.operations.query("d")
         assert [one for one in operations if one.outcome == "applied" and self._is_made_up(one)] == []
         asked = {row["key"] or row["record_id"] for row in plan.rows("review")}
         left = [one for one in operations if one.outcome in OPEN and one.key not in asked]
         assert left == [], "nobody was told that its outcome is not known"
         listed = {(row["record_id"], row["field"]) for row in plan.rows(*HELD_BACK)}
-        joined = {row["right_account_id"] for row in self.ledger.judgements()}
+        joined = {row["right_account_id"] for row in self.ledger.judgements.in_force()}
         born = {one.key: one.record_id for one in operations if one.action == "create" and one.outcome in DONE}
         assert {*born.values()} <= joined, "created and not joined to its customer"
         for key, wanted in ours.items():
@@ -142,7 +142,7 @@ class Judge:
         return undone or any(one == record for one, _ in self._edits)
 
     def _decided(self, record: str, name: str, held: Any, wanted: Any) -> str | None:
-        made = self.ledger.past("d").decided.get((record, name), ())
+        made = self.ledger.synced_values.history("d").decided.get((record, name), ())
         return next((one.verdict for one in made if one.is_about(held, wanted)), None)
 
     def _meddled(self, deed: Deed) -> bool:
@@ -158,12 +158,12 @@ class Judge:
         }
 
     def _plan_of(self, deed: Deed) -> Plan:
-        (found,) = [one for one in self.ledger.operations("d") if one.op_id == deed.op_id]
+        (found,) = [one for one in self.ledger.operations.query("d") if one.op_id == deed.op_id]
         return self._plan(found.digest)
 
     def _plan(self, digest: str) -> Plan:
         if digest not in self._plans:
-            head = self.ledger.plan(digest)
+            head = self.ledger.plans.find(digest)
             assert head
             self._plans[digest] = load(self.house.project, head)
         return self._plans[digest]

@@ -27,8 +27,8 @@ def tabled(project: Project, snapshot: str, tables: Mapping[str, Rows]) -> None:
             for row in tables.get(name, ())
         ]
         file = project.lake.write(name, pa.Table.from_pylist(rows, ibis.schema(columns).to_pyarrow()))
-        project.ledger.stage(snapshot, file, snapshot)
-    project.ledger.switch(snapshot, AS_OF, snapshot)
+        project.ledger.snapshots.add_table(snapshot, file, snapshot)
+    project.ledger.snapshots.switch(snapshot, AS_OF, snapshot)
 
 
 def hasty(ledger: Ledger) -> None:

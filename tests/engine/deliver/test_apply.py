@@ -114,7 +114,7 @@ def test_another_account_behind_the_connection_stops_everything(house: DeliverEn
     house.customers("1", name="new")
     with pytest.raises(AccessError, match="was account portal 1 when it was first used, now it opens portal 2"):
         house.plan()
-    house.project.ledger.unpin("account:crm")
+    house.project.ledger.pins.unpin("account:crm")
     assert house.night().counts == {"applied": 1}
 
 
@@ -123,13 +123,13 @@ def test_a_plan_is_neither_made_nor_applied_at_another_account(house: DeliverEnv
     house.night()
     house.customers("1", name="new")
     house.plan()
-    known = house.project.ledger.plans("d")
+    known = house.project.ledger.plans.recent("d")
     house.shelf.account = "portal 2"
     house.shelf.calls.clear()
     for does in (house.plan, house.apply):
         with pytest.raises(AccessError, match="now it opens portal 2"):
             does()
-    assert house.project.ledger.plans("d") == known
+    assert house.project.ledger.plans.recent("d") == known
     assert not house.shelf.calls
 
 
@@ -189,7 +189,7 @@ class TestCreates:
         assert house.night().counts == {"applied": 1}
         assert house.night().counts == {}
         assert [action for action, _, _ in house.shelf.log] == ["create"]
-        (judged,) = house.project.ledger.judgements()
+        (judged,) = house.project.ledger.judgements.in_force()
         assert (judged["left_account_id"], judged["right_account_id"], judged["verdict"]) == ("9", "n1", "same")
 
     @pytest.mark.parametrize("fault", ["lost", "failed", "later"])

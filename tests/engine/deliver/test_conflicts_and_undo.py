@@ -98,7 +98,7 @@ def written(house: DeliverEnv) -> DeliverEnv:
 
 
 def run_of(house: DeliverEnv) -> str:
-    return str(house.project.ledger.writing_runs()[0]["run_id"])
+    return str(house.project.ledger.operations.writing_runs()[0]["run_id"])
 
 
 def names(house: DeliverEnv) -> dict[str, str]:

@@ -52,7 +52,7 @@ def test_a_new_record_gets_its_scores_in_the_same_run_and_the_next_run_writes_no
 def test_what_is_written_to_a_new_record_is_in_a_plan_that_was_saved(pair: DeliverEnv):
     ran(pair)
     (record,) = pair.shelf.records
-    digest = next(one.digest for one in pair.project.ledger.plans("a_scores") if one.changes)
+    digest = next(one.digest for one in pair.project.ledger.plans.recent("a_scores") if one.changes)
     (row,) = find(pair.project, digest).rows()
     assert (row["record_id"], row["customer_id"], row["after"]) == (record, "C1", "7")
 
@@ -123,7 +123,7 @@ def test_a_record_that_the_build_knows_belongs_to_whom_the_build_says(pair: Deli
 
 def test_a_record_that_was_taken_back_is_owed_nothing(pair: DeliverEnv):
     pair.night("z_creates")
-    run = pair.project.ledger.operations("z_creates")[0].run_id
+    run = pair.project.ledger.operations.query("z_creates")[0].run_id
     (plan,) = undo(pair.project, run, "undo", ["z_creates"])
     pair.apply("z_creates", digest=plan.digest, allow=["max_deletes"])
     assert pair.shelf.records == {}

@@ -87,7 +87,7 @@ def launch(instance: dg.DagsterInstance) -> Iterator[Launch]:
 def approvals() -> dict[str, Any]:
     from engine.config.project import Project
 
-    return dict(Project.load().ledger.approvals())
+    return dict(Project.load().ledger.approvals.by_digest())
 
 
 def test_a_page_elsewhere_can_launch_runs(launch: Launch, instance: dg.DagsterInstance):

@@ -35,7 +35,7 @@ def planned(house: DeliverEnv) -> DeliverEnv:
 
 
 def newest(house: DeliverEnv, name: str = "d") -> Any:
-    return house.project.ledger.plans(name)[0]
+    return house.project.ledger.plans.recent(name)[0]
 
 
 def file_of(house: DeliverEnv, name: str = "d") -> Path:
@@ -61,7 +61,7 @@ def record_digest(house: DeliverEnv) -> str:
     head = newest(house)
     record_sha(house, head.path)
     table = pq.read_table(file_of(house))
-    digest = digest_of("d", house.project.ledger.generation, head.summary, table)
+    digest = digest_of("d", house.project.ledger.ledger_id, head.summary, table)
     with house.project.ledger.transaction() as opened:
         opened.execute(update(t.plans).where(t.plans.c.digest == head.digest).values(digest=digest))
     return digest
@@ -69,12 +69,12 @@ def record_digest(house: DeliverEnv) -> str:
 
 def refusal(house: DeliverEnv, digest: str | None = None) -> str:
     """Apply, which must be refused with no request and no intent; give the message."""
-    before = house.project.ledger.operations("d")
+    before = house.project.ledger.operations.query("d")
     with pytest.raises(SettingsError) as refused:
         house.apply(digest=digest)
     assert not house.shelf.calls
-    assert newest(house).digest not in house.project.ledger.approvals()
-    assert house.project.ledger.operations("d") == before
+    assert newest(house).digest not in house.project.ledger.approvals.by_digest()
+    assert house.project.ledger.operations.query("d") == before
     assert newest(house).digest[:12] in str(refused.value)
     assert PROMISE in str(refused.value)
     return str(refused.value)
@@ -202,7 +202,7 @@ def test_a_plan_of_an_earlier_version_is_refused(planned: DeliverEnv):
 class TestTables:
     def changed(self, house: DeliverEnv, table: str) -> Path:
         """Give the file of a table other rows of the same number, under its own name."""
-        (file,) = house.project.ledger.files(table)
+        (file,) = house.project.ledger.files.for_asset(table)
         path = Path(house.project.lake.full(file.path))
         rows = pq.read_table(path)
         pq.write_table(rows.take(list(reversed(range(rows.num_rows)))), path)
@@ -220,7 +220,7 @@ class TestTables:
         self.changed(planned, table)
         with pytest.raises(ConnectorError, match=f"a file of {table} is damaged"):
             planned.plan()
-        assert len(planned.project.ledger.plans("d")) == 1
+        assert len(planned.project.ledger.plans.recent("d")) == 1
 
     def test_a_table_that_a_condition_names_is_proven_too(self, planned: DeliverEnv):
         planned.tables(
@@ -240,7 +240,7 @@ class TestUndo:
     @pytest.fixture
     def undone(self, planned: DeliverEnv) -> tuple[DeliverEnv, Plan]:
         planned.apply()
-        (plan,) = undo(planned.project, planned.project.ledger.writing_runs()[0]["run_id"], "undo")
+        (plan,) = undo(planned.project, planned.project.ledger.operations.writing_runs()[0]["run_id"], "undo")
         planned.shelf.calls.clear()
         return planned, plan
 

@@ -35,7 +35,7 @@ def ran(house: DeliverEnv) -> dg.ExecuteInProcessResult:
 
 def approved(house: DeliverEnv, **config: object) -> dg.ExecuteInProcessResult:
     """Run the approval job, for the newest plan and by eva unless the config says otherwise."""
-    given = {"digest": house.project.ledger.plans("d")[0].digest, "approved_by": "eva"} | config
+    given = {"digest": house.project.ledger.plans.recent("d")[0].digest, "approved_by": "eva"} | config
     with dg.DagsterInstance.ephemeral() as instance:
         job = delivery_assets("d").resolve_job_def("approve__d")
         return job.execute_in_process(run_config=given, instance=instance, raise_on_error=False)
@@ -55,7 +55,7 @@ def test_a_run_plans_and_writes_nothing_and_says_how_to_go_on(manual: DeliverEnv
     result = ran(manual)
     assert result.success
     assert not manual.shelf.log
-    digest = manual.project.ledger.plans("d")[0].digest[:12]
+    digest = manual.project.ledger.plans.recent("d")[0].digest[:12]
     wanted = f"2 records wait for approval: belvedere apply {digest}, or the job approve__d with this digest"
     assert summary(result) == wanted
 
@@ -65,8 +65,8 @@ def test_an_approval_by_digest_lets_that_plan_through_and_is_recorded(manual: De
     result = approved(manual)
     assert summary(result) == "2 applied"
     assert {values["name"] for values in manual.shelf.records.values()} == {"name 1", "name 2"}
-    (operation, _) = manual.project.ledger.operations("d")
-    (row,) = delivered_rows(operation, manual.project.ledger.approvals())
+    (operation, _) = manual.project.ledger.operations.query("d")
+    (row,) = delivered_rows(operation, manual.project.ledger.approvals.by_digest())
     assert (row["approved_by"], row["approved_via"]) == ("eva", f"Dagster run {result.run_id}")
 
 
@@ -75,7 +75,7 @@ def test_an_approval_without_a_digest_or_a_name_is_no_run_at_all(manual: Deliver
     ran(manual)
     with dg.DagsterInstance.ephemeral() as instance:
         job = delivery_assets("d").resolve_job_def("approve__d")
-        config = {"digest": manual.project.ledger.plans("d")[0].digest, "approved_by": "eva"}
+        config = {"digest": manual.project.ledger.plans.recent("d")[0].digest, "approved_by": "eva"}
         del config[missing]
         with pytest.raises(dg.DagsterInvalidConfigError, match=f"Missing required config entry \\W?{missing}"):
             job.execute_in_process(run_config=config, instance=instance)
@@ -99,7 +99,7 @@ def test_only_a_digest_names_the_plan_that_is_approved(manual: DeliverEnv, diges
     ran(manual)
     assert "a plan is approved by its digest, at least 12 characters" in failed(approved(manual, digest=digest))
     assert not manual.shelf.log
-    assert not manual.project.ledger.approvals()
+    assert not manual.project.ledger.approvals.by_digest()
 
 
 def test_a_digest_of_another_delivery_approves_nothing(manual: DeliverEnv):

@@ -79,19 +79,19 @@ def dies_after_writing(house: DeliverEnv, does: Callable[[], object]) -> None:
 
 def undone(house: DeliverEnv) -> Plan:
     """Plan to take the newest run back."""
-    (plan,) = undo(house.project, house.project.ledger.writing_runs()[0]["run_id"], "undo")
+    (plan,) = undo(house.project, house.project.ledger.operations.writing_runs()[0]["run_id"], "undo")
     return plan
 
 
 def outcomes(house: DeliverEnv) -> list[str | None]:
-    return [one.outcome for one in house.project.ledger.operations("d")]
+    return [one.outcome for one in house.project.ledger.operations.query("d")]
 
 
 class TestAfterACrash:
     def test_a_created_account_is_joined_to_its_customer_by_the_run_that_finds_it(self, house: DeliverEnv):
         dies_after_writing(house, to_create(house).night)
         house.night()
-        (judged,) = house.project.ledger.judgements()
+        (judged,) = house.project.ledger.judgements.in_force()
         assert (judged["left_account_id"], judged["right_account_id"]) == ("9", "n1")
         assert len(house.shelf.records) == 1
 
@@ -139,8 +139,8 @@ class TestWhatArrivesLate:
     def test_a_record_is_known_to_be_created_and_joined(self, house: DeliverEnv):
         self._late(to_create(house))
         to_create(house).night()
-        assert house.project.ledger.created("d") == {"C1": ("n1", "C1")}
-        assert [one["right_account_id"] for one in house.project.ledger.judgements()] == ["n1"]
+        assert house.project.ledger.operations.created_by_key("d") == {"C1": ("n1", "C1")}
+        assert [one["right_account_id"] for one in house.project.ledger.judgements.in_force()] == ["n1"]
 
     def test_a_change_is_known_to_be_done(self, house: DeliverEnv):
         self._late(with_records(house, "1"))
@@ -163,7 +163,7 @@ class TestWhatArrivesLate:
         house.shelf.faults.clear()
         house.shelf.put("7", key="C1", name="mine")
         house.plan()
-        assert house.project.ledger.created("d") == {}
+        assert house.project.ledger.operations.created_by_key("d") == {}
 
     @staticmethod
     def _late(house: DeliverEnv) -> None:
@@ -232,7 +232,7 @@ def test_what_was_intended_ahead_and_not_begun_is_not_in_doubt(made: Made):
     house = with_records(made(writing=Writing(batch=1, parallel=1)), *"12345")
     house.shelf.faults = [None, "busy"]
     assert house.night().error
-    assert len(house.project.ledger.unsettled("d")) == 1
+    assert len(house.project.ledger.operations.unsettled("d")) == 1
     house.apply()
     assert names(house) == {number: f"name {number}" for number in "12345"}
     assert len(house.shelf.log) == 5
@@ -242,4 +242,4 @@ def test_a_yes_that_names_no_new_record_is_asked_for(house: DeliverEnv):
     writes: Any = house.kind.write
     house.kind.write = lambda *asked: [replace(one, record_id=None) for one in writes(*asked)]  # type: ignore[method-assign]
     to_create(house).night()
-    assert house.project.ledger.created("d") == {"C1": ("n1", "C1")}
+    assert house.project.ledger.operations.created_by_key("d") == {"C1": ("n1", "C1")}

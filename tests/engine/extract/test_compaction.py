@@ -31,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExtractEnv:
 
 
 def rows(here: ExtractEnv) -> int:
-    return sum(file.rows for file in here.project.ledger.files("raw/crm/accounts"))
+    return sum(file.rows for file in here.project.ledger.files.for_asset("raw/crm/accounts"))
 
 
 def test_only_the_newest_versions_stay(here: ExtractEnv):
@@ -51,7 +51,7 @@ def test_a_field_mapped_later_is_filled_also_of_a_record_with_half_a_surrogate_p
         here.project, "raw/crm/accounts", replace(here.stream, fields={**here.stream.fields, "city": "city"})
     )
     compact_all(held)
-    (file,) = here.project.lake.proven(here.project.ledger.files("raw/crm/accounts"))
+    (file,) = here.project.lake.proven(here.project.ledger.files.for_asset("raw/crm/accounts"))
     found = pq.read_table(file, columns=["_key", "city"]).to_pylist()
     assert [row["city"] for row in found if row["_key"] == "1"] == ["Berlin"]
 
@@ -64,5 +64,5 @@ def test_few_superseded_rows_are_left_where_they_are(here: ExtractEnv, records: 
 def test_nothing_is_rewritten_under_the_hands_of_a_reader(here: ExtractEnv):
     with lease(here.project.ledger, "connection:crm", "reader"):
         assert not rewrite(here.project, "crm", here.stream, 20, "build")
-    here.project.ledger.land("crm", "accounts", [], Progress(Slice(), {"last": 3}), "broke off")
+    here.project.ledger.sync.land("crm", "accounts", [], Progress(Slice(), {"last": 3}), "broke off")
     assert not rewrite(here.project, "crm", here.stream, 20, "build")

@@ -75,14 +75,14 @@ class TestWhatWasHeldAlready:
             here.world.put(number, at=NOON - HOUR)
         here.world.hidden = {*range(31, 41)}
         here.world.now += DAY
-        land, failing = here.project.ledger.land, iter([BusyError("locked")])
+        land, failing = here.project.ledger.sync.land, iter([BusyError("locked")])
 
         def busy(*given: Any, **options: Any) -> None:
             for error in failing:
                 raise error
             land(*given, **options)
 
-        monkeypatch.setattr(here.project.ledger, "land", busy)
+        monkeypatch.setattr(here.project.ledger.sync, "land", busy)
         here.read(full=True)
         assert here.read().status == "short"
         here.world.hidden = set()
@@ -126,7 +126,7 @@ class TestWhatWasHeldAlready:
             here.world.put(number)
         here.world.now += HOUR
         assert here.read().status == "done"
-        *_, last = here.project.ledger.balances("crm", "accounts")
+        *_, last = here.project.ledger.slice_counts.for_stream("crm", "accounts")
         assert (last.source_count, last.read) == (11, 11)
 
     @pytest.mark.parametrize("lookback", [timedelta(0), DAY])
@@ -167,7 +167,7 @@ class TestWhatWasHeldAlready:
         assert (here.read().status, here.held()) == ("done", here.truth())
         (resumed, _), *_ = here.world.asked
         assert [place["last"] for slice_, place in here.world.asked if slice_ == resumed] == [70, 80, 90, 100]
-        assert here.project.ledger.pending("seen/crm/accounts") == []
+        assert here.project.ledger.files.pending("seen/crm/accounts") == []
 
 
 class TestDeletions:
@@ -473,7 +473,7 @@ class TestSettingsThatChange:
         monkeypatch.setattr(here.kind, "check", lambda self: Check("another", self.now()))
         with pytest.raises(AccessError, match="crm was account toy when it was first used, now it opens another"):
             here.read()
-        here.project.ledger.unpin("account:crm")
+        here.project.ledger.pins.unpin("account:crm")
         assert here.read().status == "done"
 
 
@@ -538,7 +538,7 @@ class TestTheWhole:
         here = house()
         self.late(here)
         assert here.read().status == "done"
-        total = here.project.ledger.balances("crm", "accounts")[-1]
+        total = here.project.ledger.slice_counts.for_stream("crm", "accounts")[-1]
         assert (total.source_count, total.source_new, total.source_held) == (37, 1, 1)
         assert whole(here, total)["gap"] == "2 of 37 records that the source counts are missing"
 
@@ -548,7 +548,7 @@ class TestTheWhole:
         here.world.put(36)
         here.world.put(5, "edited just now")
         here.read()
-        total = here.project.ledger.balances("crm", "accounts")[-1]
+        total = here.project.ledger.slice_counts.for_stream("crm", "accounts")[-1]
         assert (total.source_count, total.source_new - total.source_held) == (36, 2)
         row = whole(here, total)
         assert (row["source_new"], row["missing"], row["surplus"], row["is_closed"]) == (2, 0, 0, True)
@@ -561,7 +561,7 @@ class TestTheWhole:
         del here.world.records[7]
         here.world.put(36)
         here.read()
-        row = whole(here, here.project.ledger.balances("crm", "accounts")[-1])
+        row = whole(here, here.project.ledger.slice_counts.for_stream("crm", "accounts")[-1])
         assert row["gap"] == "1 records are here that the source counts no more"
 
     def test_a_source_that_never_rests_is_given_the_benefit_of_the_doubt(self, house):
@@ -573,7 +573,7 @@ class TestTheWhole:
         here = house(Busy)
         here.world.fill(35)
         here.read()
-        total = here.project.ledger.balances("crm", "accounts")[-1]
+        total = here.project.ledger.slice_counts.for_stream("crm", "accounts")[-1]
         assert total.source_held is None
         assert whole(here, total)["is_closed"]
 
@@ -600,7 +600,7 @@ class TestTheWhole:
             here.world.now += DAY
             read.append(result.read)
         assert read == [35, 35, 0, 0]
-        assert here.project.ledger.open_slices("crm", "accounts/anew") == []
+        assert here.project.ledger.sync.open_slices("crm", "accounts/full_refresh") == []
         here.kind.keys = Sweeping.keys
         assert here.read().status == "done"
 

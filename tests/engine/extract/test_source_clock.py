@@ -150,6 +150,6 @@ def test_what_was_taken_in_by_a_clock_that_was_ahead_is_no_newer_than_what_comes
     house.world.gone.append({"id": 2, "at": house.world.now.isoformat()})
     assert at(house, NOON + 3 * HOUR).read().status == "done"
     assert (house.held()["1"], "2" in house.held()) == ("by the right clock", False)
-    before = house.project.ledger.files("raw/crm/accounts")
+    before = house.project.ledger.files.for_asset("raw/crm/accounts")
     at(house, NOON + 4 * HOUR).read()
-    assert house.project.ledger.files("raw/crm/accounts") == before
+    assert house.project.ledger.files.for_asset("raw/crm/accounts") == before

@@ -277,8 +277,8 @@ def test_a_build_in_between_takes_nothing_that_an_open_slice_counts(house, monke
     here.read(full=True)
     here.world.on_page = lambda number: None
     asset = "raw/crm/accounts"
-    (anew,) = here.project.ledger.open_slices("crm", "accounts/anew")
-    since = here.project.ledger.files_since(asset, anew.mark)
+    (anew,) = here.project.ledger.sync.open_slices("crm", "accounts/full_refresh")
+    since = here.project.ledger.files.landed_since(asset, anew.mark)
     assert since
 
     def rewrite_all() -> None:  # as where a clock was set right
@@ -287,14 +287,14 @@ def test_a_build_in_between_takes_nothing_that_an_open_slice_counts(house, monke
 
     rewrite_all()
     here.project.lake.prune(1)
-    assert here.project.ledger.files_since(asset, anew.mark) == since
+    assert here.project.ledger.files.landed_since(asset, anew.mark) == since
     here.project.lake.proven(since)
     here.world.now += HOUR
     assert (here.read().status, here.held()) == ("done", here.truth())
     here.world.now += HOUR
     rewrite_all()
     here.project.lake.prune(1)
-    assert here.project.ledger.files_since(asset, anew.mark) == []
+    assert here.project.ledger.files.landed_since(asset, anew.mark) == []
 
 
 def test_a_file_that_was_replaced_is_not_replaced_again(house):
@@ -304,7 +304,7 @@ def test_a_file_that_was_replaced_is_not_replaced_again(house):
     compact_all(held)
     with pytest.raises(BusyError, match="raw/crm/accounts: a file that was to be replaced counts no more"):
         compact_all(held)
-    assert len(here.project.ledger.files("raw/crm/accounts")) == 1
+    assert len(here.project.ledger.files.for_asset("raw/crm/accounts")) == 1
 
 
 class Fetching(Counting):

@@ -12,7 +12,7 @@ from connectors.kit.stream import Slice
 from engine.extract.compaction import compact_all
 from engine.extract.stored_stream import StoredStream
 from engine.storage.backend import backend
-from engine.storage.sync_state import Interval, refresh_of
+from engine.storage.sync_state import Interval, uncursored_refresh_of
 from tests.engine.extract.toy import ACCOUNTS, NOON, ExtractEnv, Sweeping, Telling, Toy, raises_at
 from transforms.conform.conform import newest
 from transforms.identity.source_merges import redirects
@@ -78,7 +78,7 @@ class TestResuming:
         result = here.read()
         assert (result.status, result.landed) == ("done", 0)
         assert {slice_.start for slice_, _ in here.world.asked} == {NOON - MINUTE - ACCOUNTS.lookback}
-        assert here.project.ledger.intervals("crm", "accounts") == [Interval(None, NOON + DAY - MINUTE)]
+        assert here.project.ledger.sync.intervals("crm", "accounts") == [Interval(None, NOON + DAY - MINUTE)]
 
     def test_a_reading_that_ends_without_saying_so_is_no_end(self, house, monkeypatch):
         here = house()
@@ -90,7 +90,7 @@ class TestResuming:
 
         monkeypatch.setattr(here.kind, "read", cut_short)
         assert "ended without saying" in here.read().error
-        assert here.project.ledger.intervals("crm", "accounts") == []
+        assert here.project.ledger.sync.intervals("crm", "accounts") == []
 
 
 class TestWindows:
@@ -108,7 +108,7 @@ class TestWindows:
         first = here.read()
         assert (first.status, first.error, first.read) == ("failed", "a bad day", 8)
         start = NOON.replace(day=20, month=2, hour=0)
-        assert here.project.ledger.intervals("crm", "accounts") == [
+        assert here.project.ledger.sync.intervals("crm", "accounts") == [
             Interval(start, start + 3 * DAY),
             Interval(start + 4 * DAY, NOON - MINUTE),
         ]
@@ -117,7 +117,7 @@ class TestWindows:
         assert [slice_ for slice_, _ in here.world.asked][0] == Slice(
             start + 3 * DAY - ACCOUNTS.lookback, start + 4 * DAY - ACCOUNTS.lookback
         )
-        assert here.project.ledger.intervals("crm", "accounts") == [Interval(start, NOON - MINUTE)]
+        assert here.project.ledger.sync.intervals("crm", "accounts") == [Interval(start, NOON - MINUTE)]
         assert len(here.held()) == 9  # the tenth lies before the start
 
     def test_what_came_late_before_a_broken_one_is_looked_back_for(self, house):
@@ -144,7 +144,7 @@ class TestBalance:
         here.world.fill(35)
         here.world.on_page = lambda number: here.world.put(34, "edited") if number == 2 else None
         result = here.read()
-        (window, total) = here.project.ledger.balances("crm", "accounts")
+        (window, total) = here.project.ledger.slice_counts.for_stream("crm", "accounts")
         assert (result.status, result.read, result.total) == ("done", 34, 35)
         assert (window.source_count, window.read, window.moved, window.missing) == (35, 34, 1, 0)
         assert (total.source_count, total.source_new, total.source_held) == (35, 10, 9)
@@ -160,7 +160,7 @@ class TestBalance:
         result = here.read()
         assert (result.status, result.missing) == ("short", 1)
         assert "1 of 35 records between the beginning and" in result.error
-        assert here.project.ledger.intervals("crm", "accounts") == []
+        assert here.project.ledger.sync.intervals("crm", "accounts") == []
         here.world.hidden = set()
         assert (here.read().status, here.landed()) == ("done", 35)
         assert here.held() == here.truth()
@@ -192,7 +192,9 @@ class TestBalance:
         here.world.counts = False
         here.world.fill(35)
         assert here.read().total is None
-        assert [(one.source_count, one.read) for one in here.project.ledger.balances("crm", "accounts")] == [(None, 35)]
+        assert [
+            (one.source_count, one.read) for one in here.project.ledger.slice_counts.for_stream("crm", "accounts")
+        ] == [(None, 35)]
 
     def test_rows_that_the_lake_held_count_as_read(self, house):
         here = house()
@@ -239,7 +241,7 @@ class TestLookback:
         here.world.put(6, at=NOON + DAY)
         here.world.put(7, at=NOON)
         assert here.read().read == 5
-        assert here.project.ledger.intervals("crm", "accounts") == [Interval(None, NOON - MINUTE)]
+        assert here.project.ledger.sync.intervals("crm", "accounts") == [Interval(None, NOON - MINUTE)]
 
 
 class TestDeletes:
@@ -358,7 +360,7 @@ class TestOutages:
         result = here.read(full=True)
         assert result.status == "blocked"
         assert "answered no record at all" in result.error
-        assert here.project.ledger.intervals("crm", "accounts") == []
+        assert here.project.ledger.sync.intervals("crm", "accounts") == []
         here.world.absent = False
         here.world.put(1, "edited meanwhile")
         here.world.now += DAY
@@ -375,7 +377,7 @@ class TestOutages:
         here.world.now += 20 * MINUTE
         result = here.read()
         assert (result.status, len(here.held())) == ("blocked", 50)
-        assert here.project.ledger.intervals("crm", "accounts") == [Interval(None, NOON - MINUTE)]
+        assert here.project.ledger.sync.intervals("crm", "accounts") == [Interval(None, NOON - MINUTE)]
         here.world.absent = False
         assert here.read().status == "done"
         assert here.held() == here.truth()
@@ -434,7 +436,10 @@ class TestDerived:
         result = here.read()
         assert (result.landed, here.held()["9"]) == (1, "moved no stamp")
         assert result.derived_read_at == here.world.now - MINUTE
-        assert here.project.ledger.intervals("crm", refresh_of("accounts"))[-1].end == here.world.now - MINUTE
+        assert (
+            here.project.ledger.sync.intervals("crm", uncursored_refresh_of("accounts"))[-1].end
+            == here.world.now - MINUTE
+        )
 
     def test_a_refresh_that_broke_off_goes_on_where_it_was(self, house, page_by_page):
         here = house(stream=self.DERIVED)

@@ -134,7 +134,7 @@ class ExtractEnv:
         return Project(self.home / "defs", self.home, connections=config)
 
     def read(self, **options: Any) -> StreamResult:
-        """Run the extract beat."""
+        """Run the extract stage."""
         self.runs += 1
         self.world.asked.clear()
         return next(iter(extract(self.project, "crm", f"run-{self.runs}", **options)))
@@ -147,7 +147,7 @@ class ExtractEnv:
 
     def landed(self) -> int:
         """Count the rows that ever landed."""
-        return self.project.ledger.rows_since(0).get("raw/crm/accounts", 0)
+        return self.project.ledger.files.rows_since(0).get("raw/crm/accounts", 0)
 
     def truth(self) -> dict[str, str]:
         """Give what a build should see."""

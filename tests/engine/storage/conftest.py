@@ -11,8 +11,7 @@ from engine.storage.lake import Lake
 from engine.storage.ledger import Ledger
 
 
-@pytest.fixture
-def fresh_postgres(postgres_url: str) -> str:
+def postgres_schema(postgres_url: str) -> str:
     """Make a schema of the test's own on the server that all tests share."""
     name = f"t_{uuid4().hex[:12]}"
     server = sqlalchemy.create_engine(postgres_url)
@@ -26,8 +25,16 @@ def fresh_postgres(postgres_url: str) -> str:
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
-        return str(request.getfixturevalue("fresh_postgres"))
+        return postgres_schema(request.getfixturevalue("postgres_url"))
     return f"sqlite:///{tmp_path / 'home' / 'ledger.db'}"
+
+
+@pytest.fixture
+def other_url(url: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name a second, empty database of the kind that `url` names."""
+    if url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path / 'other.db'}"
+    return postgres_schema(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture

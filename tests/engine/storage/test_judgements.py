@@ -8,35 +8,35 @@ CRM, ERP, DESK = ("crm", "1"), ("erp", "7"), ("desk", "3")
 
 
 def in_force(ledger: Ledger) -> list[tuple[str, str, str]]:
-    return [(row["left_account_id"], row["verdict"], row["right_account_id"]) for row in ledger.judgements()]
+    return [(row["left_account_id"], row["verdict"], row["right_account_id"]) for row in ledger.judgements.in_force()]
 
 
 def test_the_newest_word_on_a_pair_is_in_force_in_whichever_order_it_is_named(ledger: Ledger):
-    ledger.judge(CRM, ERP, "same", "ada", "one tax id, mistyped")
-    ledger.judge(CRM, DESK, "same", "ada", "one address")
-    ledger.judge(ERP, CRM, "different", "ben", "sold in May")
+    ledger.judgements.add(CRM, ERP, "same", "ada", "one tax id, mistyped")
+    ledger.judgements.add(CRM, DESK, "same", "ada", "one address")
+    ledger.judgements.add(ERP, CRM, "different", "ben", "sold in May")
     assert in_force(ledger) == [("1", "same", "3"), ("7", "different", "1")]
 
 
 def test_a_word_taken_back_is_in_force_no_more_but_stays_in_the_log(ledger: Ledger):
-    ledger.judge(CRM, ERP, "same", "ada", "one tax id, mistyped")
-    assert ledger.forget_judgement(ERP, CRM, "ben", "it was another Acme")
-    assert ledger.judgements() == []
-    rows = ledger.judged()
+    ledger.judgements.add(CRM, ERP, "same", "ada", "one tax id, mistyped")
+    assert ledger.judgements.withdraw(ERP, CRM, "ben", "it was another Acme")
+    assert ledger.judgements.in_force() == []
+    rows = ledger.judgements.history()
     assert [(row["verdict"], row["by"], row["why"]) for row in rows] == [
         ("same", "ada", "one tax id, mistyped"),
         ("forgotten", "ben", "it was another Acme"),
     ]
     assert rows[0]["at"].tzinfo
-    ledger.judge(CRM, ERP, "same", "ada", "it was this Acme after all")
+    ledger.judgements.add(CRM, ERP, "same", "ada", "it was this Acme after all")
     assert in_force(ledger) == [("1", "same", "7")]
 
 
 def test_saying_it_again_says_nothing(ledger: Ledger):
-    assert ledger.judge(CRM, ERP, "same", "belvedere", "created from it")
-    assert not ledger.judge(ERP, CRM, "same", "belvedere", "created from it")
-    assert not ledger.forget_judgement(CRM, DESK, "ada", "nothing was said")
-    assert len(ledger.judged()) == 1
+    assert ledger.judgements.add(CRM, ERP, "same", "belvedere", "created from it")
+    assert not ledger.judgements.add(ERP, CRM, "same", "belvedere", "created from it")
+    assert not ledger.judgements.withdraw(CRM, DESK, "ada", "nothing was said")
+    assert len(ledger.judgements.history()) == 1
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_saying_it_again_says_nothing(ledger: Ledger):
 )
 def test_what_is_no_judgement_is_refused(ledger: Ledger, left, right, verdict, by, why):
     with pytest.raises(ValueError, match="verdict|itself|why"):
-        ledger.judge(left, right, verdict, by, why)
-    assert ledger.judged() == []
+        ledger.judgements.add(left, right, verdict, by, why)
+    assert ledger.judgements.history() == []

@@ -201,8 +201,7 @@ def test_a_taker_that_lost_the_race_by_a_hair_is_refused(sqlite: Ledger):
         """Let another run in between the look and the leap, as PostgreSQL may."""
 
         def __init__(self) -> None:
-            self.engine = sqlite.engine
-            self.url = sqlite.url
+            self.database = sqlite.database
 
         @contextmanager
         def transaction(self) -> Iterator[Connection]:

@@ -2,21 +2,19 @@
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Thread
 
 import pytest
 import sqlalchemy
-from sqlalchemy import JSON, Column, MetaData, String, Table, insert, inspect, select, text, update
+from sqlalchemy import insert, select, update
 
 from connectors.kit.errors import BusyError, SettingsError
 from connectors.kit.stream import Slice
 from engine.storage import ledger_tables as t
 from engine.storage.ledger import Ledger
-from engine.storage.slice_counts import SliceCount
-from engine.storage.source_fields import FieldRecord
+from engine.storage.migrations import VERSION
 from engine.storage.sync_state import Progress
 
 Open = Callable[[str], Ledger]
@@ -24,12 +22,12 @@ Open = Callable[[str], Ledger]
 
 def test_is_born_once_with_an_id_that_stays(url: str, open_ledger: Open):
     first, again = open_ledger(url), open_ledger(url)
-    assert first.generation == again.generation
-    assert len(first.generation) == 32
+    assert first.ledger_id == again.ledger_id
+    assert len(first.ledger_id) == 32
 
 
 def test_another_ledger_has_another_id(tmp_path: Path, open_ledger: Open):
-    one, other = (open_ledger(f"sqlite:///{tmp_path / name}.db").generation for name in ("one", "other"))
+    one, other = (open_ledger(f"sqlite:///{tmp_path / name}.db").ledger_id for name in ("one", "other"))
     assert one != other
 
 
@@ -37,7 +35,7 @@ def test_refuses_what_a_newer_belvedere_wrote(url: str, open_ledger: Open):
     ledger = open_ledger(url)
     with ledger.transaction() as opened:
         opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="99"))
-    with pytest.raises(SettingsError, match=f"version 99, this Belvedere knows {t.VERSION}: upgrade Belvedere"):
+    with pytest.raises(SettingsError, match=f"version 99, this Belvedere knows {VERSION}: upgrade Belvedere"):
         open_ledger(url)
 
 
@@ -64,7 +62,7 @@ def test_a_transaction_is_whole_or_not_at_all(ledger: Ledger):
 
 def test_writers_wait_for_their_turn(url: str, open_ledger: Open):
     ledger = open_ledger(url)
-    ledger.pinned("count", "0")
+    ledger.pins.pin("count", "0")
 
     def add() -> None:
         for _ in range(10):
@@ -78,12 +76,12 @@ def test_writers_wait_for_their_turn(url: str, open_ledger: Open):
         thread.start()
     for thread in threads:
         thread.join()
-    assert ledger.pinned("count", "") == "30"
+    assert ledger.pins.pin("count", "") == "30"
 
 
 def test_several_may_open_a_new_one_at_once(url: str, open_ledger: Open):
     born: list[str] = []
-    threads = [Thread(target=lambda: born.append(open_ledger(url).generation)) for _ in range(4)]
+    threads = [Thread(target=lambda: born.append(open_ledger(url).ledger_id)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -123,8 +121,8 @@ def test_rows_stay_out_of_error_texts(sqlite: Ledger):
 
 def test_instants_come_back_aware_in_utc_and_sort_as_text(ledger: Ledger):
     noon = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
-    ledger.land("crm", "deals", [], Progress(Slice(None, noon), {"page": 2}), "run")
-    (found,) = ledger.open_slices("crm", "deals")
+    ledger.sync.land("crm", "deals", [], Progress(Slice(None, noon), {"page": 2}), "run")
+    (found,) = ledger.sync.open_slices("crm", "deals")
     assert found is not None
     assert found.slice_.end == noon
     assert found.slice_.end.utcoffset() == timedelta(0)
@@ -132,27 +130,27 @@ def test_instants_come_back_aware_in_utc_and_sort_as_text(ledger: Ledger):
 
 def test_an_instant_without_a_zone_is_refused(sqlite: Ledger):
     with pytest.raises(sqlalchemy.exc.StatementError, match="an instant needs a time zone"):
-        sqlite.land("crm", "deals", [], Progress(Slice(None, datetime(2026, 3, 1)), None), "run")  # noqa: DTZ001
+        sqlite.sync.land("crm", "deals", [], Progress(Slice(None, datetime(2026, 3, 1)), None), "run")  # noqa: DTZ001
 
 
 def test_a_value_is_pinned_by_the_first_who_says_it(ledger: Ledger):
-    assert ledger.pinned("target:x", "portal 1") == "portal 1"
-    assert ledger.pinned("target:x", "portal 2") == "portal 1"
+    assert ledger.pins.pin("target:x", "portal 1") == "portal 1"
+    assert ledger.pins.pin("target:x", "portal 2") == "portal 1"
 
 
-def test_the_newest_note_about_a_beat_is_found(ledger: Ledger):
-    assert ledger.last_run("build") is None
-    ledger.note_run("r1", "build", {"snapshot": "a"})
-    ledger.note_run("r2", "build", {"snapshot": "b"})
-    ledger.note_run("r3", "extract:crm", {"status": "done"})
-    last = ledger.last_run("build")
+def test_the_newest_summary_of_a_stage_is_found(ledger: Ledger):
+    assert ledger.runs.last("build") is None
+    ledger.runs.record("r1", "build", {"snapshot": "a"})
+    ledger.runs.record("r2", "build", {"snapshot": "b"})
+    ledger.runs.record("r3", "extract:crm", {"status": "done"})
+    last = ledger.runs.last("build")
     assert last is not None
     assert (last["run_id"], last["summary"]) == ("r2", {"snapshot": "b"})
     assert datetime.now(UTC) - last["at"] < timedelta(minutes=5)
 
 
 def test_what_is_deleted_is_gone_from_the_file(sqlite: Ledger):
-    sqlite.pinned("person", "ada@example.com" * 20)
+    sqlite.pins.pin("person", "ada@example.com" * 20)
     place = str(sqlite.url.database)
     with sqlite.transaction() as opened:
         opened.execute(t.meta.delete().where(t.meta.c.key == "person"))
@@ -161,83 +159,3 @@ def test_what_is_deleted_is_gone_from_the_file(sqlite: Ledger):
     with sqlite3.connect(place) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     plain.close()
-
-
-def test_a_ledger_of_version_1_keeps_its_open_slices(url: str, open_ledger: Open):
-    ledger = open_ledger(url)
-    old = Table(
-        "slices",
-        MetaData(),
-        *(Column(name, String(200)) for name in ("connection", "stream", "start", "end", "run_id", "updated_at")),
-        Column("checkpoint", JSON),
-    )
-    with ledger.transaction() as opened:
-        old.create(opened)
-        stamp = "2026-03-01T12:00:00.000000+00:00"
-        row = {"connection": "crm", "stream": "deals", "start": None, "end": stamp, "run_id": "r", "updated_at": stamp}
-        opened.execute(insert(old).values(row | {"checkpoint": {"after": "7"}}))
-        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="1"))
-    again = open_ledger(url)
-    (left,) = again.open_slices("crm", "deals")
-    assert (left.slice_, left.checkpoint) == (Slice(None, datetime(2026, 3, 1, 12, tzinfo=UTC)), {"after": "7"})
-    with again.transaction() as opened:
-        assert opened.scalar(select(t.meta.c.value).where(t.meta.c.key == "version")) == str(t.VERSION)
-        assert "slices" not in inspect(opened).get_table_names()
-
-
-def test_a_ledger_of_version_2_keeps_its_operations(url: str, open_ledger: Open):
-    ledger, new = open_ledger(url), ("key", "confirmed", "read_back_at")
-    with ledger.transaction() as opened:
-        for name in new:
-            opened.exec_driver_sql(f'ALTER TABLE operations DROP COLUMN "{name}"')
-        old = Table("operations", MetaData(), autoload_with=opened)
-        stamp = "2026-03-01T12:00:00.000000+00:00"
-        row = {column.name: "x" for column in old.columns} | {"before": {}, "after": {"f": 1}, "attempt": 1}
-        opened.execute(insert(old).values(row | {"intended_at": stamp, "settled_at": stamp, "delivery": "scores"}))
-        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="2"))
-    (left,) = open_ledger(url).operations("scores")
-    assert (left.after, left.key, left.confirmed, left.read_back_at) == ({"f": 1}, None, None, None)
-
-
-def test_a_ledger_of_version_3_keeps_its_sightings(url: str, open_ledger: Open):
-    ledger, noon = open_ledger(url), datetime(2026, 3, 1, 12, tzinfo=UTC)
-    seen = FieldRecord("crm", "accounts", "vat", "text", "", False, noon, noon, seen_in=59, seen_of=60)
-    ledger.keep_sightings("crm", "accounts", [seen], noon)
-    with ledger.transaction() as opened:
-        for name in ("missed", "missed_at"):
-            opened.exec_driver_sql(f"ALTER TABLE source_fields DROP COLUMN {name}")
-        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="3"))
-    again = open_ledger(url)
-    assert again.sightings() == [seen]
-    again.keep_sightings("crm", "accounts", [replace(seen, missed=1, missed_at=noon)], noon)
-    assert again.sightings() == [replace(seen, missed=1, missed_at=noon)]
-
-
-def test_a_ledger_of_version_4_keeps_its_counts_and_one_account_a_connection(url: str, open_ledger: Open):
-    ledger, noon = open_ledger(url), datetime(2026, 3, 1, 12, tzinfo=UTC)
-    total = SliceCount("crm", "accounts", Slice(), noon, 35, source_new=2, is_total=True, run_id="r")
-    ledger.note_balance(replace(total, source_held=1))
-    for key, account in (("target:crm", "portal"), ("source:crm", "portal"), ("source:erp", "books")):
-        ledger.pinned(key, account)
-    with ledger.transaction() as opened:
-        opened.exec_driver_sql("ALTER TABLE balances DROP COLUMN source_held")
-        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="4"))
-    again = open_ledger(url)
-    assert again.balances("crm", "accounts") == [total]
-    assert [again.pinned(f"account:{name}", "another") for name in ("crm", "erp")] == ["portal", "books"]
-    assert [again.pinned(key, "none") for key in ("target:crm", "source:crm", "source:erp")] == ["none"] * 3
-
-
-def test_a_ledger_of_version_3_begins_slices_anew_of_which_only_a_number_is_known(url: str, open_ledger: Open):
-    ledger = open_ledger(url)
-    with ledger.transaction() as opened:
-        opened.execute(text("ALTER TABLE open_slices ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0"))
-        for stream, skipped in (("deals", 0), ("accounts", 7)):
-            row = {"connection": "crm", "stream": stream, "checkpoint": {"after": "7"}, "mark": 0, "is_read": False}
-            opened.execute(insert(t.open_slices).values(row | {"run_id": "r", "updated_at": datetime.now(UTC)}))
-            opened.execute(text("UPDATE open_slices SET skipped = :n WHERE stream = :s"), {"n": skipped, "s": stream})
-        opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="3"))
-    again = open_ledger(url)
-    assert [len(again.open_slices("crm", stream)) for stream in ("deals", "accounts")] == [1, 0]
-    with again.transaction() as opened:
-        assert "skipped" not in {column["name"] for column in inspect(opened).get_columns("open_slices")}

@@ -20,12 +20,12 @@ def file(asset: str, name: str, rows: int = 1) -> Written:
 
 def built(ledger: Ledger, snapshot: str, *tables: str) -> None:
     for table in tables:
-        ledger.stage(snapshot, file(table, snapshot), "run")
-    ledger.switch(snapshot, TODAY, "run")
+        ledger.snapshots.add_table(snapshot, file(table, snapshot), "run")
+    ledger.snapshots.switch(snapshot, TODAY, "run")
 
 
 def holding(ledger: Ledger, table: str, snapshot: str | None = None) -> list[str]:
-    return [one.path for one in ledger.files(table, snapshot)]
+    return [one.path for one in ledger.files.for_asset(table, snapshot)]
 
 
 def aged(ledger: Ledger, days: float) -> None:
@@ -35,20 +35,20 @@ def aged(ledger: Ledger, days: float) -> None:
 
 
 def test_a_staged_table_is_not_yet_seen(ledger: Ledger):
-    ledger.stage("one", file("deals", "one"), "run")
-    assert ledger.files("deals") == []
-    assert ledger.current() is None
+    ledger.snapshots.add_table("one", file("deals", "one"), "run")
+    assert ledger.files.for_asset("deals") == []
+    assert ledger.snapshots.current() is None
 
 
 def test_all_tables_of_a_build_become_current_at_once(ledger: Ledger):
     built(ledger, "one", "deals", "tickets")
-    ledger.stage("two", file("deals", "two"), "run")
-    ledger.stage("two", file("tickets", "two"), "run")
+    ledger.snapshots.add_table("two", file("deals", "two"), "run")
+    ledger.snapshots.add_table("two", file("tickets", "two"), "run")
     assert holding(ledger, "deals") == ["deals/one.parquet"]
-    ledger.switch("two", TODAY, "run")
+    ledger.snapshots.switch("two", TODAY, "run")
     assert holding(ledger, "deals") == ["deals/two.parquet"]
     assert holding(ledger, "tickets") == ["tickets/two.parquet"]
-    current = ledger.current()
+    current = ledger.snapshots.current()
     assert current is not None
     assert (current.id, current.as_of) == ("two", TODAY)
 
@@ -60,7 +60,7 @@ def test_a_reader_sees_the_old_build_or_the_new_one_and_never_half(ledger: Ledge
 
     def read() -> None:
         while not over.is_set():
-            snapshot = ledger.current()
+            snapshot = ledger.snapshots.current()
             assert snapshot is not None
             seen.append(
                 (snapshot.id, {one.split("/")[1] for table in tables for one in holding(ledger, table, snapshot.id)})
@@ -81,95 +81,95 @@ def test_a_table_that_was_not_staged_is_carried_over(ledger: Ledger):
     built(ledger, "two", "deals")
     assert holding(ledger, "tickets") == ["tickets/one.parquet"]
     assert holding(ledger, "deals", "one") == ["deals/one.parquet"]
-    assert [one.id for one in ledger.snapshots()] == ["two", "one"]
+    assert [one.id for one in ledger.snapshots.all()] == ["two", "one"]
 
 
 def test_staging_a_table_again_replaces_it(ledger: Ledger):
-    ledger.stage("one", file("deals", "early"), "run")
-    ledger.stage("one", file("deals", "late"), "run")
-    ledger.switch("one", TODAY, "run")
+    ledger.snapshots.add_table("one", file("deals", "early"), "run")
+    ledger.snapshots.add_table("one", file("deals", "late"), "run")
+    ledger.snapshots.switch("one", TODAY, "run")
     assert holding(ledger, "deals") == ["deals/late.parquet"]
-    assert ledger.retire(keep=5) == ["deals/early.parquet"]
+    assert ledger.snapshots.retire(keep=5) == ["deals/early.parquet"]
 
 
 def test_old_builds_are_dropped_and_shared_files_stay(ledger: Ledger):
     built(ledger, "one", "deals", "tickets")
     built(ledger, "two", "deals")
     built(ledger, "three", "deals")
-    assert ledger.retire(keep=2) == ["deals/one.parquet"]
-    assert [one.id for one in ledger.snapshots()] == ["three", "two"]
+    assert ledger.snapshots.retire(keep=2) == ["deals/one.parquet"]
+    assert [one.id for one in ledger.snapshots.all()] == ["three", "two"]
     assert holding(ledger, "tickets") == ["tickets/one.parquet"]
 
 
 def test_what_is_useless_is_named_until_it_is_said_to_be_gone(ledger: Ledger):
     built(ledger, "one", "deals")
     built(ledger, "two", "deals")
-    assert ledger.retire(keep=1) == ["deals/one.parquet"]
-    assert ledger.retire(keep=1) == ["deals/one.parquet"]  # the first try was killed before the file went
-    ledger.forget(["deals/one.parquet"])
-    assert ledger.retire(keep=1) == []
-    assert ledger.known() == {"deals/two.parquet"}
+    assert ledger.snapshots.retire(keep=1) == ["deals/one.parquet"]
+    assert ledger.snapshots.retire(keep=1) == ["deals/one.parquet"]  # the first try was killed before the file went
+    ledger.files.remove(["deals/one.parquet"])
+    assert ledger.snapshots.retire(keep=1) == []
+    assert ledger.files.paths() == {"deals/two.parquet"}
 
 
 def test_the_current_build_is_never_dropped(ledger: Ledger):
     built(ledger, "one", "deals")
-    assert ledger.retire(keep=0) == []
+    assert ledger.snapshots.retire(keep=0) == []
     assert holding(ledger, "deals") == ["deals/one.parquet"]
 
 
 def test_a_build_at_work_keeps_what_it_staged(ledger: Ledger):
     built(ledger, "one", "deals")
-    ledger.stage("two", file("deals", "two"), "run")
-    assert ledger.retire(keep=1) == []
-    ledger.switch("two", TODAY, "run")
+    ledger.snapshots.add_table("two", file("deals", "two"), "run")
+    assert ledger.snapshots.retire(keep=1) == []
+    ledger.snapshots.switch("two", TODAY, "run")
     assert holding(ledger, "deals") == ["deals/two.parquet"]
 
 
 def test_what_a_dead_build_staged_goes_after_a_day(ledger: Ledger):
     built(ledger, "one", "deals")
-    ledger.stage("dead", file("deals", "dead"), "run")
+    ledger.snapshots.add_table("dead", file("deals", "dead"), "run")
     aged(ledger, days=1.1)
-    assert ledger.retire(keep=1) == ["deals/dead.parquet"]
+    assert ledger.snapshots.retire(keep=1) == ["deals/dead.parquet"]
     assert holding(ledger, "deals") == ["deals/one.parquet"]
 
 
 def test_one_file_stands_for_many(ledger: Ledger):
     asset = "raw/crm/deals"
     many = [file(asset, f"page{number}", rows=2) for number in range(3)]
-    ledger.add([*many, file("raw/crm/tickets", "page0")], "run")
-    ledger.replace(many, file(asset, "all", rows=6), "compaction")
+    ledger.files.add([*many, file("raw/crm/tickets", "page0")], "run")
+    ledger.files.replace(many, file(asset, "all", rows=6), "compaction")
     assert holding(ledger, asset) == [f"{asset}/all.parquet"]
     assert holding(ledger, "raw/crm/tickets") == ["raw/crm/tickets/page0.parquet"]
-    assert sorted(ledger.retire(keep=1)) == [one.path for one in many]
+    assert sorted(ledger.snapshots.retire(keep=1)) == [one.path for one in many]
 
 
 def test_plans_and_outcomes_are_kept(ledger: Ledger):
-    ledger.add([file("plan/scores", "a"), file("delivered/scores", "b")], "run")
-    assert ledger.retire(keep=1) == []
+    ledger.files.add([file("plan/scores", "a"), file("delivered/scores", "b")], "run")
+    assert ledger.snapshots.retire(keep=1) == []
 
 
 def test_any_number_of_files_can_be_named(sqlite: Ledger, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_MOST", 7)
     many = [file("raw/crm/deals", f"{number:04}") for number in range(40)]
-    sqlite.add(many, "run")
-    sqlite.add(many, "run")
-    assert len(sqlite.known()) == 40
-    sqlite.replace(many, file("raw/crm/deals", "all"), "run")
-    sqlite.forget(sqlite.retire(keep=1))
-    assert sqlite.known() == {"raw/crm/deals/all.parquet"}
+    sqlite.files.add(many, "run")
+    sqlite.files.add(many, "run")
+    assert len(sqlite.files.paths()) == 40
+    sqlite.files.replace(many, file("raw/crm/deals", "all"), "run")
+    sqlite.files.remove(sqlite.snapshots.retire(keep=1))
+    assert sqlite.files.paths() == {"raw/crm/deals/all.parquet"}
 
 
 def test_more_files_than_a_statement_may_name(sqlite: Ledger):
     many = [file("raw/crm/deals", str(number)) for number in range(33_000)]  # SQLite allows 32,766 values
-    sqlite.add(many, "run")
-    sqlite.replace(many, file("raw/crm/deals", "all"), "run")
+    sqlite.files.add(many, "run")
+    sqlite.files.replace(many, file("raw/crm/deals", "all"), "run")
     assert holding(sqlite, "raw/crm/deals") == ["raw/crm/deals/all.parquet"]
 
 
 def test_rows_are_counted_from_a_mark_on(ledger: Ledger):
-    assert ledger.newest_file_id() == 0
-    ledger.add([file("raw/crm/deals", "a", rows=5)], "run")
-    mark = ledger.newest_file_id()
-    ledger.add([file("raw/crm/deals", "b", rows=2), file("raw/crm/deals", "c", rows=3)], "run")
-    ledger.add([file("raw/crm/tickets", "a", rows=7)], "run")
-    assert ledger.rows_since(mark) == {"raw/crm/deals": 5, "raw/crm/tickets": 7}
+    assert ledger.files.newest_id() == 0
+    ledger.files.add([file("raw/crm/deals", "a", rows=5)], "run")
+    mark = ledger.files.newest_id()
+    ledger.files.add([file("raw/crm/deals", "b", rows=2), file("raw/crm/deals", "c", rows=3)], "run")
+    ledger.files.add([file("raw/crm/tickets", "a", rows=7)], "run")
+    assert ledger.files.rows_since(mark) == {"raw/crm/deals": 5, "raw/crm/tickets": 7}

@@ -81,84 +81,84 @@ def test_a_union_covers_the_same_and_never_touches_itself(spans: list[tuple[int 
 
 
 def test_nothing_is_read_at_first(ledger: Ledger):
-    assert ledger.intervals("crm", "deals") == []
-    assert ledger.open_slices("crm", "deals") == []
+    assert ledger.sync.intervals("crm", "deals") == []
+    assert ledger.sync.open_slices("crm", "deals") == []
 
 
 def test_a_page_lands_with_the_place_to_go_on_from(ledger: Ledger):
     slice_ = Slice(None, at(5))
-    ledger.land("crm", "deals", [file("a")], Progress(slice_, {"after": "17", "depth": [1, 2]}), "run-1")
-    assert ledger.files("raw/crm/deals") == [file("a")]
-    assert ledger.open_slices("crm", "deals") == [OpenSlice(slice_, {"after": "17", "depth": [1, 2]}, "run-1")]
-    assert ledger.intervals("crm", "deals") == []
+    ledger.sync.land("crm", "deals", [file("a")], Progress(slice_, {"after": "17", "depth": [1, 2]}), "run-1")
+    assert ledger.files.for_asset("raw/crm/deals") == [file("a")]
+    assert ledger.sync.open_slices("crm", "deals") == [OpenSlice(slice_, {"after": "17", "depth": [1, 2]}, "run-1")]
+    assert ledger.sync.intervals("crm", "deals") == []
 
 
 def test_the_last_page_closes_the_slice(ledger: Ledger):
-    ledger.land("crm", "deals", [file("a")], Progress(Slice(None, at(5)), {"after": "17"}), "run-1")
-    ledger.land("crm", "deals", [file("b")], Progress(Slice(None, at(5)), None), "run-1")
-    assert ledger.open_slices("crm", "deals") == []
-    assert ledger.intervals("crm", "deals") == [span(None, 5)]
+    ledger.sync.land("crm", "deals", [file("a")], Progress(Slice(None, at(5)), {"after": "17"}), "run-1")
+    ledger.sync.land("crm", "deals", [file("b")], Progress(Slice(None, at(5)), None), "run-1")
+    assert ledger.sync.open_slices("crm", "deals") == []
+    assert ledger.sync.intervals("crm", "deals") == [span(None, 5)]
 
 
 def test_windows_join_and_a_gap_stays_visible(ledger: Ledger):
     for window in ((0, 5), (8, 9), (5, 6)):
-        ledger.land("crm", "deals", [], Progress(Slice(at(window[0]), at(window[1])), None), "run")
-    assert ledger.intervals("crm", "deals") == [span(0, 6), span(8, 9)]
+        ledger.sync.land("crm", "deals", [], Progress(Slice(at(window[0]), at(window[1])), None), "run")
+    assert ledger.sync.intervals("crm", "deals") == [span(0, 6), span(8, 9)]
 
 
 def test_streams_and_connections_are_kept_apart(ledger: Ledger):
-    ledger.land("crm", "deals", [], Progress(Slice(at(0), at(5)), None), "run")
-    ledger.land("erp", "deals", [], Progress(Slice(at(0), at(7)), {"page": 1}), "run")
-    assert ledger.intervals("crm", "deals") == [span(0, 5)]
-    assert ledger.intervals("crm", "tickets") == []
-    assert ledger.intervals("erp", "deals") == []
+    ledger.sync.land("crm", "deals", [], Progress(Slice(at(0), at(5)), None), "run")
+    ledger.sync.land("erp", "deals", [], Progress(Slice(at(0), at(7)), {"page": 1}), "run")
+    assert ledger.sync.intervals("crm", "deals") == [span(0, 5)]
+    assert ledger.sync.intervals("crm", "tickets") == []
+    assert ledger.sync.intervals("erp", "deals") == []
 
 
 def test_landing_the_same_file_again_changes_nothing(ledger: Ledger):
     for _ in range(2):
-        ledger.land("crm", "deals", [file("a")], Progress(Slice(at(0), at(5)), None), "run")
-    assert ledger.files("raw/crm/deals") == [file("a")]
-    assert ledger.rows_since(0) == {"raw/crm/deals": 3}
-    assert ledger.intervals("crm", "deals") == [span(0, 5)]
+        ledger.sync.land("crm", "deals", [file("a")], Progress(Slice(at(0), at(5)), None), "run")
+    assert ledger.files.for_asset("raw/crm/deals") == [file("a")]
+    assert ledger.files.rows_since(0) == {"raw/crm/deals": 3}
+    assert ledger.sync.intervals("crm", "deals") == [span(0, 5)]
 
 
 def test_files_and_state_land_both_or_neither(ledger: Ledger):
     broken = {"after": object()}  # JSON cannot hold it
     with pytest.raises(Exception, match="unsupported"):
-        ledger.land("crm", "deals", [file("a")], Progress(Slice(at(0), at(5)), broken), "run")
-    assert ledger.files("raw/crm/deals") == []
-    assert ledger.open_slices("crm", "deals") == []
+        ledger.sync.land("crm", "deals", [file("a")], Progress(Slice(at(0), at(5)), broken), "run")
+    assert ledger.files.for_asset("raw/crm/deals") == []
+    assert ledger.sync.open_slices("crm", "deals") == []
 
 
 def test_a_whole_reading_covers_no_window_once_there_is_a_cursor(ledger: Ledger):
-    ledger.land("crm", "deals", [], Progress(Slice(), None), "run")
-    assert ledger.intervals("crm", "deals") == [Interval(None, None)]
-    ledger.land("crm", "deals", [], Progress(Slice(None, at(5)), None), "run")
-    assert ledger.intervals("crm", "deals") == [span(None, 5)]
+    ledger.sync.land("crm", "deals", [], Progress(Slice(), None), "run")
+    assert ledger.sync.intervals("crm", "deals") == [Interval(None, None)]
+    ledger.sync.land("crm", "deals", [], Progress(Slice(None, at(5)), None), "run")
+    assert ledger.sync.intervals("crm", "deals") == [span(None, 5)]
 
 
 def test_a_reset_forgets_one_stream_and_its_deletes_and_keeps_the_files(ledger: Ledger):
     for stream in ("deals", deletes_of("deals"), "tickets"):
-        ledger.land("crm", stream, [], Progress(Slice(at(0), at(5)), None), "run")
-    ledger.land("crm", "deals", [file("a")], Progress(Slice(at(5), at(9)), {"page": 2}), "run")
-    assert ledger.reset("crm", "deals") == 1
-    assert ledger.intervals("crm", "deals") == ledger.intervals("crm", deletes_of("deals")) == []
-    assert ledger.open_slices("crm", "deals") == []
-    assert ledger.intervals("crm", "tickets") == [span(0, 5)]
-    assert ledger.files("raw/crm/deals") == [file("a")]
+        ledger.sync.land("crm", stream, [], Progress(Slice(at(0), at(5)), None), "run")
+    ledger.sync.land("crm", "deals", [file("a")], Progress(Slice(at(5), at(9)), {"page": 2}), "run")
+    assert ledger.sync.reset("crm", "deals") == 1
+    assert ledger.sync.intervals("crm", "deals") == ledger.sync.intervals("crm", deletes_of("deals")) == []
+    assert ledger.sync.open_slices("crm", "deals") == []
+    assert ledger.sync.intervals("crm", "tickets") == [span(0, 5)]
+    assert ledger.files.for_asset("raw/crm/deals") == [file("a")]
 
 
 def test_a_reset_of_a_connection_counts_its_streams(ledger: Ledger):
     for stream in ("deals", deletes_of("deals"), "tickets"):
-        ledger.land("crm", stream, [], Progress(Slice(at(0), at(5)), None), "run")
-    ledger.land("erp", "deals", [], Progress(Slice(at(0), at(5)), None), "run")
-    assert ledger.reset("crm") == 2
-    assert ledger.reset("crm") == 0
-    assert ledger.intervals("erp", "deals") == [span(0, 5)]
+        ledger.sync.land("crm", stream, [], Progress(Slice(at(0), at(5)), None), "run")
+    ledger.sync.land("erp", "deals", [], Progress(Slice(at(0), at(5)), None), "run")
+    assert ledger.sync.reset("crm") == 2
+    assert ledger.sync.reset("crm") == 0
+    assert ledger.sync.intervals("erp", "deals") == [span(0, 5)]
 
 
 def test_intervals_that_lie_in_disorder_are_read_in_order(sqlite: Ledger):
     rows = [{"connection": "crm", "stream": "deals", "start": at(a), "end": at(b)} for a, b in ((7, 9), (0, 2), (1, 3))]
     with sqlite.transaction() as opened:
         opened.execute(insert(t.intervals), rows)
-    assert sqlite.intervals("crm", "deals") == [span(0, 3), span(7, 9)]
+    assert sqlite.sync.intervals("crm", "deals") == [span(0, 3), span(7, 9)]

@@ -25,63 +25,63 @@ def operation(op_id: str, record: str = "7", attempt: int = 1, digest: str = "d1
 
 
 def test_a_saved_plan_comes_back_whole(ledger: Ledger):
-    ledger.save_plan(planned("abc123"))
-    assert ledger.newest_plan("scores") == planned("abc123")
-    assert ledger.newest_plan("other") is None
+    ledger.plans.save(planned("abc123"))
+    assert ledger.plans.newest("scores") == planned("abc123")
+    assert ledger.plans.newest("other") is None
 
 
 def test_a_plan_is_found_by_the_beginning_of_its_digest_if_there_is_one_such(ledger: Ledger):
-    ledger.save_plan(planned("abc123"))
-    ledger.save_plan(planned("abd456", 1))
-    found = ledger.plan("abc")
+    ledger.plans.save(planned("abc123"))
+    ledger.plans.save(planned("abd456", 1))
+    found = ledger.plans.find("abc")
     assert found is not None
     assert found.digest == "abc123"
-    assert ledger.plan("ab") is None
-    assert ledger.plan("zz") is None
+    assert ledger.plans.find("ab") is None
+    assert ledger.plans.find("zz") is None
 
 
 @pytest.mark.parametrize("wild", ["%", "_bc", "abc12_"])
 def test_a_digest_is_no_pattern(ledger: Ledger, wild: str):
-    ledger.save_plan(planned("abc123"))
-    assert ledger.plan(wild) is None
+    ledger.plans.save(planned("abc123"))
+    assert ledger.plans.find(wild) is None
 
 
 def test_a_newer_plan_supersedes_those_that_nobody_applied(ledger: Ledger):
-    ledger.save_plan(planned("one"))
-    ledger.set_plan_status("one", "applied")
+    ledger.plans.save(planned("one"))
+    ledger.plans.set_status("one", "applied")
     for digest, minutes in (("two", 1), ("three", 2)):
-        ledger.save_plan(planned(digest, minutes))
-    ledger.save_plan(planned("elsewhere", 3, delivery="other"))
-    found = {digest: ledger.plan(digest) for digest in ("one", "two", "three", "elsewhere")}
+        ledger.plans.save(planned(digest, minutes))
+    ledger.plans.save(planned("elsewhere", 3, delivery="other"))
+    found = {digest: ledger.plans.find(digest) for digest in ("one", "two", "three", "elsewhere")}
     assert {digest: row.status for digest, row in found.items() if row} == {
         "one": "applied", "two": "superseded", "three": "planned", "elsewhere": "planned",
     }  # fmt: skip
-    assert ledger.last_applied("scores") == "one"
-    assert ledger.last_applied("other") is None
+    assert ledger.plans.last_applied("scores") == "one"
+    assert ledger.plans.last_applied("other") is None
 
 
 def test_a_superseded_plan_that_is_made_again_is_the_newest(ledger: Ledger):
     for digest, minutes in (("one", 0), ("two", 1), ("one", 2)):
-        ledger.save_plan(planned(digest, minutes))
-    newest = ledger.newest_plan("scores")
+        ledger.plans.save(planned(digest, minutes))
+    newest = ledger.plans.newest("scores")
     assert newest is not None
     assert (newest.digest, newest.status, newest.run_id) == ("one", "planned", "run-2")
-    two = ledger.plan("two")
+    two = ledger.plans.find("two")
     assert two is not None
     assert two.status == "superseded"
 
 
 def test_saving_the_same_plan_twice_keeps_one(ledger: Ledger):
-    ledger.save_plan(planned("one"))
-    ledger.save_plan(planned("one", 5))
-    newest = ledger.newest_plan("scores")
+    ledger.plans.save(planned("one"))
+    ledger.plans.save(planned("one", 5))
+    newest = ledger.plans.newest("scores")
     assert newest is not None
     assert newest.status == "planned"
 
 
 def test_an_intent_without_an_outcome_is_unsettled(ledger: Ledger):
-    ledger.intend([operation("a"), operation("b", "8")])
-    left = ledger.unsettled("scores")
+    ledger.operations.record_intents([operation("a"), operation("b", "8")])
+    left = ledger.operations.unsettled("scores")
     assert [(one.op_id, one.record_id, one.after, one.outcome) for one in left] == [
         ("a", "7", {"score": 7.5}, None),
         ("b", "8", {"score": 7.5}, None),
@@ -90,17 +90,19 @@ def test_an_intent_without_an_outcome_is_unsettled(ledger: Ledger):
 
 def test_only_what_is_known_settles(ledger: Ledger):
     words = ("applied", "unchanged", "rejected", "conflict", "retry", "unknown")
-    ledger.intend([operation(word, word) for word in words])
-    ledger.settle(Outcome(word, word) for word in words)  # type: ignore[arg-type]
-    assert [one.op_id for one in ledger.unsettled("scores")] == ["unknown"]
-    assert ledger.unsettled("other") == []
+    ledger.operations.record_intents([operation(word, word) for word in words])
+    ledger.operations.record_outcomes(Outcome(word, word) for word in words)  # type: ignore[arg-type]
+    assert [one.op_id for one in ledger.operations.unsettled("scores")] == ["unknown"]
+    assert ledger.operations.unsettled("other") == []
 
 
 def test_an_outcome_keeps_what_the_target_answered(ledger: Ledger):
-    ledger.intend([operation("a")])
-    ledger.settle([Outcome("a", "rejected", "7", "v3", "no such option")])
-    ledger.settle([Outcome("a", "rejected", message="no such option")])  # says no version, and takes none away
-    (done,) = ledger.operations("scores")
+    ledger.operations.record_intents([operation("a")])
+    ledger.operations.record_outcomes([Outcome("a", "rejected", "7", "v3", "no such option")])
+    ledger.operations.record_outcomes(
+        [Outcome("a", "rejected", message="no such option")]
+    )  # says no version, and takes none away
+    (done,) = ledger.operations.query("scores")
     assert (done.outcome, done.version, done.message) == ("rejected", "v3", "no such option")
     assert done.settled_at is not None
     assert done.intended_at is not None
@@ -108,29 +110,29 @@ def test_an_outcome_keeps_what_the_target_answered(ledger: Ledger):
 
 
 def test_an_operation_that_is_tried_again_is_open_again(ledger: Ledger):
-    ledger.intend([operation("a")])
-    ledger.settle([Outcome("a", "retry")])
-    ledger.intend([operation("a", attempt=2)])
-    (again,) = ledger.unsettled("scores")
+    ledger.operations.record_intents([operation("a")])
+    ledger.operations.record_outcomes([Outcome("a", "retry")])
+    ledger.operations.record_intents([operation("a", attempt=2)])
+    (again,) = ledger.operations.unsettled("scores")
     assert (again.attempt, again.outcome, again.settled_at) == (2, None, None)
 
 
 def test_operations_are_listed_by_delivery_and_run(ledger: Ledger):
-    ledger.intend([operation("a"), operation("b", run="run-2")])
-    assert [one.op_id for one in ledger.operations(run_id="run-2")] == ["b"]
-    assert len(ledger.operations()) == len(ledger.operations("scores")) == 2
-    assert ledger.operations("other") == []
+    ledger.operations.record_intents([operation("a"), operation("b", run="run-2")])
+    assert [one.op_id for one in ledger.operations.query(run_id="run-2")] == ["b"]
+    assert len(ledger.operations.query()) == len(ledger.operations.query("scores")) == 2
+    assert ledger.operations.query("other") == []
 
 
 def test_rejections_in_a_row_are_counted_until_one_succeeds(ledger: Ledger):
     for number, outcome in enumerate(("rejected", "applied", "rejected", "rejected")):
-        ledger.intend([operation(f"a{number}", digest=f"d{number}")])
-        ledger.settle([Outcome(f"a{number}", outcome)])  # type: ignore[arg-type]
-    assert ledger.rejections("scores") == {"7": 2}
+        ledger.operations.record_intents([operation(f"a{number}", digest=f"d{number}")])
+        ledger.operations.record_outcomes([Outcome(f"a{number}", outcome)])  # type: ignore[arg-type]
+    assert ledger.operations.rejection_counts("scores") == {"7": 2}
 
 
 def test_a_record_that_holds_what_was_wanted_is_no_longer_rejected(ledger: Ledger):
     for number, outcome in enumerate(("rejected", "unchanged")):
-        ledger.intend([operation(f"a{number}", digest=f"d{number}")])
-        ledger.settle([Outcome(f"a{number}", outcome)])  # type: ignore[arg-type]
-    assert ledger.rejections("scores") == {}
+        ledger.operations.record_intents([operation(f"a{number}", digest=f"d{number}")])
+        ledger.operations.record_outcomes([Outcome(f"a{number}", outcome)])  # type: ignore[arg-type]
+    assert ledger.operations.rejection_counts("scores") == {}

@@ -53,11 +53,11 @@ def test_the_warehouse_has_a_table_of_them(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SANDBOX_URL", "http://127.0.0.1:9")
     project = Project.load(home=tmp_path)
     about = ("hubspot", "accounts", "properties.vat_number", "string", "VAT", True, NOON, NOON)
-    project.ledger.keep_sightings(
+    project.ledger.source_fields.replace(
         "hubspot", "accounts", [FieldRecord(*about, is_gone=True, gone_at=NOON, change="gone")], NOON
     )
     assert [row["feeds"] for row in source_fields(project)] == ["tax_id"]
-    project.ledger.switch("one", TODAY, "run")
+    project.ledger.snapshots.switch("one", TODAY, "run")
     project.warehouses["warehouse"].tables = ["source_fields"]
     publish(project, "warehouse", "run")
     with duckdb.connect(tmp_path / "warehouse.duckdb", read_only=True) as warehouse:

@@ -44,7 +44,7 @@ def built(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
         running.edit("hubspot", "companies", broken, {"name": HOSTILE, "domain": "no domain"})
         running.hubspot.properties.add("companies", {"name": "extra", "type": "string", "label": HOSTILE})
         list(extract(project, "hubspot", "first"))
-    project.ledger.judge(("hubspot", one), ("hubspot", other), "different", HOSTILE, HOSTILE)
+    project.ledger.judgements.add(("hubspot", one), ("hubspot", other), "different", HOSTILE, HOSTILE)
     list(build(project, TODAY, "first"))
     return project
 

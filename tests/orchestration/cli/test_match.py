@@ -23,7 +23,7 @@ def built(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
         spoilt = {row["id"] for row in running.world.dirty}
         companies = running.hubspot.objects["companies"]
         one, other = sorted(key for key in companies if key not in spoilt and not companies[key].get("archived"))[:2]
-    project.ledger.judge(("hubspot", one), ("hubspot", other), "same", "bob", "one house")
+    project.ledger.judgements.add(("hubspot", one), ("hubspot", other), "same", "bob", "one house")
     list(build(project, TODAY, "first"))
     return project
 
@@ -62,7 +62,7 @@ def test_what_is_said_is_in_force_until_it_is_forgotten(built: Project, capsys: 
     assert "forgotten" in capsys.readouterr().out
     assert say("forget", other, one) == 0
     assert "nothing was said" in capsys.readouterr().out
-    assert [row["by"] for row in built.ledger.judgements()] == ["bob"]
+    assert [row["by"] for row in built.ledger.judgements.in_force()] == ["bob"]
 
 
 def test_suggestions_are_listed_with_names(built: Project, capsys: Said, monkeypatch: pytest.MonkeyPatch):

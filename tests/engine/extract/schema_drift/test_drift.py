@@ -60,7 +60,7 @@ class TestByRecords:
         give(here, 1, extra=1)
         assert night(here).new_fields == ["extra"]
         assert night(here).new_fields == ["extra"]
-        assert [one.path for one in here.project.ledger.accept_sightings("crm", "accounts")] == ["extra"]
+        assert [one.path for one in here.project.ledger.source_fields.accept("crm", "accounts")] == ["extra"]
         assert night(here).new_fields == []
 
     def test_a_field_that_all_records_lose_is_gone_and_one_becomes_an_object(self, house):
@@ -110,7 +110,7 @@ class TestByRecords:
         monkeypatch.setattr("engine.extract.compaction.FILES", 1)
         give(here, 1)
         night(here)
-        assert here.project.ledger.not_looked_at("crm", "accounts") == []
+        assert here.project.ledger.source_fields.unobserved_files("crm", "accounts") == []
 
 
 class TestFreezeByRecords:
@@ -127,7 +127,7 @@ class TestFreezeByRecords:
         assert here.landed() == landed + 10  # the page before it, which is as accepted
         assert night(here).status == "failed"
         assert here.landed() == landed + 10
-        here.project.ledger.accept_sightings("crm")
+        here.project.ledger.source_fields.accept("crm")
         assert night(here).status == "done"
         assert here.held() == here.truth()
 
@@ -186,7 +186,7 @@ class TestTerms:
         for contract, wanted in expected.items():
             here.project.connections["crm"].contract = contract
             assert terms(here.project, "crm", here.stream) == wanted
-        here.project.ledger.accept_sightings("crm")
+        here.project.ledger.source_fields.accept("crm")
         here.project.connections["crm"].contract = "discard_row"
         assert terms(here.project, "crm", here.stream) == Terms()
 
