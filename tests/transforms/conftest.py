@@ -25,6 +25,7 @@ ON_BOTH = {
     "test_ownership",
     "test_exchange_rates",
     "test_survivorship",
+    "test_tax_number_forms",
     "test_tax_numbers",
 }
 ENGINES = ("duckdb", pytest.param("spark", marks=pytest.mark.spark))

@@ -54,7 +54,7 @@ _LEGAL_BEGINNING = (
     "^(?:the |(?:ooo|oao|zao|pao|ооо|оао|зао|пао|ао|тов|株|주) |(?:株式会社|有限会社|合同会社|주식회사) ?)"
 )
 _AND = " (?:und|et|y|och|og) "
-_VAT_PREFIXES = "AT|BE|BG|CHE|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI"
+_VAT_PREFIXES = "AT|BE|BG|CHE|CH|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GB|GR|HR|HU|IE|IT|LT|LU|LV|MT|NL|NO|PL|PT|RO|SE|SI|SK|XI"
 _COUNTED = "|".join(run[:end] for run in ("1234567890", "0123456789", "9876543210") for end in range(4, 11))
 _SAME = "|".join(f"{digit}+" for digit in "0123456789X")
 

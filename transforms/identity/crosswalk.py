@@ -10,7 +10,7 @@ import pyarrow as pa
 from transforms.conform.expressions import first
 from transforms.identity import customer_ids
 from transforms.identity.clusters import clusters
-from transforms.identity.match_keys import match_keys, node
+from transforms.identity.match_keys import MOST_PER_CONNECTION, match_keys, node
 from transforms.identity.match_rules import RULES, SCORES, WEAK, groups, judged, nodes, numbers
 from transforms.joins import with_customer
 
@@ -126,7 +126,9 @@ def _surest(likely: ir.Table) -> ir.Table:
 def _rows(members: ir.Table, surest: ir.Table, max_cluster: int) -> ir.Table:
     """Name the best rule by which each account hangs on its customer; without company it is alone."""
     size = members.is_live.cast("int64").sum().over(group_by="customer_id")
-    counted = members.mutate(_size=size)
+    of_connection = members.is_live.cast("int64").sum().over(group_by=["customer_id", "connection"])
+    counted = members.mutate(_size=size, _of_connection=of_connection)
+    counted = counted.mutate(_most=counted._of_connection.max().over(group_by="customer_id"))
     named = [(counted["rank"] == rank, rule) for rank, rule in enumerate(RULES)]
     rule = ibis.cases((~counted.is_live, "redirect"), (counted._size == 1, "alone"), *named, else_="alone")
     ruled = counted.mutate(rule=rule)
@@ -142,7 +144,7 @@ def _rows(members: ir.Table, surest: ir.Table, max_cluster: int) -> ir.Table:
         "base_id",
         "first_id",
         score=ibis.cases(*scored, (ruled.rule == "probabilistic", ruled.sure), else_=1.0).cast("float64"),
-        is_oversized=(ruled._size > max_cluster) & ruled.is_there,
+        is_oversized=((ruled._size > max_cluster) | (ruled._most > MOST_PER_CONNECTION)) & ruled.is_there,
     )
 
 

@@ -1,8 +1,10 @@
 """What speaks for two accounts being one customer: groups of accounts that share a proof, rule by rule.
 
 A group is (node, rank, value): all nodes with the same rank and value are the same customer by that
-rule. A node is "connection/account_id". A value that more than `MOST_PER_CONNECTION` accounts of one
-connection share (a switchboard, a tax number typed as a placeholder) proves nothing and is left out.
+rule. A node is "connection/account_id". However many accounts of one connection share a
+value, they stay together: a customer never falls apart because one account more arrived. The crosswalk marks what is
+too large (`is_oversized`). Only a tax number without check digits that more than `MOST_PER_CONNECTION` accounts of one
+connection share is left out: it is a placeholder.
 A value shared across countries joins only within each country, and a phone or an address shared by
 accounts with different tax numbers joins only within each tax number: what lacks the country or the
 number stays out then, because it could belong to either.
@@ -117,12 +119,12 @@ def _shared(keys: ir.Table) -> ir.Table:
     only names that begin alike: a house with many firms has one switchboard. Where one system knows it under several
     names it is that, and joins only equal names.
     """
-    keys = _with_switchboards(keys)
+    keys = _with_switchboards(_with_same_tax(keys))
     called = keys.is_switchboard.ifelse(keys.name, keys.name.split(" ")[0])
     values = [
-        ("tax_id", keys.tax),
+        ("tax_id", (keys.is_proven | (keys._same_tax <= MOST_PER_CONNECTION)).ifelse(keys.tax, "")),
         ("domain", _both(keys.site, keys.name, "name")),
-        ("domain", _both(keys.site, keys.postal_code, "code")),
+        ("domain", _both(keys.is_host.ifelse("", keys.site), keys.postal_code, "code")),
         ("phone", _both(keys.phone, called)),
         ("name_postcode", _both(keys.name, keys.postal_code)),
     ]
@@ -132,7 +134,7 @@ def _shared(keys: ir.Table) -> ir.Table:
                 "rank": _rank(rule),
                 "value": value,
                 "country": keys.tax_country if rule == "tax_id" else keys.country,
-                "tax": ibis.null("string") if rule == "tax_id" else keys.tax.nullif(""),
+                "tax": ibis.null("string") if rule == "tax_id" else keys.comparable_tax.nullif(""),
                 "place": keys.postal_code.nullif("") if rule in ("domain", "phone") else ibis.null("string"),
             }
         )
@@ -141,7 +143,14 @@ def _shared(keys: ir.Table) -> ir.Table:
     held = keys.select("node", "connection", proof=ibis.array(proofs).unnest())
     parts = {name: held.proof[name] for name in ("rank", "value", *GUARDS)}
     valued = held.select("node", "connection", **parts).filter(lambda row: row.value != "")
-    return _not_too_wide(reduce(_parted, GUARDS, valued)).select("node", "rank", "value")
+    return reduce(_parted, GUARDS, valued).select("node", "rank", "value")
+
+
+def _with_same_tax(keys: ir.Table) -> ir.Table:
+    """Count the accounts of one connection that share a tax number, the most of all connections (`_same_tax`)."""
+    shared = ["tax", "tax_country"]
+    counted = keys.mutate(_count=keys.count().over(group_by=[*shared, "connection"]))
+    return counted.mutate(_same_tax=counted._count.max().over(group_by=shared)).drop("_count")
 
 
 def _with_switchboards(keys: ir.Table) -> ir.Table:
@@ -161,9 +170,3 @@ def _parted(held: ir.Table, guard: str) -> ir.Table:
     differs = ibis.coalesce(low != high, False)
     value = differs.ifelse(held.value.concat("|", held[guard]), held.value)
     return held.mutate(value=value).filter(lambda row: row.value.notnull())
-
-
-def _not_too_wide(held: ir.Table) -> ir.Table:
-    counted = held.mutate(_here=held.count().over(group_by=["rank", "value", "connection"]))
-    most = counted.mutate(_most=counted._here.max().over(group_by=["rank", "value"]))
-    return most.filter(most._most <= MOST_PER_CONNECTION)

@@ -17,15 +17,21 @@ def is_mistyped(number: ir.StringValue, country: ir.StringValue) -> ir.BooleanVa
     """Tell of a bare number (`normalise.tax_number`) whether its check digits contradict it."""
     cases = [
         ((country == code) & number.re_search(f"^(?:{form})$"), ~holds(number))
-        for code, forms in _CHECKS.items()
+        for code, forms in CHECKS.items()
         for form, holds in forms.items()
     ]
     return ibis.coalesce(ibis.cases(*cases, else_=False), False)
 
 
+def is_valid_in(country: str, number: ir.StringValue) -> ir.BooleanValue:
+    """Tell of a bare number whether it has a form of that country with check digits, and they are right."""
+    cases = [(number.re_search(f"^(?:{form})$"), holds(number)) for form, holds in CHECKS[country].items()]
+    return ibis.coalesce(ibis.cases(*cases, else_=False), False)
+
+
 def has_check_digits(number: ir.StringValue, country: ir.StringValue) -> ir.BooleanValue:
     """Tell of a bare number whether a slip of the finger would show."""
-    known = [(country == code, number.re_search(f"^(?:{'|'.join(forms)})$")) for code, forms in _CHECKS.items()]
+    known = [(country == code, number.re_search(f"^(?:{'|'.join(forms)})$")) for code, forms in CHECKS.items()]
     return ibis.coalesce(ibis.cases(*known, else_=False), False)
 
 
@@ -94,7 +100,11 @@ def _france(number: ir.StringValue) -> ir.BooleanValue:
 def _netherlands(number: ir.StringValue) -> ir.BooleanValue:
     """Take a number of a company (11) or of a sole trader (97 over the whole, letters as numbers)."""
     spelled = ibis.literal("2321").concat(number.replace("B", "11")).try_cast("int64")
-    return (_sum(number, (9, 8, 7, 6, 5, 4, 3, 2, -1)) % 11 == 0) | (spelled % 97 == 1)
+    return _netherlands_company(number) | (spelled % 97 == 1)
+
+
+def _netherlands_company(number: ir.StringValue) -> ir.BooleanValue:
+    return _sum(number, (9, 8, 7, 6, 5, 4, 3, 2, -1)) % 11 == 0
 
 
 def _belgium(number: ir.StringValue) -> ir.BooleanValue:
@@ -121,7 +131,7 @@ def _spanish_person(number: ir.StringValue) -> ir.BooleanValue:
     return letters.substr(_integer(number, 0, 8) % 23, 1) == number.substr(8, 1)
 
 
-_CHECKS: Mapping[str, Mapping[str, Check]] = {
+CHECKS: Mapping[str, Mapping[str, Check]] = {
     "AT": {r"U\d{8}": _austria},
     "BE": {r"[01]?\d{9}": _belgium},
     "CH": {r"\d{9}": _divides(11, 5, 4, 3, 2, 7, 6, 5, 4, 1)},
@@ -137,7 +147,7 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
     "HU": {r"\d{8}": _divides(10, 9, 7, 3, 1, 9, 7, 3, 1)},
     "IT": {r"\d{11}": _luhn(11)},
     "LU": {r"\d{8}": lambda number: _integer(number, 0, 6) % 89 == _integer(number, 6, 2)},
-    "NL": {r"\d{9}B\d{2}": _netherlands},
+    "NL": {r"\d{9}B\d{2}": _netherlands, r"\d{9}": _netherlands_company},
     "NO": {r"\d{9}": _divides(11, 3, 2, 7, 6, 5, 4, 3, 2, 1)},
     "PL": {r"\d{10}": _divides(11, 6, 5, 7, 2, 3, 4, 5, 6, 7, -1)},
     "PT": {r"\d{9}": _complements(9, 8, 7, 6, 5, 4, 3, 2)},

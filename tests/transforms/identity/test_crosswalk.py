@@ -58,7 +58,9 @@ def keys(*accounts: dict[str, Any]) -> Any:
         for row in accounts
     ]
     made = pa.Table.from_pylist(held, schema=pa.schema([(name, pa.string()) for name in KEYS]))
-    return ibis.memtable(made).mutate(is_proven=lambda row: row.tax != "")
+    return ibis.memtable(made).mutate(
+        is_proven=lambda row: row.tax != "", comparable_tax=lambda row: row.tax, is_host=ibis.literal(False)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +262,13 @@ def test_a_cluster_above_the_cap_is_marked(build):
         "c2/1": True,
         "crm/2": False,
     }
+
+
+def test_six_accounts_of_one_system_are_one_customer_and_21_are_to_be_looked_at(build):
+    for count, is_oversized in ((6, False), (20, False), (21, True)):
+        found = build([account(f"crm/{n}", 1) for n in range(count)])
+        assert len({row["customer_id"] for row in found.values()}) == 1
+        assert {row["is_oversized"] for row in found.values()} == {is_oversized}
 
 
 # Each example holds many small worlds side by side, told apart by their tax numbers.

@@ -147,14 +147,32 @@ def test_a_switchboard_joins_equal_names_alone(joins):
     assert found == [("phone", ["crm/1", "erp/1"])]
 
 
-def test_a_phone_that_too_many_share_joins_nobody(joins):
-    same = {"name": "Acme", "phone": "+49 30 2244667"}
-    assert joins(*(account(f"crm/{n}", **same) for n in range(MOST_PER_CONNECTION + 1)), account("erp/1", **same)) == []
+@pytest.mark.parametrize("count", [5, 6, MOST_PER_CONNECTION, MOST_PER_CONNECTION + 1])
+@pytest.mark.parametrize(
+    ("rule", "same"),
+    [
+        ("phone", {"name": "Acme", "phone": "+49 30 2244667"}),
+        ("tax_id", {"tax_id": "DE136695976"}),
+        ("name_postcode", POSTAL),
+        ("domain", {"name": "Acme", "domain": "acme.de"}),
+    ],
+)
+def test_one_duplicate_more_in_a_system_splits_nobody(joins, count, rule, same):
+    many = [account(f"crm/{n}", **same) for n in range(count)]
+    assert joins(*many) == [(rule, sorted(f"crm/{n}" for n in range(count)))]
 
 
-def test_duplicates_of_one_system_join_up_to_the_cap(joins):
-    many = [account(f"crm/{n}", name="Acme", phone="+49 30 2244667") for n in range(MOST_PER_CONNECTION)]
-    assert joins(*many) == [("phone", [f"crm/{n}" for n in range(MOST_PER_CONNECTION)])]
+def test_a_number_without_check_digits_that_very_many_share_is_a_placeholder(joins):
+    many = [account(f"crm/{n}", tax_id="US 35-2918437", country="US") for n in range(MOST_PER_CONNECTION + 1)]
+    assert joins(*many) == []
+    assert joins(*many[1:]) == [("tax_id", sorted(row["connection"] + "/" + row["account_id"] for row in many[1:]))]
+
+
+def test_two_kinds_of_number_do_not_prove_two_companies(joins):
+    """A German company has a VAT number and a Steuernummer; its CRM may hold one, its ERP the other."""
+    same = {"name": "Acme GmbH", "country": "DE", "domain": "acme.de"}
+    found = joins(account("crm/1", tax_id="DE136695976", **same), account("erp/1", tax_id="12/345/67891", **same))
+    assert found == [("domain", ["crm/1", "erp/1"])]
 
 
 def test_name_and_postcode_join_together_but_not_alone(joins):
@@ -186,8 +204,8 @@ def test_a_domain_joins_with_the_name_or_the_postal_code_but_not_alone(joins):
     assert found == [("domain", ["crm/1", "erp/1"]), ("domain", ["crm/2", "erp/2"])]
 
 
-def test_a_domain_that_many_of_one_system_share_is_a_host(joins):
-    many = [account(f"crm/{n}", domain="stadtnetz.de") for n in range(MOST_PER_CONNECTION)]
+def test_a_domain_that_very_many_of_one_system_share_joins_no_neighbours(joins):
+    many = [account(f"crm/{n + 10}", domain="stadtnetz.de") for n in range(MOST_PER_CONNECTION)]
     pair = [account(node, domain="stadtnetz.de", postal_code="10115") for node in ("crm/9", "erp/9")]
     assert joins(*many, *pair) == []
     assert joins(*many[1:], *pair) == [("domain", ["crm/9", "erp/9"])]
