@@ -51,7 +51,9 @@ def _one(found: dict[str, Any], model: type[BaseModel]) -> str:
         return f"{place!r} is missing"
     if found["type"] == "value_error":  # our own validators, which name what they mean
         return f"{place!r}: {found['ctx']['error']}" if place else str(found["ctx"]["error"])
-    return f"{place!r}: {found['msg'].lower()}"
+    message = found["msg"]
+    # Only the first letter is lowered, and no acronym's: the rest may be a pattern or a value, where case matters.
+    return f"{place!r}: {message if message[:2].isupper() else message[:1].lower() + message[1:]}"
 
 
 def _model_at(model: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel] | None:

@@ -55,6 +55,13 @@ def test_what_works_says_so(defs: Path, capsys: pytest.CaptureFixture[str]):
     assert "crm: works; account 12345678" in capsys.readouterr().out
 
 
+def test_a_pattern_is_shown_in_its_own_case(defs: Path, capsys: pytest.CaptureFixture[str]):
+    (defs / "model").mkdir()
+    kind = "orchestration.components.CustomerModel"
+    (defs / "model" / "defs.yaml").write_text(f"type: {kind}\nattributes: {{reporting_currency: euro}}\n")
+    assert "'reporting_currency': string should match pattern '^[A-Z]{3}$'" in said(defs, capsys)
+
+
 def test_a_missing_secret_is_named(defs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CRM_TOKEN")
     message = said(defs, capsys)
