@@ -1,4 +1,4 @@
-"""The calibration plot: what each model promised against what came, as an SVG that loads nothing from anywhere."""
+"""The calibration plot: share of customers forecast to order against share that did, as a self-contained SVG."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -9,11 +9,11 @@ COLOURS = ("#3b6fb6", "#c8553d", "#4f9d69", "#8e6bbf", "#c79a2b", "#5aa9a9", "#8
 
 
 def calibration_svg(rows: Sequence[Mapping[str, Any]], first: str = "") -> str:
-    """Draw the rows of the table `calibration`, the model `first` above the others and thicker."""
+    """Return the plot of the table `calibration`; the model `first` is drawn on top with a thicker line."""
     names = sorted({row["model"] for row in rows}, key=lambda name: (name == first, name))
     drawn = [_axes()]
     for number, name in enumerate(reversed(names)):
-        points = [(row["promised"], row["came"], row) for row in sorted(rows, key=_place) if row["model"] == name]
+        points = [(row["promised"], row["came"], row) for row in sorted(rows, key=_tenth) if row["model"] == name]
         drawn.insert(1, _line(points, COLOURS[number % len(COLOURS)], is_first=name == first))
         drawn.append(_label(name, number, COLOURS[number % len(COLOURS)]))
     return (
@@ -22,7 +22,7 @@ def calibration_svg(rows: Sequence[Mapping[str, Any]], first: str = "") -> str:
     )
 
 
-def _place(row: Mapping[str, Any]) -> int:
+def _tenth(row: Mapping[str, Any]) -> int:
     return int(row["tenth"])
 
 
@@ -45,8 +45,8 @@ def _axes() -> str:
     return (
         f'<rect width="{WIDE}" height="{SIZE + EDGE}" fill="#fff"/>{ticks}'
         f'<line x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}" stroke="#555" stroke-dasharray="4 4"/>'
-        f'<text x="{_x(0.5)}" y="{SIZE + 36}" text-anchor="middle">promised</text>'
-        f'<text x="{EDGE}" y="12" text-anchor="start">came</text>'
+        f'<text x="{_x(0.5)}" y="{SIZE + 36}" text-anchor="middle">share forecast to order</text>'
+        f'<text x="{EDGE}" y="12" text-anchor="start">share that ordered</text>'
     )
 
 

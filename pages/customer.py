@@ -1,4 +1,4 @@
-"""The customer page: everything known about one customer, read from the tables of one build."""
+"""The customer page: one customer's record, scores, accounts and activity, read from the tables of one build."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Reads(Protocol):
-    """Answer SQL over the tables of one build."""
+    """Whatever answers SQL over the tables of one build."""
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]: ...
 
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class CustomerPage:
-    """Hold what the page shows, section by section."""
+    """What the page shows, section by section."""
 
     customer: Row
     summary: Row
@@ -42,16 +42,16 @@ ORDER BY priority, name, customer_id
 """
 
 
-def find_customers(tables: Reads, asked: str) -> list[Row]:
-    """Find customers by id, name, domain, tax number or an account's id; an exact hit stands alone."""
-    rows = tables.query(_FIND, [asked])
+def find_customers(tables: Reads, text: str) -> list[Row]:
+    """Return customers by id, part of the name, domain, tax id or account id; an exact match excludes others."""
+    rows = tables.query(_FIND, [text])
     best = [row for row in rows if row["priority"] < 2]
     chosen = best if len({row["customer_id"] for row in best}) == 1 else rows
     return list({row["customer_id"]: row for row in chosen}.values())
 
 
 def customer_page(tables: Reads, customer_id: str) -> CustomerPage:
-    """Gather one customer's page; the customer must exist."""
+    """Return one customer's page. Raises IndexError when there is no such customer."""
 
     def of(table: str, order: str, limit: int = 10) -> list[Row]:
         return tables.query(
@@ -60,19 +60,23 @@ def customer_page(tables: Reads, customer_id: str) -> CustomerPage:
             [customer_id],
         )
 
-    def one(table: str) -> list[Row]:
+    def rows_of(table: str) -> list[Row]:
         return tables.query(f"SELECT * FROM {table} WHERE customer_id = ?", [customer_id])  # noqa: S608
 
-    customer, said = one("customers")[0], {row["override_id"]: row for row in one("overrides")}
+    customer, overrides = rows_of("customers")[0], {row["override_id"]: row for row in rows_of("overrides")}
     return CustomerPage(
         customer=customer,
-        summary=one("customer_360")[0],
+        summary=rows_of("customer_360")[0],
         accounts=tables.query(
             "SELECT x.connection, x.account_id, x.rule, x.since, a.name FROM crosswalk x "
             "LEFT JOIN accounts a USING (connection, account_id) WHERE x.customer_id = ? ORDER BY 1, 2",
             [customer_id],
         ),
-        scores=[_score(name, row, said) for name in ("retention", "satisfaction", "key_accounts") for row in one(name)],
+        scores=[
+            _score(name, row, overrides)
+            for name in ("retention", "satisfaction", "key_accounts")
+            for row in rows_of(name)
+        ],
         criteria=tables.query(
             "SELECT * FROM key_account_criteria WHERE customer_id = ? ORDER BY contribution DESC, criterion",
             [customer_id],
@@ -85,10 +89,10 @@ def customer_page(tables: Reads, customer_id: str) -> CustomerPage:
     )
 
 
-def _score(name: str, row: Row, said: Mapping[str, Row]) -> Row:
+def _score(name: str, row: Row, overrides: Mapping[str, Row]) -> Row:
     sure = row.get("confidence", row.get("coverage"))
     band = row["tier"] if name == "key_accounts" else row["band"]
-    override = said.get(row["override_id"] or "")
+    override = overrides.get(row["override_id"] or "")
     return {
         "score": name.replace("_", " ").removesuffix("s"),
         "value": row["value_effective"],
@@ -100,7 +104,7 @@ def _score(name: str, row: Row, said: Mapping[str, Row]) -> Row:
 
 
 def _by_hand(override: Row, row: Row) -> str:
-    """Say who set a score by hand, why, and what the reasons beside it add up to."""
+    """Return who set a score by hand, why, until when, and the computed value that the reasons add up to."""
     value = "nothing" if row["value"] is None else f"{row['value']:.1f}"
     computed = row["tier_computed"] if override["what"] == "tier" else value
     until = f"until {override['expires_on']}"

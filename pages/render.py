@@ -1,4 +1,4 @@
-"""Turn a page into text for a terminal or into one HTML file that loads nothing from anywhere."""
+"""Render a page as text for a terminal or as one self-contained HTML file."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -1,4 +1,4 @@
-"""Show text of others on a terminal: what would steer the terminal, turn text around or hide in it becomes visible."""
+"""Make source text safe to print: characters that control the terminal, reorder or hide text are escaped."""
 
 import re
 
@@ -12,10 +12,10 @@ _HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""Return text in one line, with hidden characters spelt out: `\x1b`, `\n`, `<U+202E>`."""
+    r"""Return text in one line with hidden characters escaped: `\x1b`, `\n`, `<U+202E>`."""
     return text if text.isascii() and text.isprintable() else _HIDDEN.sub(_spelt, text)
 
 
-def _spelt(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return repr(found[0])[1:-1] if code < 0x100 else f"<U+{code:04X}>"
+def _spelt(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return repr(match[0])[1:-1] if code < 0x100 else f"<U+{code:04X}>"

@@ -1,8 +1,8 @@
-"""Apply a plan: only what was planned, only where the target still holds what was planned upon, each outcome known.
+"""Apply a plan: write only what was planned, and only where the target still holds what the plan was based on.
 
-An intent is committed before a batch is sent. An outcome that is lost is asked for, never guessed, and nothing is sent
-twice blindly. Say "effectively once": an update sets values by id, so its worst repetition changes nothing; a create is
-sent again only where the target knows it again, or where it was asked after it had settled.
+An intent is committed before a batch is sent. When the outcome of a write is lost, the target is asked for it; it is
+never guessed. Writes are effectively once: an update sets values by record id, so repeating it changes nothing; a create
+is sent again only where the target recognises it, or where the target was asked after `write_timeout` and lacks it.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from engine.deliver.audit_log import delivered_rows
 from engine.deliver.guards import violations
 from engine.deliver.operations import counted, operations, resolved, waves
 from engine.deliver.outcomes import OutcomeRecorder
-from engine.deliver.plan import planned
+from engine.deliver.plan import make_plan
 from engine.deliver.plan_store import Plan, Row, find
 from engine.deliver.proof import is_current, prove_plan
 from engine.deliver.sender import Sender
@@ -32,14 +32,14 @@ from engine.storage.lease import lease
 from engine.storage.write_operations import Operation
 from schemas.find import model
 
-ROUNDS = 3
-JUST_NOW = timedelta(seconds=10)
+ROUNDS = 3  # a change that the target answers with `retry` is sent at most so often in a run
+JUST_NOW = timedelta(seconds=10)  # a target read within this time is not read again before overwriting
 LONG_AGO = "0001-01-01T00:00:00+00:00"
 
 
 @dataclass
 class ApplyResult:
-    """Say what came of a plan: records by outcome, and why not all of it was done, if so."""
+    """The result of applying a plan: operations by outcome, and `error` when it stopped early."""
 
     delivery: str
     digest: str
@@ -49,23 +49,24 @@ class ApplyResult:
     approvals: Mapping[str, Sequence[Approval]] = field(default_factory=dict, repr=False)
 
     def summary(self) -> str:
-        """Say it in a line."""
-        said = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.counts.items()) if count)
-        return (said or "nothing to write") + (f"; stopped: {self.error}" if self.error else "")
+        """Return the counts by outcome in one line, and why it stopped early."""
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.counts.items()) if count)
+        return (outcomes or "nothing to write") + (f"; stopped: {self.error}" if self.error else "")
 
     def rows(self) -> list[Row]:
-        """List every field that was sent, with its outcome."""
+        """Return a row of the table `delivered` for every field that was sent."""
         return [row for operation in self.operations for row in delivered_rows(operation, self.approvals)]
 
 
 def apply(project: Project, name: str, run_id: str, *, digest: str | None = None) -> ApplyResult:
-    """Apply the newest plan of a delivery, or the one named by digest.
+    """Apply the newest plan of a delivery, or the one with this digest.
 
-    What is written was proven first, before anything is asked of the target: the plan's file and
-    digest, its rows, the tables it was made from, and its approval where it needs one. Guards are
-    lifted by the approval only. Raises SettingsError when any of that differs, when there is no such
-    plan, when what it stands on has changed (then another plan is made in its place), or when a guard
-    trips; LeaseHeld when another run delivers to this target.
+    Before the target is asked for anything, the plan is proven: its file and digest, its rows, the
+    tables it was made from, and its approval where it needs one. Only an approval lifts a guard.
+
+    Raises SettingsError when a proof fails, when there is no such plan, when the build or the settings
+    have changed since (a new plan is then made and saved), or when a guard trips; LeaseTaken when
+    another run is at work on this delivery.
     """
     with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id):
         plan = find(project, digest or name)
@@ -74,15 +75,15 @@ def apply(project: Project, name: str, run_id: str, *, digest: str | None = None
         prove_plan(project, plan)
         with opened(project, project.delivery(plan.delivery), is_written=plan.changes > 0) as target:
             applying = _Applying(project, target, plan, run_id)
-            applying.settle_what_is_open()
+            applying.settle_open_operations()
             if plan.head.status == "planned":
-                applying.refuse_what_is_out_of_date(digest)
+                applying.refuse_outdated_plan(digest)
                 applying.refuse_unless_approved()
                 applying.refuse_unless_allowed()
                 applying.send()
             elif digest and plan.head.status != "applied":
                 raise SettingsError(
-                    f"plan {plan.digest[:12]} is {plan.head.status}: a newer one has taken its place; "
+                    f"plan {plan.digest[:12]} is {plan.head.status}: a newer plan replaced it, so nothing was written; "
                     f"see `belvedere plan --list {plan.delivery}`"
                 )
             return applying.finished()
@@ -96,31 +97,34 @@ class _Applying:
         self.plan, self.run_id = plan, run_id
         self.config = project.delivery(plan.delivery)
         self.key = self.config.key.field if self.config.key else None
-        self.concluding = OutcomeRecorder(project, plan.delivery, target)
+        self.recorder = OutcomeRecorder(project, plan.delivery, target)
         self._intended = 0
         self.result = ApplyResult(plan.delivery, plan.digest)
 
-    def settle_what_is_open(self) -> None:
-        """Ask the target what became of operations whose outcome a crash or a lost answer hid."""
+    def settle_open_operations(self) -> None:
+        """Ask the target for the outcome of operations that a crash or a lost response left open."""
         settle(self.project, self.target, self.plan.delivery)
 
-    def refuse_what_is_out_of_date(self, digest: str | None) -> None:
-        """Raise SettingsError, and plan anew, when the build or the settings have moved on."""
+    def refuse_outdated_plan(self, digest: str | None) -> None:
+        """Raise SettingsError, and save a new plan, when the build or the settings have changed since."""
         if self.plan.undoes:
             if digest is None:
-                raise SettingsError(f"the newest plan takes run {self.plan.undoes} back: apply it by its digest")
+                raise SettingsError(
+                    f"nothing was written: the newest plan of delivery {self.plan.delivery!r} reverses run {self.plan.undoes} "
+                    f"and is only applied by its digest: belvedere apply {self.plan.digest[:12]}"
+                )
             return
         if is_current(self.project, self.plan):
             return
-        fresh = planned(self.project, self.plan.delivery, self.target, self.run_id)
+        new_plan = make_plan(self.project, self.plan.delivery, self.target, self.run_id)
         raise SettingsError(
-            f"plan {self.plan.digest[:12]} was made on another build, on other settings or before others created records "
-            "of its target, so nothing was written; "
-            f"planned anew: {fresh.summary()}. Look at it with `belvedere plan --show {fresh.digest[:12]}`"
+            f"plan {self.plan.digest[:12]} is out of date, so nothing was written: since it was made, the build or the "
+            "settings changed, or another delivery created records in its target. "
+            f"A new plan was saved: {new_plan.summary()}. Look at it: belvedere plan --show {new_plan.digest[:12]}"
         )
 
     def refuse_unless_approved(self) -> None:
-        """Raise SettingsError when a person has to approve this plan by its digest, and nobody has."""
+        """Raise SettingsError when the plan needs a person's approval and has none."""
         if needs_approval(self.project, self.plan) and not approval_of(self.project, self.plan):
             digest = self.plan.digest[:12]
             raise SettingsError(
@@ -129,40 +133,42 @@ class _Applying:
             )
 
     def refuse_unless_allowed(self) -> None:
-        """Raise SettingsError when a guard trips that the plan's approval does not lift."""
+        """Raise SettingsError when a guard trips that the approval does not lift."""
         approval = approval_of(self.project, self.plan)
         allow = approval.allowed if approval else ()
-        rows, held = self.plan.rows(), int(self.plan.head.summary.get("held", 0))
-        if tripped := violations(rows, held, self.config.guards, allow, self.plan.digest):
-            raise SettingsError(f"delivery {self.plan.delivery!r}: nothing was written: {'; '.join(tripped)}")
+        rows, value_count = self.plan.rows(), int(self.plan.head.summary.get("held", 0))
+        if tripped := violations(rows, value_count, self.config.guards, allow, self.plan.digest):
+            raise SettingsError(
+                f"delivery {self.plan.delivery!r}: a guard stopped the plan, nothing was written: {'; '.join(tripped)}"
+            )
 
     def send(self) -> None:
-        """Send wave after wave, again only what the target says never arrived.
+        """Send the operations wave by wave; send again only what the target says never arrived.
 
-        When the target cannot be used any more, what is settled stays settled and the plan stays open.
+        When the target fails, outcomes already recorded stay, and the plan stays open for the next run.
         """
-        sending = Sender(self.target, self.concluding, self._must_look(), not self._is_just_read(), self.key)
+        sending = Sender(self.target, self.recorder, self._must_reread(), not self._is_just_read(), self.key)
         try:
             for _ in range(ROUNDS):
                 waiting = self._waiting()
                 for wave in waves(waiting):
-                    born = self.ledger.operations.created_by_customer(
+                    created = self.ledger.operations.created_by_customer(
                         self.target.connector.name, self.target.stream.name
                     )
-                    sending.send([resolved(one, born) for one in wave])
+                    sending.send([resolved(operation, created) for operation in wave])
                 if not waiting:
                     break
-                self.settle_what_is_open()
+                self.settle_open_operations()
         except ConnectorError as error:
             self.result.error = str(error)
         else:
             self.ledger.plans.set_status(self.plan.digest, "applied")
 
-    def _must_look(self) -> bool:
-        """Read again what is about to change, unless nothing that others do in between could matter.
+    def _must_reread(self) -> bool:
+        """Return whether records are read again before they are written.
 
-        That is so where the target itself compares versions; and where this very run has just read it, and every field
-        is ours to overwrite whatever it holds.
+        Not needed where the target itself compares versions; nor where this run has just read the records and every
+        field has the policy `overwrite`, which replaces whatever is there.
         """
         if self.target.writing.versions and all(row["version"] for row in self.plan.rows("update", "delete")):
             return not self.plan.head.summary.get("is_live")
@@ -171,7 +177,7 @@ class _Applying:
         return not (is_ours and is_read and not self.plan.rows("delete"))
 
     def _is_just_read(self) -> bool:
-        """Tell whether this very run has looked at the target a moment ago."""
+        """Return whether this run has read the target within JUST_NOW."""
         looked_at = datetime.fromisoformat(self.plan.head.summary.get("looked_at", LONG_AGO))
         return self.plan.head.run_id == self.run_id and datetime.now(UTC) - looked_at < JUST_NOW
 
@@ -182,16 +188,24 @@ class _Applying:
         tried = self.ledger.operations.attempts(self.plan.digest)
         knows = self.target.knows_operations(self.config.key)
         resumed = self.ledger.operations.resumable_creates(self.plan.delivery) if knows else {}
-        made = operations(self.plan, self.run_id, tried, resumed)
-        self._intended = len(made)
-        return [one for one in made if one.op_id not in tried or tried[one.op_id].outcome == "retry"]
+        all_operations = operations(self.plan, self.run_id, tried, resumed)
+        self._intended = len(all_operations)
+        return [
+            operation
+            for operation in all_operations
+            if operation.op_id not in tried or tried[operation.op_id].outcome == "retry"
+        ]
 
     def finished(self) -> ApplyResult:
-        """Count the outcomes, and put them into the lake as the audit log of this run."""
-        mine = [one for one in self.ledger.operations.query(digest=self.plan.digest) if one.run_id == self.run_id]
-        self.result.operations, self.result.counts = mine, counted(mine)
+        """Count the outcomes, and write them to the lake as the audit log of this run."""
+        own = [
+            operation
+            for operation in self.ledger.operations.query(digest=self.plan.digest)
+            if operation.run_id == self.run_id
+        ]
+        self.result.operations, self.result.counts = own, counted(own)
         self.result.approvals = self.ledger.approvals.by_digest(self.plan.digest)
-        if mine:
+        if own:
             kinds = {name: column.dtype.type for name, column in model("delivered").to_schema().columns.items()}
             table = pa.Table.from_pylist(self.result.rows(), ibis.schema(kinds).to_pyarrow())
             file = self.project.lake.write(f"delivered/{self.plan.delivery}", table)

@@ -1,4 +1,4 @@
-"""An operation spelt out field by field, as the audit log shows it."""
+"""Operations as rows of the audit log, one per field."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ SHARED = ("delivery", "run_id", "digest", "op_id", "connection", "stream", "reco
 
 
 def delivered_rows(operation: Operation, approvals: Mapping[str, Sequence[Approval]]) -> list[dict[str, Any]]:
-    """Spell an operation out, as the table `delivered` has it; `approvals` are those of its plan, by digest."""
+    """Return the rows of the table `delivered` for an operation; `approvals` are keyed by plan digest."""
     shared = {name: getattr(operation, name) for name in (*SHARED, "attempt", "message")}
     shared |= {"outcome": operation.outcome or "unknown", "at": operation.settled_at or operation.intended_at}
     approval = _approval(operation, approvals.get(operation.digest, ()))
     shared |= {"approved_by": approval and approval.by, "approved_via": approval and approval.via}
-    told = operation.confirmed or {}
+    confirmed = operation.confirmed or {}
     fields = operation.after or {"*": None}
     return [
         shared
@@ -24,13 +24,13 @@ def delivered_rows(operation: Operation, approvals: Mapping[str, Sequence[Approv
             "field": name,
             "before": as_json(operation.before.get(name)),
             "after": as_json(value),
-            "confirmed": as_json(told.get(name)),
+            "confirmed": as_json(confirmed.get(name)),
         }
         for name, value in fields.items()
     ]
 
 
 def _approval(operation: Operation, approvals: Sequence[Approval]) -> Approval | None:
-    """Return the newest approval that was there when the operation was intended."""
+    """Return the newest approval given before the operation was intended."""
     at = operation.intended_at
-    return next((one for one in reversed(approvals) if at is None or one.at <= at), None)
+    return next((approval for approval in reversed(approvals) if at is None or approval.at <= at), None)

@@ -1,4 +1,4 @@
-"""Where a target holds something else than we want and no policy decides: listed, and decided by people."""
+"""Conflicts: values on which target and delivery differ and no policy decides. People decide them."""
 
 import json
 from collections.abc import Iterator
@@ -14,30 +14,42 @@ Verdict = Literal["keep_target", "keep_ours"]
 
 
 def conflicts(project: Project, *, open_only: bool = False) -> list[dict[str, Any]]:
-    """List the conflicts of the newest plan of every delivery, as the table `conflicts` has them."""
-    return [row for name in project.deliveries for row in _of(project, name) if row["is_open"] or not open_only]
+    """Return the conflicts in the newest plan of every delivery, as rows of the table `conflicts`."""
+    return [
+        row for name in project.deliveries for row in _conflicts_of(project, name) if row["is_open"] or not open_only
+    ]
 
 
-def decide(project: Project, conflict_id: str, verdict: Verdict, by: str, why: str) -> dict[str, Any]:
-    """Decide a conflict for as long as both sides hold these values; the next plan follows. Raises SettingsError."""
-    found = [row for row in conflicts(project) if row["conflict_id"].startswith(conflict_id)]
-    if len(found) != 1:
-        known = [row["conflict_id"] for row in conflicts(project, open_only=True)]
-        raise SettingsError(f"no conflict {conflict_id!r}; {choices(conflict_id, known)}")
-    row = found[0]
-    made = Decided(from_json(row["wanted"]), verdict, by, from_json(row["held"]))
-    project.ledger.synced_values.decide(row["delivery"], (row["record_id"], row["field"]), made, why)
+def decide(project: Project, conflict_id: str, verdict: Verdict, by: str, reason: str) -> dict[str, Any]:
+    """Record a decision; it holds until either value changes, and takes effect with the next plan.
+
+    Raises SettingsError unless exactly one conflict has an id that begins with `conflict_id`.
+    """
+    matches = [row for row in conflicts(project) if row["conflict_id"].startswith(conflict_id)]
+    if len(matches) != 1:
+        open_ids = [row["conflict_id"] for row in conflicts(project, open_only=True)]
+        raise SettingsError(f"no conflict {conflict_id!r}; {choices(conflict_id, open_ids)}")
+    row = matches[0]
+    decision = Decided(from_json(row["wanted"]), verdict, by, from_json(row["held"]))
+    project.ledger.synced_values.decide(row["delivery"], (row["record_id"], row["field"]), decision, reason)
     return row
 
 
-def _of(project: Project, name: str) -> Iterator[dict[str, Any]]:
+def _conflicts_of(project: Project, name: str) -> Iterator[dict[str, Any]]:
     head = project.ledger.plans.newest(name)
     for row in load(project, head).rows(*HELD_BACK) if head else ():
         if row["field"] == "*":
             continue
-        place = {field: row[field] for field in ("delivery", "connection", "stream", "record_id", "field")}
+        location = {field: row[field] for field in ("delivery", "connection", "stream", "record_id", "field")}
         sides = {"held": row["before"], "wanted": row["after"]}
-        number = sha256(json.dumps([*place.values(), *sides.values()]).encode()).hexdigest()[:10]
-        told = {field: row[field] for field in ("customer_id", "policy", "owner", "reason")}
+        number = sha256(json.dumps([*location.values(), *sides.values()]).encode()).hexdigest()[:10]
+        details = {field: row[field] for field in ("customer_id", "policy", "owner", "reason")}
         at = head.created_at if head else None
-        yield {"conflict_id": number, **place, **sides, **told, "is_open": row["action"] == "ask", "planned_at": at}
+        yield {
+            "conflict_id": number,
+            **location,
+            **sides,
+            **details,
+            "is_open": row["action"] == "ask",
+            "planned_at": at,
+        }

@@ -1,4 +1,4 @@
-"""The question that a delivery puts to the tables: each row with its record, and with what the owners hold of it."""
+"""The query of a delivery: each row of its table with its record at the target and the owners' values."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,19 @@ OVERSIZED = "SELECT customer_id, bool_or(is_oversized) AS is_oversized FROM cros
 
 
 def sources(config: DeliveryConfig) -> set[str]:
-    """Name the tables that a delivery reads: its own, those of accounts, and what its conditions name."""
+    """Return the tables that a delivery reads: its own, `accounts`, `crosswalk`, and those its conditions name."""
     conditions = f"{config.where or ''} {config.create_where or ''}".lower()
     named = set(re.findall(r"\w+", conditions)) & set(tables())
     return {config.table, "accounts", "crosswalk", *named}
 
 
 def rows_sql(
-    config: DeliveryConfig, connection: str, owned: Mapping[str, Sequence[str]], born: Mapping[str, str]
+    config: DeliveryConfig, connection: str, owned: Mapping[str, Sequence[str]], created: Mapping[str, str]
 ) -> str:
-    """Ask for the rows of a delivery.
+    """Return the query for the rows of a delivery.
 
-    `owned` names the connections of each owner, `born` by customer the accounts that other deliveries have created in
-    this connection since the build. A row has `_record` (null where the target has none), `_customer`,
+    `owned` names the connections of each owner; `created` names, by customer, the accounts that other deliveries have
+    created in this connection since the build. A row has `_record` (null where the target has none), `_customer`,
     `_records` (how many), `_key`, `_may` (whether it may be created), `_oversized`, and of its fields by number the
     value `v0` and, where it has an owner, the time of the owner's last change `at0`.
     """
@@ -31,66 +31,72 @@ def rows_sql(
     key = f"t.{quoted(config.key.source)}::VARCHAR" if config.key else "NULL"
     columns = ["t.customer_id AS _customer", "coalesce(o.is_oversized, false) AS _oversized", f"{key} AS _key"]
     columns += ["t._may", "x.account_id AS _record", "coalesce(x._records, 0) AS _records"]
-    joins = [f"LEFT JOIN ({OVERSIZED}) o ON o.customer_id = t.customer_id", _records(config.match, connection, born)]
+    joins = [f"LEFT JOIN ({OVERSIZED}) o ON o.customer_id = t.customer_id", _records(config.match, connection, created)]
     joins += [
-        f"LEFT JOIN ({_main(owned[owner])}) {place} ON {place}.customer_id = t.customer_id"
-        for owner, place in places.items()
+        f"LEFT JOIN ({_main(owned[owner])}) {alias} ON {alias}.customer_id = t.customer_id"
+        for owner, alias in places.items()
     ]
-    for number, given in enumerate(config.fields.values()):
-        if given.source is not None:
-            place = places[given.owner] if given.owner else "t"
-            value, joined = _value(given, place, f"r{number}")
+    for number, setting in enumerate(config.fields.values()):
+        if setting.source is not None:
+            alias = places[setting.owner] if setting.owner else "t"
+            value, joined = _value(setting, alias, f"r{number}")
             joins += [joined] if joined else []
             columns.append(f"{value} AS v{number}")
-        if given.owner:
-            columns.append(f"{places[given.owner]}._at AS at{number}")
-    return f"SELECT {', '.join(columns)} FROM ({_given(config)}) t {' '.join(joins)} ORDER BY _record, _key"
+        if setting.owner:
+            columns.append(f"{places[setting.owner]}._at AS at{number}")
+    return f"SELECT {', '.join(columns)} FROM ({_delivered_rows(config)}) t {' '.join(joins)} ORDER BY _record, _key"
 
 
-def accounts_sql(connection: str, born: Mapping[str, str] | None = None) -> str:
-    """Ask for the accounts that a connection holds now, each with its customer.
+def accounts_sql(connection: str, created: Mapping[str, str] | None = None) -> str:
+    """Return the query for the current accounts of a connection, each with its customer.
 
-    Those of `born` are among them, unless the crosswalk knows them: it says whose they are.
+    Accounts in `created` are added unless the crosswalk has them: then it says whose they are.
     """
     alive = "FROM crosswalk SEMI JOIN accounts USING (connection, account_id)"
-    held = f"SELECT customer_id, account_id {alive} WHERE connection = {_text(connection)}"
-    if not born:
-        return held
-    rows = ", ".join(f"({_text(customer)}, {_text(record)})" for customer, record in born.items())
-    known = f"SELECT account_id FROM crosswalk WHERE connection = {_text(connection)}"
-    made = f"SELECT * FROM (VALUES {rows}) b (customer_id, account_id) ANTI JOIN ({known}) USING (account_id)"
-    return f"{held} UNION ALL {made}"
+    current = f"SELECT customer_id, account_id {alive} WHERE connection = {_text(connection)}"
+    if not created:
+        return current
+    rows = ", ".join(f"({_text(customer)}, {_text(record)})" for customer, record in created.items())
+    in_crosswalk = f"SELECT account_id FROM crosswalk WHERE connection = {_text(connection)}"
+    created = f"SELECT * FROM (VALUES {rows}) b (customer_id, account_id) ANTI JOIN ({in_crosswalk}) USING (account_id)"
+    return f"{current} UNION ALL {created}"
 
 
-def _given(config: DeliveryConfig) -> str:
-    """Take the rows that are delivered at all; the conditions are the user's own SQL."""
+def _delivered_rows(config: DeliveryConfig) -> str:
+    """Select the rows to deliver; the conditions are the user's own SQL."""
     may = f"coalesce(({config.create_where}), false)" if config.create_where else "true"
     where = f" WHERE {config.where}" if config.where else ""
     return f"SELECT *, {may} AS _may FROM {quoted(config.table)}{where}"
 
 
-def _value(given: FieldDelivery, place: str, reference: str) -> tuple[str, str | None]:
-    """Spell a field's value; of several accounts none is meant, and a reference leads to a customer."""
-    value = f"{place}.{quoted(str(given.source))}"
-    if given.owner and given.source == "account_id":
-        value = f"CASE WHEN {place}._many = 1 THEN {value} END"
-    if not given.refers:
+def _value(setting: FieldDelivery, alias: str, reference: str) -> tuple[str, str | None]:
+    """Return a field's value and the join it needs.
+
+    An account id is null where the owner has several accounts of the customer. A reference (`refers`)
+    becomes the customer of the account that it names.
+    """
+    value = f"{alias}.{quoted(str(setting.source))}"
+    if setting.owner and setting.source == "account_id":
+        value = f"CASE WHEN {alias}._many = 1 THEN {value} END"
+    if not setting.refers:
         return value, None
-    same = f"{reference}.connection = {place}.connection AND {reference}.account_id = {value}"
+    same = f"{reference}.connection = {alias}.connection AND {reference}.account_id = {value}"
     return f"{reference}.customer_id", f"LEFT JOIN crosswalk {reference} ON {same}"
 
 
-def _records(match: str, connection: str, born: Mapping[str, str]) -> str:
-    """Join the target's own accounts; only what is updated must have one."""
+def _records(match: str, connection: str, created: Mapping[str, str]) -> str:
+    """Join the target's own accounts; `update_only` drops rows without one."""
     if match == "create_only":
         return "LEFT JOIN (SELECT NULL AS account_id, 0 AS _records) x ON true"
     kind = "JOIN" if match == "update_only" else "LEFT JOIN"
-    counted = f"SELECT *, count(*) OVER (PARTITION BY customer_id) AS _records FROM ({accounts_sql(connection, born)})"
+    counted = (
+        f"SELECT *, count(*) OVER (PARTITION BY customer_id) AS _records FROM ({accounts_sql(connection, created)})"
+    )
     return f"{kind} ({counted}) x ON x.customer_id = t.customer_id"
 
 
 def _main(connections: Sequence[str]) -> str:
-    """Choose the account that speaks for a customer in some connections: one in use, the oldest."""
+    """Select the main account of each customer in some connections: an active one, the oldest."""
     return (
         "SELECT c.customer_id, a.*, coalesce(a.updated_at, a.created_at) AS _at, "
         "count(*) OVER (PARTITION BY c.customer_id) AS _many FROM accounts a "

@@ -1,4 +1,4 @@
-"""What follows from a write that is done: kept before its outcome is, so that no crash can come between the two."""
+"""Records outcomes and what follows from them; what follows is stored first, so that a crash loses neither."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from transforms.delivery.value_equality import is_same
 
 Settled = tuple[Operation, Outcome]
 BY_US = "belvedere"
-SEEN = "seen at the target"
+SEEN_AT_TARGET = "seen at the target"
 
 
 @dataclass
 class OutcomeRecorder:
-    """Write outcomes down, and all that the next night must know of them.
+    """Stores the outcomes of a delivery, and what the next night must know of them.
 
-    First what follows, then the outcome: who dies in between leaves an operation that is open, which is asked for and
-    concluded once more. So each conclusion may be drawn twice.
+    A crash between the two leaves the operation open: the next run asks for its outcome and records it again. So all
+    that is stored here must bear being stored twice.
     """
 
     project: Project
@@ -30,69 +30,74 @@ class OutcomeRecorder:
     _undone: dict[str, str | None] = field(default_factory=dict)
 
     def settle(self, settled: Iterable[Settled], following: Sequence[Operation] = ()) -> None:
-        """Write down what the target answered, or what was seen there; and what is about to be sent next."""
+        """Store outcomes (answered by the target, or seen there) and the intents of what is sent next."""
         pairs = list(settled)
         done = [pair for pair in pairs if pair[1].status in DONE and _record(pair)]
-        self.project.ledger.synced_values.save(self.name, (one for pair in done for one in self._agreed(pair)))
-        self._hold_what_was_undone([pair for pair in done if self._undoes(pair)])
-        self._join([pair for pair in done if pair[0].action == "create"])
+        self.project.ledger.synced_values.save(
+            self.name, (entry for pair in done for entry in self._synced_values(pair))
+        )
+        self._keep_undone([pair for pair in done if self._undoes(pair)])
+        self._join_created_accounts([pair for pair in done if pair[0].action == "create"])
         self.project.ledger.operations.record((outcome for _, outcome in pairs), following)
 
-    def _agreed(self, pair: Settled) -> Iterator[tuple[str, str, SyncedValue]]:
-        """Keep owned fields, and values that the target keeps in a form of its own."""
+    def _synced_values(self, pair: Settled) -> Iterator[tuple[str, str, SyncedValue]]:
+        """Yield values both sides now agree on: of owned fields, and of those the target stores in its own format."""
         operation, outcome = pair
-        told = outcome.values or {}
-        names = [] if self._undoes(pair) else told if outcome.message == SEEN else operation.after
+        confirmed = outcome.values or {}
+        names = [] if self._undoes(pair) else confirmed if outcome.message == SEEN_AT_TARGET else operation.after
         for name in names:
             value = operation.after[name]
-            held = told.get(name, value)
-            if name in self._owned or not is_same(held, value):
-                yield _record(pair), name, SyncedValue(value, held)
+            target_value = confirmed.get(name, value)
+            if name in self._owned or not is_same(target_value, value):
+                yield _record(pair), name, SyncedValue(value, target_value)
 
     @cached_property
     def _owned(self) -> set[str]:
         fields = self.project.delivery(self.name).fields
-        return {name for name, given in fields.items() if given.policy == "owner"}
+        return {name for name, setting in fields.items() if setting.policy == "owner"}
 
     def _undoes(self, pair: Settled) -> str | None:
-        """Name the run that an operation takes back."""
+        """Return the run that an operation reverses, if it does."""
         digest = pair[0].digest
         if digest not in self._undone:
             head = self.project.ledger.plans.find(digest)
             self._undone[digest] = head.summary.get("undoes") if head else None
         return self._undone[digest]
 
-    def _hold_what_was_undone(self, done: list[Settled]) -> None:
-        """Let the next night not do again what was taken back: until something else is wanted there."""
+    def _keep_undone(self, done: list[Settled]) -> None:
+        """Decide for the restored values, so that the next night does not write the undone ones again.
+
+        The decision holds until something else is wanted there.
+        """
         past = self.project.ledger.synced_values.history(self.name) if done else SyncHistory()
         for pair in done:
             by = f"undo of run {self._undoes(pair)}"
-            for name, found in pair[0].before.items():
-                place = (_record(pair), name)
-                agreed = past.agreed.get(place)
-                wanted = agreed.ours if agreed and is_same(agreed.held, found) else found
-                made = Decided(wanted, "keep_target", by)
-                if made not in past.decided.get(place, ()):
-                    self.project.ledger.synced_values.decide(self.name, place, made, "taken back")
+            for name, before in pair[0].before.items():
+                location = (_record(pair), name)
+                agreed = past.agreed.get(location)
+                wanted = agreed.ours if agreed and is_same(agreed.held, before) else before
+                decision = Decided(wanted, "keep_target", by)
+                if decision not in past.decided.get(location, ()):
+                    self.project.ledger.synced_values.decide(self.name, location, decision, "reversed")
 
-    def _join(self, created: list[Settled]) -> None:
-        """Judge a created account to be the customer's it was created for, so that it joins it for ever."""
+    def _join_created_accounts(self, created: list[Settled]) -> None:
+        """Record a judgement that a created account belongs to its customer, so that it always joins it."""
         if self.target.stream.table != "accounts" or not created:
             return
-        known = {
+        joined = {
             (row["right_connection"], row["right_account_id"])
             for row in self.project.ledger.judgements.in_force()
             if row["by"] == BY_US
         }
         for pair in created:
             right = (pair[0].connection, _record(pair))
-            if (left := self._first.get(pair[0].customer_id)) and right not in known:
-                why = f"created from it by delivery {self.name}"
-                self.project.ledger.judgements.add(left, right, "same", BY_US, why)
+            if (first_account := self._first_accounts.get(pair[0].customer_id)) and right not in joined:
+                reason = f"created from it by delivery {self.name}"
+                self.project.ledger.judgements.add(first_account, right, "same", BY_US, reason)
 
     @cached_property
-    def _first(self) -> Mapping[str, tuple[str, str]]:
-        """Tell the first account of each customer."""
+    def _first_accounts(self) -> Mapping[str, tuple[str, str]]:
+        """The first account of each customer, by connection and id."""
         from engine.build.current_tables import Tables
 
         rows = Tables(self.project, {"crosswalk"}).query(
@@ -105,8 +110,11 @@ def _record(pair: Settled) -> str:
     return str(pair[1].record_id or pair[0].record_id or "")
 
 
-def seen(operation: Operation, twin: TargetRecord) -> Outcome:
-    """Say that a write is there, and what the record still holds of it: the rest may be of others, and proves nothing."""
-    held = {name: value for name, value in twin.values.items() if name in operation.after}
-    still = {name: value for name, value in held.items() if is_same(value, operation.after[name])}
-    return Outcome(operation.op_id, "applied", twin.record_id, twin.version, SEEN, still)
+def applied_outcome(operation: Operation, twin: TargetRecord) -> Outcome:
+    """Return the outcome of a write that the target shows, confirming only the values it still holds.
+
+    Other values may have been changed by people since, and prove nothing.
+    """
+    values = {name: value for name, value in twin.values.items() if name in operation.after}
+    still = {name: value for name, value in values.items() if is_same(value, operation.after[name])}
+    return Outcome(operation.op_id, "applied", twin.record_id, twin.version, SEEN_AT_TARGET, still)

@@ -16,7 +16,7 @@ from engine.deliver.desired import Desired, created_by_others, desired
 from engine.deliver.guards import violations
 from engine.deliver.plan_store import FOLLOWS, SCHEMA, WRITTEN, Plan, Row, digest_of
 from engine.deliver.target import Target, opened
-from engine.deliver.target_state import TargetSnapshot, found, look
+from engine.deliver.target_state import TargetSnapshot, find_records, read_state
 from engine.deliver.unknown_outcomes import settle
 from engine.deliver.validation import prove
 from engine.storage.gc_tuning import sparing_what_stays
@@ -25,31 +25,31 @@ from engine.storage.plans import PlanRow
 from transforms.delivery.field_diff import CurrentRecord, Rule, Wanted, agreements, changes
 from transforms.delivery.value_equality import plain
 
-TWICE = "{} records of the target have the key {!r}: one of them is too many"
+TWICE = "{} records of the target have the key {!r}: merge or delete all but one there"
 
 
 def plan(project: Project, name: str, run_id: str) -> Plan:
     """Make and save a plan; nothing is written to the target.
 
-    Raises SettingsError for a field that is not there, AccessError when the target is another account than before,
-    LeaseHeld when another run is at this delivery.
+    Raises SettingsError for settings that do not fit the tables or the target, AccessError when the target is another
+    account than before, LeaseTaken when another run is at work on this delivery.
     """
     config = project.delivery(name)
     with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id), opened(project, config) as target:
-        return planned(project, name, target, run_id)
+        return make_plan(project, name, target, run_id)
 
 
-def planned(project: Project, name: str, target: Target, run_id: str) -> Plan:
-    """Make and save a plan on a target that is open, under a lease that is held."""
+def make_plan(project: Project, name: str, target: Target, run_id: str) -> Plan:
+    """Make and save a plan; the target is open and the caller has the delivery's lease."""
     prove(project, name, project.delivery(name), target)
     settle(project, target, name)
-    return _Planning(project, name, target, run_id).made()
+    return _Planner(project, name, target, run_id).run()
 
 
 def save(
     project: Project, name: str, rows: list[Row], run_id: str, summary: Mapping[str, Any], tripped: list[str] | None
 ) -> Plan:
-    """Save a plan under its digest. Without `tripped` the guards are asked."""
+    """Save a plan under its digest. With `tripped` None the guards are evaluated here."""
     ledger, config = project.ledger, project.delivery(name)
     snapshot = ledger.snapshots.current()
     table = pa.Table.from_pylist(rows, SCHEMA)
@@ -75,9 +75,10 @@ def save(
 
 
 def basis_of(project: Project, name: str) -> str:
-    """Name what a plan stands on beside the target: the build, and how the delivery is configured.
+    """Return an id of what a plan is based on beside the target: the build and the delivery's settings.
 
-    Where it may create, also what others created in its target since the build: no customer may be created twice.
+    For `match: upsert` also the records that other deliveries created in the target since the build, because no customer
+    may be created twice.
     """
     current = project.ledger.snapshots.current()
     config = project.delivery(name)
@@ -88,45 +89,53 @@ def basis_of(project: Project, name: str) -> str:
 
 
 def rules(config: DeliveryConfig) -> list[Rule]:
-    """Spell the settings of the fields out as rules."""
-    usual = {"owner": "ask"}
+    """Return the rules of the fields, with defaults filled in."""
+    defaults = {"owner": "ask"}  # `on_conflict` by policy; else keep_target
     return [
         Rule(
             name,
-            given.policy,
-            given.on_conflict or usual.get(given.policy, "keep_target"),
-            given.tolerance,
-            given.along,
-            given.when_empty == "clear",
-            given.owner,
-            given.only_new,
+            setting.policy,
+            setting.on_conflict or defaults.get(setting.policy, "keep_target"),
+            setting.tolerance,
+            setting.along,
+            setting.when_empty == "clear",
+            setting.owner,
+            setting.only_new,
         )
-        for name, given in config.fields.items()
+        for name, setting in config.fields.items()
     ]
 
 
 @dataclass
-class _Planning:
-    """Make one plan."""
+class _Planner:
+    """Makes one plan."""
 
     project: Project
     name: str
     target: Target
     run_id: str
 
-    def made(self) -> Plan:
+    def run(self) -> Plan:
         self.config = self.project.delivery(self.name)
         self.rules, self.past = rules(self.config), self.project.ledger.synced_values.history(self.name)
-        asked = desired(self.project, self.name, self.target)
-        wanted = [self._again(want) for want in self._recognised(asked) if not self._is_settling(want, asked)]
-        seen = self._look(wanted)
-        holdings = {key: CurrentRecord(one.values, one.changed_at) for key, one in seen.held.items()}
+        desired_state = desired(self.project, self.name, self.target)
+        wanted = [
+            self._resend_as_sent(want)
+            for want in self._match_existing(desired_state)
+            if not self._is_settling(want, desired_state)
+        ]
+        snapshot = self._read_target(wanted)
+        holdings = {key: CurrentRecord(record.values, record.changed_at) for key, record in snapshot.records.items()}
         self.project.ledger.synced_values.save(self.name, agreements(wanted, holdings, self.rules, self.past))
         rows = list(changes(wanted, holdings, self._with_key(), self.past))
-        rows += self._closed(asked) + [_listed(*one) for one in asked.review]
-        full = [self._full(row, seen.held) for row in rows]
-        filled = sum(plain(one.values.get(rule.field)) is not None for one in seen.held.values() for rule in self.rules)
-        summary = {"held": filled, "is_live": seen.is_live, "looked_at": datetime.now(UTC).isoformat()}
+        rows += self._closing_rows(desired_state) + [_review_row(*record) for record in desired_state.review]
+        full = [self._with_target(row, snapshot.records) for row in rows]
+        filled = sum(
+            plain(record.values.get(rule.field)) is not None
+            for record in snapshot.records.values()
+            for rule in self.rules
+        )
+        summary = {"held": filled, "is_live": snapshot.is_live, "looked_at": datetime.now(UTC).isoformat()}
         return save(self.project, self.name, full, self.run_id, summary, None)
 
     def _with_key(self) -> list[Rule]:
@@ -134,39 +143,42 @@ class _Planning:
         extra = [Rule(key.field)] if key and key.field not in self.config.fields else []
         return [*extra, *self.rules]
 
-    def _recognised(self, asked: Desired) -> list[Wanted]:
-        """Take a record that has the key of a new one for what it is: there already."""
+    def _match_existing(self, desired_state: Desired) -> list[Wanted]:
+        """Turn creates whose key the target already has into updates of that record.
+
+        With `match: create_only` they are dropped. Where several records have the key, a person must look.
+        """
         key = self.config.key
-        new = [want for want in asked.wanted if want.record_id is None]
+        new = [want for want in desired_state.wanted if want.record_id is None]
         if key is None or not new or self.target.finds is None:
-            return asked.wanted
-        there = found(self.target, key.field, [str(want.key) for want in new], list(self.config.fields))
-        kept = []
-        for want in asked.wanted:
-            twins = there.get(want.key or "", []) if want.record_id is None else []
+            return desired_state.wanted
+        existing = find_records(self.target, key.field, [str(want.key) for want in new], list(self.config.fields))
+        recognised = []
+        for want in desired_state.wanted:
+            twins = existing.get(want.key or "", []) if want.record_id is None else []
             if len(twins) > 1:
-                asked.review.append((None, want.customer_id, want.key, TWICE.format(len(twins), want.key)))
+                desired_state.review.append((None, want.customer_id, want.key, TWICE.format(len(twins), want.key)))
             elif not twins:
-                kept.append(want)
+                recognised.append(want)
             elif self.config.match == "upsert":
                 values = {name: value for name, value in want.values.items() if name in self.config.fields}
-                kept.append(replace(want, record_id=twins[0].record_id, values=values))
-        return kept
+                recognised.append(replace(want, record_id=twins[0].record_id, values=values))
+        return recognised
 
-    def _is_settling(self, want: Wanted, asked: Desired) -> bool:
-        """Leave alone what was sent and is not known yet to have arrived."""
+    def _is_settling(self, want: Wanted, desired_state: Desired) -> bool:
+        """Return whether an earlier write to this record still has no known outcome; then it is left alone."""
         if not hasattr(self, "_open"):
-            left = self.project.ledger.operations.unsettled(self.name)
-            self._open = {one.key or one.record_id for one in left}
+            unsettled = self.project.ledger.operations.unsettled(self.name)
+            self._open = {operation.key or operation.record_id for operation in unsettled}
         subject = want.key if want.record_id is None else want.record_id
         if subject not in self._open:
             return False
-        why = "what was sent to it has no known outcome yet; it is asked for first"
-        asked.review.append((want.record_id, want.customer_id, want.key, why))
+        reason = "the outcome of an earlier write to it is not known yet; the next run asks the target again"
+        desired_state.review.append((want.record_id, want.customer_id, want.key, reason))
         return True
 
-    def _again(self, want: Wanted) -> Wanted:
-        """Want a create that was sent already as it was sent, where the target knows it by its operation alone."""
+    def _resend_as_sent(self, want: Wanted) -> Wanted:
+        """Repeat a create with its first values, where the target recognises it by its operation id only."""
         if want.record_id is not None or not self.target.knows_operations(self.config.key):
             return want
         if not hasattr(self, "_sent"):
@@ -174,32 +186,34 @@ class _Planning:
         sent = self._sent.get(want.key or "")
         return replace(want, values=sent.after) if sent else want
 
-    def _look(self, wanted: list[Wanted]) -> TargetSnapshot:
+    def _read_target(self, wanted: list[Wanted]) -> TargetSnapshot:
         ids = [want.record_id for want in wanted if want.record_id]
-        return look(self.project, self.target, ids, [*self.config.fields])
+        return read_state(self.project, self.target, ids, [*self.config.fields])
 
-    def _closed(self, asked: Desired) -> list[Row]:
-        """Close the records of our own whose row is no more, once; what people closed or removed stays as it is."""
+    def _closing_rows(self, desired_state: Desired) -> list[Row]:
+        """Write `gone` once to records this delivery created and whose row has ended; skip removed ones."""
         if not self.config.gone:
             return []
         done = self.project.ledger.operations.updated_records(self.name)
-        made = self.project.ledger.operations.created_by_key(self.name)
-        left = {key: place for key, place in made.items() if key not in asked.keys and place[0] not in done}
-        wanted = [Wanted(record, customer, self.config.gone, key) for key, (record, customer) in left.items()]
-        held = look(self.project, self.target, [record for record, _ in left.values()], [*self.config.gone]).held
-        there = [want for want in wanted if want.record_id in held]
-        holdings = {key: CurrentRecord(one.values, one.changed_at) for key, one in held.items()}
+        created = self.project.ledger.operations.created_by_key(self.name)
+        ended = {key: place for key, place in created.items() if key not in desired_state.keys and place[0] not in done}
+        wanted = [Wanted(record, customer, self.config.gone, key) for key, (record, customer) in ended.items()]
+        records = read_state(
+            self.project, self.target, [record for record, _ in ended.values()], [*self.config.gone]
+        ).records
+        still_there = [want for want in wanted if want.record_id in records]
+        holdings = {key: CurrentRecord(current.values, current.changed_at) for key, current in records.items()}
         closing = [Rule(field) for field in self.config.gone]
-        return [row | {"reason": "no longer due"} for row in changes(there, holdings, closing)]
+        return [row | {"reason": "its row has ended: no longer due"} for row in changes(still_there, holdings, closing)]
 
-    def _full(self, row: Row, held: Mapping[str, TargetRecord]) -> Row:
-        one = held.get(row["record_id"] or "")
+    def _with_target(self, row: Row, records: Mapping[str, TargetRecord]) -> Row:
+        current = records.get(row["record_id"] or "")
         head = {"delivery": self.name, "connection": self.target.connector.name, "stream": self.target.stream.name}
-        return {**head, **row, "version": one.version if one else None}
+        return {**head, **row, "version": current.version if current else None}
 
 
-def _listed(record: str | None, customer: str, key: str | None, why: str) -> Row:
+def _review_row(record: str | None, customer: str, key: str | None, reason: str) -> Row:
     empty = dict.fromkeys(("before", "after", "policy", "owner"))
     return {"record_id": record, "customer_id": customer, "key": key, "field": "*", "action": "review", **empty} | {
-        "reason": why
+        "reason": reason
     }

@@ -1,4 +1,4 @@
-"""A saved plan: what would be written, field by field, under a digest of all of it."""
+"""Saved plans: what would be written, field by field, under a digest of all of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from connectors.kit.errors import ReplyError, SettingsError, choices
 from engine.config.project import Project
+from engine.deliver.guards import plural
 from engine.storage.manifest import Written
 from engine.storage.plans import PlanRow
 from schemas.find import model
@@ -25,7 +26,7 @@ FOLLOWS = "follows"  # in a head's summary: digest of the plan applied before it
 
 @dataclass(frozen=True)
 class Plan:
-    """Hold a saved plan."""
+    """A saved plan. `head` is its row in the ledger, `table` its rows from the lake."""
 
     delivery: str
     digest: str
@@ -34,7 +35,7 @@ class Plan:
     violations: Sequence[str] = ()
 
     def rows(self, *actions: str) -> list[Row]:
-        """List the planned fields, all or those of some actions."""
+        """Return the planned fields, all or those of some actions."""
         return [row for row in self._rows if not actions or row["action"] in actions]
 
     @cached_property
@@ -44,57 +45,61 @@ class Plan:
 
     @property
     def changes(self) -> int:
-        """Count the records that would change, be created or deleted."""
+        """The number of records that would be updated, created or deleted."""
         return len({row["record_id"] or row["key"] for row in self.rows(*WRITTEN)})
 
     @property
     def creates(self) -> int:
-        """Count the records that would be created."""
+        """The number of records that would be created."""
         return len({row["key"] for row in self.rows("create")})
 
     @property
     def fields(self) -> int:
-        """Count the fields that would be written."""
+        """The number of fields that would be written."""
         return len(self.rows(*WRITTEN))
 
     @property
     def conflicts(self) -> int:
-        """Count what is listed and not written, because the target holds something that is not ours to replace."""
+        """The number of fields that are listed but not written, because the policy protects the target's value."""
         return len(self.rows(*HELD_BACK))
 
     @property
     def review(self) -> int:
-        """Count the records that a person must look at first."""
+        """The number of records that a person must look at first."""
         return len({row["record_id"] or row["key"] for row in self.rows("review")})
 
     @property
     def undoes(self) -> str | None:
-        """Name the run whose writes this plan would take back."""
+        """The run whose writes this plan would reverse, if any."""
         return self.head.summary.get("undoes")
 
     def summary(self) -> str:
-        """Say in a line what the plan holds."""
+        """Return the counts of the plan and its digest in one line."""
         if not self.table.num_rows:
             return "nothing to change"
-        created, asked = self.creates, len(self.rows("ask"))
-        parts = [f"{self.fields} fields of {self.changes} records to write"]
+        created, undecided = self.creates, len(self.rows("ask"))
+        parts = [f"{plural(self.fields, 'field')} of {plural(self.changes, 'record')} to write"]
         parts += [f"{created} of them new"] if created else []
-        parts += [f"{self.conflicts} conflicts"] if self.conflicts else []
-        parts += [f"{asked} of them to decide"] if asked else []
-        parts += [f"{self.review} records to review"] if self.review else []
+        parts += [plural(self.conflicts, "conflict")] if self.conflicts else []
+        parts += [f"{undecided} of them to decide"] if undecided else []
+        parts += [f"{plural(self.review, 'record')} to review"] if self.review else []
         return ", ".join(parts) + f"; digest {self.digest[:12]}"
 
 
-def find(project: Project, asked: str) -> Plan:
-    """Find a plan by its digest, the beginning of it, or its delivery.
+def find(project: Project, digest_or_delivery: str) -> Plan:
+    """Return a plan by its digest, the first characters of it, or its delivery (then the newest).
 
     Raises SettingsError when there is none, or when its file is not what was saved.
     """
-    head = project.ledger.plans.newest(asked) if asked in project.deliveries else project.ledger.plans.find(asked)
+    head = (
+        project.ledger.plans.newest(digest_or_delivery)
+        if digest_or_delivery in project.deliveries
+        else project.ledger.plans.find(digest_or_delivery)
+    )
     if head is None:
         raise SettingsError(
-            f"no plan {asked!r}: name a digest that `belvedere plan` printed, or a delivery; "
-            f"{choices(asked, project.deliveries)}"
+            f"no plan {digest_or_delivery!r}: name a delivery, or a digest from `belvedere plan --list`; "
+            f"{choices(digest_or_delivery, project.deliveries)}"
         )
     return load(project, head)
 
@@ -102,13 +107,13 @@ def find(project: Project, asked: str) -> Plan:
 def load(project: Project, head: PlanRow) -> Plan:
     """Load a plan's rows from the lake, proven by the file's sha256 and by the plan's digest.
 
-    Without Arrow's threads: one that lets go of Python's memory while the interpreter ends aborts the process.
     Raises SettingsError when either differs: somebody changed the file, or it was damaged.
     """
     try:
         content = project.lake.content(_recorded(project, head))
     except ReplyError as error:
         raise refused(head, str(error)) from None
+    # No Arrow threads: one that frees Python memory while the interpreter ends aborts the process.
     table = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
     if FOLLOWS in head.summary:
         digest = digest_of(head.delivery, project.ledger.ledger_id, head.summary, table)
@@ -118,9 +123,9 @@ def load(project: Project, head: PlanRow) -> Plan:
 
 
 def digest_of(delivery: str, generation: str, summary: Mapping[str, Any], table: pa.Table) -> str:
-    """Return the digest of a plan: of its rows, what they are based on, and the plan applied before.
+    """Return the digest of a plan: over its rows, what they are based on, and the plan applied before.
 
-    So the same change wanted once more is another plan. `generation` names the ledger.
+    So the same change planned once more has another digest. `generation` identifies the ledger.
     """
     based_on = [summary.get(name) for name in (FOLLOWS, "basis", "undoes")]
     content = [delivery, generation, *based_on, table.to_pylist()]
@@ -128,12 +133,12 @@ def digest_of(delivery: str, generation: str, summary: Mapping[str, Any], table:
 
 
 def refused(head: PlanRow, reason: str) -> SettingsError:
-    """Return the error of a plan that may not be applied: which one, why, and what to do."""
+    """Return the error for a plan that may not be applied: which one, the reason, and what to do."""
     again = (
         f"belvedere undo {head.summary['undoes']}" if head.summary.get("undoes") else f"belvedere plan {head.delivery}"
     )
     return SettingsError(
-        f"plan {head.digest[:12]} of delivery {head.delivery!r} is refused, nothing was written: {reason}. "
+        f"plan {head.digest[:12]} of delivery {head.delivery!r} was refused and nothing was written: {reason}. "
         f"Make a new plan: {again}"
     )
 

@@ -1,4 +1,4 @@
-"""Prove what a plan would write before its target is opened: its rows, and the tables it was made from."""
+"""Proof of a plan before its target is opened: its rows, and the tables it was made from."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,21 +13,21 @@ from transforms.delivery.field_diff import as_json, from_json
 
 
 def prove_plan(project: Project, plan: Plan) -> None:
-    """Raise SettingsError unless a plan that is still open may be sent as it is.
+    """Raise SettingsError unless an open plan may be sent as it is.
 
-    Its file and digest are proven when it is loaded. One that was made on another build or other
-    settings is not sent, so it needs no proof.
-    Every row that would be written must lie within the delivery's own target, fields and operations;
-    in a plan that takes a run back, within what that run wrote. The tables it was made from must be
-    the files that the manifest recorded.
+    File and digest are proven when a plan is loaded. A plan made on another build or other settings is
+    never sent, so it needs no proof.
+    Every row to write must lie within the delivery's own target, fields and operations; in a plan that
+    reverses a run, within what that run wrote. The tables it was made from must be the files that the
+    manifest recorded.
     """
     if plan.head.status != "planned" or not is_current(project, plan):
         return
     if FOLLOWS not in plan.head.summary:
-        raise refused(plan.head, "an earlier version saved it, whose digest cannot be computed again")
+        raise refused(plan.head, "an earlier version of Belvedere saved it, so its digest cannot be checked")
     allows = _undone(project, plan) if plan.undoes else _planned(project, plan)
     for row in plan.rows(*WRITTEN):
-        for problem in _misplaced(project.delivery(plan.delivery), plan, row, allows):
+        for problem in _row_problems(project.delivery(plan.delivery), plan, row, allows):
             subject = row["record_id"] or row["key"]
             raise refused(plan.head, f"{plan.head.path}: {row['action']} of {subject}: {problem}")
     if not plan.undoes:
@@ -35,7 +35,7 @@ def prove_plan(project: Project, plan: Plan) -> None:
 
 
 def is_current(project: Project, plan: Plan) -> bool:
-    """Tell whether a plan was made on the current build and settings; one that takes a run back needs neither."""
+    """Return whether a plan was made on the current build and settings; always so if it reverses a run."""
     return bool(plan.undoes) or plan.head.summary.get("basis") == basis_of(project, plan.delivery)
 
 
@@ -44,24 +44,24 @@ def _prove_tables(project: Project, plan: Plan) -> None:
         try:
             project.lake.proven(project.ledger.files.for_asset(table), afresh=True)
         except ReplyError as error:
-            reason = f"a table it was made from is not what it was: {error}; `belvedere build` makes it again"
+            reason = f"a table it was made from has changed: {error}; `belvedere build` makes it again"
             raise refused(plan.head, reason) from None
 
 
-def _misplaced(config: DeliveryConfig, plan: Plan, row: Row, allows: Callable[[Row], bool]) -> Iterator[str]:
+def _row_problems(config: DeliveryConfig, plan: Plan, row: Row, allows: Callable[[Row], bool]) -> Iterator[str]:
     target = {"delivery": plan.delivery, "connection": config.target.connection, "stream": config.target.stream}
     for name, wanted in target.items():
         if row[name] != wanted:
-            yield f"its {name} is {row[name]!r}, the delivery's is {wanted!r}"
+            yield f"its {name} is {row[name]!r}, but the delivery's is {wanted!r}"
     if not allows(row):
-        yield f"the delivery does not {row['action']} the field {row['field']!r} there"
+        yield f"the delivery's settings allow no {row['action']} of field {row['field']!r} there"
 
 
 def _planned(project: Project, plan: Plan) -> Callable[[Row], bool]:
-    """Tell what a plan may hold by the delivery's settings."""
+    """Return which rows the delivery's settings allow in a plan."""
     config = project.delivery(plan.delivery)
     created = {record for record, _ in project.ledger.operations.created_by_key(plan.delivery).values()}
-    updated = {name for name, given in config.fields.items() if not given.only_new}
+    updated = {name for name, setting in config.fields.items() if not setting.only_new}
     key = config.key.field if config.key and config.match != "update_only" else None
 
     def allows(row: Row) -> bool:
@@ -80,17 +80,17 @@ def _planned(project: Project, plan: Plan) -> Callable[[Row], bool]:
 
 
 def _undone(project: Project, plan: Plan) -> Callable[[Row], bool]:
-    """Tell what a plan may hold that takes a run back: what that run wrote, by its operations."""
+    """Return which rows a plan that reverses a run may have: those that its operations wrote."""
     written: dict[str | None, list[Operation]] = {}
-    for one in project.ledger.operations.query(delivery=plan.delivery, run_id=plan.undoes):
-        if one.outcome == "applied":
-            written.setdefault(one.record_id, []).append(one)
+    for operation in project.ledger.operations.query(delivery=plan.delivery, run_id=plan.undoes):
+        if operation.outcome == "applied":
+            written.setdefault(operation.record_id, []).append(operation)
 
     def allows(row: Row) -> bool:
         mine = written.get(row["record_id"], [])
         if row["action"] == "delete":
-            return any(one.action == "create" for one in mine)
-        values = [as_json(one.before.get(row["field"])) for one in mine if row["field"] in one.after]
+            return any(operation.action == "create" for operation in mine)
+        values = [as_json(operation.before.get(row["field"])) for operation in mine if row["field"] in operation.after]
         return row["action"] == "update" and row["after"] in values
 
     return allows

@@ -1,4 +1,4 @@
-"""The target of a delivery, opened: its connector and stream, what it can do, and that it is the account it was."""
+"""The open target of a delivery: its connector and stream, what it can do, and the check of its account."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,10 +17,10 @@ from engine.config.project import Project
 
 @dataclass(frozen=True)
 class Target:
-    """Hold a connector that can be written to, and the stream that is.
+    """A connector that can be written to, and the stream to write.
 
-    Which account the connector opens is asked meanwhile; whoever comes to read or to write waits for the answer, and
-    gets AccessError when it is not the account that it was.
+    Which account the connector opens is asked in the background. Reads and writes wait for the answer, and raise
+    AccessError when it is another account than the pinned one.
     """
 
     connector: Connector
@@ -29,51 +29,51 @@ class Target:
 
     @cached_property
     def writes(self) -> Writes:
-        """Give the connector as one that writes."""
+        """The connector as a writer."""
         self.pinned.result()
         return self._described
 
     @property
     def writing(self) -> Writing:
-        """Tell how it is written to."""
+        """How the connector writes: batch size, parallel batches, lag, idempotency."""
         return self._described.writing
 
     @cached_property
     def reads(self) -> ReadsByKey:
-        """Give the connector as one that reads by key."""
+        """The connector as a reader by key."""
         self.pinned.result()
         return cast("ReadsByKey", self.connector)
 
     @cached_property
     def finds(self) -> FindsByField | None:
-        """Give the connector as one that finds records by a field, if it is one."""
+        """The connector as a finder of records by a field; None if it cannot."""
         self.pinned.result()
         return self.connector if isinstance(self.connector, FindsByField) else None
 
     @cached_property
     def reads_payload(self) -> ReadsPayload | None:
-        """Give the connector as one that reads extracted records, if it is one."""
+        """The connector as a reader of extracted payloads; None if it cannot."""
         self.pinned.result()
         return self.connector if isinstance(self.connector, ReadsPayload) else None
 
     @cached_property
     def fields(self) -> Mapping[str, SourceField]:
-        """Describe what may be written."""
+        """The fields that may be written, by name."""
         return self._described.writable(self.stream)
 
     def creates_once(self, key: str | None) -> bool:
-        """Tell whether the target itself sees to it that a record with this key is there once."""
+        """Return whether the target itself prevents a second record with this key."""
         return self.writing.idempotent or self._is_unique(key)
 
     def knows_operations(self, key: Key | None) -> bool:
-        """Tell whether it does so by the operation alone, which must be the same one then when it is sent again."""
+        """Return whether it recognises a repeated create only by its operation id, which must then stay the same."""
         return self.writing.idempotent and not self._is_unique(key.field if key else None)
 
     def _is_unique(self, field: str | None) -> bool:
         return bool(field and field in self.fields and self.fields[field].is_unique)
 
     def storable(self, value: Any) -> Any:
-        """Give a value as the target can hold it: to some systems 0 and nothing are the same."""
+        """Return a value as the target can store it: None for 0 where the system does not tell them apart."""
         return None if self.writing.zero_means_null and value == 0 and not isinstance(value, bool) else value
 
     @property
@@ -83,10 +83,10 @@ class Target:
 
 @contextmanager
 def opened(project: Project, config: DeliveryConfig, *, is_written: bool = False) -> Iterator[Target]:
-    """Open a delivery's target; where it will be written to, it is asked at the same time what may be written.
+    """Open a delivery's target. With `is_written`, its writable fields are requested at the same time.
 
-    Raises SettingsError for a stream that is not there or cannot be written, AccessError when the connection opens
-    another account than when it was first used: a sandbox taken for production, or the reverse.
+    Raises SettingsError for a stream that does not exist or cannot be written, AccessError when the connection opens
+    another account than when it was first used (a sandbox instead of production, or the reverse).
     """
     connector = project.open(config.target.connection)
     try:
@@ -104,10 +104,10 @@ def opened(project: Project, config: DeliveryConfig, *, is_written: bool = False
 
 
 def _stream(connector: Connector, config: DeliveryConfig) -> Stream:
-    known = {stream.name: stream for stream in (*connector.targets, *connector.streams)}
+    streams = {stream.name: stream for stream in (*connector.targets, *connector.streams)}
     wanted = config.target.stream
-    if wanted not in known:
-        raise SettingsError(f"connection {connector.name!r}: no stream {wanted!r}; {choices(wanted, known)}")
+    if wanted not in streams:
+        raise SettingsError(f"connection {connector.name!r}: no stream {wanted!r}; {choices(wanted, streams)}")
     if not isinstance(connector, Writes) or not isinstance(connector, ReadsByKey):
-        raise SettingsError(f"connection {connector.name!r} cannot be written to: its connector only reads")
-    return known[wanted]
+        raise SettingsError(f"connection {connector.name!r} cannot be a target: its connector only reads")
+    return streams[wanted]

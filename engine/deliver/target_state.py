@@ -1,4 +1,4 @@
-"""What a target holds: as it was extracted this very night, or read by key, in batches side by side."""
+"""The current state of a target: from this night's extract, or read by key in parallel batches."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,49 +14,51 @@ from engine.config.project import Project
 from engine.deliver.target import Target
 
 Answer = TypeVar("Answer")
-TONIGHT = timedelta(hours=12)
+TONIGHT = timedelta(hours=12)  # an extract older than this is not used; the target is read instead
 
 
 @dataclass(frozen=True)
 class TargetSnapshot:
-    """Hold what was seen, and whether the target itself was asked for all of it."""
+    """Records by id; `is_live` says that all of them were read from the target itself."""
 
-    held: dict[str, TargetRecord]
+    records: dict[str, TargetRecord]
     is_live: bool
 
 
-def look(project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> TargetSnapshot:
-    """See what the target holds in some records; who is not there is left out.
+def read_state(project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> TargetSnapshot:
+    """Return the current values of some records; missing records are left out.
 
-    What was extracted this night is taken from the lake, unless something was written to the record since. It may be
-    behind by minutes: so what is about to change is read again before it is written.
+    Records extracted this night come from the lake, unless they were written to since. The lake may be minutes behind,
+    so records are read again before they are changed.
     """
     wanted = list(dict.fromkeys(record_ids))
-    known: dict[str, TargetRecord] = {}
+    from_lake: dict[str, TargetRecord] = {}
     if since := extracted_at(project, target):
         written = project.ledger.operations.recent_records(target.connector.name, target.stream.name, since)
-        known = extracted(project, target, [number for number in wanted if number not in written], fields)
-    asked = [number for number in wanted if number not in known]
-    return TargetSnapshot(known | ask(target, asked, fields), is_live=not known)
+        from_lake = read_extracted(project, target, [number for number in wanted if number not in written], fields)
+    missing = [number for number in wanted if number not in from_lake]
+    return TargetSnapshot(from_lake | fetch_records(target, missing, fields), is_live=not from_lake)
 
 
-def ask(target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
-    """Ask the target itself."""
-    return _side_by_side(target, record_ids, lambda some: target.reads.fetch(target.stream, some, fields))
+def fetch_records(target: Target, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
+    """Read records by id from the target itself."""
+    return _side_by_side(target, record_ids, lambda part: target.reads.fetch(target.stream, part, fields))
 
 
-def found(target: Target, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[TargetRecord]]:
-    """Ask the target for the records that have a value in a field."""
+def find_records(
+    target: Target, field: str, values: Sequence[str], fields: Sequence[str]
+) -> dict[str, list[TargetRecord]]:
+    """Return the target's records by value of a field; empty where the connector cannot find by field."""
     finds = target.finds
     if finds is None:
         return {}
-    return _side_by_side(target, values, lambda some: finds.find(target.stream, field, some, fields))
+    return _side_by_side(target, values, lambda part: finds.find(target.stream, field, part, fields))
 
 
 def extracted_at(project: Project, target: Target) -> datetime | None:
-    """Tell when the lake last caught up with the target's stream; None where that was not this night."""
+    """Return when the target's stream was last read in full or up to date; None if not within TONIGHT."""
     name, stream = target.connector.name, target.stream.name
-    if target.reads_payload is None or stream not in {one.name for one in project.streams(name)}:
+    if target.reads_payload is None or stream not in {readable.name for readable in project.streams(name)}:
         return None
     last = project.ledger.runs.last(f"extract:{name}")
     if last is None or stream in last["summary"]["streams"] or stream not in last["summary"].get("read_at", {}):
@@ -65,10 +67,10 @@ def extracted_at(project: Project, target: Target) -> datetime | None:
     return since if datetime.now(UTC) - since < TONIGHT else None
 
 
-def extracted(
+def read_extracted(
     project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]
 ) -> dict[str, TargetRecord]:
-    """Read records from the lake; one that lacks a field, or that the lake does not hold, is left out."""
+    """Read records from the lake; a record that is not there or lacks a field is left out."""
     from connectors.kit.raw_rows import raw_schema
     from engine.storage.backend import backend
     from transforms.conform.conform import latest
@@ -78,11 +80,11 @@ def extracted(
     if reads is None:
         return {}
     con = backend.connect()
-    asked = backend.table(con, pa.table({"_key": pa.array(record_ids, pa.string())}))
+    keys = backend.table(con, pa.table({"_key": pa.array(record_ids, pa.string())}))
     raw = project.lake.read(con, f"raw/{name}/{stream.name}", schema=raw_schema(stream))
-    rows = latest(raw.semi_join(asked, "_key")).select("_payload").to_pyarrow()
-    found = (reads.held(stream, payload.encode(), fields) for payload in rows["_payload"].to_pylist())
-    return {one.record_id: one for one in found if one is not None}
+    rows = latest(raw.semi_join(keys, "_key")).select("_payload").to_pyarrow()
+    records = (reads.held(stream, payload.encode(), fields) for payload in rows["_payload"].to_pylist())
+    return {record.record_id: record for record in records if record is not None}
 
 
 def _side_by_side(
@@ -93,4 +95,4 @@ def _side_by_side(
         return read(parts[0]) if parts else {}
     with ThreadPoolExecutor(target.writing.parallel) as pool:
         answers: Iterator[dict[str, Answer]] = pool.map(read, parts)
-        return {name: one for answer in answers for name, one in answer.items()}
+        return {name: result for answer in answers for name, result in answer.items()}

@@ -1,4 +1,4 @@
-"""What of a delivery's settings cannot hold against the tables and the target: told before anything is planned."""
+"""Checks a delivery's settings against the tables and the target, before anything is planned."""
 
 from collections.abc import Iterator
 
@@ -10,16 +10,16 @@ from schemas.find import model, tables
 
 
 def prove(project: Project, name: str, config: DeliveryConfig, target: Target) -> None:
-    """Raise SettingsError for the first setting that makes no sense."""
+    """Raise SettingsError for the first setting that does not fit."""
     for problem in _problems(project, config, target):
         raise SettingsError(f"delivery {name!r}: {problem}")
 
 
-def owners(project: Project, asked: str) -> list[str]:
-    """Name the connections that an `owner` means: one by its name, or all of a role."""
-    if asked in project.connections:
-        return [asked]
-    return sorted(name for name, role in project.roles().items() if role == asked)
+def owners(project: Project, owner: str) -> list[str]:
+    """Return the connections that an `owner` names: one connection, or all with that role."""
+    if owner in project.connections:
+        return [owner]
+    return sorted(name for name, role in project.roles().items() if role == owner)
 
 
 def _problems(project: Project, config: DeliveryConfig, target: Target) -> Iterator[str]:
@@ -27,11 +27,11 @@ def _problems(project: Project, config: DeliveryConfig, target: Target) -> Itera
         yield f"no table {config.table!r}; {choices(config.table, tables())}"
         return
     if "customer_id" not in _columns(config.table):
-        yield f"table {config.table!r} has no customer_id: what is delivered is about customers"
+        yield f"table {config.table!r} cannot be delivered: it has no column customer_id"
     if config.match != "create_only" and target.stream.table != "accounts":
-        yield f"match: {config.match} is for accounts; give `match: create_only` and a `key` for {target.stream.name}"
-    for field, given in config.fields.items():
-        yield from (f"fields.{field}: {problem}" for problem in _of_field(project, config, target, field, given))
+        yield f"match: {config.match} works for accounts only; for {target.stream.name} set `match: create_only` and a `key`"
+    for field, setting in config.fields.items():
+        yield from (f"fields.{field}: {problem}" for problem in _of_field(project, config, target, field, setting))
     for field in config.gone:
         yield from (f"gone.{field}: {problem}" for problem in _unwritable(target, field))
     if config.key:
@@ -39,17 +39,17 @@ def _problems(project: Project, config: DeliveryConfig, target: Target) -> Itera
 
 
 def _of_field(
-    project: Project, config: DeliveryConfig, target: Target, field: str, given: FieldDelivery
+    project: Project, config: DeliveryConfig, target: Target, field: str, setting: FieldDelivery
 ) -> Iterator[str]:
     yield from _unwritable(target, field)
-    table = "accounts" if given.owner else config.table
-    if given.source and given.source not in _columns(table):
-        yield f"table {table} has no column {given.source!r}; {choices(given.source, _columns(table))}"
-    if given.owner and not (found := owners(project, given.owner)):
-        known = {*project.connections, *project.roles().values()}
-        yield f"owner {given.owner!r} is no connection and no role; {choices(given.owner, known)}"
-    elif given.owner and given.policy == "owner" and target.connector.name in found:
-        yield f"owner {given.owner!r} is the target itself: what it owns is not written there"
+    table = "accounts" if setting.owner else config.table
+    if setting.source and setting.source not in _columns(table):
+        yield f"table {table} has no column {setting.source!r}; {choices(setting.source, _columns(table))}"
+    if setting.owner and not (owner_connections := owners(project, setting.owner)):
+        valid_owners = {*project.connections, *project.roles().values()}
+        yield f"owner {setting.owner!r} is neither a connection nor a role; {choices(setting.owner, valid_owners)}"
+    elif setting.owner and setting.policy == "owner" and target.connector.name in owner_connections:
+        yield f"owner {setting.owner!r} is the target itself, and a value is not written to the system that owns it"
 
 
 def _of_key(config: DeliveryConfig, target: Target) -> Iterator[str]:
@@ -61,8 +61,8 @@ def _of_key(config: DeliveryConfig, target: Target) -> Iterator[str]:
         yield f"key: table {config.table} has no column {key.source!r}; {choices(key.source, _columns(config.table))}"
     if not (target.creates_once(key.field) or config.allow_blind_creates):
         yield (
-            f"key: {target.connector.name} lets two records have the same {key.field!r} and knows no idempotency key, "
-            "so a lost answer could make a second one. Choose a field that is unique there, or, knowing that, set "
+            f"key: {target.connector.name} allows several records with the same {key.field!r} and has no idempotency key, "
+            "so a lost response could lead to a duplicate. Choose a field that is unique there, or accept the risk with "
             "allow_blind_creates: true"
         )
 
@@ -71,7 +71,7 @@ def _unwritable(target: Target, field: str) -> Iterator[str]:
     if field not in target.fields:
         yield f"{target.connector.name} {target.stream.name} has no such field; {choices(field, target.fields)}"
     elif not target.fields[field].is_writable:
-        yield f"{target.connector.name} lets nobody write it"
+        yield f"{target.connector.name} does not let it be written"
 
 
 def _columns(table: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Read again what was written: a yes from a target is no proof."""
+"""Read-back: read what was written again, because a target may confirm a write and not do it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,31 +7,31 @@ from typing import Any
 
 from connectors.kit.base import Outcome, TargetRecord
 from engine.config.project import Project
-from engine.deliver.outcomes import SEEN
+from engine.deliver.outcomes import SEEN_AT_TARGET
 from engine.deliver.target import Target, opened
-from engine.deliver.target_state import ask
+from engine.deliver.target_state import fetch_records
 from engine.storage.write_operations import Operation
 from transforms.delivery.field_diff import SyncedValue
 from transforms.delivery.value_equality import is_same
 
-GONE, LEFT = "is not there any more", "was not removed, though the target said so"
-CLOCKS_DIFFER = timedelta(seconds=5)
+GONE, LEFT = "is gone from the target", "was not deleted, although the target confirmed it"
+CLOCKS_DIFFER = timedelta(seconds=5)  # tolerance between our clock and the target's
 
 
 @dataclass(frozen=True)
 class ReadBack:
-    """Say how many records were read again, and where the target holds something else than was written."""
+    """How many records were read again, and a message for each difference."""
 
     records: int
     differences: tuple[str, ...] = ()
 
 
 def read_back(project: Project, name: str) -> ReadBack:
-    """Read what was written again, newest first, up to `read_back` records; once the target's lag is over.
+    """Read up to `read_back` written records again, newest first, once the target's lag is over.
 
-    What a target with a lag was sent just now is read back by the next run. A target that said yes and still holds the
-    old value has refused: the change returns in the next plan. One that keeps a value in a form of its own, with nobody
-    else at work on the record, is understood, and the form is remembered.
+    Records written within the lag are read back by the next run. Where the target confirmed a write and still holds the
+    old value, the outcome becomes `rejected` and the change returns in the next plan. Where it stores a value in its own
+    format and nobody else changed the record, that format is stored as equal to ours.
     """
     config = project.delivery(name)
     if not project.ledger.operations.to_verify(name, datetime.now(UTC), 1):
@@ -41,78 +41,94 @@ def read_back(project: Project, name: str) -> ReadBack:
         written = project.ledger.operations.to_verify(name, before, config.read_back)
         if not written:
             return ReadBack(0)
-        newest = {str(one.record_id): one for one in written}
-        held = ask(target, list(newest), sorted({field for one in newest.values() for field in one.after}))
+        newest = {str(operation.record_id): operation for operation in written}
+        records = fetch_records(
+            target, list(newest), sorted({field for operation in newest.values() for field in operation.after})
+        )
         clock = _Clock(target)
-        seen = [(one, held.get(record)) for record, one in newest.items()]
-        project.ledger.synced_values.save(name, (form for one, there in seen for form in _forms(one, there, clock)))
-        refused = {one.op_id: _ignored(one, there) for one, there in seen}
+        pairs = [(operation, records.get(record_id)) for record_id, operation in newest.items()]
+        project.ledger.synced_values.save(
+            name, (form for operation, record in pairs for form in _normalised_values(operation, record, clock))
+        )
+        refused = {operation.op_id: _unwritten_fields(operation, record) for operation, record in pairs}
         project.ledger.operations.record_outcomes(
-            Outcome(one.op_id, "rejected", one.record_id, message=f"the target said yes and left {', '.join(left)}")
-            for one, _ in seen
-            if (left := refused[one.op_id])
+            Outcome(
+                operation.op_id,
+                "rejected",
+                operation.record_id,
+                message=f"the target confirmed the write but left unchanged: {', '.join(fields)}",
+            )
+            for operation, _ in pairs
+            if (fields := refused[operation.op_id])
         )
         project.ledger.operations.mark_verified(name, before)
     where = f"{config.target.connection} {config.target.stream}"
-    wrong = (f"{where} {one.record_id}: {said}" for one, there in seen for said in _differences(one, there, clock))
+    wrong = (
+        f"{where} {operation.record_id}: {difference}"
+        for operation, record in pairs
+        for difference in _differences(operation, record, clock)
+    )
     return ReadBack(len(newest), tuple(wrong))
 
 
 @dataclass
 class _Clock:
-    """Tell whether anybody changed a record after we wrote to it, by the target's own clock."""
+    """Judges by the target's own clock whether anybody changed a record after we wrote to it."""
 
     target: Target
 
     def __post_init__(self) -> None:
         self.theirs, self.ours = self.target.connector.now(), datetime.now(UTC)
 
-    def touched_since(self, operation: Operation, held: TargetRecord) -> bool | None:
-        if operation.message == SEEN:
-            return True  # nobody knows what happened before it was seen
-        if operation.version and operation.version == held.version:
+    def touched_since(self, operation: Operation, record: TargetRecord) -> bool | None:
+        if operation.message == SEEN_AT_TARGET:
+            return True  # when it was written, and what happened since, is unknown
+        if operation.version and operation.version == record.version:
             return False
-        if held.changed_at is None or operation.settled_at is None:
+        if record.changed_at is None or operation.settled_at is None:
             return None
         written_at = self.theirs - (self.ours - operation.settled_at)
-        return held.changed_at > written_at + CLOCKS_DIFFER
+        return record.changed_at > written_at + CLOCKS_DIFFER
 
 
-def _forms(one: Operation, held: TargetRecord | None, clock: _Clock) -> Iterator[tuple[str, str, SyncedValue]]:
-    """List values that the target keeps in a form of its own: neither what was sent nor what was there."""
-    if held is None or clock.touched_since(one, held) is not False:
+def _normalised_values(
+    operation: Operation, record: TargetRecord | None, clock: _Clock
+) -> Iterator[tuple[str, str, SyncedValue]]:
+    """Yield values that the target stores in its own format: neither what was sent nor what was there before."""
+    if record is None or clock.touched_since(operation, record) is not False:
         return
-    for field, wanted in one.after.items():
-        now = held.values.get(field)
-        if now is not None and not is_same(now, wanted) and not is_same(now, one.before.get(field)):
-            yield str(one.record_id), field, SyncedValue(wanted, now)
+    for field, wanted in operation.after.items():
+        now = record.values.get(field)
+        if now is not None and not is_same(now, wanted) and not is_same(now, operation.before.get(field)):
+            yield str(operation.record_id), field, SyncedValue(wanted, now)
 
 
-def _ignored(one: Operation, held: TargetRecord | None) -> list[str]:
-    """Name the fields that still hold what they held before, though something else was written."""
-    if held is None or one.action == "create":
+def _unwritten_fields(operation: Operation, record: TargetRecord | None) -> list[str]:
+    """Return the fields that still hold the old value although another was written."""
+    if record is None or operation.action == "create":
         return []
-    if one.action == "delete":
+    if operation.action == "delete":
         return ["the record"]
     return sorted(
         field
-        for field, wanted in one.after.items()
-        if not is_same(held.values.get(field), wanted) and is_same(held.values.get(field), one.before.get(field))
+        for field, wanted in operation.after.items()
+        if not is_same(record.values.get(field), wanted)
+        and is_same(record.values.get(field), operation.before.get(field))
     )
 
 
-def _differences(one: Operation, held: TargetRecord | None, clock: _Clock) -> Iterator[str]:
-    if held is None or one.action == "delete":
-        is_as_meant = (held is None) == (one.action == "delete")
-        yield from () if is_as_meant else [LEFT if held else GONE]
+def _differences(operation: Operation, record: TargetRecord | None, clock: _Clock) -> Iterator[str]:
+    if record is None or operation.action == "delete":
+        is_as_meant = (record is None) == (operation.action == "delete")
+        yield from () if is_as_meant else [LEFT if record else GONE]
         return
-    told = one.confirmed or {}
-    ignored = _ignored(one, held)
-    for field, wanted in one.after.items():
-        now: Any = held.values.get(field)
-        if is_same(now, wanted) or (field in told and is_same(now, told[field])):
+    confirmed = operation.confirmed or {}
+    ignored = _unwritten_fields(operation, record)
+    for field, wanted in operation.after.items():
+        now: Any = record.values.get(field)
+        if is_same(now, wanted) or (field in confirmed and is_same(now, confirmed[field])):
             continue
         if field in ignored:
-            yield f"{field} was not written, though the target said so"
-        elif clock.touched_since(one, held) is None:
-            yield f"{field} holds another value than was written"
+            yield f"{field} was not written, although the target confirmed it"
+        elif clock.touched_since(operation, record) is None:
+            yield f"{field} has another value than was written"

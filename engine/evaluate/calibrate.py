@@ -1,4 +1,4 @@
-"""Calibrate the criteria for key accounts on the tables of the current build, and keep the anchors for builds to come."""
+"""Calibrate the key-account criteria on the tables of the current build; later builds use the anchors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from transforms.scores.key_accounts import key_accounts
 
 @dataclass(frozen=True)
 class Calibration:
-    """Report a calibration: anchors by criterion, how scores spread, and whose suggested tier changes."""
+    """A calibration: anchors and spread of scores by criterion, and customers whose suggested tier changes."""
 
     version: str
     as_of: date
@@ -31,77 +31,88 @@ class Calibration:
 
 
 def calibrate(project: Project, names: Sequence[str] = (), *, keep: bool = True) -> Calibration:
-    """Take new anchors from the current build; they count from the next one.
+    """Compute new anchors from the current build; with `keep` they count from the next build on.
 
-    Raises SettingsError when nothing was built yet, or for a criterion that is not there.
+    Raises SettingsError when there is no build yet, when the criteria have changed since, or for an unknown
+    criterion.
     """
     current = project.ledger.snapshots.current()
     if current is None:
-        raise SettingsError("nothing was built yet: run `belvedere sync` first")
-    held = criteria_for(project.ledger, project.model, current.as_of)
+        raise SettingsError("there is no build yet: run `belvedere sync` first")
+    active = criteria_for(project.ledger, project.model, current.as_of)
     con = backend.connect()
     reads = ("criteria", "key_account_criteria", "key_accounts", "customers")
-    t = {name: project.lake.read(con, name) for name in reads}
-    _built_by(held, t["criteria"])
-    found = calibrated(t["key_account_criteria"], t["customers"], held.criteria, _fixed(project, held, names))
-    after = with_anchors(held.criteria, found)
+    tables = {name: project.lake.read(con, name) for name in reads}
+    _refuse_other_criteria(active, tables["criteria"])
+    new_anchors = calibrated(
+        tables["key_account_criteria"], tables["customers"], active.criteria, _fixed_criteria(project, active, names)
+    )
+    after = with_anchors(active.criteria, new_anchors)
     version = _version(after)
-    old, new = (_scored(t, held, criteria, project, current.as_of) for criteria in (held.criteria, after))
+    old, new = (_scored(tables, active, criteria, project, current.as_of) for criteria in (active.criteria, after))
     if keep:
-        values = {one.criterion: {"anchors": one.after, "n": one.values} for one in found if _counts(one, held)}
+        values = {
+            anchors.criterion: {"anchors": anchors.after, "n": anchors.values}
+            for anchors in new_anchors
+            if _counts(anchors, active)
+        }
         project.ledger.model_parameters.save(CALIBRATION, version, current.as_of, {"criteria": values})
     return Calibration(
         version,
         current.as_of,
-        found,
+        new_anchors,
         {row.pop("criterion"): row for row in spread(old[0], new[0]).to_pyarrow().to_pylist()},
-        moved(old[1], new[1], t["customers"]).to_pyarrow().to_pylist(),
+        moved(old[1], new[1], tables["customers"]).to_pyarrow().to_pylist(),
         keep,
     )
 
 
-def _fixed(project: Project, held: InForce, names: Sequence[str]) -> dict[str, str]:
-    known = [one.name for one in held.criteria]
-    wrong = next((name for name in names if name not in known), None)
+def _fixed_criteria(project: Project, active: InForce, names: Sequence[str]) -> dict[str, str]:
+    names_in_use = [criterion.name for criterion in active.criteria]
+    wrong = next((name for name in names if name not in names_in_use), None)
     if wrong:
-        raise SettingsError(f"no criterion {wrong!r}; {choices(wrong, known)}")
-    fixed = {one.name: "scored by hand" for one in held.criteria if one.is_manual}
+        raise SettingsError(f"no criterion {wrong!r}; {choices(wrong, names_in_use)}")
+    fixed = {criterion.name: "it is scored by hand" for criterion in active.criteria if criterion.is_manual}
     configured = project.model.key_accounts.criteria
-    fixed |= {name: "its anchors are in the customer model" for name, one in configured.items() if one.anchors}
-    return fixed | ({name: "not asked for" for name in known if name not in names} if names else {})
+    fixed |= {
+        name: "its anchors are in the customer model" for name, criterion in configured.items() if criterion.anchors
+    }
+    return fixed | ({name: "not named in this command" for name in names_in_use if name not in names} if names else {})
 
 
-def _built_by(held: InForce, built: ir.Table) -> None:
-    """Refuse tables whose criteria measured something else; weights and anchors do not matter."""
+def _refuse_other_criteria(active: InForce, built: ir.Table) -> None:
+    """Raise SettingsError when the build measured other criteria; weights and anchors do not matter."""
     measured = {(row["criterion"], row["sql"], row["measure"]) for row in built.to_pyarrow().to_pylist()}
-    if measured != {(one.name, one.sql, one.measure) for one in held.criteria}:
+    if measured != {(criterion.name, criterion.sql, criterion.measure) for criterion in active.criteria}:
         raise SettingsError("the criteria have changed since the last build: run `belvedere build` first")
 
 
-def _scored(t: dict[str, Any], held: InForce, criteria: Sequence[Criterion], project: Project, as_of: date) -> Any:
+def _scored(
+    tables: dict[str, Any], active: InForce, criteria: Sequence[Criterion], project: Project, as_of: date
+) -> Any:
     wanted = project.model.key_accounts
     shared: dict[str, Any] = {
         "as_of": as_of,
         "criteria": criteria,
-        "missing": held.missing,
-        "overrides": held.overrides,
+        "missing": active.missing,
+        "overrides": active.overrides,
     }
-    long = key_account_criteria(rescored(t["key_account_criteria"], criteria), **shared)
+    long = key_account_criteria(rescored(tables["key_account_criteria"], criteria), **shared)
     limits = {
         "min_total": wanted.min_total,
         "min_coverage": wanted.min_coverage,
         "capacity": wanted.capacity,
         "is_review": False,
     }
-    return long, key_accounts(long, t["customers"], t["key_accounts"], **shared, **limits)
+    return long, key_accounts(long, tables["customers"], tables["key_accounts"], **shared, **limits)
 
 
-def _counts(one: Anchors, held: InForce) -> bool:
-    """Tell whether anchors came of a calibration, this one or an earlier one."""
-    earlier = held.calibration.values["criteria"] if held.calibration else {}
-    return one.kept is None or one.criterion in earlier
+def _counts(anchors: Anchors, active: InForce) -> bool:
+    """Return whether anchors come from a calibration, this one or an earlier one."""
+    earlier = active.calibration.values["criteria"] if active.calibration else {}
+    return anchors.kept is None or anchors.criterion in earlier
 
 
 def _version(criteria: Sequence[Criterion]) -> str:
-    said = repr([(one.name, one.anchors) for one in criteria])
-    return f"cal-{sha256(said.encode()).hexdigest()[:8]}"
+    content = repr([(criterion.name, criterion.anchors) for criterion in criteria])
+    return f"cal-{sha256(content.encode()).hexdigest()[:8]}"

@@ -8,7 +8,7 @@ import dagster as dg
 
 from connectors.kit.errors import ConnectorError
 from engine.config.project import Project
-from engine.evaluate.backtest import ALL, TABLES, Backtested, backtest
+from engine.evaluate.backtest import ALL, TABLES, BacktestResult, backtest
 from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
 from orchestration.assets.metadata import rows_table
@@ -54,17 +54,17 @@ def backtest_assets() -> dg.Definitions:
     return dg.Definitions(assets=[compared])
 
 
-def summary(made: Backtested) -> str:
+def summary(made: BacktestResult) -> str:
     """Say in one line what came of it."""
     return made.note or f"{made.chosen} is chosen, an order within {made.horizon} months, as of {made.as_of}"
 
 
-def _measures(made: Backtested) -> dict[str, dg.MetadataValue]:
+def _measures(made: BacktestResult) -> dict[str, dg.MetadataValue]:
     means = [{name: row.get(name) for name in SHOWN} for row in made.rows["backtest"] if row["slice"] == ALL]
     return {"models": rows_table(sorted(means, key=lambda row: row["log_loss"]))}
 
 
-def _plot(made: Backtested) -> dict[str, dg.MetadataValue]:
+def _plot(made: BacktestResult) -> dict[str, dg.MetadataValue]:
     rows = made.rows["calibration"]
     if not rows:
         return {}

@@ -1,4 +1,4 @@
-"""`belvedere plan`, `apply`, `undo` and `conflicts`: what is written to the targets."""
+"""`belvedere plan`, `apply`, `undo` and `conflicts`: plan, approve, write and reverse changes of the targets."""
 
 import argparse
 import getpass
@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from connectors.kit.errors import SettingsError
 from orchestration.cli.exits import Exit
+from orchestration.cli.subcommands import add_command
 
 if TYPE_CHECKING:
     from engine.config.project import Project
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("deliveries", nargs="*", metavar="DELIVERY", help="which ones (default: all)")
-    parser.add_argument("--diff", action="store_true", help="print every change, old -> new")
-    parser.add_argument("--list", action="store_true", help="list the plans that were made, and plan nothing")
-    parser.add_argument("--show", metavar="DIGEST", help="print a plan that was made, and plan nothing")
+    parser.add_argument("deliveries", nargs="*", metavar="DELIVERY", help="deliveries to plan (default: all)")
+    parser.add_argument("--diff", action="store_true", help="print every planned field, with the old and the new value")
+    parser.add_argument("--list", action="store_true", help="list the saved plans, newest first, and make none")
+    parser.add_argument("--show", metavar="DIGEST", help="print a saved plan, and make none")
 
 
 def plan_command(args: argparse.Namespace) -> Exit:
-    """Plan each delivery and print the difference."""
+    """Plan each delivery and print its summary; or list or show saved plans."""
     from engine.config.project import Project
 
     project = Project.load()
@@ -40,10 +41,10 @@ def _plan(project: "Project", names: list[str], diff: bool) -> Exit:
     from orchestration.assets.deliver import plan_key
     from orchestration.cli.launch import run as run_job
     from orchestration.cli.output import heading
-    from orchestration.cli.run import tell_deliver
+    from orchestration.cli.run import print_delivery
 
     ran = run_job("deliver", assets=[plan_key(name) for name in names])
-    tell_deliver(ran)
+    print_delivery(ran)
     for name in names if diff else ():
         if f"plan/{name}" in ran.metadata:
             heading(name)
@@ -66,24 +67,24 @@ def _list_plans(project: "Project", names: list[str]) -> Exit:
         )
         for plan in plans
     ]
-    table(("delivery", "digest", "planned, UTC", "status", "records", ""), rows, right=("records",))
+    table(("delivery", "digest", "planned, UTC", "status", "records", "notes"), rows, right=("records",))
     return Exit.DONE
 
 
 def _plan_note(project: "Project", plan: "PlanRow") -> str:
-    undoes = f"takes run {plan.summary['undoes'][:8]} back" if plan.summary.get("undoes") else ""
+    undoes = f"reverses run {plan.summary['undoes'][:8]}" if plan.summary.get("undoes") else ""
     approvals = project.ledger.approvals.by_digest(plan.digest).get(plan.digest, ())
     return "; ".join(filter(None, [undoes, *map(str, approvals), *plan.summary.get("violations", ())]))
 
 
 def _show_plan(project: "Project", digest: str) -> Exit:
     from engine.deliver.plan_store import find
-    from orchestration.cli.output import say
+    from orchestration.cli.output import print_line
 
     plan = find(project, digest)
-    say(f"{plan.delivery}: {plan.summary()} ({plan.head.status})")
+    print_line(f"{plan.delivery}: {plan.summary()} ({plan.head.status})")
     for approval in project.ledger.approvals.by_digest(plan.digest).get(plan.digest, ()):
-        say(f"  {approval}")
+        print_line(f"  {approval}")
     _diff(plan)
     return Exit.DONE
 
@@ -91,19 +92,19 @@ def _show_plan(project: "Project", digest: str) -> Exit:
 def _diff(plan: "Plan") -> None:
     from orchestration.cli.output import table
 
-    columns = ("record", "field", "held", "wanted", "action", "owner", "why")
+    columns = ("record", "field", "target value", "wanted", "action", "owner", "reason")
     table(columns, [_change_line(row) for row in plan.rows()])
 
 
 def _change_line(row: dict[str, str | None]) -> tuple[str | None, ...]:
     record = row["record_id"] or f"new: {row['key']}"
     return (
-        *(record, row["field"], _shown(row["before"]), _shown(row["after"]), row["action"]),
+        *(record, row["field"], _value_text(row["before"]), _value_text(row["after"]), row["action"]),
         *(row["owner"] or "", row["reason"]),
     )
 
 
-def _shown(value: str | None) -> str:
+def _value_text(value: str | None) -> str:
     from transforms.delivery.field_diff import from_json
 
     planned = from_json(value)
@@ -114,7 +115,8 @@ def apply_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
         "plan",
-        help="digest of a plan (its first 12 characters do), or a delivery that needs no approval: its newest plan",
+        help="digest of a plan (its first 12 characters suffice), or the name of a delivery "
+        "that needs no approval: then its newest plan",
     )
     parser.add_argument(
         "--allow",
@@ -122,83 +124,91 @@ def apply_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="GUARD",
         choices=["max_changes", "max_change_pct", "max_creates", "max_blanks", "max_deletes"],
-        help="let the plan with this digest through one guard",
+        help="let this plan pass a guard that stops it; repeat for several (choices: %(choices)s)",
     )
-    parser.add_argument("--by", default=getpass.getuser(), help="who approves it (default: %(default)s)")
+    parser.add_argument(
+        "--by", default=getpass.getuser(), metavar="NAME", help="who approves the plan (default: %(default)s)"
+    )
 
 
 def apply_command(args: argparse.Namespace) -> Exit:
-    """Approve one plan and apply it; then run the deliveries that depend on the accounts it creates."""
+    """Approve a plan and apply it, then run the deliveries that need the accounts it creates."""
     from engine.config.project import Project
     from engine.deliver.approve import approve, needs_approval
     from engine.deliver.plan_store import find
     from engine.extract.run import failed_required
     from orchestration.assets.deliver import after_creates, delivered_key, delivered_op
     from orchestration.cli.launch import run as run_job
-    from orchestration.cli.output import say
-    from orchestration.cli.run import delivered_exit, tell_deliver
+    from orchestration.cli.output import print_line
+    from orchestration.cli.run import delivered_exit, print_delivery
 
     project = Project.load()
     plan = find(project, args.plan)
     if args.plan in project.deliveries and (args.allow or needs_approval(project, plan)):
-        raise SettingsError(_by_digest(plan))
+        raise SettingsError(_use_the_digest(plan))
     digest = plan.digest if args.plan in project.deliveries else args.plan
     approve(project, plan.delivery, digest, by=args.by, via=f"command line ({getpass.getuser()})", allow=args.allow)
-    say(f"{plan.delivery}: {plan.summary()} ({plan.head.status})")
+    print_line(f"{plan.delivery}: {plan.summary()} ({plan.head.status})")
     config = {"ops": {delivered_op(plan.delivery): {"config": {"digest": plan.digest}}}}
     others = after_creates(project, plan.delivery) if plan.creates and not failed_required(project) else []
     ran = run_job("deliver", assets=[delivered_key(plan.delivery), *others], config=config)
-    tell_deliver(ran)
+    print_delivery(ran)
     return delivered_exit(ran)
 
 
-def _by_digest(plan: "Plan") -> str:
+def _use_the_digest(plan: "Plan") -> str:
     digest = plan.digest[:12]
     return (
-        f"a plan is approved, and a guard lifted, by the digest of what was looked at, not by the delivery's name. "
-        f"The newest plan of {plan.delivery!r}: {plan.summary()}. "
-        f"Look at it: belvedere plan --show {digest}; write it: belvedere apply {digest}"
+        f"nothing was written: a plan is approved, and a guard lifted, by the plan's digest, not by the delivery's "
+        f"name. The newest plan of {plan.delivery!r}: {plan.summary()}. "
+        f"Look at it: belvedere plan --show {digest}; approve and write it: belvedere apply {digest}"
     )
 
 
 def undo_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run", nargs="?", help="the run to take back; without it, the runs that wrote something")
-    parser.add_argument("deliveries", nargs="*", metavar="DELIVERY", help="only what these wrote (default: all)")
+    parser.add_argument(
+        "run", nargs="?", metavar="RUN", help="id of the run to reverse (default: list the runs that wrote something)"
+    )
+    parser.add_argument(
+        "deliveries", nargs="*", metavar="DELIVERY", help="only what these deliveries wrote (default: all)"
+    )
 
 
 def undo_command(args: argparse.Namespace) -> Exit:
-    """Plan the inverse of a run, or list the runs."""
+    """Plan the reverse of a run, or list the runs that wrote something."""
     from engine.config.project import Project
     from engine.deliver.undo import undo
-    from orchestration.cli.output import say
+    from orchestration.cli.output import print_line
 
     project = Project.load()
     if not args.run:
         return _list_runs(project)
     names = [project.delivery(name) and name for name in args.deliveries]
     for plan in undo(project, _whole_run_id(project, args.run), f"undo-{uuid4().hex[:12]}", names):
-        say(f"{plan.delivery}: {plan.summary()}")
+        print_line(f"{plan.delivery}: {plan.summary()}")
         for line in plan.violations:
-            say(f"  {line}")
+            print_line(f"  {line}")
         if plan.fields:
-            say(f"  look: belvedere plan --show {plan.digest[:12]}; write: belvedere apply {plan.digest[:12]}")
+            print_line(
+                f"  look at it: belvedere plan --show {plan.digest[:12]}; write it: belvedere apply {plan.digest[:12]}"
+            )
     return Exit.DONE
 
 
-def _whole_run_id(project: object, begun: str) -> str:
-    """Take the beginning of a run's id for the run, if there is one such."""
-    known = {row["run_id"] for row in project.ledger.operations.writing_runs(most=1000)}  # type: ignore[attr-defined]
-    found = [name for name in known if name.startswith(begun)]
-    return str(found[0]) if len(found) == 1 else begun
+def _whole_run_id(project: "Project", begun: str) -> str:
+    """Return the id of the only run that begins so, else the text itself."""
+    run_ids = {row["run_id"] for row in project.ledger.operations.writing_runs(most=1000)}
+    matches = [name for name in run_ids if name.startswith(begun)]
+    return str(matches[0]) if len(matches) == 1 else begun
 
 
-def _list_runs(project: object) -> Exit:
+def _list_runs(project: "Project") -> Exit:
     from orchestration.cli.output import table
 
-    rows = project.ledger.operations.writing_runs()  # type: ignore[attr-defined]
-    shown = [(row["run_id"], f"{row['at']:%Y-%m-%d %H:%M}", row["delivery"], row["records"]) for row in rows]
-    table(("run", "at, UTC", "delivery", "records"), shown, right=("records",))
+    rows = project.ledger.operations.writing_runs()
+    lines = [(row["run_id"], f"{row['at']:%Y-%m-%d %H:%M}", row["delivery"], row["records"]) for row in rows]
+    table(("run", "at, UTC", "delivery", "records"), lines, right=("records",))
     return Exit.DONE
 
 
@@ -208,38 +218,44 @@ SIDES = {"theirs": "keep_target", "ours": "keep_ours"}
 def conflicts_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    listed = actions.add_parser("list", help="list what waits for a decision (default)")
-    listed.add_argument("--all", action="store_true", help="also what stays as it is by the settings")
-    decide = actions.add_parser("decide", help="decide one; it holds until one of the two values changes")
-    decide.add_argument("conflict", help="its number, as the list has it")
-    decide.add_argument("side", choices=[*SIDES], help="whose value counts: the target's (theirs), or ours")
-    decide.add_argument("--by", default=getpass.getuser(), help="who decides (default: %(default)s)")
-    decide.add_argument("--why", default="", help="why")
+    listed = add_command(actions, "list", "list the values that wait for a decision (default)")
+    listed.add_argument("--all", action="store_true", help="also those that the settings decide for the target")
+    decide = add_command(actions, "decide", "decide one; the decision holds until either value changes")
+    decide.add_argument(
+        "conflict", metavar="CONFLICT", help="id of the conflict as listed (its first characters suffice)"
+    )
+    decide.add_argument(
+        "side", choices=[*SIDES], help="whose value counts: theirs (the target's) or ours (the delivery's)"
+    )
+    decide.add_argument("--by", default=getpass.getuser(), metavar="NAME", help="who decides (default: %(default)s)")
+    decide.add_argument("--why", default="", metavar="REASON", help="reason, kept with the decision")
 
 
 def conflicts_command(args: argparse.Namespace) -> Exit:
-    """List or decide."""
+    """List the conflicts, or decide one."""
     from engine.config.project import Project
     from engine.deliver.conflicts import decide
-    from orchestration.cli.output import say
+    from orchestration.cli.output import print_line
 
     project = Project.load()
     if args.action != "decide":
         return _list_conflicts(project, everything=getattr(args, "all", False))
     row = decide(project, args.conflict, SIDES[args.side], args.by, args.why)  # type: ignore[arg-type]
-    say(f"{row['delivery']} {row['record_id']} {row['field']}: {args.side} counts; the next plan follows")
+    print_line(
+        f"{row['delivery']} {row['record_id']} {row['field']}: decided: {args.side}; it takes effect with the next plan"
+    )
     return Exit.DONE
 
 
-def _list_conflicts(project: object, *, everything: bool) -> Exit:
+def _list_conflicts(project: "Project", *, everything: bool) -> Exit:
     from engine.deliver.conflicts import conflicts
-    from orchestration.cli.output import say, table
+    from orchestration.cli.output import print_line, table
 
-    rows = conflicts(project, open_only=not everything)  # type: ignore[arg-type]
+    rows = conflicts(project, open_only=not everything)
     if not rows:
-        say("nothing waits for a decision")
+        print_line("no conflict waits for a decision")
         return Exit.DONE
-    shown = ("conflict_id", "delivery", "record_id", "field", "held", "wanted", "reason")
-    heads = ("conflict", "delivery", "record", "field", "theirs", "ours", "why")
-    table(heads, [tuple(row[name] for name in shown) for row in rows])
+    columns = ("conflict_id", "delivery", "record_id", "field", "held", "wanted", "reason")
+    heads = ("conflict", "delivery", "record", "field", "theirs", "ours", "reason")
+    table(heads, [tuple(row[name] for name in columns) for row in rows])
     return Exit.DONE

@@ -1,4 +1,4 @@
-"""`belvedere demo` and `sandbox`: three nights against stand-ins of the systems, and the stand-ins alone."""
+"""`belvedere demo` and `sandbox`: three nights against the stand-ins, and the stand-ins alone."""
 
 import argparse
 import os
@@ -16,94 +16,97 @@ from urllib.parse import urlsplit
 
 from orchestration.cli.exits import Exit
 
-MARK = "demo-day"
+DEMO_MARKER = "demo-day"
 
 
 def demo_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--customers", type=int, default=300, help="how many customers (default: %(default)s)")
+    parser.add_argument(
+        "--customers", type=int, default=300, metavar="N", help="number of customers to generate (default: %(default)s)"
+    )
 
 
 def demo_command(args: argparse.Namespace) -> Exit:
-    """Run the nights; a home folder that holds anything but an earlier demo is left alone.
+    """Run three nights in an empty home folder or over an earlier demo; other homes are left alone.
 
-    Fails where a night did not do what its heading says.
+    Returns FAILED where a night did not do what its heading says.
     """
     from engine.config.loader import ROOT, home_folder
-    from orchestration.cli.output import fail, heading, say
+    from orchestration.cli.output import heading, print_error, print_line
 
     home = home_folder()
-    if (home / "ledger.db").exists() and not (home / MARK).exists():
-        fail(f"{home} holds data that is no demo; name another folder in BELVEDERE_HOME")
+    if (home / "ledger.db").exists() and not (home / DEMO_MARKER).exists():
+        print_error(f"{home} holds data that no demo made; set BELVEDERE_HOME to another folder and run the demo again")
         return Exit.FAILED
     shutil.rmtree(home)
     first = datetime.now(UTC).date() - timedelta(days=2)
-    home_folder().joinpath(MARK).write_text(first.isoformat())
-    _defaults(ROOT / "sandbox" / "demo.env")
+    home_folder().joinpath(DEMO_MARKER).write_text(first.isoformat())
+    _set_default_env(ROOT / "sandbox" / "demo.env")
     with _sandbox(args.customers, first) as sandbox:
         heading(f"First night, {first}: everything is new")
         ended, all_written = _night(first, sandbox)
-        _tell_first(home)
-        heading("The next day people work: a handful of changes at the sources")
+        _print_first_night(home)
+        heading("The next day: people change a few records at the sources")
         sandbox("clock", {"advance_seconds": 86400})
         for change in sandbox("changes", {}):
-            say(f"  {change['system']:<8} {change['object']} {change['id']}: {change['what']}")
+            print_line(f"  {change['system']:<8} {change['object']} {change['id']}: {change['what']}")
         heading(f"Second night, {first + timedelta(days=1)}: only what changed is read and written")
         sandbox("clock", {"advance_seconds": 3600})
         second, some_written = _night(first + timedelta(days=1), sandbox)
         if some_written >= all_written:
-            second = _untrue(f"records written: {some_written}, in the first night {all_written}")
-        heading("Third night, with no change in between: nothing is written")
+            second = _fail_night(f"records written: {some_written}, in the first night {all_written}")
+        heading("Third night, nothing changed in between: nothing is written")
         sandbox("clock", {"advance_seconds": 3600})
         third, none_written = _night(first + timedelta(days=1), sandbox)
         if none_written:
-            third = _untrue(f"records written: {none_written}, with no change since the second night")
-    _tell_last(home)
+            third = _fail_night(f"records written: {none_written}, with no change since the second night")
+    _print_next_steps(home)
     exits = (ended, second, third)
     return Exit.FAILED if Exit.FAILED in exits else max(exits)
 
 
-def _untrue(what: str) -> Exit:
-    from orchestration.cli.output import fail
+def _fail_night(what: str) -> Exit:
+    from orchestration.cli.output import print_error
 
-    fail(f"the heading of this night is not true: {what}")
+    print_error(f"this night did not do what its heading says: {what}")
     return Exit.FAILED
 
 
 def _night(as_of: date, sandbox: Any) -> tuple[Exit, int]:
-    """Run a night; tell how it ended and how many records the targets say were written."""
-    from orchestration.cli.output import say
+    """Run a night; return its exit code and how many records the targets logged as written."""
+    from orchestration.cli.output import print_line
     from orchestration.cli.run import night
 
     before = len(sandbox("writes"))
     start = monotonic()
     ended = night(as_of.isoformat())
     written = len(sandbox("writes")) - before
-    say(f"records written at the targets, by their own log: {written}")
-    say(f"({monotonic() - start:.0f} s)")
+    print_line(f"records written, by the targets' own logs: {written}")
+    print_line(f"({monotonic() - start:.0f} s)")
     return ended, written
 
 
-def _tell_first(home: Path) -> None:
+def _print_first_night(home: Path) -> None:
     from engine.build.current_tables import Tables
     from engine.config.project import Project
-    from orchestration.cli.output import heading, say, table
+    from orchestration.cli.output import heading, print_line, table
 
     tables = Tables(Project.load(home=home))
-    heading("Set aside, and why (belvedere quarantine show)")
+    heading("Rows in quarantine, and why (belvedere quarantine show)")
     rows = tables.query(
-        "SELECT connection, stream, reason, count(*) AS n FROM (SELECT connection, stream, unnest(string_split(reasons, '; ')) "
-        "AS reason FROM quarantine) GROUP BY ALL ORDER BY n DESC, 1, 2, 3"
+        "SELECT connection, stream, reason, count(*) AS n FROM (SELECT connection, stream, "
+        "unnest(string_split(reasons, '; ')) AS reason FROM quarantine) GROUP BY ALL ORDER BY n DESC, 1, 2, 3"
     )
     table(("connection", "stream", "reason", "rows"), [tuple(row.values()) for row in rows], right=("rows",))
-    heading("Customers found, and by which rule their accounts were joined")
+    heading("Customers, and the rules that joined their accounts")
     rows = tables.query("SELECT rule, count(*) AS n FROM crosswalk GROUP BY rule ORDER BY n DESC")
     count = tables.query("SELECT count(*) AS n FROM customers")[0]["n"]
-    say(f"{count} customers; accounts by rule: " + ", ".join(f"{row['rule']} {row['n']}" for row in rows))
-    heading("The ten key accounts (belvedere customer NAME tells all of one)")
+    print_line(f"{count} customers; accounts by rule: " + ", ".join(f"{row['rule']} {row['n']}" for row in rows))
+    heading("The ten key accounts (belvedere customer NAME shows one in full)")
     rows = tables.query(
-        "SELECT key_account_rank, name, key_account_tier, round(key_account_score, 2), round(retention_score), retention_band, "
-        "round(satisfaction_score), satisfaction_band, account_manager FROM customer_360 WHERE key_account_rank <= 10 ORDER BY 1"
+        "SELECT key_account_rank, name, key_account_tier, round(key_account_score, 2), round(retention_score), "
+        "retention_band, round(satisfaction_score), satisfaction_band, account_manager FROM customer_360 "
+        "WHERE key_account_rank <= 10 ORDER BY 1"
     )
     heads = (
         "",
@@ -119,18 +122,17 @@ def _tell_first(home: Path) -> None:
     table(heads, [tuple(row.values()) for row in rows], right=("key account", "retention", "satisfaction"))
 
 
-def _tell_last(home: Path) -> None:
-    from orchestration.cli.output import heading, say
+def _print_next_steps(home: Path) -> None:
+    from orchestration.cli.output import heading, print_line
 
-    heading("Where to look now")
-    say(
-        f"the warehouse   {home / 'warehouse.duckdb'}  (any DuckDB client; tables are described in {home / 'dbt' / 'sources.yml'})"
-    )
-    say("the Dagster UI  make dev, then open http://127.0.0.1:3000: every run above is there")
-    say("one customer    .venv/bin/belvedere customer NAME")
+    heading("Where to look next")
+    print_line(f"the warehouse   open {home / 'warehouse.duckdb'} with any DuckDB client")
+    print_line(f"its tables      are described in {home / 'dbt' / 'sources.yml'}")
+    print_line("the Dagster UI  run `make dev` and open http://127.0.0.1:3000: it lists every run above")
+    print_line("one customer    run `.venv/bin/belvedere customer NAME`")
 
 
-def _defaults(path: Path) -> None:
+def _set_default_env(path: Path) -> None:
     for line in path.read_text("utf-8").splitlines():
         name, sign, value = line.partition("=")
         if sign and not name.startswith("#"):
@@ -139,7 +141,7 @@ def _defaults(path: Path) -> None:
 
 @contextmanager
 def _sandbox(customers: int, today: date) -> Iterator[Any]:
-    """Run the sandbox in a process of its own, on its port or, where that is taken, a free one."""
+    """Run the sandbox as a subprocess, on its usual port or, if that is taken, on a free one."""
     import requests
 
     port = _free_port(urlsplit(os.environ["SANDBOX_URL"]).port or 0)
@@ -189,15 +191,33 @@ def _free_port(wanted: int) -> int:
 def sandbox_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     url = urlsplit(os.environ.get("SANDBOX_URL", ""))
-    parser.add_argument("--port", type=int, default=url.port or 8765, help="port on 127.0.0.1 (default: %(default)s)")
-    parser.add_argument("--customers", type=int, default=300, help="how many customers (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=7, help="another seed is another company (default: %(default)s)")
-    parser.add_argument("--today", type=date.fromisoformat, default=None, help="its date, YYYY-MM-DD (default: today)")
-    parser.add_argument("--days", type=int, default=0, help="days that have passed since, with changes on the first")
+    parser.add_argument(
+        "--port", type=int, default=url.port or 8765, metavar="PORT", help="port on 127.0.0.1 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--customers", type=int, default=300, metavar="N", help="number of customers to generate (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=7, metavar="N", help="seed of the generated data (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--today",
+        type=date.fromisoformat,
+        default=None,
+        metavar="DATE",
+        help="date of the stand-ins' clock, YYYY-MM-DD (default: today)",
+    )
+    parser.add_argument(
+        "--days",
+        type=int,
+        default=0,
+        metavar="N",
+        help="days to advance the clock, with changes on the first day (default: 0)",
+    )
 
 
 def sandbox_command(args: argparse.Namespace) -> Exit:
-    """Serve until interrupted."""
+    """Serve the stand-ins until interrupted."""
     from connectors.kit.errors import SettingsError
     from sandbox.server import serve
 
@@ -211,6 +231,7 @@ def sandbox_command(args: argparse.Namespace) -> Exit:
         )
     except OSError as error:
         raise SettingsError(
-            f"port {args.port}: {error.strerror or error}; another one can be named in SANDBOX_URL, for the connections too"
+            f"the sandbox cannot listen on port {args.port}: {error.strerror or error}. "
+            "Set SANDBOX_URL to another port; the connections read it, too"
         ) from None
     return Exit.DONE

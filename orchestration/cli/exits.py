@@ -1,10 +1,10 @@
-"""What the command line answers to the shell."""
+"""The exit codes of the command line."""
 
 from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Say how a command ended; sysexits.h gives 75 its meaning: try again later."""
+    """How a command ended; 75 is EX_TEMPFAIL of sysexits.h: try again later."""
 
     DONE = 0
     FAILED = 1

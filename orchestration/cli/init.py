@@ -1,4 +1,4 @@
-"""`belvedere init`: write the folders of a new project by asking."""
+"""`belvedere init`: write the settings of a new project from answers to questions."""
 
 import argparse
 import re
@@ -18,17 +18,18 @@ def init_arguments(parser: argparse.ArgumentParser) -> None:
         "folder",
         nargs="?",
         type=Path,
-        help="defs folder to write to (default: BELVEDERE_DEFS or the project's)",
+        metavar="FOLDER",
+        help="folder to write to (default: BELVEDERE_DEFS, else orchestration/defs)",
     )
 
 
 def init_command(args: argparse.Namespace, ask: Callable[[str], str] = input) -> Exit:
-    """Ask for connections, then write one folder each, a customer model and a warehouse."""
+    """Ask for connections; write a folder for each, for a customer model and for a warehouse."""
     from engine.config.loader import defs_folder
-    from orchestration.cli.output import say
+    from orchestration.cli.output import print_line
 
     folder = args.folder or defs_folder()
-    say(f"Writing to {folder}. An empty name ends the list; nothing that exists is overwritten.")
+    print_line(f"Writing to {folder}. Leave the name empty to finish; existing files are not overwritten.")
     written, secrets = [], []
     for name, document in _connections(ask):
         written += _write(folder, name, document)
@@ -37,23 +38,33 @@ def init_command(args: argparse.Namespace, ask: Callable[[str], str] = input) ->
         kind = "".join(part.title() for part in name.split("_"))
         written += _write(folder, name, {"type": f"orchestration.components.{kind}", "attributes": {}})
     for path in written:
-        say(f"wrote {path}")
+        print_line(f"wrote {path}")
     if secrets:
-        say(f"Now set {', '.join(secrets)} in the environment, then: belvedere check")
+        print_line(f"Next: set {', '.join(secrets)} in the environment, then run belvedere check")
     return Exit.DONE
 
 
 def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any]]]:
     from connectors.kit.registry import connectors, find
 
-    while name := _asked(ask, "Name of a connection", check=NAME.fullmatch, hint="lower case letters, digits and _"):
-        known = tuple(connectors())
-        connector = _asked(ask, f"Its connector ({', '.join(known)})", check=known.__contains__, hint="one of these")
-        role = _asked(
+    while name := _answer(
+        ask,
+        "Connection name",
+        check=NAME.fullmatch,
+        hint="use lower-case letters, digits and _, beginning with a letter",
+    ):
+        connector_names = tuple(connectors())
+        connector = _answer(
             ask,
-            f"What it is to the company ({', '.join(ROLES)})",
+            f"Connector ({', '.join(connector_names)})",
+            check=connector_names.__contains__,
+            hint="choose one of these",
+        )
+        role = _answer(
+            ask,
+            f"Role in the company ({', '.join(ROLES)})",
             check=ROLES.__contains__,
-            hint="one of these",
+            hint="choose one of these",
         )
         settings, secrets = {}, []
         kind = find(connector).Settings
@@ -64,7 +75,9 @@ def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any
                 secrets.append(f"{name}_{setting}".upper())
                 settings[setting] = "{{ env." + secrets[-1] + " }}"
             else:
-                settings[setting] = _asked(ask, f"Its {setting.replace('_', ' ')}", check=bool, hint="something")
+                settings[setting] = _answer(
+                    ask, f"Setting {setting.replace('_', ' ')}", check=bool, hint="a value is required"
+                )
         yield (
             name,
             {
@@ -75,11 +88,11 @@ def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any
         )
 
 
-def _asked(ask: Callable[[str], str], question: str, check: Callable[[str], Any], hint: str) -> str:
+def _answer(ask: Callable[[str], str], question: str, check: Callable[[str], Any], hint: str) -> str:
     while answer := ask(f"{question}: ").strip():
         if check(answer):
             return answer
-        question = f"{answer!r} does not fit: {hint}. {question.rsplit('. ', maxsplit=1)[-1]}"
+        question = f"{answer!r} is not valid: {hint}. {question.rsplit('. ', maxsplit=1)[-1]}"
     return ""
 
 

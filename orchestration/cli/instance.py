@@ -13,8 +13,8 @@ from dagster._core.instance.ref import InstanceRef
 
 from engine.config.loader import ROOT, home_folder
 
-# A pool's slot outlives a process that is killed, and who waits for one spins and hears no signal. The leases of the
-# ledger let one run in at a time, and tell the next who holds them: a command claims no slots.
+# A slot in a Dagster pool outlives a killed process, and waiting for one ignores signals. The leases of the ledger
+# already admit one run at a time and name their holder, so a command claims no slots.
 NO_SLOTS = {"concurrency": {"pools": {"granularity": "run"}}}
 NEW = ".new"
 
@@ -24,7 +24,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
     """Open the Dagster instance of this project: DAGSTER_HOME, else in the home folder."""
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(home_folder() / "dagster")))
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _alone(home):
+    with _exclusively(home):
         if not (home / "dagster.yaml").exists():
             shutil.copy(ROOT / "dagster.yaml", home / f"{NEW}.yaml")
             (home / f"{NEW}.yaml").rename(home / "dagster.yaml")
@@ -35,15 +35,15 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Let one command at a time open the instance: two that make its SQLite files at once fail."""
+def _exclusively(home: Path) -> Iterator[None]:
+    """Let one command at a time open the instance: two that create its SQLite files at once fail."""
     with (home / ".opening").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _make_databases(home: Path) -> None:
-    """Make Dagster's SQLite files aside, whole: it never repairs those that a killed process left half made."""
+    """Create Dagster's SQLite files in a temporary folder, then rename: Dagster never repairs half-created ones."""
     settings = yaml.safe_load((home / "dagster.yaml").read_text("utf-8")) or {}
     if (home / "history").exists() or any(name.endswith("storage") for name in settings):
         return

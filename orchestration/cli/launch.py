@@ -1,4 +1,4 @@
-"""Runs started from the shell: recorded in the Dagster instance, so that its UI shows them."""
+"""Runs started from the shell, recorded in the Dagster instance so that its UI shows them."""
 
 import sys
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from engine.storage.lease import lease
 from orchestration.assets.field_checks import FIELDS
 from orchestration.cli.exits import Exit
 from orchestration.cli.instance import instance
-from orchestration.cli.stop import WithoutNoise, before_hard_end, end_children, is_stopped
+from orchestration.cli.stop import NoiseFilter, before_hard_end, end_children, is_stopped
 from orchestration.dead_runs import BY_HAND, LEASE, end_dead_runs
 from orchestration.definitions import defs
 
@@ -24,23 +24,24 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass
 class RunResult:
-    """Say how a run ended: its id, its failures in words, the metadata of what it materialised.
+    """How a run ended: its id, failure messages, and the metadata of the assets it materialised.
 
-    `warnings` are checks of fields that only warn: nothing is missing, but somebody should look.
+    `checks` are (asset, check, passed, description). `warnings` are failed checks of fields that only
+    warn: (asset, description).
     """
 
     run_id: str
     success: bool
     failures: list[str] = field(default_factory=list)
-    held: bool = False
+    is_locked: bool = False
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     checks: list[tuple[str, str, bool, str | None]] = field(default_factory=list)
     warnings: list[tuple[str, str | None]] = field(default_factory=list)
 
     @property
     def exit(self) -> Exit:
-        """Translate the end of the run for the shell."""
-        if self.held:
+        """Return the exit code of the run."""
+        if self.is_locked:
             return Exit.LOCKED
         return Exit.DONE if self.success else Exit.FAILED
 
@@ -51,10 +52,11 @@ def extract_job() -> dg.JobDefinition:
 
 
 def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[str, Any] | None = None) -> RunResult:
-    """Run a job here and now, and wait for its end.
+    """Run a job in this process and wait for its end.
 
-    Raises SettingsError for settings that cannot be used (Dagster would report them by a page of calls), DiskError
-    when the disk is full or fails, and KeyboardInterrupt when the command was asked to stop.
+    Raises SettingsError for settings that cannot be used (Dagster would report them with a long traceback),
+    LeaseTaken when another run holds a lease that this one needs, DiskError when the disk is full or fails,
+    and KeyboardInterrupt when the command was asked to stop.
     """
     project = Project.load()
     name = f"command:{uuid4().hex}"
@@ -69,7 +71,7 @@ def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[st
         with lease(project.ledger, name, job):
             before_hard_end(lambda: _cancel(opened, name))
             try:
-                with redirect_stderr(WithoutNoise(sys.stderr)):  # type: ignore[type-var]
+                with redirect_stderr(NoiseFilter(sys.stderr)):  # type: ignore[type-var]
                     ran = _execute(job, opened, options)
             except BaseException:
                 end_children()
@@ -85,27 +87,27 @@ def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[st
 def _execute(job: str, opened: dg.DagsterInstance, options: dict[str, Any]) -> RunResult:
     if job == "extract":
         with dg.execute_job(dg.reconstructable(extract_job), instance=opened, **options) as result:
-            return _ran(result)
-    return _ran(defs().resolve_job_def(job).execute_in_process(instance=opened, **options))
+            return _run_result(result)
+    return _run_result(defs().resolve_job_def(job).execute_in_process(instance=opened, **options))
 
 
 def _cancel(opened: dg.DagsterInstance, name: str) -> None:
-    """Show the run of a command that was stopped as canceled; a disk that is full must not hide why it ended."""
+    """Mark the run of a stopped command as canceled; errors (a full disk) must not hide why it ended."""
     end_children()
     with suppress(Exception):
-        for found in opened.get_runs(dg.RunsFilter(tags={LEASE: name})):
-            if found.status is not dg.DagsterRunStatus.SUCCESS:
-                opened.report_run_canceled(found, "The command that ran this was stopped by a signal.")
+        for dagster_run in opened.get_runs(dg.RunsFilter(tags={LEASE: name})):
+            if dagster_run.status is not dg.DagsterRunStatus.SUCCESS:
+                opened.report_run_canceled(dagster_run, "The command that ran this was stopped by a signal.")
 
 
-def _ran(result: Any) -> RunResult:
-    """Gather what happened; raises DiskError where the disk was the reason."""
+def _run_result(result: Any) -> RunResult:
+    """Collect failures, metadata and checks of a run. Raises DiskError where the disk was the reason."""
     ran = RunResult(result.run_id, result.success)
     for event in result.all_events:
         if event.is_step_failure:
-            _failed(ran, event.step_failure_data)
-        elif event.is_job_failure and not event.job_failure_data.first_step_failure_event:  # no step says why
-            _died(ran, event.job_failure_data.error)
+            _add_failure(ran, event.step_failure_data)
+        elif event.is_job_failure and not event.job_failure_data.first_step_failure_event:  # no step reports it
+            _add_unexpected(ran, event.job_failure_data.error)
         elif event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
             key = materialization.asset_key.to_user_string()
@@ -120,18 +122,18 @@ def _ran(result: Any) -> RunResult:
     return ran
 
 
-def _failed(ran: RunResult, data: Any) -> None:
+def _add_failure(ran: RunResult, data: Any) -> None:
     user = data.user_failure_data
     if user and user.description:
         ran.failures.append(user.description)
-        ran.held = ran.held or "belvedere/held" in user.metadata
-    elif not (data.error and data.error.cls_name == "DagsterAssetCheckFailedError"):  # the check itself says why
-        _died(ran, data.error)
+        ran.is_locked = ran.is_locked or "belvedere/held" in user.metadata
+    elif not (data.error and data.error.cls_name == "DagsterAssetCheckFailedError"):  # the check itself is reported
+        _add_unexpected(ran, data.error)
 
 
-def _died(ran: RunResult, error: Any) -> None:
-    """Note an error that nobody expected; what the disk says is enough."""
-    if said := explain_recorded(error):
-        raise DiskError(said)
+def _add_unexpected(ran: RunResult, error: Any) -> None:
+    """Add the traceback of an unexpected error. Raises DiskError instead where the disk caused it."""
+    if reason := explain_recorded(error):
+        raise DiskError(reason)
     if error:
         ran.failures.append(error.to_string().strip())

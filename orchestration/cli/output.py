@@ -1,7 +1,7 @@
-"""How the command line speaks: one console, plain tables, one line an error.
+"""Console output: lines, headings, plain tables, one line per error.
 
-Everything is printed from here, as `Text`: no markup and no emoji code of others is interpreted, and `visible` spells
-out their control characters.
+Everything is printed from here, as `Text`: markup and emoji codes in source data are not interpreted, and `visible`
+escapes its control characters.
 """
 
 import sys
@@ -25,19 +25,19 @@ def heading(text: str) -> None:
     out.print(Text(visible(text), "bold"))
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print one line."""
     out.print(Text(visible(text)))
 
 
-def say_lines(text: str) -> None:
-    """Print a text of several lines, whose line breaks are ours."""
+def print_lines(text: str) -> None:
+    """Print a text of several lines; only for texts whose line breaks do not come from source data."""
     for line in text.split("\n"):
-        say(line)
+        print_line(line)
 
 
-def fail(message: object) -> None:
-    """Print one line of error; what Dagster adds to one that nobody expected follows indented."""
+def print_error(message: object) -> None:
+    """Print an error to stderr; further lines (the traceback of an unexpected one) are indented."""
     first, *others = str(message).split("\n")
     err.print(Text.assemble(("belvedere: ", "red"), visible(first)))
     for line in others:
@@ -45,7 +45,7 @@ def fail(message: object) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:
-    """Print rows under column heads; columns named in `right` hold numbers."""
+    """Print rows under column heads; columns named in `right` are aligned right."""
     grid = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     numbers = set(right)
     for column in columns:
@@ -56,7 +56,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Itera
 
 
 def crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print the traceback of an error that nobody expected; made for `sys.excepthook`."""
+    """Print the traceback of an unexpected error; a `sys.excepthook`."""
     for part in traceback.format_exception(kind, error, trace):
         for line in part.rstrip("\n").split("\n"):
             err.print(Text(visible(line)))

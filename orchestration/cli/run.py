@@ -1,4 +1,4 @@
-"""`belvedere sync`, `extract`, `build` and `publish`: the stages, with a progress line, then what happened."""
+"""`belvedere sync`, `extract`, `build` and `publish`: run stages, show progress, then print the result."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, full: bool = False) -> Exit:
-    """Run the extract stage and print rows by connection."""
+    """Run the stage extract and print the rows of each connection."""
     from engine.config.project import Project
     from orchestration.assets.extract import raw_key
     from orchestration.cli.launch import run
@@ -25,10 +25,10 @@ def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, ful
     wanted = project.chosen(list(connections) or list(project.connections), streams)
     assets = [raw_key(name, stream) for name, chosen in wanted.items() for stream in chosen]
     config = {"ops": {f"extract_{name}": {"config": {"full": True}} for name in wanted}} if full else None
-    with _rows_landing(project, wanted):
+    with _landing_progress(project, wanted):
         ran = run("extract", assets=assets, config=config)
-    _tell_extract(ran, wanted)
-    if ran.held:
+    _print_extract(ran, wanted)
+    if ran.is_locked:
         return Exit.LOCKED
     if ran.success and all(passed for _, _, passed, _ in ran.checks):
         return Exit.DONE
@@ -36,108 +36,117 @@ def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, ful
 
 
 def build(as_of: str | None = None) -> Exit:
-    """Run the build stage and print what was made and what was set aside."""
+    """Run the stage build and print what was made, and what is in quarantine."""
     from orchestration.assets.build import BUILD_OP
     from orchestration.cli.launch import run
-    from orchestration.cli.output import say, say_lines
+    from orchestration.cli.output import print_line, print_lines
 
     with spinner("build"):
         ran = run("build", config={"ops": {BUILD_OP: {"config": {"as_of": as_of}}}} if as_of else None)
-    tell_failures(ran)
-    made = {key: meta for key, meta in ran.metadata.items() if not key.startswith("raw/")}
-    if made:
-        aside = made.get("quarantine", {}).get("dagster/row_count", 0)
-        say(
-            f"build      {len(made)} tables; {made.get('customers', {}).get('dagster/row_count', 0)} customers from "
-            f"{made.get('accounts', {}).get('dagster/row_count', 0)} accounts; {aside} rows in quarantine; "
-            f"{made.get('reconciliation', {}).get('closed', 'no')} streams add up with their sources"
+    print_failures(ran)
+    tables = {key: meta for key, meta in ran.metadata.items() if not key.startswith("raw/")}
+    if tables:
+        aside = tables.get("quarantine", {}).get("dagster/row_count", 0)
+        print_line(
+            f"build      {len(tables)} tables; {tables.get('customers', {}).get('dagster/row_count', 0)} customers from "
+            f"{tables.get('accounts', {}).get('dagster/row_count', 0)} accounts; {aside} rows in quarantine; "
+            f"{tables.get('reconciliation', {}).get('closed', 'no')} streams add up from source to warehouse"
         )
-    for lines in (str(meta["unread"]) for meta in made.values() if "unread" in meta):
-        say_lines(lines)
-    broken = _tell_checks(ran)
+    for lines in (str(meta["unread"]) for meta in tables.values() if "unread" in meta):
+        print_lines(lines)
+    broken = _print_failed_checks(ran)
     return ran.exit if ran.exit is not Exit.DONE else (Exit.PARTS_MISSING if broken else Exit.DONE)
 
 
 def deliver() -> Exit:
-    """Run the deliver stage and print what was written where."""
+    """Run the stage deliver and print what was written where."""
     from orchestration.cli.launch import run
 
     with spinner("deliver"):
         ran = run("deliver")
-    tell_deliver(ran)
+    print_delivery(ran)
     return delivered_exit(ran)
 
 
-def tell_deliver(ran: "RunResult") -> None:
-    """Print one line a plan, a delivery and a warehouse."""
-    from orchestration.cli.output import say
+def print_delivery(ran: "RunResult") -> None:
+    """Print a line for each plan, delivery and warehouse, then the failed checks."""
+    from orchestration.cli.output import print_line
 
-    tell_failures(ran)
+    print_failures(ran)
     for key, meta in ran.metadata.items():
-        say(f"{'deliver':<10} {key}: {meta.get('summary', '')}")
-    _tell_checks(ran)
+        print_line(f"{'deliver':<10} {key}: {meta.get('summary', '')}")
+    _print_failed_checks(ran)
 
 
 def delivered_exit(ran: "RunResult") -> Exit:
-    """Tell whether all that was planned was written."""
+    """Return DONE when everything planned was written, else PARTS_MISSING or how the run ended."""
     if ran.exit is not Exit.DONE:
         return ran.exit
     return Exit.DONE if all(passed for _, _, passed, _ in ran.checks) else Exit.PARTS_MISSING
 
 
-def _tell_extract(ran: "RunResult", wanted: dict[str, list[str]]) -> None:
+def _print_extract(ran: "RunResult", wanted: dict[str, list[str]]) -> None:
     from orchestration.assets.extract import raw_key
-    from orchestration.cli.output import say, table
+    from orchestration.cli.output import print_line, table
 
-    tell_failures(ran)
-    _tell_checks(ran)
-    for key, why in ran.warnings:
-        say(f"{key.removeprefix('raw/')}: {why}")
+    print_failures(ran)
+    _print_failed_checks(ran)
+    for key, reason in ran.warnings:
+        print_line(f"{key.removeprefix('raw/')}: {reason}")
     rows = []
     for name, streams in wanted.items():
-        found = [meta for stream in streams if (meta := ran.metadata.get(raw_key(name, stream).to_user_string()))]
-        total = [sum(int(meta[key]) for meta in found) for key in ("dagster/row_count", *COUNTS)]
-        rows.append((name, f"{len(found)} of {len(streams)}", *total))
+        streams_read = [
+            meta for stream in streams if (meta := ran.metadata.get(raw_key(name, stream).to_user_string()))
+        ]
+        total = [sum(int(meta[key]) for meta in streams_read) for key in ("dagster/row_count", *COUNTS)]
+        rows.append((name, f"{len(streams_read)} of {len(streams)}", *total))
         for note, about in _notes(ran, name, streams).items():
-            say(f"{name} {', '.join(about)}: {note}")
-    table(("connection", "streams", "read", *COUNTS), rows, right=("streams", "read", *COUNTS))
+            print_line(f"{name} {', '.join(about)}: {note}")
+    counts = ("streams", "rows read", *COUNTS.values())
+    table(("connection", *counts), rows, right=counts)
 
 
 def _notes(ran: "RunResult", name: str, streams: list[str]) -> dict[str, list[str]]:
-    """Gather what is said of streams, each note once."""
+    """Return the streams of each note, so that a note is printed once."""
     from orchestration.assets.extract import raw_key
 
     notes: dict[str, list[str]] = {}
     for stream in streams:
-        told = ran.metadata.get(raw_key(name, stream).to_user_string(), {}).get("notes")
-        for note in str(told or "").splitlines():
+        stream_notes = ran.metadata.get(raw_key(name, stream).to_user_string(), {}).get("notes")
+        for note in str(stream_notes or "").splitlines():
             notes.setdefault(note, []).append(stream)
     return notes
 
 
-COUNTS = ("held", "new", "changed", "unchanged", "deleted")
+COUNTS = {  # metadata of an extracted stream, and its column head
+    "held": "already stored",
+    "new": "new",
+    "changed": "changed",
+    "unchanged": "unchanged",
+    "deleted": "deleted",
+}
 
 
-def _tell_checks(ran: "RunResult") -> list[str]:
-    from orchestration.cli.output import fail
+def _print_failed_checks(ran: "RunResult") -> list[str]:
+    from orchestration.cli.output import print_error
 
-    broken = [f"{key}: {why or check + ' failed'}" for key, check, passed, why in ran.checks if not passed]
+    broken = [f"{key}: {reason or check + ' failed'}" for key, check, passed, reason in ran.checks if not passed]
     for line in broken:
-        fail(line)
+        print_error(line)
     return broken
 
 
-def tell_failures(ran: "RunResult") -> None:
-    """Print why steps failed."""
-    from orchestration.cli.output import fail
+def print_failures(ran: "RunResult") -> None:
+    """Print the message of each failed step."""
+    from orchestration.cli.output import print_error
 
     for line in ran.failures:
-        fail(line)
+        print_error(line)
 
 
 @contextmanager
-def _rows_landing(project: "Project", wanted: dict[str, list[str]]) -> Iterator[None]:
-    """Show a bar a connection that follows what lands; the steps run in processes of their own."""
+def _landing_progress(project: "Project", wanted: dict[str, list[str]]) -> Iterator[None]:
+    """Show a progress bar per connection, fed from the ledger: the steps run in subprocesses."""
     from connectors.kit.errors import BusyError
     from engine.storage.disk import DiskError
 
@@ -152,7 +161,7 @@ def _rows_landing(project: "Project", wanted: dict[str, list[str]]) -> Iterator[
                 try:
                     landed = project.ledger.files.rows_since(start)
                 except (BusyError, DiskError):
-                    continue  # the steps say what is the matter with the ledger
+                    continue  # the steps report what is wrong with the ledger
                 for name, prefix in prefixes.items():
                     streams = {asset: rows for asset, rows in landed.items() if asset.startswith(prefix)}
                     note = f"{sum(streams.values()):,} rows, {len(streams)} of {len(wanted[name])} streams"
@@ -169,7 +178,7 @@ def _rows_landing(project: "Project", wanted: dict[str, list[str]]) -> Iterator[
 
 @contextmanager
 def spinner(label: str) -> Iterator[None]:
-    """Show that something is at work."""
+    """Show a spinner while a block runs."""
     with _bars() as bars:
         bars.add_task(label, total=None, note="")
         yield
@@ -194,23 +203,26 @@ def _bars() -> "Progress":
 
 def sync_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--as-of", metavar="DATE", help="date that the scores are about, YYYY-MM-DD (default: today)")
-    parser.add_argument("--no-deliver", action="store_true", help="stop before anything is written anywhere")
+    parser.add_argument("--as-of", metavar="DATE", help="date of the scores, YYYY-MM-DD (default: today)")
+    parser.add_argument(
+        "--no-deliver", action="store_true", help="extract and build only; write nothing to targets or warehouses"
+    )
 
 
 def sync_command(args: argparse.Namespace) -> Exit:
-    """Run a whole night."""
+    """Run one night."""
     return night(args.as_of, with_delivery=not args.no_deliver)
 
 
 def night(as_of: str | None = None, *, with_delivery: bool = True) -> Exit:
     """Run the stages in order.
 
-    A required connection that failed stops delivery, not the build; so does a check of severity ERROR on a table.
+    A required connection that failed stops the delivery, not the build; a failed ERROR check of a table
+    stops the delivery, too.
     """
     from engine.config.project import Project
     from engine.extract.run import failed_required
-    from orchestration.cli.output import fail
+    from orchestration.cli.output import print_error
 
     project = Project.load()
     extracted = extract()
@@ -219,12 +231,12 @@ def night(as_of: str | None = None, *, with_delivery: bool = True) -> Exit:
     built = build(as_of)
     if built in (Exit.FAILED, Exit.LOCKED):
         if with_delivery:
-            fail("nothing is delivered: the build failed, or a check of its tables did")
+            print_error("nothing was delivered: the build or a check of its tables failed (see above)")
         return built
     if not with_delivery:
         return max(built, extracted)
     if missing := failed_required(project):
-        fail(f"nothing is delivered: required connection {', '.join(missing)} could not be read")
+        print_error(f"nothing was delivered: required connections could not be read: {', '.join(missing)}")
         return Exit.FAILED
     delivered = deliver()
     if delivered in (Exit.LOCKED, Exit.FAILED):
@@ -234,35 +246,33 @@ def night(as_of: str | None = None, *, with_delivery: bool = True) -> Exit:
 
 def extract_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("connections", nargs="*", metavar="CONNECTION", help="which ones (default: all)")
-    parser.add_argument("--stream", action="append", default=[], help="only this stream; may be given more than once")
-    parser.add_argument("--full", action="store_true", help="read everything again, without dropping what is held")
+    parser.add_argument("connections", nargs="*", metavar="CONNECTION", help="connections to read (default: all)")
+    parser.add_argument("--stream", action="append", default=[], help="only this stream; repeat for several")
+    parser.add_argument("--full", action="store_true", help="full refresh: read everything again; rows stored stay")
 
 
 def extract_command(args: argparse.Namespace) -> Exit:
-    """Run the extract stage."""
-
+    """Run the stage extract."""
     return extract(args.connections, args.stream, full=args.full)
 
 
 def build_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--as-of", metavar="DATE", help="date that the scores are about, YYYY-MM-DD (default: today)")
+    parser.add_argument("--as-of", metavar="DATE", help="date of the scores, YYYY-MM-DD (default: today)")
 
 
 def build_command(args: argparse.Namespace) -> Exit:
-    """Run the build stage."""
-
+    """Run the stage build."""
     return build(args.as_of)
 
 
 def publish_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("warehouses", nargs="*", metavar="WAREHOUSE", help="which ones (default: all)")
+    parser.add_argument("warehouses", nargs="*", metavar="WAREHOUSE", help="warehouses to publish to (default: all)")
 
 
 def publish_command(args: argparse.Namespace) -> Exit:
-    """Publish to each warehouse."""
+    """Publish all tables to each warehouse."""
     from engine.config.project import Project
     from orchestration.assets.publish import warehouse_key
     from orchestration.cli.launch import run as run_job
@@ -270,5 +280,5 @@ def publish_command(args: argparse.Namespace) -> Exit:
     project = Project.load()
     names = [project.warehouse(name) and name for name in args.warehouses] or list(project.warehouses)
     ran = run_job("deliver", assets=[warehouse_key(name) for name in names])
-    tell_deliver(ran)
+    print_delivery(ran)
     return ran.exit

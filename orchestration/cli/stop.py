@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM end a command within seconds, whatever it is doing.
 
-Dagster replaces the signal handlers while it runs a job, and looks at what they noted only between steps. Python's
-wakeup descriptor shows every signal whatever the handler, so a thread that reads it can end the process when the
-orderly way out takes too long.
+Dagster replaces the signal handlers while it runs a job, and acts on a signal only between steps. Python's wakeup
+descriptor reports every signal whatever the handler, so a thread that reads it can end the process when the orderly
+exit takes too long.
 """
 
 import multiprocessing
@@ -15,19 +15,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-GRACE = 5.0  # seconds for the orderly way out: temporary files, leases, the status of the run
+GRACE = 5.0  # seconds for an orderly exit: temporary files, leases, the status of the run
 NAMES = {signal.SIGINT: "Ctrl-C (SIGINT)", signal.SIGTERM: "SIGTERM"}
-NOISE = "Exception while writing logger call to event log"  # Dagster writes it, and raises the same error besides
+NOISE = "Exception while writing logger call to event log"  # Dagster prints it and raises the same error, too
 
 
-class WithoutNoise:
-    """Pass everything on to a stream but what Dagster writes of errors that it raises as well."""
+class NoiseFilter:
+    """A text stream that drops what Dagster prints about errors that it raises as well."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write a text, or leave it out."""
+        """Write the text unless it is such noise."""
         return len(text) if text.startswith(NOISE) else self._stream.write(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -35,12 +35,12 @@ class WithoutNoise:
 
 
 class Stop:
-    """Say whether a command was asked to end, and end it."""
+    """Whether a command was asked to end; ends it when it does not."""
 
     def __init__(self, stderr: int) -> None:
         self.number: int | None = None
-        self.last: Callable[[], object] = end_children  # what must be done before a hard end
-        self._stderr = stderr  # a copy: Dagster leads descriptor 2 elsewhere while a step runs
+        self.last: Callable[[], object] = end_children  # called before a hard exit
+        self._stderr = stderr  # a copy: Dagster redirects descriptor 2 while a step runs
         self._is_written = False
         self._lock = threading.Lock()
 
@@ -49,20 +49,20 @@ class Stop:
         """Return the exit code of a command that was stopped: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + (self.number or signal.SIGINT)
 
-    def say(self, command: str) -> None:
-        """Write once, in one line, what stopped the command and what to do."""
+    def print_line(self, command: str) -> None:
+        """Write once, in one line, what stopped the command and how to go on."""
         with self._lock:
             if self._is_written:
                 return
             self._is_written = True
         name = NAMES[signal.Signals(self.number or signal.SIGINT)]
-        line = f"belvedere: {command} was stopped by {name}; what it had finished is kept, run it again to go on"
-        shown = "\x1b[?25h" if os.isatty(self._stderr) else ""  # a progress bar hides the cursor
+        line = f"belvedere: {command} was stopped by {name}; what it had finished is stored; run it again to go on"
+        prefix = "\x1b[?25h" if os.isatty(self._stderr) else ""  # a progress bar hides the cursor
         with suppress(OSError):
-            os.write(self._stderr, f"{shown}{line}\n".encode())
+            os.write(self._stderr, f"{prefix}{line}\n".encode())
 
     def watch(self, signals: int, command: str) -> None:
-        """Read signals until the command is over; after a second one, or the time of grace, end the process."""
+        """Read signals until the command is over; after a second one, or GRACE seconds, end the process."""
         while select.select([signals], [], [], None if self.number is None else GRACE)[0]:
             try:
                 read = os.read(signals, 1)
@@ -86,14 +86,14 @@ _running: list[Stop] = []
 
 
 def is_stopped() -> bool:
-    """Tell whether the command that runs was asked to end."""
+    """Return whether the running command was asked to end."""
     return any(stop.number is not None for stop in _running)
 
 
-def before_hard_end(does: Callable[[], object]) -> None:
-    """Name what must be done even where the orderly way out takes too long."""
+def before_hard_end(callback: Callable[[], object]) -> None:
+    """Set what is called before a hard exit, when the orderly one takes too long."""
     for stop in _running:
-        stop.last = does
+        stop.last = callback
 
 
 def end_children() -> None:
@@ -104,7 +104,7 @@ def end_children() -> None:
 
 @contextmanager
 def stopping(command: str) -> Iterator[Stop]:
-    """Let SIGINT and SIGTERM raise KeyboardInterrupt while a block runs, and bound how long it takes to end."""
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt in a block, and bound the time it takes to end."""
     stop = Stop(_copy_of_stderr())
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -119,7 +119,7 @@ def stopping(command: str) -> Iterator[Stop]:
         yield stop
     finally:
         _running.remove(stop)
-        if stop.number is None:  # else it goes on watching: threads may keep the interpreter from ending
+        if stop.number is None:  # else keep watching: threads may keep the interpreter alive
             signal.set_wakeup_fd(wakeup)
             for number, handler in handlers.items():
                 signal.signal(number, handler)

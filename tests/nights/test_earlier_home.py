@@ -151,7 +151,7 @@ def test_a_plan_that_waits_is_refused_and_made_again(earlier: Callable[[str], Pr
     project = earlier("approved_plan")
     for delivery in SCORES:
         waiting, written = project.ledger.plans.newest(delivery), len(company.writes)
-        with pytest.raises(SettingsError, match="an earlier version saved it"):
+        with pytest.raises(SettingsError, match="an earlier version of Belvedere saved it"):
             apply(project, delivery, "second")
         assert len(company.writes) == written
 

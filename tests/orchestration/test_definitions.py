@@ -92,7 +92,9 @@ def test_a_check_that_fails_stops_delivery_and_says_why_in_a_line(
     ended = belvedere("sync", "--as-of", TODAY.isoformat(), BELVEDERE_DEFS=str(defs))
     assert ended.returncode == 1
     assert "belvedere: accounts: hubspot/accounts: " in ended.stderr
-    assert ended.stderr.endswith("belvedere: nothing is delivered: the build failed, or a check of its tables did\n")
+    assert ended.stderr.endswith(
+        "belvedere: nothing was delivered: the build or a check of its tables failed (see above)\n"
+    )
     assert "Traceback" not in ended.stderr
     assert "Stack Trace" not in ended.stderr
     assert recorded(synced[1])[len(before) :] == [("extract", "SUCCESS"), ("build", "FAILURE")]

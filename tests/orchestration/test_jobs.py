@@ -149,7 +149,7 @@ def test_sync_delivers_nothing_after_a_build_that_failed(
     monkeypatch.setattr(sync, "build", lambda as_of: Exit.FAILED)
     monkeypatch.setattr(sync, "deliver", lambda: pytest.fail("it delivered"))
     assert sync.night() is Exit.FAILED
-    assert "nothing is delivered: the build failed" in capsys.readouterr().err
+    assert "nothing was delivered: the build or a check" in capsys.readouterr().err
 
 
 def test_the_runs_of_a_stage_can_be_limited_by_its_tag_and_by_that_of_version_0_1():

@@ -10,7 +10,7 @@ import pytest
 from engine.build.current_tables import Tables
 from engine.build.run import build
 from engine.config.project import Project
-from engine.evaluate.backtest import Backtested, backtest
+from engine.evaluate.backtest import BacktestResult, backtest
 from engine.extract.run import extract
 
 pytestmark = pytest.mark.real
@@ -121,14 +121,14 @@ def test_a_one_time_buyer_is_no_safe_customer(project: Project):
 
 
 @pytest.fixture(scope="module")
-def backtested(project: Project, outcomes: "np.ndarray") -> Backtested:
+def backtested(project: Project, outcomes: "np.ndarray") -> BacktestResult:
     """Build as of the end of the data, and predict from the dates before whose horizon has passed by then."""
     for _ in build(project, date(1998, 6, 30), "second"):
         pass
     return backtest(project, "third")
 
 
-def test_a_backtest_puts_its_tables_beside_those_of_the_build(project: Project, backtested: Backtested):
+def test_a_backtest_puts_its_tables_beside_those_of_the_build(project: Project, backtested: BacktestResult):
     rows = Tables(project).query("SELECT * FROM backtest WHERE slice = 'all' ORDER BY model")
     assert [row["model"] for row in rows] == ["bgbb", "bgnbd", "mbgcnbd", "mbgnbd", "recency", "rfm"]
     assert backtested.broken == {"backtest": 0, "calibration": 0}
@@ -137,7 +137,7 @@ def test_a_backtest_puts_its_tables_beside_those_of_the_build(project: Project, 
     assert project.ledger.model_parameters.newest("retention_choice", date(1998, 6, 30)).values["model"] == "bgbb"
 
 
-def test_a_backtest_stays_when_tables_are_built_anew(project: Project, backtested: Backtested):
+def test_a_backtest_stays_when_tables_are_built_anew(project: Project, backtested: BacktestResult):
     before = Tables(project).query("SELECT * FROM backtest ORDER BY model, slice")
     for _ in build(project, date(1998, 6, 30), "fourth"):
         pass
@@ -145,7 +145,7 @@ def test_a_backtest_stays_when_tables_are_built_anew(project: Project, backteste
 
 
 def test_what_a_backtest_says_of_a_date_is_what_the_build_of_that_date_came_to(
-    outcomes: "np.ndarray", backtested: Backtested
+    outcomes: "np.ndarray", backtested: BacktestResult
 ):
     """The first fixture scored the end of 1997 and looked at what came: the backtest finds the same by another way."""
     (row,) = (one for one in backtested.rows["backtest"] if (one["model"], one["slice"]) == ("bgbb", CUT.isoformat()))

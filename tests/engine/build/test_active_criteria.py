@@ -123,7 +123,7 @@ def test_calibrated_anchors_count_from_the_next_build_and_not_for_days_before(bu
     assert reported == {row["customer_id"]: row["value_effective"] for row in found if row["customer_id"] in reported}
     assert criteria_for(built.ledger, built.model, TODAY - timedelta(days=1)).calibration is None
     one = calibrate(built, ["reputation"], keep=False)
-    assert {one.kept for one in one.anchors if one.criterion != "reputation"} == {"not asked for"}
+    assert {one.kept for one in one.anchors if one.criterion != "reputation"} == {"not named in this command"}
 
 
 def test_calibration_of_nothing_known_names_the_nearest(built: Project):
@@ -144,7 +144,7 @@ def test_the_command_reports_and_says_what_it_kept(
     assert main(["calibrate", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "Suggested tiers that change" in said
-    assert "nothing was kept" in said
+    assert "nothing was saved" in said
 
 
 def test_own_criteria_and_overrides_reach_the_tables(built: Project):

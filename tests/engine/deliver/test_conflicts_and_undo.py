@@ -76,10 +76,12 @@ def test_the_shell_lists_and_decides(contested: DeliverEnv, say: Say):
     listed = say("conflicts", "list")
     number = re.search(r"\b[0-9a-f]{10}\b", listed)
     assert number is not None
-    assert "ours counts; the next plan follows" in say("conflicts", "decide", number[0], "ours", "--by", "Ann")
+    assert "decided: ours; it takes effect with the next plan" in say(
+        "conflicts", "decide", number[0], "ours", "--by", "Ann"
+    )
     contested.night()
     assert contested.shelf.records["1"]["city"] == "Ulm"
-    assert "nothing waits for a decision" in say("conflicts")
+    assert "no conflict waits for a decision" in say("conflicts")
 
 
 def test_a_conflict_that_is_not_there_is_named(contested: DeliverEnv, say: Say):
@@ -128,7 +130,7 @@ def test_what_a_run_created_is_removed_only_when_it_is_allowed(house: DeliverEnv
     house.deliver(match="upsert", key={"field": "key", "from": "customer_id"}, fields={"name": {"from": "name"}})
     house.night()
     (plan,) = undo(house.project, run_of(house), "undo")
-    with pytest.raises(SettingsError, match="1 records would be deleted, at most 0 may"):
+    with pytest.raises(SettingsError, match="1 record would be deleted, max_deletes allows 0"):
         house.apply(digest=plan.digest)
     assert house.apply(digest=plan.digest, allow=["max_deletes"]).counts == {"applied": 1}
     assert not house.shelf.records
@@ -142,7 +144,7 @@ def test_a_run_that_wrote_nothing_cannot_be_taken_back(written: DeliverEnv):
 
 def test_the_newest_plan_is_not_applied_by_name_when_it_takes_a_run_back(written: DeliverEnv):
     undo(written.project, run_of(written), "undo")
-    with pytest.raises(SettingsError, match="apply it by its digest"):
+    with pytest.raises(SettingsError, match="only applied by its digest"):
         written.apply()
 
 
@@ -153,8 +155,8 @@ def test_the_shell_takes_a_run_back(written: DeliverEnv, say: Say):
     digest = re.search(r"belvedere apply ([0-9a-f]{12})", told)
     assert digest is not None
     assert '"name 1"' not in say("plan", "--show", digest[1])
-    assert "takes run" in say("plan", "--list")
-    assert "as it was before run" in say("plan", "--show", digest[1])
+    assert "reverses run" in say("plan", "--list")
+    assert "value from before run" in say("plan", "--show", digest[1])
     written.apply(digest=digest[1])
     assert names(written) == {"1": "old", "2": "old"}
 

@@ -102,7 +102,7 @@ def test_a_plan_that_waits_creates_nobody_whom_another_delivery_created_meanwhil
     pair.deliver("b_creates", **other)
     waits = pair.plan("b_creates")
     pair.night("z_creates")
-    with pytest.raises(SettingsError, match="before others created records"):
+    with pytest.raises(SettingsError, match="another delivery created records in its target"):
         pair.apply("b_creates", digest=waits.digest)
     pair.apply("b_creates")
     assert [action for action, _ in done(pair)] == ["create"]

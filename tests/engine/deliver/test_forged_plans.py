@@ -19,7 +19,7 @@ from tests.engine.deliver.shelf import DeliverEnv
 
 Rows = list[dict[str, Any]]
 NAME = {"name": {"from": "name"}}
-PROMISE = "is refused, nothing was written"
+PROMISE = "was refused and nothing was written"
 
 
 @pytest.fixture
@@ -116,16 +116,16 @@ def test_rows_with_another_digest_are_refused(planned: DeliverEnv, forgery: str)
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (added, "the delivery does not update the field 'city' there"),
-        (lambda rows: [rows[0] | {"connection": "erp"}], "its connection is 'erp', the delivery's is 'crm'"),
-        (lambda rows: [rows[0] | {"stream": "tasks"}], "its stream is 'tasks', the delivery's is 'accounts'"),
-        (lambda rows: [rows[0] | {"delivery": "e"}], "its delivery is 'e', the delivery's is 'd'"),
-        (lambda rows: [rows[0] | {"action": "delete", "field": "*"}], "does not delete the field '*' there"),
+        (added, "the delivery's settings allow no update of field 'city' there"),
+        (lambda rows: [rows[0] | {"connection": "erp"}], "its connection is 'erp', but the delivery's is 'crm'"),
+        (lambda rows: [rows[0] | {"stream": "tasks"}], "its stream is 'tasks', but the delivery's is 'accounts'"),
+        (lambda rows: [rows[0] | {"delivery": "e"}], "its delivery is 'e', but the delivery's is 'd'"),
+        (lambda rows: [rows[0] | {"action": "delete", "field": "*"}], "allow no delete of field '*' there"),
         (
             lambda rows: [rows[0] | {"action": "create", "record_id": None, "key": "K"}],
-            "the delivery does not create the field 'name' there",
+            "the delivery's settings allow no create of field 'name' there",
         ),
-        (lambda rows: [rows[0] | {"record_id": None, "key": "K"}], "does not update the field 'name' there"),
+        (lambda rows: [rows[0] | {"record_id": None, "key": "K"}], "allow no update of field 'name' there"),
     ],
 )
 def test_rows_beyond_the_delivery_are_refused_even_where_the_ledger_agrees(
@@ -196,7 +196,7 @@ def test_a_plan_of_an_earlier_version_is_refused(planned: DeliverEnv):
     old = {name: value for name, value in head.summary.items() if name != "follows"}
     with planned.project.ledger.transaction() as opened:
         opened.execute(update(t.plans).where(t.plans.c.digest == head.digest).values(summary=old))
-    assert "an earlier version saved it" in refusal(planned)
+    assert "an earlier version of Belvedere saved it" in refusal(planned)
 
 
 class TestTables:
@@ -263,7 +263,7 @@ class TestUndo:
     def test_it_takes_back_only_what_that_run_wrote(self, undone: tuple[DeliverEnv, Plan], change: Any):
         house, _ = undone
         forge(house, change)
-        assert "the delivery does not" in refusal(house, record_digest(house))
+        assert "the delivery's settings allow no" in refusal(house, record_digest(house))
 
     def test_it_is_approved_by_its_digest_even_where_the_delivery_is_not(self, undone: tuple[DeliverEnv, Plan]):
         from engine.deliver.apply import apply
@@ -281,5 +281,5 @@ def test_no_conflict_is_decided_from_a_forged_plan(house: DeliverEnv):
     house.plan()
     (row,) = conflicts(house.project)
     forge(house, lambda rows: [rows[0] | {"after": '"forged"'}])
-    with pytest.raises(SettingsError, match="is refused"):
+    with pytest.raises(SettingsError, match="was refused"):
         decide(house.project, row["conflict_id"], "keep_ours", "eva", "")

@@ -97,7 +97,7 @@ def test_no_run_config_lifts_a_guard(manual: DeliverEnv, extra: dict[str, object
 @pytest.mark.parametrize("digest", ["newest", "d", "", "%", "0123"])
 def test_only_a_digest_names_the_plan_that_is_approved(manual: DeliverEnv, digest: str):
     ran(manual)
-    assert "a plan is approved by its digest, at least 12 characters" in failed(approved(manual, digest=digest))
+    assert "a plan is approved by at least 12 characters of its digest" in failed(approved(manual, digest=digest))
     assert not manual.shelf.log
     assert not manual.project.ledger.approvals.by_digest()
 
@@ -123,7 +123,7 @@ def test_a_digest_alone_is_no_approval(manual: DeliverEnv):
 def test_an_approval_in_dagster_passes_no_guard(manual: DeliverEnv):
     manual.deliver(fields=NAME, approve="manual", guards={"max_changes": 1})
     manual.plan()
-    assert "2 records would change, at most 1 may" in failed(approved(manual))
+    assert "2 records would change, max_changes allows 1" in failed(approved(manual))
     assert not manual.shelf.log
 
 
@@ -167,20 +167,20 @@ class TestAtTheShell:
     def test_a_name_approves_nothing_and_names_the_digest(self, manual: DeliverEnv, say: Say):
         digest = manual.plan().digest[:12]
         told = say("apply", "d", code=1)
-        assert "a plan is approved, and a guard lifted, by the digest of what was looked at" in told
-        assert f"Look at it: belvedere plan --show {digest}; write it: belvedere apply {digest}" in told
+        assert "a plan is approved, and a guard lifted, by the plan's digest, not by the delivery's name" in told
+        assert f"Look at it: belvedere plan --show {digest}; approve and write it: belvedere apply {digest}" in told
         assert not manual.shelf.log
 
     def test_a_guard_is_not_lifted_by_name_either(self, manual: DeliverEnv, say: Say):
         manual.deliver(fields=NAME, guards={"max_changes": 1})
         manual.plan()
-        assert "by the digest of what was looked at" in say("apply", "d", "--allow", "max_changes", code=1)
+        assert "by the plan's digest" in say("apply", "d", "--allow", "max_changes", code=1)
         assert not manual.shelf.log
 
     def test_a_digest_writes_and_says_who_approved(self, manual: DeliverEnv, say: Say):
         manual.deliver(fields=NAME, approve="manual", guards={"max_changes": 1})
         digest = manual.plan().digest[:12]
-        assert "2 records would change, at most 1 may" in say("apply", digest, code=1)
+        assert "2 records would change, max_changes allows 1" in say("apply", digest, code=1)
         assert "2 applied" in say("apply", digest, "--allow", "max_changes", "--by", "eva")
         assert "approved by belvedere, command line (belvedere)" in say("plan", "--list")
         told = say("plan", "--show", digest)

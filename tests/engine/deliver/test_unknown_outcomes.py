@@ -192,7 +192,7 @@ class TestWhatOthersDidMeanwhile:
         to_create(house).night()
         house.shelf.put("n1", name="mine")
         (row,) = undone(house).rows()
-        assert (row["action"], row["reason"]) == ("conflict", "somebody changed it since; it stays")
+        assert (row["action"], row["reason"]) == ("conflict", "somebody changed it since the run; it stays")
 
     def test_nor_when_it_was_changed_since_that_was_planned(self, house: DeliverEnv):
         to_create(house).night()
@@ -224,7 +224,7 @@ class TestReadBack:
         house.shelf.faults = ["ignored"]
         assert house.apply(digest=plan.digest).counts == {"applied": 1}
         assert read_back(house.project, "d").differences == (
-            "crm accounts n1: was not removed, though the target said so",
+            "crm accounts n1: was not deleted, although the target confirmed it",
         )
 
 

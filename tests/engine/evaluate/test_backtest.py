@@ -13,7 +13,7 @@ import pytest
 
 from engine.build.current_tables import Tables
 from engine.config.customer_model import RetentionConfig
-from engine.evaluate.backtest import ALL, Backtested, compared, origins
+from engine.evaluate.backtest import ALL, BacktestResult, compare_models, origins
 from engine.storage.backend import backend
 from engine.storage.table_schema import arrow_schema
 from orchestration.cli.main import main
@@ -35,22 +35,22 @@ def bought(con: Any) -> ir.Table:
 
 
 @pytest.fixture(scope="module")
-def made(bought: ir.Table) -> Backtested:
-    return compared(bought, 3, END, RetentionConfig(backtest_origins=3))
+def made(bought: ir.Table) -> BacktestResult:
+    return compare_models(bought, 3, END, RetentionConfig(backtest_origins=3))
 
 
-def means(made: Backtested) -> dict[str, dict[str, Any]]:
+def means(made: BacktestResult) -> dict[str, dict[str, Any]]:
     return {row["model"]: row for row in made.rows["backtest"] if row["slice"] == ALL}
 
 
-def test_every_model_and_plain_recency_are_measured_on_the_same_customers(made: Backtested):
+def test_every_model_and_plain_recency_are_measured_on_the_same_customers(made: BacktestResult):
     found = means(made)
     assert set(found) == {"bgbb", "bgnbd", "mbgnbd", "mbgcnbd", "rfm", "recency"}
     assert {row["origins"] for row in found.values()} == {3}
     assert len({(row["customers"], row["ordered"], row["came"]) for row in found.values()}) == 1
 
 
-def test_models_are_about_as_good_as_published(made: Backtested):
+def test_models_are_about_as_good_as_published(made: BacktestResult):
     """facts: AUC .76 to .81 and log loss near .38 for BG/BB on CDNOW; recency alone ranks nearly as well."""
     found = means(made)
     assert 0.75 < found["bgbb"]["auc"] < 0.82
@@ -60,7 +60,7 @@ def test_models_are_about_as_good_as_published(made: Backtested):
     assert found["bgbb"]["calibration_error"] < 0.05
 
 
-def test_tenths_hold_what_was_promised_and_what_came(made: Backtested):
+def test_tenths_hold_what_was_promised_and_what_came(made: BacktestResult):
     for model in means(made):
         rows = [row for row in made.rows["calibration"] if row["model"] == model]
         assert sum(row["customers"] for row in rows) == means(made)[model]["customers"]
@@ -68,7 +68,7 @@ def test_tenths_hold_what_was_promised_and_what_came(made: Backtested):
         assert rows[-1]["came"] > 5 * rows[0]["came"]
 
 
-def test_one_model_is_chosen(made: Backtested):
+def test_one_model_is_chosen(made: BacktestResult):
     chosen = [row["model"] for row in means(made).values() if row["is_chosen"]]
     assert chosen == [made.chosen]
     if made.chosen != "bgbb":
@@ -77,7 +77,7 @@ def test_one_model_is_chosen(made: Backtested):
 
 
 def test_the_command_prints_the_means_and_the_tenths(
-    made: Backtested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    made: BacktestResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     opened = duckdb.connect()
     for table, rows in made.rows.items():
@@ -94,7 +94,7 @@ def test_the_command_prints_the_means_and_the_tenths(
 def test_what_came_after_the_last_horizon_changes_nothing(bought: ir.Table):
     config, until = RetentionConfig(backtest_origins=1), date(1998, 2, 28)
     early = bought.filter(bought.on <= until)
-    whole, cut = (compared(some, 3, until, config).rows for some in (bought, early))
+    whole, cut = (compare_models(some, 3, until, config).rows for some in (bought, early))
     for table, rows in whole.items():
         assert [pytest.approx(row, abs=1e-6) for row in cut[table]] == rows
 
@@ -109,12 +109,12 @@ def test_origins_are_ends_of_months_with_enough_before_and_a_horizon_after(con: 
 
 
 def test_too_little_is_said_and_nothing_is_chosen(con: Any, bought: ir.Table):
-    found = compared(bought, 12, END, RetentionConfig())
+    found = compare_models(bought, 12, END, RetentionConfig())
     assert (found.chosen, found.rows["backtest"]) == ("bgbb", [])
     assert "27 months" in found.note
     few = events(con, *((name, date(2025, month, 5)) for name in "abc" for month in range(1, 13)))
-    found = compared(few, 3, date(2025, 12, 31), RetentionConfig())
-    assert (found.chosen, found.note) == ("bgbb", "too few customers order again: no model can be fitted")
+    found = compare_models(few, 3, date(2025, 12, 31), RetentionConfig())
+    assert (found.chosen, found.note) == ("bgbb", "too few customers ordered again to fit a model")
 
 
 def test_contracts_are_compared_where_there_is_a_term(con: Any):
@@ -126,7 +126,9 @@ def test_contracts_are_compared_where_there_is_a_term(con: Any):
             if (number * 7 + year * 3) % 4 == 0:
                 break
     found = means(
-        compared(events(con, *rows), 12, date(2026, 6, 30), RetentionConfig(contract_months=12, backtest_origins=2))
+        compare_models(
+            events(con, *rows), 12, date(2026, 6, 30), RetentionConfig(contract_months=12, backtest_origins=2)
+        )
     )
     assert "sbg" in found
     assert found["sbg"]["log_loss"] < 0.7

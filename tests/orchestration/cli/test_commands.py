@@ -59,12 +59,12 @@ def test_a_customer_is_shown_by_id_or_name(built: Path, capsys: pytest.CaptureFi
 
 def test_several_customers_are_offered(capsys: pytest.CaptureFixture[str]):
     assert main(["customer", "a"]) == 2
-    assert "customers fit 'a'" in capsys.readouterr().out
+    assert "customers match 'a'" in capsys.readouterr().out
 
 
 def test_nobody_is_said_so(capsys: pytest.CaptureFixture[str]):
     assert main(["customer", "no such company anywhere"]) == 1
-    assert "no customer fits" in capsys.readouterr().err
+    assert "no customer matches" in capsys.readouterr().err
 
 
 def test_quarantine_is_listed_and_shown(capsys: pytest.CaptureFixture[str]):
@@ -97,7 +97,10 @@ def test_a_sandbox_whose_port_is_taken_says_so(
     capsys: pytest.CaptureFixture[str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ):
     assert main(["sandbox", "--port", str(sandbox.port), "--customers", "3"]) == 1
-    assert f"port {sandbox.port}: Address already in use; another one can be named" in capsys.readouterr().err
+    assert (
+        f"cannot listen on port {sandbox.port}: Address already in use. Set SANDBOX_URL to another port"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_note_is_told_once_of_all_streams_that_it_is_of(capsys: pytest.CaptureFixture[str]):
@@ -106,7 +109,7 @@ def test_a_note_is_told_once_of_all_streams_that_it_is_of(capsys: pytest.Capture
         "run", True, metadata={f"raw/crm/{name}": told | {"notes": "the clock\nits rows"} for name in ("a", "b")}
     )
     ran.metadata["raw/erp/c"] = told
-    run._tell_extract(ran, {"crm": ["a", "b"], "erp": ["c"]})
+    run._print_extract(ran, {"crm": ["a", "b"], "erp": ["c"]})
     lines = [line for line in capsys.readouterr().out.splitlines() if ": " in line]
     assert lines == ["crm a, b: the clock", "crm a, b: its rows"]
 
@@ -152,7 +155,7 @@ def test_init_asks_for_an_oauth_client_of_zendesk(
 
     answers = iter(["desk", "zendesk", "helpdesk", f"{sandbox.url}/zendesk", "belvedere", ""])
     assert init(argparse.Namespace(folder=tmp_path), ask=lambda _: next(answers)) == 0
-    assert "Now set DESK_CLIENT_SECRET in the environment, then: belvedere check" in capsys.readouterr().out
+    assert "Next: set DESK_CLIENT_SECRET in the environment, then run belvedere check" in capsys.readouterr().out
     monkeypatch.setenv("DESK_CLIENT_SECRET", "sandbox-zendesk-secret")
     connector = Project.load(defs=tmp_path, home=tmp_path / "home").open("desk")
     assert connector.check().notes == ()
@@ -166,7 +169,7 @@ def test_a_backtest_is_run_and_shown(
     assert main(["backtest", "--show"]) == 1
     assert "nothing was backtested yet" in capsys.readouterr().out
     assert main(["backtest", "--svg", str(tmp_path / "plot.svg")]) == 0
-    assert "too few customers order again" in capsys.readouterr().out  # the village of this test has 30 customers
+    assert "too few customers ordered again" in capsys.readouterr().out  # the village of this test has 30 customers
     assert not (tmp_path / "plot.svg").exists()
     assert main(["backtest", "--show"]) == 0
 

@@ -31,8 +31,8 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Exit]:
 
         monkeypatch.setenv("BELVEDERE_HOME", str(tmp_path))
         monkeypatch.setattr(demo, "_sandbox", sandbox)
-        monkeypatch.setattr(demo, "_defaults", lambda _: None)
-        monkeypatch.setattr(demo, "_tell_first", lambda _: None)
+        monkeypatch.setattr(demo, "_set_default_env", lambda _: None)
+        monkeypatch.setattr(demo, "_print_first_night", lambda _: None)
         monkeypatch.setattr(stages, "night", night)
         return demo.demo_command(argparse.Namespace(customers=3))
 
@@ -46,7 +46,7 @@ def test_a_third_night_that_writes_nothing_ends_well(run: Callable[..., Exit]):
 
 def test_a_third_night_that_writes_a_record_fails(run: Callable[..., Exit], capsys: pytest.CaptureFixture[str]):
     assert run(90, 9, 1, ends=Exit.PARTS_MISSING) is Exit.FAILED
-    said = "the heading of this night is not true: records written: 1, with no change since the second night"
+    said = "this night did not do what its heading says: records written: 1, with no change since the second night"
     assert said in capsys.readouterr().err
 
 

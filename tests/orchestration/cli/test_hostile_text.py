@@ -68,7 +68,7 @@ def test_customers(built: Project, capsys: Said):
     printed(capsys, "customer", HOSTILE)
     row = Tables(built).query("SELECT customer_id FROM customers WHERE name LIKE 'Zork%' LIMIT 1")[0]
     assert SHOWN in printed(capsys, "customer", row["customer_id"])
-    assert "no customer fits" in printed(capsys, "customer", f"nobody {HOSTILE}")
+    assert "no customer matches" in printed(capsys, "customer", f"nobody {HOSTILE}")
 
 
 @pytest.mark.parametrize("words", [["quarantine"], ["quarantine", "list"], ["quarantine", "show"]])
@@ -92,7 +92,7 @@ def test_judgements_and_suggestions(capsys: Said, monkeypatch: pytest.MonkeyPatc
     assert "belvedere: all is well" in printed(capsys, "match", "list", "--judged")
     query = "SELECT 'a' AS \"left\", name AS left_name, city AS left_city, 'b' AS \"right\", name AS right_name, "
     monkeypatch.setattr(
-        "orchestration.cli.match.SUGGESTED",
+        "orchestration.cli.match.SUGGESTIONS_SQL",
         query + "city AS right_city, 'domain' AS rule, 0.9 AS score FROM accounts WHERE name LIKE 'Zork%' LIMIT ?",
     )
     assert r"\x1b[2J" in printed(capsys, "match", "list")
@@ -132,7 +132,7 @@ def test_errors(capsys: Said, monkeypatch: pytest.MonkeyPatch):
 
 def test_failures_of_steps_and_checks(capsys: Said):
     assert failure(SettingsError(HOSTILE)).description == SHOWN
-    run.tell_deliver(RunResult("run", False, failures=[HOSTILE], checks=[("a", "b", False, HOSTILE)]))
+    run.print_delivery(RunResult("run", False, failures=[HOSTILE], checks=[("a", "b", False, HOSTILE)]))
     shown = capsys.readouterr().err
     assert not RAW.search(shown)
     assert "\nbelvedere: all" not in shown

@@ -67,7 +67,7 @@ def test_what_is_said_is_in_force_until_it_is_forgotten(built: Project, capsys: 
 
 def test_suggestions_are_listed_with_names(built: Project, capsys: Said, monkeypatch: pytest.MonkeyPatch):
     assert main(["match"]) == 0
-    monkeypatch.setattr("orchestration.cli.match.SUGGESTED", _one("hubspot/1", "hubspot/2"))
+    monkeypatch.setattr("orchestration.cli.match.SUGGESTIONS_SQL", _one("hubspot/1", "hubspot/2"))
     assert main(["match", "list"]) == 0
     told = capsys.readouterr().out
     assert [word in told for word in ("hubspot/1", "hubspot/2", "Acme, Berlin", "domain", "0.9200")] == [True] * 5

@@ -168,7 +168,7 @@ def test_after_a_killed_command_the_next_goes_on_and_a_signal_ends_it_in_one_lin
     assert second.returncode == CODES[number]
     assert err.splitlines() == [
         f"belvedere: {command} was stopped by {'Ctrl-C (SIGINT)' if number == signal.SIGINT else 'SIGTERM'}; "
-        "what it had finished is kept, run it again to go on"
+        "what it had finished is stored; run it again to go on"
     ]
     assert not alive(second_children)
     assert [status for _, status in shell.runs()] == ["FAILURE", "CANCELED"]  # no run stays as started, none follows
