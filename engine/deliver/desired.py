@@ -47,7 +47,7 @@ def created_by_others(project: Project, name: str) -> dict[str, str]:
 def desired(project: Project, name: str, target: Target) -> Desired:
     """Return the desired state of a delivery's target.
 
-    Raises SettingsError for a condition that is not valid SQL, ReplyError for a table whose file is not
+    Raises SettingsError for a condition that cannot be evaluated, ReplyError for a table whose file is not
     what the manifest recorded.
     """
     return _DesiredState(project, name, target).all()
@@ -158,7 +158,7 @@ class _DesiredState:
             if self.config.where or self.config.create_where:
                 message = str(error).splitlines()[0]
                 raise SettingsError(
-                    f"delivery {self.name!r}: `where` or `create_where` is not valid SQL: {message}"
+                    f"delivery {self.name!r}: `where` or `create_where` cannot be evaluated: {message}"
                 ) from None
             raise
 

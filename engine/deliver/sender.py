@@ -165,7 +165,7 @@ def _outcome_without_write(operation: Operation, current: Mapping[str, TargetRec
 
 def _removed(operation: Operation, now: TargetRecord | None) -> Outcome | None:
     if now is None:
-        return Outcome(operation.op_id, "unchanged", operation.record_id, message="it is gone already")
+        return Outcome(operation.op_id, "unchanged", operation.record_id, message="the record is gone already")
     if now.version != operation.version:
         return Outcome(operation.op_id, "conflict", operation.record_id, now.version, CHANGED)
     return None

@@ -84,7 +84,7 @@ def backtest(project: Project, run_id: str) -> BacktestResult:
     """
     current = project.ledger.snapshots.current()
     if current is None:
-        raise SettingsError("there is no build yet: run `belvedere sync` first")
+        raise SettingsError("nothing was built yet: run `belvedere sync` first")
     con, config = backend.connect(), project.model.retention
     tables = [project.lake.read(con, name, schema=arrow_schema(name)) for name in ("crosswalk", "orders", "invoices")]
     event: Event = event_for(config, tables[1])

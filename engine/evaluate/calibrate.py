@@ -38,7 +38,7 @@ def calibrate(project: Project, names: Sequence[str] = (), *, keep: bool = True)
     """
     current = project.ledger.snapshots.current()
     if current is None:
-        raise SettingsError("there is no build yet: run `belvedere sync` first")
+        raise SettingsError("nothing was built yet: run `belvedere sync` first")
     active = criteria_for(project.ledger, project.model, current.as_of)
     con = backend.connect()
     reads = ("criteria", "key_account_criteria", "key_accounts", "customers")

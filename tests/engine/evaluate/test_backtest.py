@@ -86,7 +86,7 @@ def test_the_command_prints_the_means_and_the_tenths(
     monkeypatch.setattr(Tables, "connection", opened)
     assert main(["backtest", "--show", "--svg", str(tmp_path / "plot.svg")]) == 0
     said = capsys.readouterr().out
-    for word in ("within 3 months", "bgbb", "recency", "default", "chosen", "log loss", f"What {made.chosen} promised"):
+    for word in ("within 3 months", "bgbb", "recency", "default", "chosen", "log loss", f"Calibration of {made.chosen}"):
         assert word in said
     assert (tmp_path / "plot.svg").read_text().startswith("<svg")
 

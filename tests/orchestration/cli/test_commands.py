@@ -167,7 +167,7 @@ def test_a_backtest_is_run_and_shown(
 ):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     assert main(["backtest", "--show"]) == 1
-    assert "nothing was backtested yet" in capsys.readouterr().out
+    assert "there is no backtest yet" in capsys.readouterr().out
     assert main(["backtest", "--svg", str(tmp_path / "plot.svg")]) == 0
     assert "too few customers ordered again" in capsys.readouterr().out  # the village of this test has 30 customers
     assert not (tmp_path / "plot.svg").exists()

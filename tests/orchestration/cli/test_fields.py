@@ -72,9 +72,9 @@ def test_check_names_the_changes_and_with_fields_what_is_not_mapped(capsys: Said
         "accounts: new: properties.kundennummer; gone: properties.vat_number; retyped: properties.numberofemployees "
         "(number to string); to accept: belvedere fields accept hubspot accounts"
     ) in said
-    assert not [line for line in said if "not mapped" in line]
+    assert not [line for line in said if "neither mapped" in line]
     said = lines(capsys, "check", "hubspot", "--fields")
-    (unused,) = [line for line in said if line.startswith("accounts:") and "are not mapped" in line]
+    (unused,) = [line for line in said if line.startswith("accounts:") and "neither mapped nor ignored" in line]
     assert "properties.type" in unused
     assert "properties.domain" not in unused
 

@@ -54,14 +54,14 @@ def test_what_is_said_is_in_force_until_it_is_forgotten(built: Project, capsys: 
     assert say("different", one, other) == 0
     assert "counts from the next build on" in capsys.readouterr().out
     assert say("different", other, one) == 0
-    assert "said already" in capsys.readouterr().out
+    assert "recorded already" in capsys.readouterr().out
     assert main(["match", "list", "--judged"]) == 0
     told = capsys.readouterr().out
     assert [word in told for word in (one, "different", other, "ada", "seen on the invoice", "bob")] == [True] * 6
     assert say("forget", other, one) == 0
-    assert "forgotten" in capsys.readouterr().out
+    assert "withdrawn" in capsys.readouterr().out
     assert say("forget", other, one) == 0
-    assert "nothing was said" in capsys.readouterr().out
+    assert "no judgement about these two" in capsys.readouterr().out
     assert [row["by"] for row in built.ledger.judgements.in_force()] == ["bob"]
 
 
