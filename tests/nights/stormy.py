@@ -18,7 +18,7 @@ from engine.deliver.apply import apply
 from engine.deliver.plan import plan
 from engine.deliver.verify import read_back
 from sandbox.server import Sandbox
-from tests.engine.deliver.tabled import hasty, tabled
+from tests.engine.deliver.build_tables import skip_fsync, write_build
 from tests.nights.unhurried import unhurried
 
 SETTLES = 0.4  # seconds
@@ -177,7 +177,7 @@ class World:
         erp = ConnectionConfig(connector="files", role="erp")
         self.project = Project(self.home / "defs", self.home, connections={"crm": crm, "erp": erp})
         self.project.deliveries["d"] = DeliveryConfig.model_validate(self._delivery())
-        hasty(self.project.ledger)
+        skip_fsync(self.project.ledger)
 
     def tables(self, snapshot: str, linked: list[str], trial: int) -> None:
         """Make a build: scores of this trial, and as many new customers as there were trials."""
@@ -201,7 +201,7 @@ class World:
         theirs = [{"connection": "crm", "account_id": number, "is_active": True} for number in records.values()]
         joined = [{"customer_id": one, "connection": "erp", "account_id": f"E{one}"} for one in phones]
         joined += [{"customer_id": one, "connection": "crm", "account_id": number} for one, number in records.items()]
-        tabled(self.project, snapshot, {"customers": customers, "accounts": ours + theirs, "crosswalk": joined})
+        write_build(self.project, snapshot, {"customers": customers, "accounts": ours + theirs, "crosswalk": joined})
 
     def night(self, run: str) -> int:
         """Plan, apply, read back; tells how many records were to be written."""

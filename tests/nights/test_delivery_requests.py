@@ -13,7 +13,7 @@ from engine.deliver.plan import plan
 from engine.extract.run import extract
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
-from tests.engine.deliver.tabled import hasty, tabled
+from tests.engine.deliver.build_tables import skip_fsync, write_build
 
 FIELD = "belvedere_retention_score"
 ASIDE = ("/account-info/", "/properties/")
@@ -45,7 +45,7 @@ def project(crm: Sandbox, tmp_path: Path) -> Project:
     project = Project(tmp_path / "defs", tmp_path, connections={"crm": connection})
     given = {"table": "customers", "target": {"connection": "crm"}, "fields": {FIELD: {"from": "employees"}}}
     project.deliveries["scores"] = DeliveryConfig.model_validate(given)
-    hasty(project.ledger)
+    skip_fsync(project.ledger)
     return project
 
 
@@ -59,7 +59,7 @@ def deliver(crm: Sandbox, project: Project) -> Deliver:
             "accounts": [{"connection": "crm", "account_id": one} for one in scores],
             "crosswalk": [{"connection": "crm", "account_id": one, "customer_id": f"C{one}"} for one in scores],
         }
-        tabled(project, name, tables)
+        write_build(project, name, tables)
         crm.requests.clear()
         plan(project, "scores", name)
         apply(project, "scores", name)

@@ -31,7 +31,7 @@ def test_every_model_is_a_line_with_a_point_for_each_tenth():
 def test_a_good_promise_lies_on_the_diagonal():
     drawn = ElementTree.fromstring(calibration_svg([tenth("bgbb", 1, 0.5, 0.5)]))
     point = drawn.find(f".//{SVG}circle")
-    (line,) = (one for one in drawn.iter(f"{SVG}line") if one.get("stroke-dasharray"))
+    (line,) = (element for element in drawn.iter(f"{SVG}line") if element.get("stroke-dasharray"))
     middle = [(float(line.get(f"{axis}1")) + float(line.get(f"{axis}2"))) / 2 for axis in "xy"]
     assert [round(float(point.get(f"c{axis}")), 1) for axis in "xy"] == [round(value, 1) for value in middle]
 

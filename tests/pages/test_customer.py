@@ -33,31 +33,31 @@ class Written(Tables):
 def tables() -> Written:
     """Write one customer, whose retention and tier were computed."""
     written = Written()
-    one = {"customer_id": "C1", "as_of": TODAY, "reasons": "[]"}
-    written.put("customers", one | {"name": "Hansa", "status": "active", "currency": "EUR", "provenance": "{}"})
-    written.put("customer_360", one)
-    written.put("crosswalk", one | {"connection": "crm", "account_id": "1", "rule": "alone", "since": TODAY})
-    written.put("retention", one | {"value": 93.29, "value_effective": 93.29, "band": "healthy"})
-    written.put("key_accounts", one | {"value": 6.5, "value_effective": 6.5, "tier_computed": "A", "tier": "A"})
+    common = {"customer_id": "C1", "as_of": TODAY, "reasons": "[]"}
+    written.put("customers", common | {"name": "Hansa", "status": "active", "currency": "EUR", "provenance": "{}"})
+    written.put("customer_360", common)
+    written.put("crosswalk", common | {"connection": "crm", "account_id": "1", "rule": "alone", "since": TODAY})
+    written.put("retention", common | {"value": 93.29, "value_effective": 93.29, "band": "healthy"})
+    written.put("key_accounts", common | {"value": 6.5, "value_effective": 6.5, "tier_computed": "A", "tier": "A"})
     for table in ("accounts", "satisfaction", "overrides", "key_account_criteria", *MOVING):
         written.put(table)
     return written
 
 
 def test_what_was_computed_is_nobodys_word(tables: Written):
-    shown = as_text(customer_page(tables, "C1"))
-    assert "93.3  healthy" in shown
-    assert "by hand" not in shown
+    output = as_text(customer_page(tables, "C1"))
+    assert "93.3  healthy" in output
+    assert "by hand" not in output
 
 
 def test_a_score_that_was_set_by_hand_says_by_whom_why_and_what_was_computed(tables: Written):
-    one = {"customer_id": "C1", "as_of": TODAY, "reasons": "[]"}
+    common = {"customer_id": "C1", "as_of": TODAY, "reasons": "[]"}
     tables.put(
         "overrides", SAID | {"override_id": "o1", "what": "retention"}, SAID | {"override_id": "o2", "what": "tier"}
     )
-    tables.put("retention", one | {"value": 93.29, "value_effective": 50.0, "band": "watch", "override_id": "o1"})
+    tables.put("retention", common | {"value": 93.29, "value_effective": 50.0, "band": "watch", "override_id": "o1"})
     key = {"value": 6.5, "value_effective": 6.5, "tier_computed": "A", "tier": "B", "override_id": "o2"}
-    tables.put("key_accounts", one | key)
+    tables.put("key_accounts", common | key)
     page = customer_page(tables, "C1")
     assert "set by hand by Eva until 2027-04-30: <told> us; computed: 93.3" in as_text(page)
     assert "set by hand by Eva until 2027-04-30: <told> us; computed: A" in as_text(page)

@@ -6,7 +6,7 @@ from pages.visible import visible
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("Hansa & Söhne GmbH [Nord]", "Hansa & Söhne GmbH [Nord]"),
         ("\x1b[31mred\x1b]8;;http://x\x07", r"\x1b[31mred\x1b]8;;http://x\x07"),
@@ -21,6 +21,6 @@ from pages.visible import visible
         ("\N{WOMAN}\u200d\N{PERSONAL COMPUTER}", "\N{WOMAN}\u200d\N{PERSONAL COMPUTER}"),
     ],
 )
-def test_what_steers_turns_or_hides_is_spelt_out(text: str, shown: str):
-    assert visible(text) == shown
-    assert visible(shown) == shown
+def test_what_steers_turns_or_hides_is_spelt_out(text: str, expected: str):
+    assert visible(text) == expected
+    assert visible(expected) == expected

@@ -1,4 +1,4 @@
-"""A house that delivers."""
+"""Fixtures: a project that delivers to a scripted target."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from tests.engine.deliver.shelf import DeliverEnv, Finding, Keeping
+from tests.engine.deliver.stub_target import DeliverEnv, SearchableConnector, StubConnector
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DeliverEnv]:
-    """Make a house whose target has certain ways."""
+def make_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DeliverEnv]:
+    """Make an environment whose target behaves as given."""
 
-    def make(kind: type[Keeping] = Finding, **shelf: Any) -> DeliverEnv:
-        return DeliverEnv(tmp_path, monkeypatch, kind, **shelf)
+    def make(kind: type[StubConnector] = SearchableConnector, **stub: Any) -> DeliverEnv:
+        return DeliverEnv(tmp_path, monkeypatch, kind, **stub)
 
     return make
 
 
 @pytest.fixture
-def house(made: Callable[..., DeliverEnv]) -> DeliverEnv:
-    """Make a house whose target has a unique field, and tells what it holds."""
-    return made()
+def env(make_env: Callable[..., DeliverEnv]) -> DeliverEnv:
+    """Make an environment whose target has a unique field, and confirms values."""
+    return make_env()

@@ -23,7 +23,7 @@ from engine.deliver.undo import undo
 from engine.deliver.verify import read_back
 from engine.storage import ledger_tables as t
 from tests.engine.deliver.judge import Judge
-from tests.engine.deliver.shelf import DeliverEnv, Finding, Keeping
+from tests.engine.deliver.stub_target import DeliverEnv, SearchableConnector, StubConnector
 from tests.nights.death import dies
 
 OURS, THEIRS = ("o1", "o2", "o3"), ("p1", "p2")
@@ -38,8 +38,8 @@ FAULTS = ("lost", "failed", "later", "locked", "busy", "ignored", None)
 class Ways:
     """Say what a target can do."""
 
-    shelf: Mapping[str, Any] = field(default_factory=dict)
-    kind: type[Keeping] = Finding
+    stub: Mapping[str, Any] = field(default_factory=dict)
+    kind: type[StubConnector] = SearchableConnector
     blind: bool = False
 
 
@@ -48,14 +48,14 @@ WAYS = {
     "silent": Ways({"tells": False}),
     "versions": Ways({"writing": Writing(batch=3, versions=True)}),
     "idempotent": Ways({"unique": None, "writing": Writing(batch=3, idempotent=True)}),
-    "unasked": Ways({"unique": None, "writing": Writing(batch=3, idempotent=True)}, Keeping),
+    "unasked": Ways({"unique": None, "writing": Writing(batch=3, idempotent=True)}, StubConnector),
     "neither": Ways({"unique": None}, blind=True),
 }
 
 numbers = st.integers(0, 7)
 keys = st.sampled_from(KEYS)
 texts = st.sampled_from(TEXTS)
-said = st.sampled_from(THEIRS) | st.none()
+wanted_values = st.sampled_from(THEIRS) | st.none()
 faults = st.lists(st.sampled_from(FAULTS), min_size=1, max_size=3)
 
 
@@ -65,13 +65,13 @@ class Deliveries(RuleBasedStateMachine):
     def __init__(self, ways: Ways) -> None:
         super().__init__()
         self.ways, self.patch, self.folder = ways, pytest.MonkeyPatch(), TemporaryDirectory()
-        self.house = DeliverEnv(Path(self.folder.name), self.patch, ways.kind, **ways.shelf)
-        self.shelf, self.ledger = self.house.shelf, self.house.project.ledger
+        self.env = DeliverEnv(Path(self.folder.name), self.patch, ways.kind, **ways.stub)
+        self.stub, self.ledger = self.env.stub, self.env.project.ledger
         self.ours: dict[str, dict[str, Any]] = {key: {"name": "o1", "city": "o1", "phone": "o1"} for key in KEYS}
         self.policies = {"city": "fill_empty", "phone": "owner"}
-        self.judge = Judge(self.house, versions=self.shelf.writing.versions)
-        self.shelf.put("rA", name="p1", phone="p1")
-        self.shelf.put("rB", name="p1", city="p1")
+        self.judge = Judge(self.env, versions=self.stub.writing.versions)
+        self.stub.put("rA", name="p1", phone="p1")
+        self.stub.put("rB", name="p1", city="p1")
         self._configure()
         self._build()
 
@@ -81,27 +81,27 @@ class Deliveries(RuleBasedStateMachine):
         self.ours[key][field] = value
         self._build()
 
-    @rule(place=numbers, field=texts, value=said)
-    def people_edit(self, place: int, field: str, value: str | None) -> None:
-        self._edit(place, field, value)
+    @rule(position=numbers, field=texts, value=wanted_values)
+    def people_edit(self, position: int, field: str, value: str | None) -> None:
+        self._edit(position, field, value)
 
-    @rule(place=numbers)
-    def people_delete(self, place: int) -> None:
-        if (record := self._record(place)) and len(self.shelf.records) > 1:
+    @rule(position=numbers)
+    def people_delete(self, position: int) -> None:
+        if (record := self._record(position)) and len(self.stub.records) > 1:
             self.judge.removed(record)
-            self.shelf.drop(record)
+            self.stub.drop(record)
 
     @rule(key=keys, value=st.sampled_from(THEIRS))
     def people_create(self, key: str, value: str) -> None:
-        if self.shelf.unique is None or all(one.get("key") != key for one in self.shelf.records.values()):
-            record = f"p{len(self.shelf.versions)}"
-            self.shelf.put(record, key=key, name=value, city=value, phone=value)
+        if self.stub.unique is None or all(values.get("key") != key for values in self.stub.records.values()):
+            record = f"p{len(self.stub.versions)}"
+            self.stub.put(record, key=key, name=value, city=value, phone=value)
             self.judge.edited(record)
             self.judge.theirs.add(key)
 
     @rule(what=faults)
     def things_go_wrong(self, what: list[str | None]) -> None:
-        self.shelf.faults = list(what)
+        self.stub.faults = list(what)
 
     @rule()
     def time_passes(self) -> None:
@@ -111,9 +111,9 @@ class Deliveries(RuleBasedStateMachine):
     def plan(self) -> None:
         self._try(self._planned)
 
-    @rule(place=st.none() | numbers)
-    def apply(self, place: int | None) -> None:
-        self._try(partial(self._applied, place))
+    @rule(position=st.none() | numbers)
+    def apply(self, position: int | None) -> None:
+        self._try(partial(self._applied, position))
 
     @rule()
     def night(self) -> None:
@@ -121,9 +121,9 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(after=st.integers(1, 6))
     def night_while_the_target_goes_away(self, after: int) -> None:
-        self.shelf.deaf_after = after
+        self.stub.deaf_after = after
         self._try(self._night)
-        self.shelf.deaf_after = None
+        self.stub.deaf_after = None
 
     @rule(at=st.integers(1, 60), after=st.booleans(), again=st.booleans())
     def die_in_a_night(self, at: int, after: bool, again: bool) -> None:
@@ -131,43 +131,43 @@ class Deliveries(RuleBasedStateMachine):
         if again:
             self._try(partial(self._applied, None))
 
-    @rule(at=st.integers(1, 40), after=st.booleans(), place=st.none() | numbers)
-    def die_in_an_apply(self, at: int, after: bool, place: int | None) -> None:
-        self._die(partial(self._applied, place), at, after)
+    @rule(at=st.integers(1, 40), after=st.booleans(), position=st.none() | numbers)
+    def die_in_an_apply(self, at: int, after: bool, position: int | None) -> None:
+        self._die(partial(self._applied, position), at, after)
 
     @rule(at=st.integers(1, 15), after=st.booleans())
     def die_reading_back(self, at: int, after: bool) -> None:
         self._die(self._read_back, at, after)
 
-    @rule(place=numbers, field=texts, value=st.sampled_from(THEIRS), write=st.integers(0, 2), again=st.booleans())
-    def night_while_people_edit(self, place: int, field: str, value: str, write: int, again: bool) -> None:
-        at = sum(call == "write" for call in self.shelf.calls) + write
+    @rule(position=numbers, field=texts, value=st.sampled_from(THEIRS), write=st.integers(0, 2), again=st.booleans())
+    def night_while_people_edit(self, position: int, field: str, value: str, write: int, again: bool) -> None:
+        at = sum(call == "write" for call in self.stub.calls) + write
 
         def edit() -> None:
-            if sum(call == "write" for call in self.shelf.calls) == at and (record := self._record(place)):
-                self._edit(place, field, value)
-                self.judge.raced.add((record, len(self.shelf.calls) + 1))
+            if sum(call == "write" for call in self.stub.calls) == at and (record := self._record(position)):
+                self._edit(position, field, value)
+                self.judge.raced.add((record, len(self.stub.calls) + 1))
 
-        self.shelf.before_write = edit
+        self.stub.before_write = edit
         self._try(partial(self._applied, None) if again else self._night)
-        self.shelf.before_write = lambda: None
+        self.stub.before_write = lambda: None
 
     @rule()
     def read_back(self) -> None:
         self._try(self._read_back)
 
-    @rule(place=numbers, is_applied=st.booleans())
-    def undo(self, place: int, is_applied: bool) -> None:
-        self._try(partial(self._undone, place, is_applied))
+    @rule(position=numbers, is_applied=st.booleans())
+    def undo(self, position: int, is_applied: bool) -> None:
+        self._try(partial(self._undone, position, is_applied))
 
-    @rule(place=numbers, at=st.integers(1, 40), after=st.booleans())
-    def die_in_an_undo(self, place: int, at: int, after: bool) -> None:
-        self._die(partial(self._undone, place, True), at, after)
+    @rule(position=numbers, at=st.integers(1, 40), after=st.booleans())
+    def die_in_an_undo(self, position: int, at: int, after: bool) -> None:
+        self._die(partial(self._undone, position, True), at, after)
 
-    @rule(place=numbers, verdict=st.sampled_from(["keep_ours", "keep_target"]))
-    def decide(self, place: int, verdict: Any) -> None:
-        if listed := conflicts(self.house.project):
-            decide(self.house.project, listed[place % len(listed)]["conflict_id"], verdict, "Ann", "asked")
+    @rule(position=numbers, verdict=st.sampled_from(["keep_ours", "keep_target"]))
+    def decide(self, position: int, verdict: Any) -> None:
+        if listed := conflicts(self.env.project):
+            decide(self.env.project, listed[position % len(listed)]["conflict_id"], verdict, "Ann", "asked")
 
     @rule(policy=st.sampled_from(["fill_empty", "overwrite"]))
     def settings_change(self, policy: str) -> None:
@@ -189,7 +189,7 @@ class Deliveries(RuleBasedStateMachine):
 
     def _end(self) -> None:
         """Let all faults end: three nights are enough, and one more writes nothing."""
-        self.shelf.faults.clear()
+        self.stub.faults.clear()
         self._pass()
         self._build()
         for _ in range(3):
@@ -198,13 +198,13 @@ class Deliveries(RuleBasedStateMachine):
             self._pass()
             self._build()
             self.judge.look()
-        written, plan = len(self.shelf.sends), self._planned()
+        written, plan = len(self.stub.sends), self._planned()
         self._applied(None)
-        assert (plan.rows(*WRITTEN), len(self.shelf.sends) - written) == ([], 0)
+        assert (plan.rows(*WRITTEN), len(self.stub.sends) - written) == ([], 0)
         self.judge.end(plan, self.ours, self.policies, LINKED)
 
     def _configure(self) -> None:
-        self.house.deliver(
+        self.env.deliver(
             match="upsert",
             key={"field": "key", "from": "customer_id"},
             fields={
@@ -223,74 +223,72 @@ class Deliveries(RuleBasedStateMachine):
         joined = {
             row["right_account_id"]: "C" + row["left_account_id"][1:] for row in self.ledger.judgements.in_force()
         }
-        held = {record: key for record, key in (LINKED | joined).items() if record in self.shelf.records}
+        linked = {record: key for record, key in (LINKED | joined).items() if record in self.stub.records}
         owned = [{"connection": "erp", "account_id": f"E{key[1:]}", "is_active": True} for key in KEYS]
         phones = [row | {"phone": self.ours["C" + row["account_id"][1:]]["phone"]} for row in owned]
-        theirs = [{"connection": "crm", "account_id": record, "is_active": True} for record in held]
+        theirs = [{"connection": "crm", "account_id": record, "is_active": True} for record in linked]
         cross = [{"customer_id": "C" + row["account_id"][1:]} | row for row in owned]
-        self.house.tables(
+        self.env.tables(
             customers=[{"customer_id": key, **self.ours[key]} for key in KEYS],
             accounts=phones + theirs,
-            crosswalk=cross + [{"customer_id": held[row["account_id"]]} | row for row in theirs],
+            crosswalk=cross + [{"customer_id": linked[row["account_id"]]} | row for row in theirs],
         )
 
     def _pass(self) -> None:
         """Let an hour pass: what was on its way is there."""
-        self.shelf.arrive()
-        self.judge.passed.append(len(self.shelf.calls))
+        self.stub.arrive()
+        self.judge.passed.append(len(self.stub.calls))
         self._older(HOUR)
 
     def _older(self, span: timedelta) -> None:
         """Put the target's clock on, and make all older that was written down."""
         o = t.operations
-        self.shelf.ahead += span
+        self.stub.ahead += span
         with self.ledger.engine.begin() as opened:
             for row in opened.execute(o.select()).mappings().all():
                 older = {name: row[name] and row[name] - span for name in ("intended_at", "settled_at")}
                 opened.execute(update(o).where(o.c.op_id == row["op_id"]).values(older))
 
     def _planned(self) -> Any:
-        plan = self.house.plan()
+        plan = self.env.plan()
         assert {
             row["field"]: row["policy"] for row in plan.rows(*WRITTEN) if row["field"] in self.policies
         }.items() <= (self.policies.items())
         return plan
 
-    def _applied(self, place: int | None) -> None:
+    def _applied(self, position: int | None) -> None:
         plans = self.ledger.plans.recent("d")
-        self.house.apply(digest=None if place is None or not plans else plans[place % len(plans)].digest)
+        self.env.apply(digest=None if position is None or not plans else plans[position % len(plans)].digest)
 
     def _night(self) -> None:
-        self.house.night()
+        self.env.night()
 
     def _read_back(self) -> None:
-        read_back(self.house.project, "d")
+        read_back(self.env.project, "d")
 
-    def _undone(self, place: int, is_applied: bool) -> None:
+    def _undone(self, position: int, is_applied: bool) -> None:
         if runs := self.ledger.operations.writing_runs():
-            self.house.runs += 1
-            run = runs[place % len(runs)]["run_id"]
-            for plan in undo(self.house.project, run, f"run-{self.house.runs}"):
+            self.env.runs += 1
+            run = runs[position % len(runs)]["run_id"]
+            for plan in undo(self.env.project, run, f"run-{self.env.runs}"):
                 if is_applied:
-                    self.house.apply(digest=plan.digest)
+                    self.env.apply(digest=plan.digest)
 
     def _try(self, does: Callable[[], object]) -> None:
         with suppress(ConnectorError):
             does()
 
     def _die(self, does: Callable[[], object], at: int, after: bool) -> None:
-        steps = [
-            (self.house.kind, name) for name in ("check", "fetch", "write", "find") if hasattr(self.house.kind, name)
-        ]
-        dies(self.house.project, partial(self._try, does), at, after=after, steps=steps)
+        steps = [(self.env.kind, name) for name in ("check", "fetch", "write", "find") if hasattr(self.env.kind, name)]
+        dies(self.env.project, partial(self._try, does), at, after=after, steps=steps)
 
-    def _record(self, place: int) -> str | None:
-        records = sorted(self.shelf.records)
-        return records[place % len(records)] if records else None
+    def _record(self, position: int) -> str | None:
+        records = sorted(self.stub.records)
+        return records[position % len(records)] if records else None
 
-    def _edit(self, place: int, field: str, value: str | None) -> None:
-        if record := self._record(place):
+    def _edit(self, position: int, field: str, value: str | None) -> None:
+        if record := self._record(position):
             self._older(MOMENT)
             self.judge.edited(record)
-            self.shelf.put(record, **{field: value})
+            self.stub.put(record, **{field: value})
             self._older(MOMENT)

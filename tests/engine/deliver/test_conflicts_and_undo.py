@@ -10,15 +10,15 @@ from engine.config.project import Project
 from engine.deliver.conflicts import conflicts, decide
 from engine.deliver.undo import undo
 from orchestration.cli.main import main
-from tests.engine.deliver.shelf import DeliverEnv
+from tests.engine.deliver.stub_target import DeliverEnv
 
 Say = Callable[..., str]
 
 
 @pytest.fixture
-def contested(house: DeliverEnv) -> DeliverEnv:
+def contested(env: DeliverEnv) -> DeliverEnv:
     """Let the CRM hold another city than the ERP, to which the field belongs."""
-    house.tables(
+    env.tables(
         customers=[{"customer_id": "C1", "name": "N"}],
         accounts=[
             {"connection": "erp", "account_id": "9", "city": "Ulm", "is_active": True},
@@ -29,21 +29,21 @@ def contested(house: DeliverEnv) -> DeliverEnv:
             {"customer_id": "C1", "connection": "crm", "account_id": "1"},
         ],
     )
-    house.shelf.put("1", city="Bonn")
-    house.deliver(fields={"city": {"from": "city", "owner": "erp", "policy": "owner"}}, guards={"max_blanks": 9})
-    return house
+    env.stub.put("1", city="Bonn")
+    env.deliver(fields={"city": {"from": "city", "owner": "erp", "policy": "owner"}}, guards={"max_blanks": 9})
+    return env
 
 
 @pytest.fixture
-def say(house: DeliverEnv, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+def say(env: DeliverEnv, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
     """Run a command and give what it printed."""
-    monkeypatch.setattr(Project, "load", lambda *_: house.project)
+    monkeypatch.setattr(Project, "load", lambda *_: env.project)
 
     def run(*words: str, code: int = 0) -> str:
         monkeypatch.setattr("sys.argv", ["belvedere", *words])
         assert main(words) == code
-        told = capsys.readouterr()
-        return re.sub(r"\s+", " ", told.out + told.err)
+        captured = capsys.readouterr()
+        return re.sub(r"\s+", " ", captured.out + captured.err)
 
     return run
 
@@ -59,14 +59,14 @@ def test_a_decision_is_followed_and_asked_for_no_more(contested: DeliverEnv, ver
     contested.night()
     decide(contested.project, conflicts(contested.project)[0]["conflict_id"], verdict, "Ann", "she knows")  # type: ignore[arg-type]
     contested.night()
-    assert contested.shelf.records["1"]["city"] == city
+    assert contested.stub.records["1"]["city"] == city
     assert conflicts(contested.project) == []
 
 
 def test_a_decision_ends_when_somebody_edits_the_field_again(contested: DeliverEnv):
     contested.night()
     decide(contested.project, conflicts(contested.project)[0]["conflict_id"], "keep_target", "Ann", "")
-    contested.shelf.put("1", city="Kiel")
+    contested.stub.put("1", city="Kiel")
     contested.night()
     assert [row["held"] for row in conflicts(contested.project, open_only=True)] == ['"Kiel"']
 
@@ -80,7 +80,7 @@ def test_the_shell_lists_and_decides(contested: DeliverEnv, say: Say):
         "conflicts", "decide", number[0], "ours", "--by", "Ann"
     )
     contested.night()
-    assert contested.shelf.records["1"]["city"] == "Ulm"
+    assert contested.stub.records["1"]["city"] == "Ulm"
     assert "no conflict waits for a decision" in say("conflicts")
 
 
@@ -90,21 +90,21 @@ def test_a_conflict_that_is_not_there_is_named(contested: DeliverEnv, say: Say):
 
 
 @pytest.fixture
-def written(house: DeliverEnv) -> DeliverEnv:
+def written(env: DeliverEnv) -> DeliverEnv:
     for name in ("1", "2"):
-        house.shelf.put(name, name="old")
-    house.customers("1", "2")
-    house.deliver(fields={"name": {"from": "name"}})
-    house.night()
-    return house
+        env.stub.put(name, name="old")
+    env.customers("1", "2")
+    env.deliver(fields={"name": {"from": "name"}})
+    env.night()
+    return env
 
 
-def run_of(house: DeliverEnv) -> str:
-    return str(house.project.ledger.operations.writing_runs()[0]["run_id"])
+def run_of(env: DeliverEnv) -> str:
+    return str(env.project.ledger.operations.writing_runs()[0]["run_id"])
 
 
-def names(house: DeliverEnv) -> dict[str, str]:
-    return {record: values["name"] for record, values in house.shelf.records.items()}
+def names(env: DeliverEnv) -> dict[str, str]:
+    return {record: values["name"] for record, values in env.stub.records.items()}
 
 
 def test_a_run_is_taken_back_through_a_plan_and_stays_so(written: DeliverEnv):
@@ -118,23 +118,23 @@ def test_a_run_is_taken_back_through_a_plan_and_stays_so(written: DeliverEnv):
 
 
 def test_what_people_changed_since_stays(written: DeliverEnv):
-    written.shelf.put("1", name="mine")
+    written.stub.put("1", name="mine")
     (plan,) = undo(written.project, run_of(written), "undo")
     assert {row["record_id"]: row["action"] for row in plan.rows()} == {"1": "conflict", "2": "update"}
     written.apply(digest=plan.digest)
     assert names(written) == {"1": "mine", "2": "old"}
 
 
-def test_what_a_run_created_is_removed_only_when_it_is_allowed(house: DeliverEnv):
-    house.tables(customers=[{"customer_id": "C1", "name": "New"}])
-    house.deliver(match="upsert", key={"field": "key", "from": "customer_id"}, fields={"name": {"from": "name"}})
-    house.night()
-    (plan,) = undo(house.project, run_of(house), "undo")
+def test_what_a_run_created_is_removed_only_when_it_is_allowed(env: DeliverEnv):
+    env.tables(customers=[{"customer_id": "C1", "name": "New"}])
+    env.deliver(match="upsert", key={"field": "key", "from": "customer_id"}, fields={"name": {"from": "name"}})
+    env.night()
+    (plan,) = undo(env.project, run_of(env), "undo")
     with pytest.raises(SettingsError, match="1 record would be deleted, max_deletes allows 0"):
-        house.apply(digest=plan.digest)
-    assert house.apply(digest=plan.digest, allow=["max_deletes"]).counts == {"applied": 1}
-    assert not house.shelf.records
-    assert house.night().counts == {}
+        env.apply(digest=plan.digest)
+    assert env.apply(digest=plan.digest, allow=["max_deletes"]).counts == {"applied": 1}
+    assert not env.stub.records
+    assert env.night().counts == {}
 
 
 def test_a_run_that_wrote_nothing_cannot_be_taken_back(written: DeliverEnv):
@@ -150,9 +150,9 @@ def test_the_newest_plan_is_not_applied_by_name_when_it_takes_a_run_back(written
 
 def test_the_shell_takes_a_run_back(written: DeliverEnv, say: Say):
     assert run_of(written) in say("undo")
-    told = say("undo", run_of(written))
-    assert "2 fields of 2 records to write" in told
-    digest = re.search(r"belvedere apply ([0-9a-f]{12})", told)
+    output = say("undo", run_of(written))
+    assert "2 fields of 2 records to write" in output
+    digest = re.search(r"belvedere apply ([0-9a-f]{12})", output)
     assert digest is not None
     assert '"name 1"' not in say("plan", "--show", digest[1])
     assert "reverses run" in say("plan", "--list")
@@ -162,7 +162,7 @@ def test_the_shell_takes_a_run_back(written: DeliverEnv, say: Say):
 
 
 def test_the_shell_forgets_a_pinned_account(written: DeliverEnv, say: Say):
-    written.shelf.account = "portal 2"
+    written.stub.account = "portal 2"
     say("state", "unpin", "crm")
     written.customers("1", "2", name="newer")
     assert written.night().counts == {"applied": 2}

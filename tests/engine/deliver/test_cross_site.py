@@ -116,7 +116,7 @@ def test_it_launches_no_approval_without_the_digest_and_lifts_no_guard(
 ):
     answer = launch(config)
     assert answer["__typename"] == "RunConfigValidationInvalid"
-    assert problem in " ".join(one["message"] for one in answer["errors"])
+    assert problem in " ".join(error["message"] for error in answer["errors"])
     assert not approvals()
 
 

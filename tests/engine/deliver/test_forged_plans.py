@@ -15,7 +15,7 @@ from engine.deliver.plan import save
 from engine.deliver.plan_store import Plan, digest_of
 from engine.deliver.undo import undo
 from engine.storage import ledger_tables as t
-from tests.engine.deliver.shelf import DeliverEnv
+from tests.engine.deliver.stub_target import DeliverEnv
 
 Rows = list[dict[str, Any]]
 NAME = {"name": {"from": "name"}}
@@ -23,59 +23,59 @@ PROMISE = "was refused and nothing was written"
 
 
 @pytest.fixture
-def planned(house: DeliverEnv) -> DeliverEnv:
+def planned(env: DeliverEnv) -> DeliverEnv:
     """Plan to change two records, and ask the target for nothing from here on."""
     for name in ("1", "2"):
-        house.shelf.put(name, name="old", city="Ulm")
-    house.customers("1", "2")
-    house.deliver(fields=NAME)
-    house.plan()
-    house.shelf.calls.clear()
-    return house
+        env.stub.put(name, name="old", city="Ulm")
+    env.customers("1", "2")
+    env.deliver(fields=NAME)
+    env.plan()
+    env.stub.calls.clear()
+    return env
 
 
-def newest(house: DeliverEnv, name: str = "d") -> Any:
-    return house.project.ledger.plans.recent(name)[0]
+def newest(env: DeliverEnv, name: str = "d") -> Any:
+    return env.project.ledger.plans.recent(name)[0]
 
 
-def file_of(house: DeliverEnv, name: str = "d") -> Path:
-    return Path(house.project.lake.full(newest(house, name).path))
+def file_of(env: DeliverEnv, name: str = "d") -> Path:
+    return Path(env.project.lake.full(newest(env, name).path))
 
 
-def forge(house: DeliverEnv, change: Callable[[Rows], Rows]) -> None:
+def forge(env: DeliverEnv, change: Callable[[Rows], Rows]) -> None:
     """Rewrite the file of the newest plan, as pyarrow makes it easy."""
-    table = pq.read_table(file_of(house))
-    pq.write_table(table.from_pylist(change(table.to_pylist()), table.schema), file_of(house))
+    table = pq.read_table(file_of(env))
+    pq.write_table(table.from_pylist(change(table.to_pylist()), table.schema), file_of(env))
 
 
-def record_sha(house: DeliverEnv, path: str) -> None:
+def record_sha(env: DeliverEnv, path: str) -> None:
     """Make the manifest agree with a forged file."""
-    content = Path(house.project.lake.full(path)).read_bytes()
+    content = Path(env.project.lake.full(path)).read_bytes()
     values = {"sha256": sha256(content).hexdigest(), "bytes": len(content)}
-    with house.project.ledger.transaction() as opened:
+    with env.project.ledger.transaction() as opened:
         opened.execute(update(t.manifest).where(t.manifest.c.path == path).values(values))
 
 
-def record_digest(house: DeliverEnv) -> str:
+def record_digest(env: DeliverEnv) -> str:
     """Make the ledger agree with a forged file altogether: sha256 and digest."""
-    head = newest(house)
-    record_sha(house, head.path)
-    table = pq.read_table(file_of(house))
-    digest = digest_of("d", house.project.ledger.ledger_id, head.summary, table)
-    with house.project.ledger.transaction() as opened:
+    head = newest(env)
+    record_sha(env, head.path)
+    table = pq.read_table(file_of(env))
+    digest = digest_of("d", env.project.ledger.ledger_id, head.summary, table)
+    with env.project.ledger.transaction() as opened:
         opened.execute(update(t.plans).where(t.plans.c.digest == head.digest).values(digest=digest))
     return digest
 
 
-def refusal(house: DeliverEnv, digest: str | None = None) -> str:
+def refusal(env: DeliverEnv, digest: str | None = None) -> str:
     """Apply, which must be refused with no request and no intent; give the message."""
-    before = house.project.ledger.operations.query("d")
+    before = env.project.ledger.operations.query("d")
     with pytest.raises(SettingsError) as refused:
-        house.apply(digest=digest)
-    assert not house.shelf.calls
-    assert newest(house).digest not in house.project.ledger.approvals.by_digest()
-    assert house.project.ledger.operations.query("d") == before
-    assert newest(house).digest[:12] in str(refused.value)
+        env.apply(digest=digest)
+    assert not env.stub.calls
+    assert newest(env).digest not in env.project.ledger.approvals.by_digest()
+    assert env.project.ledger.operations.query("d") == before
+    assert newest(env).digest[:12] in str(refused.value)
     assert PROMISE in str(refused.value)
     return str(refused.value)
 
@@ -150,23 +150,23 @@ def test_rows_beyond_the_delivery_are_refused_even_where_the_ledger_agrees(
         ({"match": "create_only"}, {"action": "update", "field": "done", "record_id": "1", "after": "true"}, False),
     ],
 )
-def test_creates_lie_within_what_match_and_key_allow(house: DeliverEnv, config: Any, row: Any, is_allowed: bool):
-    house.customers()
-    gone = {"gone": {"done": True}} if config["match"] == "create_only" else {}
-    house.deliver(key={"field": "key", "from": "customer_id"}, fields=NAME, **config, **gone)
+def test_creates_lie_within_what_match_and_key_allow(env: DeliverEnv, config: Any, row: Any, is_allowed: bool):
+    env.customers()
+    closing = {"gone": {"done": True}} if config["match"] == "create_only" else {}
+    env.deliver(key={"field": "key", "from": "customer_id"}, fields=NAME, **config, **closing)
     target = {"delivery": "d", "connection": "crm", "stream": "accounts", "customer_id": "C", "reason": "x"}
     rest = dict.fromkeys(("record_id", "key", "before", "after", "policy", "owner", "version"))
-    save(house.project, "d", [{**rest, **target, **row}], "run", {"held": 0}, [])
+    save(env.project, "d", [{**rest, **target, **row}], "run", {"held": 0}, [])
     if is_allowed:
-        assert house.apply().counts.total() == 1
+        assert env.apply().counts.total() == 1
     else:
-        refusal(house)
+        refusal(env)
 
 
 def test_the_plan_of_another_delivery_under_this_ones_name_is_refused(planned: DeliverEnv):
     planned.deliver("e", fields={"city": {"from": "name"}})
     planned.plan("e")
-    planned.shelf.calls.clear()
+    planned.stub.calls.clear()
     file_of(planned).write_bytes(file_of(planned, "e").read_bytes())
     assert "sha256" in refusal(planned)
     other = newest(planned, "e").path
@@ -175,7 +175,7 @@ def test_the_plan_of_another_delivery_under_this_ones_name_is_refused(planned: D
     assert "the manifest has no file" in refusal(planned)
     with pytest.raises(SettingsError, match="belongs to delivery 'e', not to 'd'"):
         planned.apply(digest=newest(planned, "e").digest)
-    assert not planned.shelf.calls
+    assert not planned.stub.calls
 
 
 def test_a_plan_whose_file_is_gone_is_refused(planned: DeliverEnv):
@@ -188,7 +188,7 @@ def test_a_new_plan_takes_the_place_of_a_forged_one(planned: DeliverEnv):
     forge(planned, added)
     assert planned.plan().digest == digest
     assert planned.apply().counts == {"applied": 2}
-    assert {one["city"] for one in planned.shelf.records.values()} == {"Ulm"}
+    assert {record["city"] for record in planned.stub.records.values()} == {"Ulm"}
 
 
 def test_a_plan_of_an_earlier_version_is_refused(planned: DeliverEnv):
@@ -200,10 +200,10 @@ def test_a_plan_of_an_earlier_version_is_refused(planned: DeliverEnv):
 
 
 class TestTables:
-    def changed(self, house: DeliverEnv, table: str) -> Path:
+    def changed(self, env: DeliverEnv, table: str) -> Path:
         """Give the file of a table other rows of the same number, under its own name."""
-        (file,) = house.project.ledger.files.for_asset(table)
-        path = Path(house.project.lake.full(file.path))
+        (file,) = env.project.ledger.files.for_asset(table)
+        path = Path(env.project.lake.full(file.path))
         rows = pq.read_table(path)
         pq.write_table(rows.take(list(reversed(range(rows.num_rows)))), path)
         return path
@@ -231,7 +231,7 @@ class TestTables:
         )
         planned.deliver(fields=NAME, where="(SELECT count(*) FROM Owners) > 0")
         planned.plan()
-        planned.shelf.calls.clear()
+        planned.stub.calls.clear()
         self.changed(planned, "owners")
         assert "a file of owners is damaged" in refusal(planned)
 
@@ -241,14 +241,14 @@ class TestUndo:
     def undone(self, planned: DeliverEnv) -> tuple[DeliverEnv, Plan]:
         planned.apply()
         (plan,) = undo(planned.project, planned.project.ledger.operations.writing_runs()[0]["run_id"], "undo")
-        planned.shelf.calls.clear()
+        planned.stub.calls.clear()
         return planned, plan
 
     @pytest.mark.parametrize("forgery", FORGERIES)
     def test_a_forged_file_is_refused(self, undone: tuple[DeliverEnv, Plan], forgery: str):
-        house, plan = undone
-        forge(house, FORGERIES[forgery])
-        message = refusal(house, plan.digest)
+        env, plan = undone
+        forge(env, FORGERIES[forgery])
+        message = refusal(env, plan.digest)
         assert f"Make a new plan: belvedere undo {plan.undoes}" in message
 
     @pytest.mark.parametrize(
@@ -261,25 +261,25 @@ class TestUndo:
         ],
     )
     def test_it_takes_back_only_what_that_run_wrote(self, undone: tuple[DeliverEnv, Plan], change: Any):
-        house, _ = undone
-        forge(house, change)
-        assert "the delivery's settings allow no" in refusal(house, record_digest(house))
+        env, _ = undone
+        forge(env, change)
+        assert "the delivery's settings allow no" in refusal(env, record_digest(env))
 
     def test_it_is_approved_by_its_digest_even_where_the_delivery_is_not(self, undone: tuple[DeliverEnv, Plan]):
         from engine.deliver.apply import apply
 
-        house, plan = undone
+        env, plan = undone
         with pytest.raises(SettingsError, match="was not approved, so nothing was written"):
-            apply(house.project, "d", "run", digest=plan.digest)
-        assert house.apply(digest=plan.digest).counts == {"applied": 2}
+            apply(env.project, "d", "run", digest=plan.digest)
+        assert env.apply(digest=plan.digest).counts == {"applied": 2}
 
 
-def test_no_conflict_is_decided_from_a_forged_plan(house: DeliverEnv):
-    house.shelf.put("1", name="old")
-    house.customers("1")
-    house.deliver(fields={"name": {"from": "name", "policy": "fill_empty"}})
-    house.plan()
-    (row,) = conflicts(house.project)
-    forge(house, lambda rows: [rows[0] | {"after": '"forged"'}])
+def test_no_conflict_is_decided_from_a_forged_plan(env: DeliverEnv):
+    env.stub.put("1", name="old")
+    env.customers("1")
+    env.deliver(fields={"name": {"from": "name", "policy": "fill_empty"}})
+    env.plan()
+    (row,) = conflicts(env.project)
+    forge(env, lambda rows: [rows[0] | {"after": '"forged"'}])
     with pytest.raises(SettingsError, match="was refused"):
-        decide(house.project, row["conflict_id"], "keep_ours", "eva", "")
+        decide(env.project, row["conflict_id"], "keep_ours", "eva", "")

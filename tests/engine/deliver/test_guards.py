@@ -41,10 +41,10 @@ def test_emptying_trips_by_default():
 @pytest.mark.parametrize("guard", ["max_changes", "max_change_pct"])
 def test_a_guard_that_was_let_through_is_silent(guard: str):
     tight = Guards(max_changes=2, max_change_pct=40)
-    left = violations(CHANGED, 4, tight, (guard,), "d")
-    assert len(left) == 1
-    assert f"--allow {guard}" not in left[0]
-    assert f"{guard} allows" not in left[0]
+    messages = violations(CHANGED, 4, tight, (guard,), "d")
+    assert len(messages) == 1
+    assert f"--allow {guard}" not in messages[0]
+    assert f"{guard} allows" not in messages[0]
 
 
 def test_conflicts_are_no_changes():

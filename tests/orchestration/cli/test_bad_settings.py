@@ -34,7 +34,7 @@ def defs(tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path
 
 
-def said(defs: Path, capsys: pytest.CaptureFixture[str], *change: tuple[str, str], command: str = "check") -> str:
+def failure(defs: Path, capsys: pytest.CaptureFixture[str], *change: tuple[str, str], command: str = "check") -> str:
     path = defs / "crm" / "defs.yaml"
     text = path.read_text()
     for old, new in change:
@@ -59,18 +59,18 @@ def test_a_pattern_is_shown_in_its_own_case(defs: Path, capsys: pytest.CaptureFi
     (defs / "model").mkdir()
     kind = "orchestration.components.CustomerModel"
     (defs / "model" / "defs.yaml").write_text(f"type: {kind}\nattributes: {{reporting_currency: euro}}\n")
-    assert "'reporting_currency': string should match pattern '^[A-Z]{3}$'" in said(defs, capsys)
+    assert "'reporting_currency': string should match pattern '^[A-Z]{3}$'" in failure(defs, capsys)
 
 
 def test_a_missing_secret_is_named(defs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CRM_TOKEN")
-    message = said(defs, capsys)
+    message = failure(defs, capsys)
     file = defs / "crm" / "defs.yaml"
     assert f"environment variable CRM_TOKEN is not set (settings.token in {file}, line 6)" in message
 
 
 def test_a_missing_variable_outside_of_the_settings_is_named(defs: Path, capsys: pytest.CaptureFixture[str]):
-    message = said(defs, capsys, ("role: crm", 'role: crm\n  max_delete_pct: "{{ env.PERCENT }}"'))
+    message = failure(defs, capsys, ("role: crm", 'role: crm\n  max_delete_pct: "{{ env.PERCENT }}"'))
     assert f"variable PERCENT is not set (max_delete_pct in {defs}/crm/defs.yaml, line 6)" in message
 
 
@@ -88,7 +88,7 @@ CODE = "{{ cycler.__init__.__globals__.os.popen('touch MARK').read() }}"
 
 
 @pytest.mark.parametrize(
-    ("template", "told"),
+    ("template", "expected"),
     [
         ("{{ CRM_TOKEN }}", "line 6: {{ CRM_TOKEN }} is not evaluated; write {{ env.CRM_TOKEN }}"),
         (CODE, "line 6: this template is not evaluated; only {{ env.NAME }} is"),
@@ -99,15 +99,15 @@ CODE = "{{ cycler.__init__.__globals__.os.popen('touch MARK').read() }}"
         ("{{ env.CRM_TOKEN", "line 6: this template is not evaluated"),
     ],
 )
-def test_no_other_template_is_evaluated(defs: Path, capsys: pytest.CaptureFixture[str], template: str, told: str):
+def test_no_other_template_is_evaluated(defs: Path, capsys: pytest.CaptureFixture[str], template: str, expected: str):
     mark = defs / "ran"
     template = template.replace("MARK", str(mark))
-    assert told in said(defs, capsys, ("{{ env.CRM_TOKEN }}", template))
+    assert expected in failure(defs, capsys, ("{{ env.CRM_TOKEN }}", template))
     assert not mark.exists()
 
 
 def test_a_template_without_quotes_is_told_to_have_them(defs: Path, capsys: pytest.CaptureFixture[str]):
-    message = said(defs, capsys, ('"{{ env.CRM_TOKEN }}"', "{{ env.CRM_TOKEN }}"))
+    message = failure(defs, capsys, ('"{{ env.CRM_TOKEN }}"', "{{ env.CRM_TOKEN }}"))
     assert 'line 6: not valid YAML: a mapping cannot be a key; a template stands in quotes: "{{ env.NAME }}"' in message
 
 
@@ -141,48 +141,48 @@ def test_an_environment_variable_is_never_a_template_itself(defs: Path, monkeypa
 
 
 def test_a_wrong_connector_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
-    assert "unknown connector 'hubspt': did you mean hubspot?" in said(
+    assert "unknown connector 'hubspt': did you mean hubspot?" in failure(
         defs, capsys, ("connector: hubspot", "connector: hubspt")
     )
 
 
 def test_an_unknown_setting_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
-    assert "unknown setting 'tokn'; did you mean token?" in said(defs, capsys, ("token:", "tokn:"))
+    assert "unknown setting 'tokn'; did you mean token?" in failure(defs, capsys, ("token:", "tokn:"))
 
 
 def test_an_unknown_attribute_is_named_with_its_file(defs: Path, capsys: pytest.CaptureFixture[str]):
-    message = said(defs, capsys, ("role: crm", "rolle: crm"))
+    message = failure(defs, capsys, ("role: crm", "rolle: crm"))
     assert "crm/defs.yaml: unknown setting 'rolle'; did you mean role?" in message
 
 
 @pytest.mark.parametrize("command", ["build", "publish", "backtest"])
 def test_what_starts_a_run_says_it_as_plainly(defs: Path, capsys: pytest.CaptureFixture[str], command: str):
-    message = said(defs, capsys, ("role: crm", "rolle: crm"), command=command)
+    message = failure(defs, capsys, ("role: crm", "rolle: crm"), command=command)
     assert "crm/defs.yaml: unknown setting 'rolle'; did you mean role?" in message
 
 
 def test_an_unknown_field_of_ours_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
     fields = "role: crm\n  fields: {accounts: {tax_id: properties.vat_number, postl_code: properties.zip}}"
-    assert "table 'accounts' has no field 'postl_code'; did you mean postal_code" in said(
+    assert "table 'accounts' has no field 'postl_code'; did you mean postal_code" in failure(
         defs, capsys, ("role: crm", fields)
     )
 
 
 def test_an_unknown_field_of_theirs_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
     fields = "role: crm\n  fields: {accounts: {tax_id: properties.vat_nummer}}"
-    message = said(defs, capsys, ("role: crm", fields))
+    message = failure(defs, capsys, ("role: crm", fields))
     assert "accounts have no field 'properties.vat_nummer', which fields.accounts maps" in message
     assert "did you mean properties.vat_number?" in message
 
 
 def test_an_unknown_stream_is_named_with_the_nearest(defs: Path, capsys: pytest.CaptureFixture[str]):
-    assert "no stream 'acounts'; did you mean accounts" in said(
+    assert "no stream 'acounts'; did you mean accounts" in failure(
         defs, capsys, ("role: crm", "role: crm\n  streams: [acounts]")
     )
 
 
 def test_an_unreachable_host_is_named(defs: Path, capsys: pytest.CaptureFixture[str], sandbox: Sandbox):
-    message = said(defs, capsys, (sandbox.url, "http://127.0.0.1:9"))
+    message = failure(defs, capsys, (sandbox.url, "http://127.0.0.1:9"))
     assert "crm: cannot reach http://127.0.0.1:9 (connection refused); check settings.base_url" in message
 
 
@@ -190,13 +190,13 @@ def test_a_wrong_token_is_refused_and_not_shown(
     defs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("CRM_TOKEN", "wrong-secret-value")
-    message = said(defs, capsys)
+    message = failure(defs, capsys)
     assert "crm: the secret was refused (401" in message
     assert "wrong-secret-value" not in message
 
 
 def test_broken_yaml_is_named_with_its_line(defs: Path, capsys: pytest.CaptureFixture[str]):
-    assert "crm/defs.yaml, line" in said(defs, capsys, ("connector: hubspot", "connector: [hubspot"))
+    assert "crm/defs.yaml, line" in failure(defs, capsys, ("connector: hubspot", "connector: [hubspot"))
 
 
 def test_a_connection_that_is_not_there_is_named(defs: Path, capsys: pytest.CaptureFixture[str]):

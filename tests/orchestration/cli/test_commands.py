@@ -49,9 +49,9 @@ def first_customer(built: Path) -> dict[str, str]:
 def test_a_customer_is_shown_by_id_or_name(built: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     customer = first_customer(built)
     assert main(["customer", customer["customer_id"], "--html", str(tmp_path / "page.html")]) == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     for word in (customer["name"], "retention", "satisfaction", "key account", "hubspot", "odoo", "zendesk"):
-        assert word in shown
+        assert word in output
     page = (tmp_path / "page.html").read_text()
     assert "default-src 'none'" in page
     assert "<script" not in page
@@ -87,10 +87,10 @@ def test_a_stream_that_is_none_is_told_and_nothing_is_read(
     capsys: pytest.CaptureFixture[str], command: str, where: list[str]
 ):
     assert main([command, *where, "--stream", "accuonts"]) == 1
-    told = capsys.readouterr()
-    assert "connections 'hubspot', 'odoo'" in told.err
-    assert "no stream 'accuonts'; did you mean accounts or" in told.err
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert "connections 'hubspot', 'odoo'" in output.err
+    assert "no stream 'accuonts'; did you mean accounts or" in output.err
+    assert output.out == ""
 
 
 def test_a_sandbox_whose_port_is_taken_says_so(
@@ -104,11 +104,11 @@ def test_a_sandbox_whose_port_is_taken_says_so(
 
 
 def test_a_note_is_told_once_of_all_streams_that_it_is_of(capsys: pytest.CaptureFixture[str]):
-    told = {"dagster/row_count": 3, **dict.fromkeys(run.COUNTS, 0)}
+    metadata = {"dagster/row_count": 3, **dict.fromkeys(run.COUNTS, 0)}
     ran = RunResult(
-        "run", True, metadata={f"raw/crm/{name}": told | {"notes": "the clock\nits rows"} for name in ("a", "b")}
+        "run", True, metadata={f"raw/crm/{name}": metadata | {"notes": "the clock\nits rows"} for name in ("a", "b")}
     )
-    ran.metadata["raw/erp/c"] = told
+    ran.metadata["raw/erp/c"] = metadata
     run._print_extract(ran, {"crm": ["a", "b"], "erp": ["c"]})
     lines = [line for line in capsys.readouterr().out.splitlines() if ": " in line]
     assert lines == ["crm a, b: the clock", "crm a, b: its rows"]
@@ -138,9 +138,9 @@ def test_init_writes_folders_by_asking(
         ["crm", "hubspot", "crm", "erp", "odo", "odoo", "erp", "https://erp.example.com", "live", "me@example.com", ""]
     )
     assert init(argparse.Namespace(folder=tmp_path), ask=lambda _: next(answers)) == 0
-    said = capsys.readouterr().out
-    assert "CRM_TOKEN" in said
-    assert "ERP_API_KEY" in said
+    output = capsys.readouterr().out
+    assert "CRM_TOKEN" in output
+    assert "ERP_API_KEY" in output
     project = Project.load(defs=tmp_path, home=tmp_path / "home")
     assert set(project.connections) == {"crm", "erp"}
     assert project.connections["erp"].settings["database"] == "live"
@@ -175,20 +175,24 @@ def test_a_backtest_is_run_and_shown(
 
 
 def test_the_collector_looks_seldom_while_a_command_runs(monkeypatch: pytest.MonkeyPatch):
-    seen, before = list[tuple[int, int, int]](), gc.get_threshold()
-    monkeypatch.setattr("orchestration.cli.inspect.state_command", lambda args: seen.append(gc.get_threshold()) or 0)
+    thresholds, before = list[tuple[int, int, int]](), gc.get_threshold()
+    monkeypatch.setattr(
+        "orchestration.cli.inspect.state_command", lambda args: thresholds.append(gc.get_threshold()) or 0
+    )
     gc.set_threshold(700, 10, 10)
     try:
         assert main(["state", "show"]) == 0
-        assert (seen, gc.get_threshold()) == ([SELDOM], (700, 10, 10))
+        assert (thresholds, gc.get_threshold()) == ([SELDOM], (700, 10, 10))
     finally:
         gc.set_threshold(*before)
 
 
-@pytest.mark.parametrize(("asked", "threads"), [(None, "1"), ("4", "4")])
-def test_numpy_starts_no_idle_threads_unless_asked_to(monkeypatch: pytest.MonkeyPatch, asked: str | None, threads: str):
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", asked or "")
-    if asked is None:
+@pytest.mark.parametrize(("configured", "threads"), [(None, "1"), ("4", "4")])
+def test_numpy_starts_no_idle_threads_unless_asked_to(
+    monkeypatch: pytest.MonkeyPatch, configured: str | None, threads: str
+):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", configured or "")
+    if configured is None:
         monkeypatch.delenv("OPENBLAS_NUM_THREADS")
     with pytest.raises(SystemExit):
         main(["--help"])

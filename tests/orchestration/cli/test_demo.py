@@ -46,8 +46,8 @@ def test_a_third_night_that_writes_nothing_ends_well(run: Callable[..., Exit]):
 
 def test_a_third_night_that_writes_a_record_fails(run: Callable[..., Exit], capsys: pytest.CaptureFixture[str]):
     assert run(90, 9, 1, ends=Exit.PARTS_MISSING) is Exit.FAILED
-    said = "this night did not do what its heading says: records written: 1, with no change since the second night"
-    assert said in capsys.readouterr().err
+    output = "this night did not do what its heading says: records written: 1, with no change since the second night"
+    assert output in capsys.readouterr().err
 
 
 def test_a_second_night_that_writes_everything_again_fails(run: Callable[..., Exit]):

@@ -41,25 +41,25 @@ def lines(capsys: Said, *words: str, code: int = 0) -> list[str]:
 
 
 def test_lists_every_field_with_what_it_is_good_for(capsys: Said):
-    shown = lines(capsys, "fields", "list", "hubspot", "accounts")
-    assert "hubspot accounts properties.domain string Domain mapped: domain" in shown
-    assert "hubspot accounts properties.annualrevenue ignored" in shown
-    assert "hubspot accounts properties.belvedere_retention_score number Belvedere retention score written" in shown
-    assert "hubspot accounts properties.type string Type not mapped" in shown
-    assert not [line for line in shown if line.startswith("hubspot owners")]
+    output = lines(capsys, "fields", "list", "hubspot", "accounts")
+    assert "hubspot accounts properties.domain string Domain mapped: domain" in output
+    assert "hubspot accounts properties.annualrevenue ignored" in output
+    assert "hubspot accounts properties.belvedere_retention_score number Belvedere retention score written" in output
+    assert "hubspot accounts properties.type string Type not mapped" in output
+    assert not [line for line in output if line.startswith("hubspot owners")]
 
 
 def test_lists_what_is_new_gone_or_retyped(capsys: Said):
-    shown = lines(capsys, "fields", "list", "--new")[1:]
-    assert [line.split()[2] for line in shown] == [
+    output = lines(capsys, "fields", "list", "--new")[1:]
+    assert [line.split()[2] for line in output] == [
         "properties.kundennummer",
         "properties.numberofemployees",
         "properties.vat_number",
     ]
-    assert shown[0].startswith("hubspot accounts properties.kundennummer string Kd-Nr. new since 2026-10-20 ")
-    assert shown[1].endswith("retyped, was number; mapped: employees")
-    assert "gone since 2026-10-20 " in shown[2]
-    assert shown[2].endswith("mapped: tax_id")
+    assert output[0].startswith("hubspot accounts properties.kundennummer string Kd-Nr. new since 2026-10-20 ")
+    assert output[1].endswith("retyped, was number; mapped: employees")
+    assert "gone since 2026-10-20 " in output[2]
+    assert output[2].endswith("mapped: tax_id")
 
 
 def test_all_connections_are_listed_by_default(capsys: Said):
@@ -67,14 +67,14 @@ def test_all_connections_are_listed_by_default(capsys: Said):
 
 
 def test_check_names_the_changes_and_with_fields_what_is_not_mapped(capsys: Said):
-    said = lines(capsys, "check", "hubspot")
+    output = lines(capsys, "check", "hubspot")
     assert (
         "accounts: new: properties.kundennummer; gone: properties.vat_number; retyped: properties.numberofemployees "
         "(number to string); to accept: belvedere fields accept hubspot accounts"
-    ) in said
-    assert not [line for line in said if "neither mapped" in line]
-    said = lines(capsys, "check", "hubspot", "--fields")
-    (unused,) = [line for line in said if line.startswith("accounts:") and "neither mapped nor ignored" in line]
+    ) in output
+    assert not [line for line in output if "neither mapped" in line]
+    output = lines(capsys, "check", "hubspot", "--fields")
+    (unused,) = [line for line in output if line.startswith("accounts:") and "neither mapped nor ignored" in line]
     assert "properties.type" in unused
     assert "properties.domain" not in unused
 

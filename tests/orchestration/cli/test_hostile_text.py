@@ -38,13 +38,13 @@ def built(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
         project = only(opened(tmp_path_factory.mktemp("hostile")), hubspot=["accounts", "owners"])
         companies = running.hubspot.objects["companies"]
         spoilt = {row["id"] for row in running.world.dirty}
-        one, other, broken = sorted(key for key in companies if key not in spoilt)[:3]
-        for number in (one, other):
+        first, other, broken = sorted(key for key in companies if key not in spoilt)[:3]
+        for number in (first, other):
             running.edit("hubspot", "companies", number, {"name": HOSTILE})
         running.edit("hubspot", "companies", broken, {"name": HOSTILE, "domain": "no domain"})
         running.hubspot.properties.add("companies", {"name": "extra", "type": "string", "label": HOSTILE})
         list(extract(project, "hubspot", "first"))
-    project.ledger.judgements.add(("hubspot", one), ("hubspot", other), "different", HOSTILE, HOSTILE)
+    project.ledger.judgements.add(("hubspot", first), ("hubspot", other), "different", HOSTILE, HOSTILE)
     list(build(project, TODAY, "first"))
     return project
 
@@ -57,10 +57,10 @@ def at_home(built: Project, monkeypatch: pytest.MonkeyPatch) -> None:
 def printed(capsys: Said, *words: str) -> str:
     main([*words])
     captured = capsys.readouterr()
-    shown = captured.out + captured.err
-    assert not RAW.search(shown), words
-    assert not [line for line in shown.splitlines() if line.startswith("belvedere: all is well")]
-    return "".join(re.sub(" *\n *", "", shown)) if "list" in words else shown
+    output = captured.out + captured.err
+    assert not RAW.search(output), words
+    assert not [line for line in output.splitlines() if line.startswith("belvedere: all is well")]
+    return "".join(re.sub(" *\n *", "", output)) if "list" in words else output
 
 
 def test_customers(built: Project, capsys: Said):
@@ -83,9 +83,9 @@ def test_quarantine(capsys: Said, words: list[str], monkeypatch: pytest.MonkeyPa
 
 def test_a_payload_in_quarantine(built: Project, capsys: Said):
     row = next(row for row in Tables(built).query("SELECT * FROM quarantine") if "Zork" in row["payload"])
-    shown = printed(capsys, "quarantine", "show", "--id", row["record_id"])
-    assert "<U+202E>gnp" in shown
-    assert '\n  "id": ' in shown
+    output = printed(capsys, "quarantine", "show", "--id", row["record_id"])
+    assert "<U+202E>gnp" in output
+    assert '\n  "id": ' in output
 
 
 def test_judgements_and_suggestions(capsys: Said, monkeypatch: pytest.MonkeyPatch):
@@ -103,8 +103,8 @@ def test_fields(capsys: Said):
 
 
 def test_conflicts(capsys: Said, monkeypatch: pytest.MonkeyPatch):
-    shown = ("conflict_id", "delivery", "record_id", "field", "held", "wanted", "reason")
-    monkeypatch.setattr("engine.deliver.conflicts.conflicts", lambda *_, **__: [dict.fromkeys(shown, HOSTILE)])
+    columns = ("conflict_id", "delivery", "record_id", "field", "held", "wanted", "reason")
+    monkeypatch.setattr("engine.deliver.conflicts.conflicts", lambda *_, **__: [dict.fromkeys(columns, HOSTILE)])
     assert "<U+2066>" in printed(capsys, "conflicts", "list")
 
 
@@ -133,9 +133,9 @@ def test_errors(capsys: Said, monkeypatch: pytest.MonkeyPatch):
 def test_failures_of_steps_and_checks(capsys: Said):
     assert failure(SettingsError(HOSTILE)).description == SHOWN
     run.print_delivery(RunResult("run", False, failures=[HOSTILE], checks=[("a", "b", False, HOSTILE)]))
-    shown = capsys.readouterr().err
-    assert not RAW.search(shown)
-    assert "\nbelvedere: all" not in shown
+    output = capsys.readouterr().err
+    assert not RAW.search(output)
+    assert "\nbelvedere: all" not in output
 
 
 def test_an_error_that_nobody_expected():

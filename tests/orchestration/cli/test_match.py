@@ -22,8 +22,8 @@ def built(monkeysession: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFa
         list(extract(project, "hubspot", "first"))
         spoilt = {row["id"] for row in running.world.dirty}
         companies = running.hubspot.objects["companies"]
-        one, other = sorted(key for key in companies if key not in spoilt and not companies[key].get("archived"))[:2]
-    project.ledger.judgements.add(("hubspot", one), ("hubspot", other), "same", "bob", "one house")
+        first, other = sorted(key for key in companies if key not in spoilt and not companies[key].get("archived"))[:2]
+    project.ledger.judgements.add(("hubspot", first), ("hubspot", other), "same", "bob", "one house")
     list(build(project, TODAY, "first"))
     return project
 
@@ -50,57 +50,57 @@ def say(*words: str) -> int:
 
 
 def test_what_is_said_is_in_force_until_it_is_forgotten(built: Project, capsys: Said):
-    *_, one, other = accounts(built)
-    assert say("different", one, other) == 0
+    *_, account, other = accounts(built)
+    assert say("different", account, other) == 0
     assert "counts from the next build on" in capsys.readouterr().out
-    assert say("different", other, one) == 0
+    assert say("different", other, account) == 0
     assert "recorded already" in capsys.readouterr().out
     assert main(["match", "list", "--judged"]) == 0
-    told = capsys.readouterr().out
-    assert [word in told for word in (one, "different", other, "ada", "seen on the invoice", "bob")] == [True] * 6
-    assert say("forget", other, one) == 0
+    output = capsys.readouterr().out
+    assert [word in output for word in (account, "different", other, "ada", "seen on the invoice", "bob")] == [True] * 6
+    assert say("forget", other, account) == 0
     assert "withdrawn" in capsys.readouterr().out
-    assert say("forget", other, one) == 0
+    assert say("forget", other, account) == 0
     assert "no judgement about these two" in capsys.readouterr().out
     assert [row["by"] for row in built.ledger.judgements.in_force()] == ["bob"]
 
 
 def test_suggestions_are_listed_with_names(built: Project, capsys: Said, monkeypatch: pytest.MonkeyPatch):
     assert main(["match"]) == 0
-    monkeypatch.setattr("orchestration.cli.match.SUGGESTIONS_SQL", _one("hubspot/1", "hubspot/2"))
+    monkeypatch.setattr("orchestration.cli.match.SUGGESTIONS_SQL", _suggestion("hubspot/1", "hubspot/2"))
     assert main(["match", "list"]) == 0
-    told = capsys.readouterr().out
-    assert [word in told for word in ("hubspot/1", "hubspot/2", "Acme, Berlin", "domain", "0.9200")] == [True] * 5
+    output = capsys.readouterr().out
+    assert [word in output for word in ("hubspot/1", "hubspot/2", "Acme, Berlin", "domain", "0.9200")] == [True] * 5
 
 
-def _one(left: str, right: str) -> str:
+def _suggestion(account: str, right: str) -> str:
     return (
-        f"SELECT '{left}' AS \"left\", 'Acme' AS left_name, 'Berlin' AS left_city, '{right}' AS \"right\", "
+        f"SELECT '{account}' AS \"left\", 'Acme' AS left_name, 'Berlin' AS left_city, '{right}' AS \"right\", "
         "'Acme' AS right_name, NULL AS right_city, 'domain' AS rule, 0.92 AS score LIMIT ?"
     )
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["same", "hubspot", "odoo/1"], "CONNECTION/ACCOUNT_ID"),
         (["same", "hubspt/1", "odoo/1"], "did you mean"),
         (["same", "hubspot/404404", "odoo/1"], "no account '404404'"),
     ],
 )
-def test_what_is_not_there_cannot_be_judged(capsys: Said, words: list[str], told: str):
+def test_what_is_not_there_cannot_be_judged(capsys: Said, words: list[str], expected: str):
     assert say(*words) == 1
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
 def test_an_account_is_not_judged_against_itself(built: Project, capsys: Said):
-    one, *_ = accounts(built)
-    assert say("same", one, one) == 1
+    account, *_ = accounts(built)
+    assert say("same", account, account) == 1
     assert "itself" in capsys.readouterr().err
 
 
 def test_a_judgement_needs_a_reason(built: Project, capsys: Said):
-    one, other, *_ = accounts(built)
+    account, other, *_ = accounts(built)
     with pytest.raises(SystemExit) as refused:
-        main(["match", "same", one, other])
+        main(["match", "same", account, other])
     assert refused.value.code == 2

@@ -71,12 +71,12 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        asked = parse_qs(urlsplit(self.path).query)
+        query = parse_qs(urlsplit(self.path).query)
         mode = urlsplit(self.path).path.split("/")[1].partition("-")[0]
         following = f"{urlsplit(self.path).path}?page=2&api_key={quote_plus(KEY)}&kind=company"
-        if asked.get("api_key") != [KEY]:
+        if query.get("api_key") != [KEY]:
             self.say(418, {}, b"no key, or two")
-        elif asked.get("page") == ["2"]:
+        elif query.get("page") == ["2"]:
             status, headers, body = MODES[mode]
             if body is None:
                 body = b'{"data": [{"id": 2, "name": "B", "updated_at": "2026-01-01"}], "next": null}'
@@ -135,14 +135,14 @@ def connections(tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("way", WAYS)
 def test_whatever_fails_the_key_is_in_no_error_and_in_no_file(connections: Callable[..., Path], way: str):
     home = connections(*((mode, way) for mode in MODES))
-    project, said = Project.load(), dict[str, str]()
+    project, messages = Project.load(), dict[str, str]()
     for mode in MODES:
         with suppress(ConnectorError):
             (result,) = extract(project, f"{mode}_{way}", "first")
-            said[mode] = f"{result!r} {result.error!r}"
-    assert len(said) == len(MODES)
-    assert [text for text in said.values() if "c4nary" in text] == []
-    assert [mode for mode, text in said.items() if "status='done'" in text] == ["fine"]
+            messages[mode] = f"{result!r} {result.error!r}"
+    assert len(messages) == len(MODES)
+    assert [text for text in messages.values() if "c4nary" in text] == []
+    assert [mode for mode, text in messages.items() if "status='done'" in text] == ["fine"]
     assert [file for file in home.rglob("*") if file.is_file() and holds_the_key(file)] == []
 
 
@@ -151,9 +151,9 @@ def test_the_command_shows_and_keeps_no_key(connections: Callable[..., Path], ca
     assert main(["extract"]) == 3
     main(["check"])
     main(["state"])
-    shown = "".join(capfd.readouterr())
-    assert "paging makes no progress" in shown
-    assert "c4nary" not in shown
+    output = "".join(capfd.readouterr())
+    assert "paging makes no progress" in output
+    assert "c4nary" not in output
     assert (home / "dagster").is_dir()
     assert [file for file in home.rglob("*") if file.is_file() and holds_the_key(file)] == []
 

@@ -50,19 +50,19 @@ class Shell:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, cwd=ROOT, env=self.environment, **pipes, **options)
 
-    def held(self, lease: str, process: subprocess.Popen[str]) -> None:
+    def wait_for_lease(self, lease: str, process: subprocess.Popen[str]) -> None:
         """Wait until a command is in mid-step."""
 
         def is_held() -> bool:
-            pids = self._asked(self.home / "ledger.db", f"SELECT pid FROM leases WHERE name = '{lease}'")
+            pids = self._rows(self.home / "ledger.db", f"SELECT pid FROM leases WHERE name = '{lease}'")
             return any(pid in (process.pid, *children(process.pid)) for (pid,) in pids)
 
         wait_for(is_held, lambda: process.poll() is not None and process.communicate())
 
     def runs(self) -> list[tuple[str, str]]:
-        return self._asked(self.home / "dagster/history/runs.db", "SELECT pipeline_name, status FROM runs ORDER BY id")
+        return self._rows(self.home / "dagster/history/runs.db", "SELECT pipeline_name, status FROM runs ORDER BY id")
 
-    def _asked(self, database: Path, query: str) -> list[tuple[object, ...]]:
+    def _rows(self, database: Path, query: str) -> list[tuple[object, ...]]:
         if not database.exists():
             return []
         try:
@@ -81,10 +81,10 @@ def children(pid: int) -> set[int]:
         except OSError:
             continue
         parents[int(stat.parent.name)] = int(fields[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
+    pids = {pid}
+    while more := {child for child, parent in parents.items() if parent in pids} - pids:
+        pids |= more
+    return pids - {pid}
 
 
 def wait_for(happens: Callable[[], bool], is_over: Callable[[], object] = lambda: None, seconds: float = 200) -> None:
@@ -151,20 +151,20 @@ def test_after_a_killed_command_the_next_goes_on_and_a_signal_ends_it_in_one_lin
     shutil.copytree(built, shell.home)
     world.faults.add("/hubspot", "latency", ms=400)
     first = shell.start(*words)
-    shell.held(lease, first)
+    shell.wait_for_lease(lease, first)
     first_children = children(first.pid)
     first.kill()
     first.communicate()
     wait_for(lambda: not alive(first_children), seconds=10)
 
     second = shell.start(*words)
-    shell.held(lease, second)  # within the time of this test, and not waiting for a slot
+    shell.wait_for_lease(lease, second)  # within the time of this test, and not waiting for a slot
     second_children = children(second.pid)
-    asked = monotonic()
+    stopped_at = monotonic()
     second.send_signal(number)
     _, err = second.communicate(timeout=200)
 
-    assert monotonic() - asked < 20
+    assert monotonic() - stopped_at < 20
     assert second.returncode == CODES[number]
     assert err.splitlines() == [
         f"belvedere: {command} was stopped by {'Ctrl-C (SIGINT)' if number == signal.SIGINT else 'SIGTERM'}; "
@@ -178,7 +178,7 @@ def test_a_live_run_of_another_process_is_named_and_answers_75(shell: Shell, bui
     shutil.copytree(built, shell.home)
     world.faults.add("/hubspot", "latency", ms=6000)
     first = shell.start("extract", "hubspot")
-    shell.held("connection:hubspot", first)
+    shell.wait_for_lease("connection:hubspot", first)
     try:
         second = shell.start("extract", "hubspot")
         _, err = second.communicate(timeout=200)
@@ -223,16 +223,16 @@ def small(shell: Shell) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("command", "left"), [("sync", 0), ("extract", 100_000), ("build", 0), ("build", 100_000), ("plan", 0)]
+    ("command", "free_bytes"), [("sync", 0), ("extract", 100_000), ("build", 0), ("build", 100_000), ("plan", 0)]
 )
 def test_a_disk_that_is_full_is_said_in_one_line_and_the_next_command_goes_on(
-    shell: Shell, small: Path, built: Path, world: Sandbox, command: str, left: int
+    shell: Shell, small: Path, built: Path, world: Sandbox, command: str, free_bytes: int
 ):
     words, lease = COMMANDS[command]
     shutil.copytree(built, small, dirs_exist_ok=True)
     first = shell.start(*words)
-    shell.held(lease, first)
-    fill(small, left)
+    shell.wait_for_lease(lease, first)
+    fill(small, free_bytes)
     _, err = first.communicate(timeout=200)
     assert first.returncode == 1
     line, *more = err.splitlines()
@@ -241,21 +241,21 @@ def test_a_disk_that_is_full_is_said_in_one_line_and_the_next_command_goes_on(
 
     (small / "ballast").unlink()
     second = shell.start(*words)
-    shell.held(lease, second)
+    shell.wait_for_lease(lease, second)
     second.send_signal(signal.SIGINT)
     _, err = second.communicate(timeout=200)
     assert second.returncode == 130
     assert "STARTED" not in dict(shell.runs()).values()
 
 
-def fill(folder: Path, left: int) -> None:
+def fill(folder: Path, free_bytes: int) -> None:
     with (folder / "ballast").open("wb", buffering=0) as ballast:
         try:
             while True:
                 ballast.write(bytes(1 << 16))
         except OSError:
             pass
-        ballast.truncate(max(0, ballast.tell() - left))
+        ballast.truncate(max(0, ballast.tell() - free_bytes))
 
 
 @pytest.mark.parametrize("command", ["extract", "build"])

@@ -17,7 +17,7 @@ AS_OF = date(2026, 3, 1)
 Rows = Sequence[Mapping[str, Any]]
 
 
-def tabled(project: Project, snapshot: str, tables: Mapping[str, Rows]) -> None:
+def write_build(project: Project, snapshot: str, tables: Mapping[str, Rows]) -> None:
     """Make a build of these rows; what a row does not say is filled up."""
     for name in {"customers", "accounts", "crosswalk", *tables}:
         columns = {str(key): value.dtype.type for key, value in model(name).to_schema().columns.items()}
@@ -31,7 +31,7 @@ def tabled(project: Project, snapshot: str, tables: Mapping[str, Rows]) -> None:
     project.ledger.snapshots.switch(snapshot, AS_OF, snapshot)
 
 
-def hasty(ledger: Ledger) -> None:
+def skip_fsync(ledger: Ledger) -> None:
     """Let a ledger not wait for the disk: no test cuts the power."""
 
     @event.listens_for(ledger.engine, "connect")
