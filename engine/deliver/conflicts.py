@@ -42,6 +42,7 @@ def _conflicts_of(project: Project, name: str) -> Iterator[dict[str, Any]]:
             continue
         location = {field: row[field] for field in ("delivery", "connection", "stream", "record_id", "field")}
         sides = {"held": row["before"], "wanted": row["after"]}
+        # Either value changes the id, so that nobody decides about values they did not see.
         number = sha256(json.dumps([*location.values(), *sides.values()]).encode()).hexdigest()[:10]
         details = {field: row[field] for field in ("customer_id", "policy", "owner", "reason")}
         at = head.created_at if head else None

@@ -13,6 +13,7 @@ OVERSIZED = "SELECT customer_id, bool_or(is_oversized) AS is_oversized FROM cros
 def sources(config: DeliveryConfig) -> set[str]:
     """Return the tables that a delivery reads: its own, `accounts`, `crosswalk`, and those its conditions name."""
     conditions = f"{config.where or ''} {config.create_where or ''}".lower()
+    # Any word that is a table's name counts, be it a column: one table too many is proven then, none too few.
     named = set(re.findall(r"\w+", conditions)) & set(tables())
     return {config.table, "accounts", "crosswalk", *named}
 

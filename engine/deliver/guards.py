@@ -28,6 +28,7 @@ def _tripped(rows: Sequence[dict[str, Any]], value_count: int, guards: Guards) -
     updates = [row for row in rows if row["action"] == "update"]
     records = len({row["record_id"] for row in updates})
     deletes = len({row["record_id"] for row in rows if row["action"] == "delete"})
+    # Filling an empty field replaces nothing, so it does not count towards max_change_pct.
     replaced = sum(row["before"] is not None for row in updates)
     blanks = sum(row["after"] is None for row in updates)
     creates = len({row["key"] for row in rows if row["action"] == "create"})

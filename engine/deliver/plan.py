@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -22,6 +23,7 @@ from engine.deliver.validation import prove
 from engine.storage.gc_tuning import sparing_what_stays
 from engine.storage.lease import lease
 from engine.storage.plans import PlanRow
+from engine.storage.write_operations import Operation
 from transforms.delivery.field_diff import CurrentRecord, Rule, Wanted, agreements, changes
 from transforms.delivery.value_equality import plain
 
@@ -125,10 +127,10 @@ class _Planner:
             if not self._is_settling(want, desired_state)
         ]
         snapshot = self._read_target(wanted)
-        holdings = {key: CurrentRecord(record.values, record.changed_at) for key, record in snapshot.records.items()}
+        holdings = _current(snapshot.records)
         self.project.ledger.synced_values.save(self.name, agreements(wanted, holdings, self.rules, self.past))
         rows = list(changes(wanted, holdings, self._with_key(), self.past))
-        rows += self._closing_rows(desired_state) + [_review_row(*record) for record in desired_state.review]
+        rows += self._closing_rows(desired_state) + [_review_row(*entry) for entry in desired_state.review]
         full = [self._with_target(row, snapshot.records) for row in rows]
         filled = sum(
             plain(record.values.get(rule.field)) is not None
@@ -167,23 +169,27 @@ class _Planner:
 
     def _is_settling(self, want: Wanted, desired_state: Desired) -> bool:
         """Return whether an earlier write to this record still has no known outcome; then it is left alone."""
-        if not hasattr(self, "_open"):
-            unsettled = self.project.ledger.operations.unsettled(self.name)
-            self._open = {operation.key or operation.record_id for operation in unsettled}
         subject = want.key if want.record_id is None else want.record_id
-        if subject not in self._open:
+        if subject not in self._unsettled:
             return False
         reason = "the outcome of an earlier write to it is not known yet; the next run asks the target again"
         desired_state.review.append((want.record_id, want.customer_id, want.key, reason))
         return True
 
+    @cached_property
+    def _unsettled(self) -> set[str | None]:
+        unsettled = self.project.ledger.operations.unsettled(self.name)
+        return {operation.key or operation.record_id for operation in unsettled}
+
+    @cached_property
+    def _sent_creates(self) -> Mapping[str, Operation]:
+        return self.project.ledger.operations.resumable_creates(self.name)
+
     def _resend_as_sent(self, want: Wanted) -> Wanted:
         """Repeat a create with its first values, where the target recognises it by its operation id only."""
         if want.record_id is not None or not self.target.knows_operations(self.config.key):
             return want
-        if not hasattr(self, "_sent"):
-            self._sent = self.project.ledger.operations.resumable_creates(self.name)
-        sent = self._sent.get(want.key or "")
+        sent = self._sent_creates.get(want.key or "")
         return replace(want, values=sent.after) if sent else want
 
     def _read_target(self, wanted: list[Wanted]) -> TargetSnapshot:
@@ -194,17 +200,21 @@ class _Planner:
         """Write `gone` once to records this delivery created and whose row has ended; skip removed ones."""
         if not self.config.gone:
             return []
-        done = self.project.ledger.operations.updated_records(self.name)
-        created = self.project.ledger.operations.created_by_key(self.name)
-        ended = {key: place for key, place in created.items() if key not in desired_state.keys and place[0] not in done}
-        wanted = [Wanted(record, customer, self.config.gone, key) for key, (record, customer) in ended.items()]
-        records = read_state(
-            self.project, self.target, [record for record, _ in ended.values()], [*self.config.gone]
-        ).records
-        still_there = [want for want in wanted if want.record_id in records]
-        holdings = {key: CurrentRecord(current.values, current.changed_at) for key, current in records.items()}
-        closing = [Rule(field) for field in self.config.gone]
-        return [row | {"reason": "its row has ended: no longer due"} for row in changes(still_there, holdings, closing)]
+        closed = self.project.ledger.operations.updated_records(self.name)  # at most once: people may reopen a record
+        ended = {
+            key: (record_id, customer)
+            for key, (record_id, customer) in self.project.ledger.operations.created_by_key(self.name).items()
+            if key not in desired_state.keys and record_id not in closed
+        }
+        record_ids = [record_id for record_id, _ in ended.values()]
+        records = read_state(self.project, self.target, record_ids, [*self.config.gone]).records
+        wanted = [
+            Wanted(record_id, customer, self.config.gone, key)
+            for key, (record_id, customer) in ended.items()
+            if record_id in records
+        ]
+        rows = changes(wanted, _current(records), [Rule(field) for field in self.config.gone])
+        return [row | {"reason": "its row has ended: no longer due"} for row in rows]
 
     def _with_target(self, row: Row, records: Mapping[str, TargetRecord]) -> Row:
         current = records.get(row["record_id"] or "")
@@ -212,8 +222,18 @@ class _Planner:
         return {**head, **row, "version": current.version if current else None}
 
 
+def _current(records: Mapping[str, TargetRecord]) -> dict[str, CurrentRecord]:
+    return {record_id: CurrentRecord(record.values, record.changed_at) for record_id, record in records.items()}
+
+
 def _review_row(record: str | None, customer: str, key: str | None, reason: str) -> Row:
-    empty = dict.fromkeys(("before", "after", "policy", "owner"))
-    return {"record_id": record, "customer_id": customer, "key": key, "field": "*", "action": "review", **empty} | {
-        "reason": reason
+    subject = {"record_id": record, "customer_id": customer, "key": key, "field": "*"}
+    return {
+        **subject,
+        "action": "review",
+        "reason": reason,
+        "before": None,
+        "after": None,
+        "policy": None,
+        "owner": None,
     }

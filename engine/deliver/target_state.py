@@ -35,8 +35,10 @@ def read_state(project: Project, target: Target, record_ids: Sequence[str], fiel
     from_lake: dict[str, TargetRecord] = {}
     if since := extracted_at(project, target):
         written = project.ledger.operations.recent_records(target.connector.name, target.stream.name, since)
-        from_lake = read_extracted(project, target, [number for number in wanted if number not in written], fields)
-    missing = [number for number in wanted if number not in from_lake]
+        from_lake = read_extracted(
+            project, target, [record_id for record_id in wanted if record_id not in written], fields
+        )
+    missing = [record_id for record_id in wanted if record_id not in from_lake]
     return TargetSnapshot(from_lake | fetch_records(target, missing, fields), is_live=not from_lake)
 
 

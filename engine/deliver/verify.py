@@ -118,9 +118,11 @@ def _unwritten_fields(operation: Operation, record: TargetRecord | None) -> list
 
 
 def _differences(operation: Operation, record: TargetRecord | None, clock: _Clock) -> Iterator[str]:
-    if record is None or operation.action == "delete":
-        is_as_meant = (record is None) == (operation.action == "delete")
-        yield from () if is_as_meant else [LEFT if record else GONE]
+    if operation.action == "delete":
+        yield from [LEFT] if record else []
+        return
+    if record is None:
+        yield GONE
         return
     confirmed = operation.confirmed or {}
     ignored = _unwritten_fields(operation, record)

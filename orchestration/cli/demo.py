@@ -166,7 +166,7 @@ def _sandbox(customers: int, today: date) -> Iterator[Any]:
         return call(f"{url}/_sandbox/{what}", timeout=60, **({} if body is None else {"json": body})).json()
 
     try:
-        for _ in range(600):
+        for _ in range(600):  # a minute: the sandbox generates its data before it listens
             try:
                 ask("clock")
                 break

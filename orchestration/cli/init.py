@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestration.cli.exits import Exit
 
+# Names become asset keys, folders and, in upper case, part of the names of environment variables.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 ROLES = ("crm", "erp", "helpdesk", "other")
 

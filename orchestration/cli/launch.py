@@ -19,6 +19,7 @@ from orchestration.cli.stop import NoiseFilter, before_hard_end, end_children, i
 from orchestration.dead_runs import BY_HAND, LEASE, end_dead_runs
 from orchestration.definitions import defs
 
+# The commands print the results themselves; Dagster's console log would repeat them, line by line.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
