@@ -143,7 +143,7 @@ def test_the_command_reports_and_says_what_it_kept(
     monkeypatch.setenv("BELVEDERE_HOME", str(built.home))
     assert main(["calibrate", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "Suggested tiers that change" in said
+    assert "Customers whose suggested tier changes" in said
     assert "nothing was saved" in said
 
 
