@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _run(argv)
         except KeyboardInterrupt:
-            stop.say(_command_word() or "the command")
+            stop.report(_command_word() or "the command")
             return stop.code
 
 

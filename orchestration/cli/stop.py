@@ -49,7 +49,7 @@ class Stop:
         """Return the exit code of a command that was stopped: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + (self.number or signal.SIGINT)
 
-    def print_line(self, command: str) -> None:
+    def report(self, command: str) -> None:
         """Write once, in one line, what stopped the command and how to go on."""
         with self._lock:
             if self._is_written:
@@ -75,7 +75,7 @@ class Stop:
             if self.number is not None:
                 break
             self.number = read[0]
-        self.say(command)
+        self.report(command)
         ending = threading.Thread(target=self.last, daemon=True)
         ending.start()
         ending.join(GRACE)
