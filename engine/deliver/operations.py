@@ -24,9 +24,8 @@ def operations(
     planned = []
     named = {key: operation.op_id for key, operation in resumed.items()}
     named |= {operation.key: operation.op_id for operation in tried.values() if operation.key}
-    earlier: dict[str, Tried | Operation] = {
-        operation.op_id: operation for operation in (*resumed.values(), *tried.values())
-    }
+    earlier: dict[str, Tried | Operation] = {operation.op_id: operation for operation in resumed.values()}
+    earlier |= {attempt.op_id: attempt for attempt in tried.values()}
     rows = sorted(plan.rows(*WRITTEN), key=lambda row: (row["record_id"] or "", row["key"] or ""))
     for (record, key), group in groupby(rows, key=lambda row: (row["record_id"], row["key"])):
         fields = list(group)

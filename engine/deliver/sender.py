@@ -137,9 +137,8 @@ class Sender:
         record = current.get(operation.record_id or "") if current else None
         version = record.version if record else operation.version
         key = self.key if operation.action == "create" else None
-        return Change(
-            operation.op_id, operation.record_id, operation.after, operation.before, version, operation.action, key
-        )  # type: ignore[arg-type]
+        before, after = operation.before, operation.after
+        return Change(operation.op_id, operation.record_id, after, before, version, operation.action, key)  # type: ignore[arg-type]
 
 
 def holds(record: TargetRecord, values: Mapping[str, object]) -> bool:

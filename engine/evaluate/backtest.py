@@ -210,10 +210,10 @@ def _calibration_rows(predicted: list[Prediction], as_of: date) -> Iterable[Row]
     for prediction in predicted:
         by_model[prediction.model].append(prediction.forecasts)
     for name, parts in sorted(by_model.items()):
-        for prediction in tenths(Forecasts.together(parts)):
-            low, high = wilson(round(prediction.came * prediction.customers), prediction.customers)
-            row = {"model": name, "tenth": prediction.tenth, "customers": prediction.customers, "as_of": as_of}
-            shares = {"promised": prediction.promised, "came": prediction.came, "came_low": low, "came_high": high}
+        for group in tenths(Forecasts.together(parts)):
+            low, high = wilson(round(group.came * group.customers), group.customers)
+            row = {"model": name, "tenth": group.tenth, "customers": group.customers, "as_of": as_of}
+            shares = {"promised": group.promised, "came": group.came, "came_low": low, "came_high": high}
             yield row | {column: round(value, DIGITS) for column, value in shares.items()}
 
 
