@@ -59,8 +59,10 @@ def accounts_sql(connection: str, created: Mapping[str, str] | None = None) -> s
         return current
     rows = ", ".join(f"({_text(customer)}, {_text(record)})" for customer, record in created.items())
     in_crosswalk = f"SELECT account_id FROM crosswalk WHERE connection = {_text(connection)}"
-    created = f"SELECT * FROM (VALUES {rows}) b (customer_id, account_id) ANTI JOIN ({in_crosswalk}) USING (account_id)"
-    return f"{current} UNION ALL {created}"
+    new_accounts = (
+        f"SELECT * FROM (VALUES {rows}) b (customer_id, account_id) ANTI JOIN ({in_crosswalk}) USING (account_id)"
+    )
+    return f"{current} UNION ALL {new_accounts}"
 
 
 def _delivered_rows(config: DeliveryConfig) -> str:
