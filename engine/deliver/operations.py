@@ -10,11 +10,11 @@ import msgspec
 
 from engine.deliver.desired import RECORD_OF
 from engine.deliver.plan_store import WRITTEN, Plan
-from engine.storage.write_operations import Operation, Tried
+from engine.storage.write_operations import Attempt, Operation
 
 
 def operations(
-    plan: Plan, run_id: str, tried: Mapping[str, Tried], resumed: Mapping[str, Operation]
+    plan: Plan, run_id: str, tried: Mapping[str, Attempt], resumed: Mapping[str, Operation]
 ) -> list[Operation]:
     """Combine the planned fields of each record into one operation, whose id derives from plan and record.
 
@@ -24,7 +24,7 @@ def operations(
     planned = []
     named = {key: operation.op_id for key, operation in resumed.items()}
     named |= {operation.key: operation.op_id for operation in tried.values() if operation.key}
-    earlier: dict[str, Tried | Operation] = {operation.op_id: operation for operation in resumed.values()}
+    earlier: dict[str, Attempt | Operation] = {operation.op_id: operation for operation in resumed.values()}
     earlier |= {attempt.op_id: attempt for attempt in tried.values()}
     rows = sorted(plan.rows(*WRITTEN), key=lambda row: (row["record_id"] or "", row["key"] or ""))
     for (record, key), group in groupby(rows, key=lambda row: (row["record_id"], row["key"])):

@@ -32,22 +32,22 @@ class Approval:
 
 
 class Approvals(Store):
-    """Keep approvals; they are never changed or deleted."""
+    """All approvals; none is ever changed or deleted."""
 
     def add(self, digest: str, delivery: str, by: str, via: str, allowed: Sequence[str] = ()) -> Approval:
-        """Record an approval of one plan, and return it."""
+        """Store an approval of one plan, and return it."""
         approval = Approval(digest, delivery, by, via, sorted({*allowed}), datetime.now(UTC))
         with self.transaction() as opened:
             opened.execute(insert(t.approvals).values(**vars(approval)))
         return approval
 
     def by_digest(self, digest: str | None = None) -> Mapping[str, Sequence[Approval]]:
-        """Return the approvals by digest, of one plan or of all, the oldest first."""
-        query = select(t.approvals).order_by(t.approvals.c.id)
-        query = query.where(t.approvals.c.digest == digest) if digest else query
+        """Return the approvals by digest, of one plan or of all, oldest first."""
+        at = t.approvals.c
+        query = select(at.digest, at.delivery, at.by, at.via, at.allowed, at.at).order_by(at.id)
+        query = query.where(at.digest == digest) if digest else query
         by_digest: dict[str, list[Approval]] = defaultdict(list)
         with self.transaction() as opened:
-            for row in opened.execute(query).mappings():
-                values = {name: value for name, value in row.items() if name != "id"}
-                by_digest[row["digest"]].append(Approval(**values))
+            for row in opened.execute(query):
+                by_digest[row.digest].append(Approval(*row))
         return by_digest

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -12,7 +13,7 @@ from time import monotonic
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from connectors.kit.errors import BusyError
@@ -20,10 +21,10 @@ from engine.storage import ledger_tables as t
 from engine.storage.disk import DiskError
 from engine.storage.ledger import Ledger
 
-BEAT = 5.0
-LOOK = 0.5  # seconds in which a step process sees that its run is dead, so that the next command need not wait
-TIME_TO_LIVE = timedelta(seconds=30)
-SOFTWARE = 70  # what a process ends with that must not go on
+HEARTBEAT = 5.0  # seconds between two heartbeats
+TIME_TO_LIVE = timedelta(seconds=30)  # a holder whose heartbeat is older is dead: six heartbeats were missed
+ORPHAN_CHECK = 0.5  # seconds in which a step process notices that its run is dead, so that the next command can start
+LOST_LEASE = 70  # exit code of a process that must not go on
 
 
 class LeaseTaken(Exception):
@@ -31,115 +32,153 @@ class LeaseTaken(Exception):
 
 
 @contextmanager
-def lease(ledger: Ledger, name: str, run_id: str, *, die_with_parent: bool | None = None) -> Iterator[None]:
-    """Hold a lease while a block runs; raises LeaseHeld at once when a living run holds it.
+def lease(
+    ledger: Ledger,
+    name: str,
+    run_id: str,
+    *,
+    die_with_parent: bool | None = None,
+    heartbeat: float = HEARTBEAT,
+) -> Iterator[None]:
+    """Hold a lease while a block runs; raises LeaseTaken at once when a living run holds it.
 
-    With `die_with_parent` the process ends hard when its parent is gone, since nobody would hear of what it still does.
-    By default only a worker of `multiprocessing` does (a step of a Dagster run): what a shell started may outlive it.
+    The process exits on the spot when another run has taken the lease over, for two must never write. With
+    `die_with_parent` it also exits when its parent is gone, since nobody would hear of what it still does. By default
+    only a worker of `multiprocessing` does (a step of a Dagster run): what a shell started may outlive it.
+    `heartbeat` is in seconds.
     """
-    holder = uuid4().hex
-    _take(ledger, name, run_id, holder)
-    over = Event()
-    keeper = Thread(target=_keep, args=(ledger, name, holder, over, _orphaned(die_with_parent)), daemon=True)
+    own = Lease(ledger, name)
+    own.take(run_id)
+    is_over = Event()
+    keeper = Thread(target=own.keep, args=(is_over, heartbeat, _orphan_check(die_with_parent)), daemon=True)
     keeper.start()
     try:
         yield
     finally:
-        over.set()
+        is_over.set()
         keeper.join()
-        with ledger.transaction() as opened:
-            opened.execute(delete(t.leases).where(t.leases.c.name == name, t.leases.c.holder == holder))
+        own.release()
 
 
 def is_free(ledger: Ledger, name: str) -> bool:
-    """Tell whether nobody holds a lease, and forget a holder that is dead."""
+    """Say whether nobody holds a lease; the row of a dead holder is removed."""
     with ledger.transaction() as opened:
-        row = opened.execute(select(t.leases).where(t.leases.c.name == name)).mappings().first()
+        row = _row(opened, name)
         if row and not _is_dead(row, _clock(opened)):
             return False
         if row:
-            opened.execute(delete(t.leases).where(t.leases.c.name == name, t.leases.c.holder == row["holder"]))
+            opened.execute(delete(t.leases).where(*_is_row(row)))
         return True
 
 
-def _take(ledger: Ledger, name: str, run_id: str, holder: str) -> None:
-    row = {"name": name, "holder": holder, "host": socket.gethostname(), "pid": os.getpid(), "run_id": run_id}
-    try:
-        with ledger.transaction() as opened:
-            now = _clock(opened)
-            held = opened.execute(select(t.leases).where(t.leases.c.name == name)).mappings().first()
-            if held and not _is_dead(held, now):
-                raise LeaseTaken(
-                    f"another run holds {name}: run {held['run_id']}, process {held['pid']} on {held['host']}, "
-                    f"since {held['since']:%Y-%m-%d %H:%M:%S} UTC"
-                )
-            if held:  # only the row that was seen dead: by now another run may have put its own there
-                dead = (t.leases.c.name == name, t.leases.c.holder == held["holder"])
-                opened.execute(delete(t.leases).where(*dead))
-            opened.execute(insert(t.leases).values(**row, started=_started(os.getpid()), since=now, heartbeat=now))
-    except IntegrityError:  # PostgreSQL lets two ask at once; the row itself lets one in
-        raise LeaseTaken(f"another run took {name} at this very moment") from None
+@dataclass(frozen=True)
+class Lease:
+    """A lease of this process; `holder` tells it from those of other processes and threads."""
 
+    ledger: Ledger
+    name: str
+    holder: str = field(default_factory=lambda: uuid4().hex)
 
-def _keep(ledger: Ledger, name: str, holder: str, over: Event, orphaned: Callable[[], bool]) -> None:
-    due = monotonic() + BEAT
-    while not over.wait(LOOK):
-        if orphaned():
-            os._exit(SOFTWARE)
-        if monotonic() < due:
-            continue
-        due = monotonic() + BEAT
+    def take(self, run_id: str) -> None:
+        """Insert the row, in place of that of a dead holder; raises LeaseTaken when a living run holds the lease."""
+        pid = os.getpid()
+        row = {"name": self.name, "holder": self.holder, "host": socket.gethostname(), "pid": pid, "run_id": run_id}
         try:
-            is_mine = _beat(ledger, name, holder)
-        except (BusyError, DiskError):
-            continue  # a ledger that is away for a moment; whether somebody took over shows when it is back
-        if not is_mine:
-            os._exit(SOFTWARE)  # taken over by a run that thought us dead: two must never write
+            with self.ledger.transaction() as opened:
+                now, other = _clock(opened), _row(opened, self.name)
+                if other and not _is_dead(other, now):
+                    raise LeaseTaken(
+                        f"another run holds {self.name}: run {other['run_id']}, process {other['pid']} on "
+                        f"{other['host']}, since {other['since']:%Y-%m-%d %H:%M:%S} UTC"
+                    )
+                if other:  # only that very row: by now a third run may have put its own there
+                    opened.execute(delete(t.leases).where(*_is_row(other)))
+                opened.execute(insert(t.leases).values(**row, started=_started(pid), since=now, heartbeat=now))
+        except IntegrityError:  # PostgreSQL lets two look at once; the primary key lets one insert
+            raise LeaseTaken(f"another run took {self.name} at this very moment") from None
+
+    def keep(self, is_over: Event, heartbeat: float, is_orphan: Callable[[], bool]) -> None:
+        """Renew the lease until the block is over; exit the process when it is lost."""
+        due = monotonic() + heartbeat
+        while not is_over.wait(min(ORPHAN_CHECK, heartbeat)):
+            if is_orphan():
+                os._exit(LOST_LEASE)
+            if monotonic() < due:
+                continue
+            due = monotonic() + heartbeat
+            try:
+                is_ours = self.renew()
+            except (BusyError, DiskError):
+                continue  # the ledger is away for a moment; whether we were taken over shows when it is back
+            if not is_ours:
+                os._exit(LOST_LEASE)
+
+    def renew(self) -> bool:
+        """Move the heartbeat of our row; False when it is ours no longer."""
+        with self.ledger.transaction() as opened:
+            renewed = update(t.leases).where(*self._is_ours).values(heartbeat=_clock(opened))
+            return bool(opened.execute(renewed).rowcount)
+
+    def release(self) -> None:
+        """Remove our row."""
+        with self.ledger.transaction() as opened:
+            opened.execute(delete(t.leases).where(*self._is_ours))
+
+    @property
+    def _is_ours(self) -> tuple[ColumnElement[bool], ...]:
+        return t.leases.c.name == self.name, t.leases.c.holder == self.holder
 
 
-def _beat(ledger: Ledger, name: str, holder: str) -> bool:
-    mine = (t.leases.c.name == name, t.leases.c.holder == holder)
-    with ledger.transaction() as opened:
-        return bool(opened.execute(update(t.leases).where(*mine).values(heartbeat=_clock(opened))).rowcount)
+def _row(opened: Connection, name: str) -> Any:
+    return opened.execute(select(t.leases).where(t.leases.c.name == name)).mappings().first()
 
 
-def _orphaned(die_with_parent: bool | None) -> Callable[[], bool]:
-    maker = multiprocessing.parent_process()
-    if die_with_parent is False or (die_with_parent is None and maker is None):
+def _is_row(row: Any) -> tuple[ColumnElement[bool], ...]:
+    return t.leases.c.name == row["name"], t.leases.c.holder == row["holder"]
+
+
+def _orphan_check(die_with_parent: bool | None) -> Callable[[], bool]:
+    """Return a function that says whether the parent that this process has now is gone."""
+    starter = multiprocessing.parent_process()
+    if die_with_parent is False or (die_with_parent is None and starter is None):
         return lambda: False
     parent = os.getppid()
-    return lambda: os.getppid() != parent or (maker is not None and not maker.is_alive())
+    return lambda: os.getppid() != parent or (starter is not None and not starter.is_alive())
 
 
 def _clock(opened: Connection) -> datetime:
-    """Tell the time by the ledger's own clock where it has one, for hosts disagree."""
+    """Return the time by the ledger's own clock where it has one: the clocks of hosts differ."""
     if opened.dialect.name == "postgresql":
-        told: datetime = opened.execute(select(func.clock_timestamp())).scalar_one()
-        return told
+        now: datetime = opened.execute(select(func.clock_timestamp())).scalar_one()
+        return now
     return datetime.now(UTC)
 
 
-def _is_dead(held: Any, now: datetime) -> bool:
-    if now - held["heartbeat"] > TIME_TO_LIVE:
+def _is_dead(row: Any, now: datetime) -> bool:
+    if now - row["heartbeat"] > TIME_TO_LIVE:
         return True
-    return bool(held["host"] == socket.gethostname() and _started(held["pid"]) != held["started"])
+    return bool(row["host"] == socket.gethostname() and _started(row["pid"]) != row["started"])
 
 
 def _started(pid: int) -> str:
-    """Tell a process by its start time too, since numbers are used again; empty when it is gone."""
+    """Return when a process of this host started, in clock ticks since boot; empty when it is gone.
+
+    Process numbers are used again, so that the number alone does not tell a process.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return _signalled(pid)
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
+        return _started_without_proc(pid)
+    fields = stat.rpartition(")")[2].split()  # after the name, which may hold blanks: state, parent, ...
+    return "" if fields[0] in "ZX" else fields[19]  # Z is a zombie, X is dead
 
 
-def _signalled(pid: int) -> str:
+def _started_without_proc(pid: int) -> str:
+    """Ask by signal 0, where there is no /proc (macOS)."""
     try:
         os.kill(pid, 0)
     except PermissionError:
-        return "unknown"  # it lives, and belongs to somebody else
+        return "unknown"  # it is alive, and another user's
     except OSError:
         return ""
     return "unknown"

@@ -1,4 +1,4 @@
-"""What a build is given beside the rows: fitted parameters."""
+"""Parameters of fitted models, which a build reads beside the rows."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -12,7 +12,7 @@ from engine.storage.transactions import Store
 
 @dataclass(frozen=True)
 class Parameters:
-    """Hold the parameters of a fitted model."""
+    """The parameters of a model that was fitted as of a date."""
 
     model: str
     version: str
@@ -21,19 +21,20 @@ class Parameters:
 
 
 class ModelParameters(Store):
-    """Keep parameters."""
+    """The parameters of all models. Grain: model, as_of."""
 
     def save(self, model: str, version: str, as_of: date, values: dict[str, Any]) -> None:
-        """Keep what was fitted as of a date; a second fit of the same date replaces the first."""
+        """Store the parameters of a fit; a second fit as of the same date replaces the first."""
+        row = {"model": model, "version": version, "as_of": as_of, "values": values, "created_at": datetime.now(UTC)}
         with self.transaction() as opened:
             same = (t.parameters.c.model == model, t.parameters.c.as_of == as_of)
             opened.execute(delete(t.parameters).where(*same))
-            row = {"model": model, "version": version, "as_of": as_of, "values": values}
-            opened.execute(insert(t.parameters).values(**row, created_at=datetime.now(UTC)))
+            opened.execute(insert(t.parameters).values(row))
 
     def newest(self, model: str, as_of: date) -> Parameters | None:
-        """Return the newest parameters that were fitted as of a date or before."""
+        """Return the newest parameters of a model that were fitted as of a date or before."""
+        at = t.parameters.c
+        query = select(at.model, at.version, at.as_of, at["values"]).where(at.model == model, at.as_of <= as_of)
         with self.transaction() as opened:
-            query = select(t.parameters).where(t.parameters.c.model == model, t.parameters.c.as_of <= as_of)
-            row = opened.execute(query.order_by(t.parameters.c.as_of.desc()).limit(1)).mappings().first()
-            return Parameters(row["model"], row["version"], row["as_of"], row["values"]) if row else None
+            row = opened.execute(query.order_by(at.as_of.desc()).limit(1)).first()
+            return Parameters(*row) if row else None

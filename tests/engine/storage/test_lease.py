@@ -18,7 +18,7 @@ from connectors.kit.errors import BusyError
 from engine.config.loader import ROOT
 from engine.storage import lease as module
 from engine.storage import ledger_tables as t
-from engine.storage.lease import LeaseTaken, lease
+from engine.storage.lease import Lease, LeaseTaken, lease
 from engine.storage.ledger import Ledger
 
 
@@ -27,8 +27,8 @@ def holders(ledger: Ledger) -> list[tuple[str, str]]:
         return [(row.name, row.run_id) for row in opened.execute(select(t.leases).order_by(t.leases.c.name))]
 
 
-def left_behind(ledger: Ledger, **other: object) -> None:
-    """Leave the lease of a run that is not ours."""
+def stored_lease(ledger: Ledger, **other: object) -> None:
+    """Store the lease of another run."""
     now = datetime.now(UTC)
     row = {"name": "build", "holder": "h", "host": module.socket.gethostname(), "pid": os.getpid(), "run_id": "old"}
     row |= {"started": module._started(os.getpid()), "since": now, "heartbeat": now}
@@ -41,10 +41,10 @@ def test_a_second_run_is_refused_in_one_line(ledger: Ledger):
         with pytest.raises(LeaseTaken) as raised, lease(ledger, "connection:crm", "run-2"):
             pass
         assert holders(ledger) == [("connection:crm", "run-1")]
-    said = str(raised.value)
-    assert said.startswith(f"another run holds connection:crm: run run-1, process {os.getpid()} on ")
-    assert f"since {datetime.now(UTC):%Y-}" in said
-    assert "\n" not in said
+    message = str(raised.value)
+    assert message.startswith(f"another run holds connection:crm: run run-1, process {os.getpid()} on ")
+    assert f"since {datetime.now(UTC):%Y-}" in message
+    assert "\n" not in message
 
 
 def test_it_is_free_again_afterwards(ledger: Ledger):
@@ -55,70 +55,68 @@ def test_it_is_free_again_afterwards(ledger: Ledger):
         assert holders(ledger) == [("build", "run-2")]
 
 
-def test_different_names_do_not_mind_each_other(ledger: Ledger):
+def test_leases_of_different_names_are_independent(ledger: Ledger):
     with lease(ledger, "connection:crm", "a"), lease(ledger, "connection:erp", "b"):
         assert holders(ledger) == [("connection:crm", "a"), ("connection:erp", "b")]
 
 
-def test_a_living_holder_is_left_alone_though_it_beat_a_while_ago(ledger: Ledger):
-    left_behind(ledger, heartbeat=datetime.now(UTC) - timedelta(seconds=25))
+def test_a_living_holder_whose_heartbeat_is_late_is_left_alone(ledger: Ledger):
+    stored_lease(ledger, heartbeat=datetime.now(UTC) - timedelta(seconds=25))
     with pytest.raises(LeaseTaken), lease(ledger, "build", "new"):
         pass
 
 
-def test_a_holder_whose_heart_stopped_is_taken_over(ledger: Ledger):
-    left_behind(ledger, host="elsewhere", heartbeat=datetime.now(UTC) - timedelta(seconds=31))
+def test_a_holder_without_a_heartbeat_is_taken_over(ledger: Ledger):
+    stored_lease(ledger, host="elsewhere", heartbeat=datetime.now(UTC) - timedelta(seconds=31))
     with lease(ledger, "build", "new"):
         assert holders(ledger) == [("build", "new")]
 
 
-def test_a_holder_elsewhere_is_known_by_its_heartbeat_alone(ledger: Ledger):
-    left_behind(ledger, host="elsewhere", pid=1, started="never")
+def test_a_holder_on_another_host_is_judged_by_its_heartbeat_alone(ledger: Ledger):
+    stored_lease(ledger, host="elsewhere", pid=1, started="never")
     with pytest.raises(LeaseTaken, match="on elsewhere"), lease(ledger, "build", "new"):
         pass
 
 
 def test_a_holder_whose_process_is_gone_is_taken_over_at_once(sqlite: Ledger):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    left_behind(sqlite, pid=gone.pid, started="12345")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    stored_lease(sqlite, pid=ended.pid, started="12345")
     with lease(sqlite, "build", "new"):
         assert holders(sqlite) == [("build", "new")]
 
 
-def test_a_process_number_that_is_used_again_does_not_fool(sqlite: Ledger):
-    left_behind(sqlite, started="another start")
+def test_a_process_number_that_is_used_again_is_not_mistaken_for_the_holder(sqlite: Ledger):
+    stored_lease(sqlite, started="another start")
     with lease(sqlite, "build", "new"):
         assert holders(sqlite) == [("build", "new")]
 
 
-def test_the_heart_beats(sqlite: Ledger, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "BEAT", 0.01)
-    beaten = Event()
-    monkeypatch.setattr(module, "_beat", lambda *_: beaten.set() or True)
-    with lease(sqlite, "build", "run"):
-        assert beaten.wait(10)
+def test_the_heartbeat_is_renewed_while_a_block_runs(sqlite: Ledger, monkeypatch: pytest.MonkeyPatch):
+    renewed = Event()
+    monkeypatch.setattr(Lease, "renew", lambda _: renewed.set() or True)
+    with lease(sqlite, "build", "run", heartbeat=0.01):
+        assert renewed.wait(10)
 
 
-def test_a_beat_moves_only_the_own_row(ledger: Ledger):
-    left_behind(ledger, holder="mine", heartbeat=datetime.now(UTC) - timedelta(seconds=20))
-    assert module._beat(ledger, "build", "mine")
+def test_only_the_own_row_is_renewed(ledger: Ledger):
+    stored_lease(ledger, holder="mine", heartbeat=datetime.now(UTC) - timedelta(seconds=20))
+    assert Lease(ledger, "build", "mine").renew()
     with ledger.transaction() as opened:
-        beat = opened.scalar(select(t.leases.c.heartbeat))
-    assert beat is not None
-    assert datetime.now(UTC) - beat < timedelta(seconds=10)
-    assert not module._beat(ledger, "build", "somebody else")
+        heartbeat = opened.scalar(select(t.leases.c.heartbeat))
+    assert heartbeat is not None
+    assert datetime.now(UTC) - heartbeat < timedelta(seconds=10)
+    assert not Lease(ledger, "build", "somebody else").renew()
 
 
 def test_a_run_that_was_taken_over_ends_hard(sqlite: Ledger, monkeypatch: pytest.MonkeyPatch):
     ended = Event()
-    monkeypatch.setattr(module, "BEAT", 0.01)
     monkeypatch.setattr(module.os, "_exit", lambda code: code == 70 and ended.set())
-    with lease(sqlite, "build", "run"):
+    with lease(sqlite, "build", "run", heartbeat=0.01):
         with sqlite.transaction() as opened:
             opened.execute(update(t.leases).values(holder="somebody else"))
         assert ended.wait(10)
-    with sqlite.transaction() as opened:  # what is not ours is not given back by us
+    with sqlite.transaction() as opened:  # the row of another holder is not removed
         assert opened.execute(delete(t.leases)).rowcount == 1
 
 
@@ -126,33 +124,31 @@ def test_a_ledger_that_is_away_for_a_moment_ends_nothing(sqlite: Ledger, monkeyp
     answers: Iterator[Exception | None] = iter([BusyError("away"), BusyError("away"), None])
     back = Event()
 
-    def beat(*_: object) -> bool:
+    def renew(_: Lease) -> bool:
         answer = next(answers, None)
         if answer:
             raise answer
         back.set()
         return True
 
-    monkeypatch.setattr(module, "BEAT", 0.01)
-    monkeypatch.setattr(module, "_beat", beat)
-    with lease(sqlite, "build", "run"):
+    monkeypatch.setattr(Lease, "renew", renew)
+    with lease(sqlite, "build", "run", heartbeat=0.01):
         assert back.wait(10)
 
 
 def test_what_a_shell_started_may_outlive_it(monkeypatch: pytest.MonkeyPatch):
-    orphaned, asked = module._orphaned(None), module._orphaned(True)
+    by_default, on_request = module._orphan_check(None), module._orphan_check(True)
     monkeypatch.setattr(module.os, "getppid", lambda: 1)
-    assert not orphaned()
-    assert asked()
+    assert not by_default()
+    assert on_request()
 
 
 WORKER = """
 import multiprocessing, os, sys, time
-from engine.storage import lease as module
+from engine.storage.lease import lease
 from engine.storage.ledger import Ledger
-module.BEAT = 0.05
 def work():
-    with module.lease(Ledger(sys.argv[1]), "build", "orphan"):
+    with lease(Ledger(sys.argv[1]), "build", "orphan", heartbeat=0.05):
         print(os.getpid(), flush=True)
         time.sleep(60)
 child = multiprocessing.get_context("fork").Process(target=work)
@@ -168,37 +164,37 @@ def test_a_worker_whose_parent_was_killed_does_not_go_on(sqlite: Ledger, tmp_pat
     assert parent.stdout
     worker = int(parent.stdout.readline())
     parent.stdout.close()
-    watched = os.pidfd_open(worker)
+    handle = os.pidfd_open(worker)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    ended, _, _ = select_([watched], [], [], 20)
-    os.close(watched)
+    ended, _, _ = select_([handle], [], [], 20)
+    os.close(handle)
     assert ended
 
 
-def test_of_two_that_ask_at_once_one_gets_it(url: str, open_ledger: Callable[[str], Ledger]):
+def test_of_two_runs_at_once_one_gets_it(url: str, open_ledger: Callable[[str], Ledger]):
     ledgers = [open_ledger(url), open_ledger(url)]
     both, outcome = Barrier(2), []
 
-    def ask(ledger: Ledger) -> None:
+    def take(ledger: Ledger) -> None:
         both.wait()
         try:
-            module._take(ledger, "build", "run", "holder")
-            outcome.append("held")
+            Lease(ledger, "build").take("run")
+            outcome.append("taken")
         except LeaseTaken:
             outcome.append("refused")
 
-    threads = [Thread(target=ask, args=(ledger,)) for ledger in ledgers]
+    threads = [Thread(target=take, args=(ledger,)) for ledger in ledgers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcome) == ["held", "refused"]
+    assert sorted(outcome) == ["refused", "taken"]
 
 
-def test_a_taker_that_lost_the_race_by_a_hair_is_refused(sqlite: Ledger):
+def test_a_run_whose_row_comes_second_is_refused(sqlite: Ledger):
     class Racing(Ledger):
-        """Let another run in between the look and the leap, as PostgreSQL may."""
+        """Let another run insert its row after the look, as PostgreSQL may."""
 
         def __init__(self) -> None:
             self.database = sqlite.database
@@ -210,4 +206,4 @@ def test_a_taker_that_lost_the_race_by_a_hair_is_refused(sqlite: Ledger):
                 opened.execute(insert(t.leases).from_select(t.leases.c.keys(), select(t.leases)))
 
     with pytest.raises(LeaseTaken, match="at this very moment"):
-        module._take(Racing(), "build", "run", "holder")
+        Lease(Racing(), "build").take("run")
