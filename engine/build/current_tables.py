@@ -35,7 +35,7 @@ class Tables:
         for table in tables():
             files = self.project.ledger.files.for_asset(table) if not self.names or table in self.names else []
             if files:
-                paths = self.project.lake.proven(files, afresh=self.afresh)
+                paths = self.project.lake.proven(files, reread=self.afresh)
                 listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
                 read = f"read_parquet([{listed}], union_by_name => true)"  # a file of old may lack columns
                 opened.execute(f'CREATE TABLE "{table}" AS SELECT * FROM {read}')  # noqa: S608 - names are ours

@@ -42,7 +42,7 @@ def is_current(project: Project, plan: Plan) -> bool:
 def _prove_tables(project: Project, plan: Plan) -> None:
     for table in sorted(sources(project.delivery(plan.delivery))):
         try:
-            project.lake.proven(project.ledger.files.for_asset(table), afresh=True)
+            project.lake.proven(project.ledger.files.for_asset(table), reread=True)
         except ReplyError as error:
             reason = f"a table it was made from has changed: {error}; `belvedere build` makes it again"
             raise refused(plan.head, reason) from None

@@ -42,7 +42,7 @@ class ObservedKeys:
         parts += ["SELECT _key, _cursor FROM same"] if self.same else []
         if not parts:
             return 0
-        with duckdb_session.lent() as con:
+        with duckdb_session.shared_cursor() as con:
             if self.same:
                 con.register("same", pa.concat_tables(self.same))
             sql = f"FROM ({' UNION ALL '.join(parts)}) WHERE _key IS NULL OR ({' AND '.join(bounds) or 'true'})"

@@ -305,7 +305,7 @@ class StoredStream:
 
     @cached_property
     def con(self) -> duckdb.DuckDBPyConnection:
-        return duckdb_session.connect(threads=1) if self.is_at_leisure else duckdb_session.lent()
+        return duckdb_session.connect(threads=1) if self.is_at_leisure else duckdb_session.shared_cursor()
 
     @cached_property
     def engine(self) -> "Backend":

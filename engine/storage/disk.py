@@ -1,4 +1,4 @@
-"""A disk that is full or fails: which error says so, in one line a person can act upon."""
+"""Errors of a disk that is full or broken, as one line that says what to do."""
 
 import errno
 import os
@@ -8,24 +8,24 @@ from typing import Protocol
 
 from connectors.kit.errors import ConnectorError
 
-FULL = "free some space there, then run the command again: it goes on where it stopped"
-LIMIT = "raise the limit (quota, ulimit -f), then run the command again: it goes on where it stopped"
-BAD = "have the disk looked at, then run the command again: it goes on where it stopped"
-# What the system or SQLite says, what that means, and what to do.
+FREE_SPACE = "free some space there, then run the command again: it goes on where it stopped"
+RAISE_LIMIT = "raise the limit (quota, ulimit -f), then run the command again: it goes on where it stopped"
+CHECK_DISK = "have the disk looked at, then run the command again: it goes on where it stopped"
+# A phrase of the system or of SQLite, what it means, and what to do.
 PHRASES = {
-    os.strerror(errno.ENOSPC): ("no space is left", FULL),
-    "database or disk is full": ("no space is left", FULL),
-    os.strerror(errno.EDQUOT): ("the disk quota is used up", LIMIT),
-    os.strerror(errno.EFBIG): ("a file has reached the largest size that is allowed", LIMIT),
-    os.strerror(errno.EIO): ("the disk reports an input/output error", BAD),
-    "disk I/O error": ("the disk reports an input/output error", BAD),
-    os.strerror(errno.EROFS): ("the disk is mounted read-only", BAD),
+    os.strerror(errno.ENOSPC): ("no space is left", FREE_SPACE),
+    "database or disk is full": ("no space is left", FREE_SPACE),
+    os.strerror(errno.EDQUOT): ("the disk quota is used up", RAISE_LIMIT),
+    os.strerror(errno.EFBIG): ("a file has reached the largest size that is allowed", RAISE_LIMIT),
+    os.strerror(errno.EIO): ("the disk reports an input/output error", CHECK_DISK),
+    "disk I/O error": ("the disk reports an input/output error", CHECK_DISK),
+    os.strerror(errno.EROFS): ("the disk is mounted read-only", CHECK_DISK),
 }
-LITTLE = 1 << 20  # bytes; a file system with less left is the one that is full
+NEARLY_FULL = 1 << 20  # bytes; a file system with less left is the one that is full
 
 
 class DiskError(Exception):
-    """The disk is full, or fails: no other stream, table or delivery would fare better."""
+    """The disk is full or broken: no other stream, table or delivery would fare better."""
 
 
 class Recorded(Protocol):
@@ -36,24 +36,28 @@ class Recorded(Protocol):
     context: "Recorded | None"
 
 
-def explain(error: BaseException, place: str | None = None) -> str | None:
-    """Say what is the matter with the disk when an error, or one that it came from, is of the disk; else None."""
-    for one in _chain(error):
-        if isinstance(one, DiskError):
-            return str(one)
-        if not isinstance(one, ConnectorError) and (said := _explained(str(one), place)):
-            return said
+def explain(error: BaseException, path: str | None = None) -> str | None:
+    """Return what is wrong with the disk, and what to do, when an error or a cause of it is the disk's; else None.
+
+    `path` is where the disk is written to, if that is known.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, DiskError):
+            return str(cause)
+        # The text of a connector's error may quote what a source answered.
+        if not isinstance(cause, ConnectorError) and (explanation := _explained(str(cause), path)):
+            return explanation
     return None
 
 
 def explain_recorded(error: Recorded | None) -> str | None:
-    """Do the same for an error that Dagster has recorded."""
+    """Do the same for an error that Dagster has recorded, of which only the text is left."""
     while error:
-        _, is_ours, said = error.message.partition(f"{DiskError.__name__}: ")
-        if is_ours:
-            return said.strip()
-        if found := _explained(error.message, None) or explain_recorded(error.context):
-            return found
+        _, is_disk_error, explanation = error.message.partition(f"{DiskError.__name__}: ")
+        if is_disk_error:
+            return explanation.strip()
+        if explained := _explained(error.message, None) or explain_recorded(error.context):
+            return explained
         error = error.cause
     return None
 
@@ -64,23 +68,23 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _explained(text: str, place: str | None) -> str | None:
-    for phrase, (what, to_do) in PHRASES.items():
+def _explained(text: str, path: str | None) -> str | None:
+    for phrase, (problem, action) in PHRASES.items():
         if phrase in text:
-            return f"{what} at {place or _place()}: {to_do}"
+            return f"{problem} at {path or _full_folder()}: {action}"
     return None
 
 
-def _place() -> str:
-    """Name the folder whose disk is full, else that of all data."""
-    named = [os.environ.get(name) for name in ("BELVEDERE_HOME", "DAGSTER_HOME")]
-    folders = [*filter(None, named), tempfile.gettempdir()]
-    return next((folder for folder in folders if _free(folder) < LITTLE), folders[0])
+def _full_folder() -> str:
+    """Name the folder whose disk is full, else the folder of all data."""
+    configured = [os.environ.get(name) for name in ("BELVEDERE_HOME", "DAGSTER_HOME")]
+    folders = [*filter(None, configured), tempfile.gettempdir()]
+    return next((folder for folder in folders if _free_bytes(folder) < NEARLY_FULL), folders[0])
 
 
-def _free(folder: str) -> int:
+def _free_bytes(folder: str) -> int:
     try:
-        found = os.statvfs(folder)
+        disk = os.statvfs(folder)
     except OSError:
-        return LITTLE
-    return found.f_bavail * found.f_frsize
+        return NEARLY_FULL
+    return disk.f_bavail * disk.f_frsize

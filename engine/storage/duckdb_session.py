@@ -1,4 +1,4 @@
-"""A plain embedded DuckDB that tells time in UTC, for what needs no Ibis."""
+"""An embedded DuckDB in UTC, for what needs no Ibis."""
 
 import os
 import tempfile
@@ -9,13 +9,13 @@ from uuid import uuid4
 
 import duckdb
 
-MEMORY = "128MB"  # what does not fit goes to the disk
+SHARED_MEMORY = "128MB"  # of the shared engine; what does not fit goes to the disk
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
     """Open an engine in memory; `memory_limit` as DuckDB writes it ("4GB"): what goes beyond it goes to the disk.
 
-    Without one BELVEDERE_MEMORY counts, else what DuckDB takes: four fifths of the machine's.
+    Without one BELVEDERE_MEMORY counts, else DuckDB's default: four fifths of the machine's memory.
     """
     memory_limit = memory_limit or os.environ.get("BELVEDERE_MEMORY")
     engine = duckdb.connect()
@@ -29,8 +29,11 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> duck
     return engine
 
 
-def lent() -> duckdb.DuckDBPyConnection:
-    """Lend the engine that all small questions of this process share; opening one takes longer than answering them."""
+def shared_cursor() -> duckdb.DuckDBPyConnection:
+    """Return a cursor of the engine that all small queries of this process share: opening one takes longer than they do.
+
+    A cursor has its own transactions and temporary tables.
+    """
     return _shared().cursor()
 
 
@@ -46,17 +49,17 @@ def quoted(column: str) -> str:
 
 @cache
 def _shared() -> duckdb.DuckDBPyConnection:
-    return connect(threads=1, memory_limit=MEMORY)
+    return connect(threads=1, memory_limit=SHARED_MEMORY)
 
 
 def private_folder() -> Path:
-    """Make a folder that only we can read, for what does not fit into memory: engines would take one open to all."""
-    home = Path(tempfile.gettempdir(), f"belvedere-{os.getuid()}")
-    home.mkdir(mode=0o700, exist_ok=True)
-    if home.lstat().st_uid != os.getuid():
-        home = Path(tempfile.mkdtemp(prefix="belvedere-"))
-    return home
+    """Make a folder for what does not fit into memory that only we can read: an engine would make one open to all."""
+    folder = Path(tempfile.gettempdir(), f"belvedere-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.lstat().st_uid != os.getuid():  # another user took the name
+        folder = Path(tempfile.mkdtemp(prefix="belvedere-"))
+    return folder
 
 
 def _overflow() -> str:
-    return str(private_folder() / uuid4().hex)  # DuckDB makes it when it must, and takes it away again
+    return str(private_folder() / uuid4().hex)  # DuckDB makes it when it spills, and removes it at its end

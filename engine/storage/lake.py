@@ -1,4 +1,4 @@
-"""The lake: Parquet files that count once the manifest holds them."""
+"""The lake: Parquet files that count once the manifest lists them."""
 
 import hashlib
 import os
@@ -29,15 +29,15 @@ if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to rea
     from engine.storage.backend.backend import Backend
 
 TEMPORARY = ".tmp-"
-UNIQUE = ("_key", "_payload")  # a dictionary of values that never come twice costs and saves nothing
-SOUGHT = ["_key", "_cursor"]  # what is read by range
+UNIQUE_COLUMNS = ("_key", "_payload")  # a dictionary of values that never repeat costs space and saves none
+RANGE_COLUMNS = ["_key", "_cursor"]  # read by range, which statistics make fast
 OWNER = ".ledger_id"  # holds the id of the ledger whose lake this is
 EARLIER_OWNER = ".generation"  # the same file, as version 0.1 named it
-SETTLED = 3600.0  # seconds: a file is written minutes before it is counted, at the most
+LEFTOVER_AGE = 3600.0  # seconds: a file that is not counted by then was left by a run that died
 
 
 class Lake:
-    """Write and read Parquet below a root: a local folder, or any fsspec URL."""
+    """Parquet files below a root: a local folder, or any fsspec URL."""
 
     def __init__(self, root: str, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -48,10 +48,14 @@ class Lake:
         self._is_ours = False
 
     def write(self, asset: str, table: "pa.Table | ir.Table", *, con: "Backend | None" = None) -> Written:
-        """Write one file whole: under a temporary name, synchronised, renamed. It counts when the ledger says so."""
+        """Write one file: under a temporary name, synchronised, renamed. It counts once the ledger lists it.
+
+        A table expression is written by its engine, `con`. Raises SettingsError when the lake belongs to another
+        ledger, DiskError when the disk is full or broken, BusyError when the file cannot be written.
+        """
         self._claim()
         name = f"{_safe(asset)}/{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex[:8]}.parquet"
-        final = self._here(name)
+        final = self._local_path(name)
         temporary = final.with_name(TEMPORARY + final.name)
         try:
             _make_folder(final.parent)
@@ -59,10 +63,10 @@ class Lake:
             size, digest = _synced(temporary)
             temporary.rename(final)
             _sync_folder(final.parent)
-            self._send(final, name)
+            self._upload(final, name)
         except OSError as error:
-            if said := explain(error, str(self.root)):
-                raise DiskError(said) from None
+            if explanation := explain(error, str(self.root)):
+                raise DiskError(explanation) from None
             raise BusyError(f"the lake at {self.root} cannot be written: {error.strerror or error}") from None
         finally:
             with suppress(OSError):
@@ -73,28 +77,28 @@ class Lake:
     def read(
         self, con: "Backend", asset: str, *, snapshot: str | None = None, schema: pa.Schema | None = None
     ) -> "ir.Table":
-        """Read an asset by the manifest, never by a glob; each file is proven whole once a process."""
+        """Read an asset: the files that the manifest lists, each proven once a process; of none, an empty table."""
         return self.read_files(con, self.ledger.files.for_asset(asset, snapshot), schema)
 
     def read_files(self, con: "Backend", files: Sequence[Written], schema: pa.Schema | None = None) -> "ir.Table":
-        """Read some files of an asset; raises ReplyError for one that is lost or damaged."""
+        """Read files of an asset as one table; raises ReplyError for one that is lost or damaged."""
         from engine.storage.backend import backend
 
         return backend.read(con, self.proven(files), schema)
 
-    def proven(self, files: Sequence[Written], *, afresh: bool = False) -> list[str]:
-        """Give the places of some files on this machine; raises ReplyError for one that is lost or damaged.
+    def proven(self, files: Sequence[Written], *, reread: bool = False) -> list[str]:
+        """Return the local paths of files whose digests are proven; raises ReplyError for one that is lost or damaged.
 
-        With `afresh` every byte is read again, though this process has done so before.
+        Every byte of a file is read once a process; with `reread`, once more.
         """
-        if afresh:
+        if reread:
             self._proven -= {file.path for file in files}
         for file in files:
             self._prove(file)
         return [self.full(file.path) for file in files]
 
     def content(self, file: Written) -> bytes:
-        """Read a small file whole and compare those very bytes with the manifest; raises ReplyError."""
+        """Read a small file and prove the very bytes that are returned; raises ReplyError."""
         try:
             content = Path(self.full(file.path)).read_bytes()
         except FileNotFoundError:
@@ -104,38 +108,41 @@ class Lake:
         return content
 
     def columns(self, asset: str) -> set[str]:
-        """Name the columns that every file of an asset has; none when there is no file."""
+        """Name the columns that every file of an asset has; none when it has no file."""
         return self.shared_columns(self.ledger.files.for_asset(asset))
 
     def shared_columns(self, files: Sequence[Written]) -> set[str]:
-        """Name the columns that each of some files has."""
-        found = [set(pq.read_schema(self.full(file.path)).names) for file in files]
-        return set.intersection(*found) if found else set()
+        """Name the columns that all of some files have."""
+        columns = [set(pq.read_schema(self.full(file.path)).names) for file in files]
+        return set.intersection(*columns) if columns else set()
 
     def full(self, path: str) -> str:
-        """Give the place on this machine of a file that the manifest names; one that lies elsewhere is fetched once."""
-        here = self._here(path)
-        if not self.is_local and not here.exists():
-            _make_folder(here.parent)
-            temporary = here.with_name(TEMPORARY + here.name)
+        """Return the local path of a file of the lake; one of a remote lake is downloaded once a process."""
+        local = self._local_path(path)
+        if not self.is_local and not local.exists():
+            _make_folder(local.parent)
+            temporary = local.with_name(TEMPORARY + local.name)
             self.files.get_file(f"{self.root}/{path}", str(temporary))
-            temporary.rename(here)
-        return str(here)
+            temporary.rename(local)
+        return str(local)
 
     def compact(
         self, con: "Backend", asset: str, files: Sequence[Written], newest: "Callable[[ir.Table], ir.Table]"
     ) -> None:
-        """Let one file stand for many; `newest` tells which rows it needs."""
+        """Write one file in place of several, with the rows that `newest` selects from theirs."""
         self.ledger.files.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), COMPACTION)
 
     def sweep(self) -> int:
-        """Remove what no manifest row names and no writer can still be at: leftovers of runs that died."""
+        """Delete files that the manifest does not list and that no run can be about to add; returns their number."""
         self._claim()
-        known = self.ledger.files.paths()
-        return sum(self._removed(path) for path in self._all() if path not in known)
+        listed = self.ledger.files.paths()
+        return sum(self._is_leftover_deleted(path) for path in self._all() if path not in listed)
 
     def prune(self, keep: int) -> int:
-        """Remove the files that only builds older than the newest `keep` used, and those that a compaction replaced."""
+        """Delete the files that only builds before the newest `keep` need, and those that a compaction replaced.
+
+        Returns their number.
+        """
         self._claim()
         paths = self.ledger.snapshots.retire(keep)
         for path in paths:
@@ -145,20 +152,20 @@ class Lake:
         return len(paths)
 
     def _prove(self, file: Written) -> None:
-        """Look at the size of a file always, and at every byte of it once."""
+        """Compare the size of a file with the manifest each time, its digest once a process."""
         try:
-            here = Path(self.full(file.path))
-            size = here.stat().st_size
+            local = Path(self.full(file.path))
+            size = local.stat().st_size
         except FileNotFoundError:
             raise _lost(file) from None
         if size == file.bytes and file.path in self._proven:
             return
-        if (digest := _digest(here)) != file.sha256:
+        if (digest := _digest(local)) != file.sha256:
             raise _damaged(file, digest)
         self._proven.add(file.path)
 
     def _claim(self) -> None:
-        """Refuse a lake that another ledger keeps: to this one all of its files are leftovers."""
+        """Refuse the lake of another ledger: to this one all of its files would be leftovers."""
         if self._is_ours:
             return
         owner, earlier = f"{self.root}/{OWNER}", f"{self.root}/{EARLIER_OWNER}"
@@ -166,67 +173,68 @@ class Lake:
         if self.is_local:
             _make_folder(Path(self.root))
             Path(owner).touch(mode=0o600)
-        if not self._content(owner):
+        if not self._content(owner):  # a process may have died before it wrote the id
             self.files.pipe_file(owner, self._content(earlier) or ours)
         if self._content(owner) != ours:
             raise SettingsError(
                 f"the lake at {self.root} belongs to another ledger than {self.ledger.url.render_as_string()}: "
                 "set BELVEDERE_LEDGER_URL and BELVEDERE_LAKE_URL to a pair, or begin with an empty lake"
             )
-        if self.files.exists(earlier):
+        with suppress(FileNotFoundError):
             self.files.rm_file(earlier)
         self._is_ours = True
 
     def _content(self, path: str) -> bytes:
         return bytes(self.files.cat_file(path)) if self.files.exists(path) else b""
 
-    def _here(self, path: str) -> Path:
-        return Path(self.root if self.is_local else self._copies) / path
+    def _local_path(self, path: str) -> Path:
+        return Path(self.root if self.is_local else self._downloads) / path
 
     @cached_property
-    def _copies(self) -> str:
+    def _downloads(self) -> str:
         folder = tempfile.mkdtemp(prefix="belvedere-lake-")
-        Finalize(self, shutil.rmtree, (folder, True), exitpriority=0)  # at the end of a worker, too
+        Finalize(self, shutil.rmtree, (folder, True), exitpriority=0)  # unlike atexit, it runs in forked workers too
         return folder
 
-    def _send(self, here: Path, name: str) -> None:
+    def _upload(self, local: Path, name: str) -> None:
         if not self.is_local:
             self.files.makedirs(f"{self.root}/{name}".rpartition("/")[0], exist_ok=True)
-            self.files.put_file(str(here), f"{self.root}/{name}")
+            self.files.put_file(str(local), f"{self.root}/{name}")
 
     def _all(self) -> Iterator[str]:
-        for place in self.files.find(self.root) if self.files.exists(self.root) else ():
-            if place.endswith(".parquet"):
-                yield place.removeprefix(self.root).lstrip("/")
+        for path in self.files.find(self.root) if self.files.exists(self.root) else ():
+            if path.endswith(".parquet"):
+                yield path.removeprefix(self.root).lstrip("/")
 
-    def _removed(self, path: str) -> bool:
-        place = f"{self.root}/{path}"
+    def _is_leftover_deleted(self, path: str) -> bool:
+        """Delete a file that is old enough to be a leftover; False for one that a run may be about to add."""
+        full = f"{self.root}/{path}"
         with suppress(FileNotFoundError):  # a writer may have renamed it just now
-            age = datetime.now(UTC) - self.files.modified(place).astimezone(UTC)
-            if age.total_seconds() >= SETTLED:
-                self.files.rm_file(place)
+            age = datetime.now(UTC) - self.files.modified(full).astimezone(UTC)
+            if age.total_seconds() >= LEFTOVER_AGE:
+                self.files.rm_file(full)
                 return True
         return False
 
 
 def _safe(asset: str) -> str:
     if any(part in ("", ".", "..") for part in asset.split("/")):
-        raise SettingsError(f"{asset!r} is no name for a place in the lake")
+        raise SettingsError(f"{asset!r} cannot be the name of an asset: it would lead out of its folder in the lake")
     return asset
 
 
 def _write(table: "pa.Table | ir.Table", path: Path, con: "Backend | None") -> int:
     path.touch(mode=0o600)
     if isinstance(table, pa.Table):
-        words = [name for name in table.column_names if name not in UNIQUE]
-        pq.write_table(table, path, compression="zstd", use_dictionary=words, write_statistics=SOUGHT)
+        repeating = [name for name in table.column_names if name not in UNIQUE_COLUMNS]
+        pq.write_table(table, path, compression="zstd", use_dictionary=repeating, write_statistics=RANGE_COLUMNS)
         return int(table.num_rows)
     if con is None:
         raise TypeError("a table expression is written by its engine: pass con")
     from engine.storage.backend import backend
 
     rows = backend.write(con, table, str(path))
-    path.chmod(0o600)
+    path.chmod(0o600)  # an engine may have made the file anew
     return rows
 
 
@@ -247,19 +255,21 @@ def _digest(path: Path) -> str:
 
 
 def _synced(path: Path) -> tuple[int, str]:
+    """Write a file through to the disk; returns its size in bytes and its digest."""
     with path.open("rb") as opened:
         os.fsync(opened.fileno())
     return path.stat().st_size, _digest(path)
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, for their owner only, so that a power cut cannot take them away again."""
-    for path in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+    """Make a folder and those above it, for their owner only, and write their names through to the disk."""
+    for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         path.mkdir(mode=0o700, exist_ok=True)
         _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
+    """Write the names in a folder through to the disk: after a power cut a renamed file could be gone."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

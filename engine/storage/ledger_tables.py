@@ -1,4 +1,4 @@
-"""The ledger's tables, as SQLAlchemy sees them."""
+"""The ledger's tables as they are today. A change needs a step in `migrations`."""
 
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -22,7 +22,10 @@ from sqlalchemy import (
 
 
 class Instant(TypeDecorator[datetime]):
-    """Keep an aware instant as ISO text in UTC, which every database sorts alike."""
+    """An aware instant, stored as ISO text in UTC: every database sorts that alike, to the microsecond.
+
+    Raises ValueError for a naive one.
+    """
 
     impl = String(32)
     cache_ok = True
@@ -34,7 +37,7 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
-@lru_cache(16)  # the rows of one statement have the same
+@lru_cache(16)  # the rows of one statement share their instants
 def _text(instant: datetime) -> str:
     if instant.tzinfo is None:
         raise ValueError("an instant needs a time zone")
@@ -42,7 +45,7 @@ def _text(instant: datetime) -> str:
 
 
 class Day(TypeDecorator[date]):
-    """Keep a calendar day."""
+    """A calendar day."""
 
     impl = Date
     cache_ok = True
@@ -55,6 +58,7 @@ def _name(column: str) -> Column[Any]:
     return Column(column, String(200), nullable=False)
 
 
+# The version of the schema, the ledger's id, and the pins.
 meta = Table("meta", ledger, Column("key", String(50), primary_key=True), Column("value", Text, nullable=False))
 
 leases = Table(
@@ -70,6 +74,7 @@ leases = Table(
     Column("heartbeat", Instant, nullable=False),
 )
 
+# What was read of each state of a stream, as `sync_state` names them.
 intervals = Table(
     "intervals",
     ledger,
@@ -96,6 +101,7 @@ open_slices = Table(
     Column("updated_at", Instant, nullable=False),
 )
 
+# The source's counts: `SliceCount`.
 balances = Table(
     "balances",
     ledger,
@@ -117,7 +123,6 @@ balances = Table(
 
 
 def _file() -> list[Column[Any]]:
-    """Describe a file of the lake."""
     return [
         Column("id", Integer, primary_key=True),
         Column("asset", String(400), nullable=False, index=True),
@@ -130,7 +135,9 @@ def _file() -> list[Column[Any]]:
     ]
 
 
+# Files that count; those that a compaction replaced are no longer live, and are deleted later.
 manifest = Table("manifest", ledger, *_file(), Column("is_live", Boolean, nullable=False))
+# Files that count only once they are released: tombstones, and the keys that open slices have shown.
 pending = Table("pending", ledger, *_file())
 
 source_fields = Table(
@@ -155,6 +162,7 @@ source_fields = Table(
     Column("missed_at", Instant),
 )
 
+# Up to which file of the manifest the fields of a stream were observed.
 field_looks = Table(
     "field_looks",
     ledger,
@@ -182,6 +190,7 @@ snapshot_files = Table(
     Column("path", String(600), nullable=False),
 )
 
+# Parameters of fitted models.
 parameters = Table(
     "parameters",
     ledger,
@@ -260,6 +269,7 @@ operations = Table(
     Column("read_back_at", Instant),
 )
 
+# Synced values: on which value a target and we agreed last.
 agreements = Table(
     "agreements",
     ledger,
@@ -271,6 +281,7 @@ agreements = Table(
     Column("at", Instant, nullable=False),
 )
 
+# What people decided on conflicts.
 decisions = Table(
     "decisions",
     ledger,

@@ -7,6 +7,6 @@ from schemas.find import model
 
 
 def arrow_schema(name: str) -> pa.Schema:
-    """Give a table's Arrow schema by its model."""
-    columns = model(name).to_schema().columns
-    return ibis.schema({column: held.dtype.type for column, held in columns.items()}).to_pyarrow()
+    """Return a table's Arrow schema by its model."""
+    columns = model(name).to_schema().columns.items()
+    return ibis.schema({name: column.dtype.type for name, column in columns}).to_pyarrow()

@@ -147,7 +147,7 @@ def looked_at(payloads: Iterable[pa.Array], known: Sequence[str], at: datetime) 
     """
     rows, members = 0, JsonShape()
     seen: dict[str, Counter[str]] = defaultdict(Counter)
-    with duckdb_session.lent() as con:
+    with duckdb_session.shared_cursor() as con:
         for texts in _few_first(piece for given in payloads for piece in _pieces(given)):
             some, keys = _given(con, texts, members)
             rows += some

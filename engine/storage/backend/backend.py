@@ -1,4 +1,7 @@
-"""The engine: Ibis on an embedded DuckDB, or on Spark (`spark`). Nothing else imports Ibis's backends."""
+"""The engine: Ibis on an embedded DuckDB, or on Spark (`spark`). Ibis's backends are imported nowhere else.
+
+What the two do differently is a function here that dispatches on the engine.
+"""
 
 import warnings
 from collections.abc import Sequence
@@ -10,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# Ibis 12 calls two methods that DuckDB 2 lacks on connections and warns of on relations: the new ones stand in for them.
+# Ibis 12 calls two methods that DuckDB 2 has renamed: connections lack the old names, relations warn of them.
 _STAND_INS = {
     "fetch_arrow_table": ("to_arrow_table", lambda self, *_: self.to_arrow_table()),
     "fetch_record_batch": (
@@ -35,16 +38,16 @@ from engine.storage import duckdb_session
 from engine.storage.backend.rounding import Rounds
 from engine.storage.duckdb_session import quoted
 
-# Engines fuse selects by themselves; Ibis takes a twelfth of a small build to do it for them.
+# Engines fuse selects by themselves; in Ibis it takes a twelfth of the time of a small build.
 ibis.options.sql.fuse_selects = False
 
 
 class DuckDB(DuckDBBackend):  # type: ignore[misc]
-    """DuckDB, rounding as all engines do."""
+    """DuckDB, with the rounding that is the same on all engines."""
 
     class _Compiler(Rounds, DuckDBCompiler):  # type: ignore[misc]
         __slots__ = ()
-        SIMPLE_OPS: ClassVar[dict[type, str]] = {}  # those of the parent are methods already
+        SIMPLE_OPS: ClassVar[dict[type, str]] = {}  # the parent's are methods of it already
 
     compiler = _Compiler()
 
@@ -54,12 +57,12 @@ NOTHING = pa.schema([("nothing", pa.string())])
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> Backend:
-    """Open an engine in memory that tells time in UTC; `memory_limit` as DuckDB writes it ("4GB")."""
+    """Open an engine in memory, in UTC; `memory_limit` as DuckDB writes it ("4GB")."""
     return over(duckdb_session.connect(threads, memory_limit))
 
 
 def over(connection: duckdb.DuckDBPyConnection) -> Backend:
-    """Let Ibis work upon a connection that is open already."""
+    """Return an engine on a DuckDB connection that is open already."""
     return DuckDB.from_connection(connection)
 
 
@@ -72,20 +75,20 @@ def read(engine: Backend, paths: Sequence[str], schema: pa.Schema | None = None)
 
 
 def filled(table: ir.Table, schema: pa.Schema) -> ir.Table:
-    """Add the columns of a schema that a table of old does not have yet, as nulls."""
+    """Add the columns that a table of an earlier version lacks, as nulls."""
     new = [column for column in schema if column.name not in table.columns]
     return table.mutate(**{column.name: ibis.null(PyArrowType.to_ibis(column.type)) for column in new})
 
 
 @singledispatch
 def table(engine: Backend, rows: pa.Table) -> ir.Table:
-    """Put rows into the engine."""
-    return engine.create_table(f"given_{uuid4().hex[:12]}", rows, temp=True)
+    """Load rows into the engine."""
+    return engine.create_table(f"rows_{uuid4().hex[:12]}", rows, temp=True)
 
 
 @singledispatch
 def keep(engine: Backend, table: ir.Table) -> ir.Table:
-    """Work a table out once and keep it in the engine."""
+    """Compute a table once and hold its rows in the engine."""
     name = f"kept_{uuid4().hex[:12]}"
     engine.raw_sql(f"CREATE TEMP TABLE {name} AS {_sql(engine, table)}")
     return engine.table(name, database="temp.main")
@@ -93,13 +96,13 @@ def keep(engine: Backend, table: ir.Table) -> ir.Table:
 
 @singledispatch
 def forget(engine: Backend, table: ir.Table) -> None:
-    """Give back the memory of a table that was kept."""
+    """Free the memory of a table from `keep`."""
     engine.raw_sql(f"DROP TABLE {table.get_name()}")
 
 
 @singledispatch
 def write(engine: Backend, table: ir.Table, path: str) -> int:
-    """Write a table to one Parquet file (zstd), in its own order and with exactly its types; answers the rows.
+    """Write a table to one Parquet file (zstd), in its own order and with exactly its types; returns the number of rows.
 
     The types are spelt out because DuckDB keeps a literal like 0.92 as a DECIMAL where Ibis means a DOUBLE.
     """
@@ -124,17 +127,17 @@ def row_count(table: ir.Table) -> int:
 
 @singledispatch
 def local(engine: Backend, table: ir.Table) -> tuple[Backend, ir.Table]:
-    """Work a table out on this machine, for what runs on DuckDB only; gives the engine that holds it, and the table."""
+    """Compute a table on this machine, for what runs on DuckDB only; returns the engine that holds it, and the table."""
     return engine, keep(engine, table)
 
 
 @singledispatch
 def back(engine: Backend, table: ir.Table) -> ir.Table:
-    """Bring a table from where `local` took it."""
+    """Return a table that was made of one from `local` to its first engine."""
     return table
 
 
 def _sql(engine: Backend, table: ir.Table) -> str:
-    """Compile a table; rows that it brings along in memory go into the engine first, as Ibis does elsewhere."""
+    """Compile a table; its rows in memory are loaded into the engine first, which Ibis does only when it executes."""
     engine._run_pre_execute_hooks(table)
     return str(engine.compile(table))

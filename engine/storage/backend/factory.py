@@ -1,4 +1,4 @@
-"""Opens Spark in the place of DuckDB, where it is installed; only here is it imported."""
+"""Open Spark in place of DuckDB. PySpark, an extra, is imported only from here."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ from engine.storage.backend.backend import Backend
 
 
 def spark(master: str, config: Mapping[str, str | int | bool]) -> Backend:
-    """Open Spark in the place of DuckDB; raises SettingsError where something is missing that it needs."""
+    """Open Spark; raises SettingsError where PySpark or Java is missing."""
     if find_spec("pyspark") is None:
         raise SettingsError("engine: spark needs PySpark: pip install -c constraints.txt -e '.[spark]'")
     from engine.storage.backend import spark as engine_spark

@@ -29,53 +29,53 @@ from engine.storage.backend import backend
 from engine.storage.backend.spark_sql import SparkCompiler
 
 JAVA = "engine: spark needs Java 17 or newer: apt-get install default-jre-headless, or set JAVA_HOME"
-# What fails is raised as well, so that nothing need be logged.
+# Failures are raised: nothing has to be logged.
 DEFAULTS = {"spark.ui.enabled": False, "spark.ui.showConsoleProgress": False, "spark.log.level": "OFF"}
-HERE = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}  # nobody else is to connect
+LOOPBACK = {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}  # other hosts cannot connect
 _PATTERN, _ESCAPED = re.compile(r"([\[\]{}*?\\])"), r"\\\1"
 
 
 class Spark(PySparkBackend):  # type: ignore[misc]
-    """Let rows come and go as Arrow, and let instants keep their time zone."""
+    """Spark: rows come and go as Arrow, instants keep their time zone."""
 
     compiler = SparkCompiler()
 
     def create_table(
         self, name: str, /, obj: pa.Table | ir.Table, *, temp: Literal[True], overwrite: bool = False, **options: Any
     ) -> ir.Table:
-        """Hold rows under a name for as long as the session lives; there are no other tables."""
-        held = self._framed(obj if isinstance(obj, pa.Table) else obj.to_pyarrow())
-        held.createOrReplaceTempView(name) if overwrite else held.createTempView(name)
+        """Hold rows under a name until the session ends; there are no other tables."""
+        rows = self._framed(obj if isinstance(obj, pa.Table) else obj.to_pyarrow())
+        rows.createOrReplaceTempView(name) if overwrite else rows.createTempView(name)
         return self.table(name)
 
     def get_schema(self, table_name: str, *, catalog: str | None = None, database: str | None = None) -> sch.Schema:
-        """Tell the columns of a table; a TIMESTAMP of Spark is an instant, a TIMESTAMP_NTZ is none."""
-        told = to_arrow_schema(self._session.table(table_name).schema, timezone="UTC")
-        return sch.Schema({name: kind.copy(nullable=True) for name, kind in PyArrowSchema.to_ibis(told).items()})
+        """Return the columns of a table: TIMESTAMP is an instant, TIMESTAMP_NTZ a time without zone."""
+        arrow = to_arrow_schema(self._session.table(table_name).schema, timezone="UTC")
+        return sch.Schema({name: kind.copy(nullable=True) for name, kind in PyArrowSchema.to_ibis(arrow).items()})
 
     def to_pyarrow(self, expr: ir.Expr, /, **options: Any) -> pa.Table:
         """Fetch the result of an expression."""
         rows = expr.as_table()
-        found = self.frame(rows).toArrow()
-        return expr.__pyarrow_result__(PyArrowData.convert_table(found, rows.schema()))
+        result = self.frame(rows).toArrow()
+        return expr.__pyarrow_result__(PyArrowData.convert_table(result, rows.schema()))
 
     def frame(self, table: ir.Table) -> DataFrame:
-        """Plan a table; rows that it brings along in memory go into the session first."""
+        """Plan a table; its rows in memory are loaded into the session first."""
         self._run_pre_execute_hooks(table)
         planned: DataFrame = self._session.sql(self.compile(table))
         return planned
 
     def named(self, frame: DataFrame) -> ir.Table:
-        """Let Ibis know a frame."""
+        """Return a frame as a table of Ibis."""
         name = f"frame_{uuid4().hex[:12]}"
         frame.createOrReplaceTempView(name)
         return self.table(name)
 
     def read(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:
-        """Read Parquet files that have some of a schema's columns each; a bracket in a path is no pattern."""
-        places = [f"file:{_PATTERN.sub(_ESCAPED, path)}" for path in paths]
+        """Read Parquet files, each of which may lack some of a schema's columns; brackets in a path are escaped."""
+        urls = [f"file:{_PATTERN.sub(_ESCAPED, path)}" for path in paths]
         types = from_arrow_schema(schema, prefer_timestamp_ntz=True)
-        return self.named(self._session.read.schema(types).parquet(*places))
+        return self.named(self._session.read.schema(types).parquet(*urls))
 
     def _register_in_memory_table(self, op: ops.InMemoryTable) -> None:
         self._framed(op.data.to_pyarrow(op.schema)).createOrReplaceTempView(op.name)
@@ -88,7 +88,7 @@ class Spark(PySparkBackend):  # type: ignore[misc]
 
 
 def connect(master: str, config: Mapping[str, str | int | bool]) -> Spark:
-    """Open a session of its own; all sessions of a process share the Spark that the first one started.
+    """Open a session; all sessions of a process share the Spark that the first one started.
 
     Raises SettingsError where there is no Java, or Spark does not start with these settings.
     """
@@ -96,14 +96,14 @@ def connect(master: str, config: Mapping[str, str | int | bool]) -> Spark:
         raise SettingsError(JAVA)
     private = Path(duckdb_session.private_folder())
     folders = {"spark.local.dir": str(private), "spark.sql.warehouse.dir": str(private / "warehouse")}
-    settings = {**DEFAULTS, **folders, **(HERE if master.startswith("local") else {}), **config}
+    settings = {**DEFAULTS, **folders, **(LOOPBACK if master.startswith("local") else {}), **config}
     builder = SparkSession.builder.appName("belvedere").master(master)
     for name, value in settings.items():
         builder = builder.config(name, value)
     try:
         started = builder.getOrCreate()
-    except Exception as error:  # whatever Java throws
-        raise SettingsError(_why(error)) from None
+    except Exception as error:  # Java's own, of any type
+        raise SettingsError(_start_problem(error)) from None
     PySparkLogger.getLogger("SQLQueryContextLogger").disabled = True
     opened = Spark()
     opened.register_options()
@@ -113,7 +113,7 @@ def connect(master: str, config: Mapping[str, str | int | bool]) -> Spark:
 
 @backend.read.register
 def read(spark: Spark, paths: Sequence[str], schema: pa.Schema | None = None) -> ir.Table:
-    """Read Parquet files as one table; what columns there are is read from the files here, without a job."""
+    """Read Parquet files as one table; their columns are read here, without a job of Spark."""
     if not paths:
         return backend.table(spark, (schema or backend.NOTHING).empty_table())
     return spark.read(paths, pa.unify_schemas([pq.read_schema(path).remove_metadata() for path in paths]))
@@ -121,25 +121,25 @@ def read(spark: Spark, paths: Sequence[str], schema: pa.Schema | None = None) ->
 
 @backend.table.register
 def table(spark: Spark, rows: pa.Table) -> ir.Table:
-    """Put rows into the session."""
-    return spark.create_table(f"given_{uuid4().hex[:12]}", rows, temp=True)
+    """Load rows into the session."""
+    return spark.create_table(f"rows_{uuid4().hex[:12]}", rows, temp=True)
 
 
 @backend.keep.register
 def keep(spark: Spark, table: ir.Table) -> ir.Table:
-    """Work a table out once: the plan ends here, or each use would plan all that came before anew."""
+    """Compute a table once: without a checkpoint each use would plan all that came before again."""
     return spark.named(spark.frame(table).localCheckpoint())
 
 
 @backend.forget.register
 def forget(spark: Spark, table: ir.Table) -> None:
-    """Give back the memory of a table that was kept: Spark does once nothing names it."""
+    """Free the memory of a table from `keep`: Spark does so once no view names it."""
     spark.drop_view(table.get_name())
 
 
 @backend.write.register
 def write(spark: Spark, table: ir.Table, path: str) -> int:
-    """Let Spark write parts in the table's order, and join them to one file, batch by batch."""
+    """Write parts in the table's order, and join them into one file, batch by batch."""
     parts, schema = Path(f"{path}.parts"), table.schema().to_pyarrow()
     try:
         spark.frame(table).write.parquet(f"file:{parts.resolve()}", compression="zstd")
@@ -153,14 +153,14 @@ def write(spark: Spark, table: ir.Table, path: str) -> int:
 
 @backend.local.register
 def local(_: Spark, table: ir.Table) -> tuple[backend.Backend, ir.Table]:
-    """Take a table to a DuckDB."""
-    at_hand = backend.connect()
-    return at_hand, backend.table(at_hand, table.to_pyarrow())
+    """Load a table into a DuckDB of its own."""
+    duckdb = backend.connect()
+    return duckdb, backend.table(duckdb, table.to_pyarrow())
 
 
 @backend.back.register
 def back(spark: Spark, table: ir.Table) -> ir.Table:
-    """Bring a table that was made on a DuckDB."""
+    """Load a table of a DuckDB into Spark."""
     return backend.table(spark, table.to_pyarrow())
 
 
@@ -169,8 +169,8 @@ def _batches(parts: Path) -> Iterator[pa.RecordBatch]:
         yield from pq.ParquetFile(part).iter_batches()
 
 
-def _why(error: Exception) -> str:
+def _start_problem(error: Exception) -> str:
     if isinstance(error, PySparkException) and error.getCondition() == "JAVA_GATEWAY_EXITED":
-        return f"{JAVA} (the one that is there did not start)"
-    said = str(getattr(error, "java_exception", error)).strip().splitlines()
-    return f"engine: Spark does not start with these settings (spark: master, config): {said[0] if said else error!r}"
+        return f"{JAVA} (the installed one did not start)"
+    lines = str(getattr(error, "java_exception", error)).strip().splitlines()
+    return f"engine: Spark does not start with these settings (spark: master, config): {lines[0] if lines else error!r}"

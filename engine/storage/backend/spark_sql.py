@@ -1,4 +1,4 @@
-"""Spark SQL that means what DuckDB's means: where Ibis's translation says something else, ours stands in."""
+"""Spark SQL with the results of DuckDB's: replacements for the translations of Ibis that differ."""
 
 import re
 from string import whitespace
@@ -23,36 +23,34 @@ class SparkCompiler(Rounds, PySparkCompiler):  # type: ignore[misc]
     """Translate expressions to Spark SQL."""
 
     __slots__ = ()
-    SIMPLE_OPS: ClassVar[
-        dict[type, str]
-    ] = {}  # those of the parent are methods already, and would take the place of ours
+    SIMPLE_OPS: ClassVar[dict[type, str]] = {}  # the parent's are methods of it already, and would hide ours
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: dt.DataType) -> Any:
-        """Write a text; Spark reads some of the escapes for control characters as letters."""
+        """Encode texts with control characters: Spark reads some of their escapes as letters."""
         if dtype.is_string() and _UNWRITABLE.search(value):
             return _bytes(value)
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_Strip(self, op: Any, *, arg: Any) -> Any:
-        """Take blanks off both ends."""
+        """Strip all of Python's white space; Spark's trim strips blanks only."""
         return sge.Trim(this=arg, expression=_bytes(whitespace))
 
     def visit_IsNan(self, op: Any, *, arg: Any) -> Any:
-        """Tell what is not a number; of nothing nothing is told."""
+        """Return NULL for NULL; Spark says false."""
         return self.if_(arg.is_(sge.null()), sge.null(), self.f.isnan(arg))
 
     def visit_IsInf(self, op: Any, *, arg: Any) -> Any:
-        """Tell infinities; Ibis compares its own words and finds none ever."""
+        """Compare with infinity; Ibis compares with words that Spark never returns."""
         return self.f.abs(arg).eq(self.cast(sge.convert("Infinity"), dt.float64))
 
     def visit_Strftime(self, op: Any, *, arg: Any, format_str: Any) -> Any:
-        """Write an instant; what is no field of it is a text."""
+        """Translate the fields of a format to Java's; the rest is quoted."""
         parts = _FIELD.split(format_str.this)
         pattern = "".join(_FIELDS.get(part, f"'{part}'") for part in parts if part)
         return self.f.anon.date_format(arg, sge.convert(pattern))
 
     def visit_IntervalFromInteger(self, op: Any, *, arg: Any, unit: Any) -> Any:
-        """Make an interval of a number; Ibis has Spark parse a text for each row."""
+        """Make an interval of a number; Ibis has Spark parse a text in each row."""
         if unit.short in _SECONDS:
             return self.f.anon.make_dt_interval(0, 0, 0, arg * _SECONDS[unit.short])
         if unit.short in ("D", "W"):
@@ -60,42 +58,42 @@ class SparkCompiler(Rounds, PySparkCompiler):  # type: ignore[misc]
         return super().visit_IntervalFromInteger(op, arg=arg, unit=unit)
 
     def visit_RegexReplace(self, op: Any, *, arg: Any, pattern: Any, replacement: Any) -> Any:
-        """Name the groups of a pattern as Java does."""
+        """Write groups in a replacement as Java does: $1."""
         if isinstance(op.replacement, ops.Literal):
             named = _GROUP.sub(r"$\1", op.replacement.value.replace("$", r"\$"))
             replacement = self.visit_Literal(op.replacement, value=named, dtype=op.replacement.dtype)
         return self.f.anon.regexp_replace(arg, pattern, replacement)
 
     def visit_StringSplit(self, op: Any, *, arg: Any, delimiter: Any) -> Any:
-        """Part a text at a text; Spark takes it for a pattern."""
+        """Split at a text; Spark takes it for a pattern unless it is quoted."""
         return self.f.anon.split(arg, self.f.concat(r"\Q", delimiter, r"\E"))
 
     def visit_GroupConcat(self, op: Any, *, arg: Any, sep: Any, where: Any, order_by: Any) -> Any:
-        """Join texts in an order."""
-        some = arg if where is None else self.if_(where, arg, sge.null())
-        joined = self.f.anon.listagg(some, sep)
+        """Join texts in the order of `order_by`."""
+        included = arg if where is None else self.if_(where, arg, sge.null())
+        joined = self.f.anon.listagg(included, sep)
         return sge.WithinGroup(this=joined, expression=sge.Order(expressions=order_by)) if order_by else joined
 
     def visit_Substring(self, op: Any, *, arg: Any, start: Any, length: Any) -> Any:
-        """Cut a text; a start that is known to be none below zero needs no branch, of which there would be thousands."""
+        """Leave out the branch for a negative start where the start is a literal: a build has thousands of them."""
         if isinstance(op.start, ops.Literal) and op.start.value >= 0:
             return self.f.anon.substring(arg, op.start.value + 1, *([] if length is None else [length]))
         return super().visit_Substring(op, arg=arg, start=start, length=length)
 
     def visit_ArrayCollect(self, op: Any, *, arg: Any, order_by: Any, **more: Any) -> Any:
-        """Gather values, those in their own order too; of none there is no list."""
+        """Collect values, sorted where the order is that of the values; NULL in place of an empty list."""
         is_sorted = [key.arg for key in op.order_by if key.ascending] == [op.arg]
-        found = super().visit_ArrayCollect(op, arg=arg, order_by=() if is_sorted else order_by, **more)
-        gathered = self.f.anon.array_sort(found) if is_sorted else found
-        return self.if_(self.f.anon.size(found).eq(0), sge.null(), gathered)
+        values = super().visit_ArrayCollect(op, arg=arg, order_by=() if is_sorted else order_by, **more)
+        collected = self.f.anon.array_sort(values) if is_sorted else values
+        return self.if_(self.f.anon.size(values).eq(0), sge.null(), collected)
 
     def visit_ArrayIndex(self, op: Any, *, arg: Any, index: Any) -> Any:
-        """Take an item, counted from the end below zero; there is none beyond the last."""
-        place = index + self.cast(index >= 0, op.index.dtype)
-        return self.f.anon.try_element_at(arg, self.cast(place, dt.int32))
+        """Return an item, counted from the end for a negative index; NULL beyond either end."""
+        position = index + self.cast(index >= 0, op.index.dtype)  # Spark counts from 1
+        return self.f.anon.try_element_at(arg, self.cast(position, dt.int32))
 
     def visit_JSONGetItem(self, op: Any, *, arg: Any, index: Any) -> Any:
-        """Go one step down from a text of JSON: Spark reads a whole path at once."""
+        """Append a step to the path of a text of JSON: Spark reads a whole path at once."""
         step = op.index.value
         path = f"[{step}]" if isinstance(step, int) else f"['{step}']"
         if isinstance(op.arg, ops.JSONGetItem):
@@ -104,35 +102,35 @@ class SparkCompiler(Rounds, PySparkCompiler):  # type: ignore[misc]
         return self.f.anon.get_json_object(arg, sge.convert(f"${path}"))
 
     def visit_UnwrapJSONString(self, op: Any, *, arg: Any) -> Any:
-        """Take the text of what is a text."""
+        """Return the text of a JSON string, NULL for any other JSON value."""
         return self.if_(self._kind(arg).eq("STRING"), arg, sge.null())
 
     def visit_IsNull(self, op: Any, *, arg: Any) -> Any:
-        """Tell a key that is not there from one that holds JSON's null."""
+        """Say whether a key is missing: one that holds JSON's null is not."""
         return self._variant(arg).is_(sge.null()) if op.arg.dtype.is_json() else super().visit_IsNull(op, arg=arg)
 
     def visit_NotNull(self, op: Any, *, arg: Any) -> Any:
-        """Tell a key that is there, even where it holds JSON's null."""
+        """Say whether a key exists, also where it holds JSON's null."""
         if op.arg.dtype.is_json():
             return self._variant(arg).is_(sg.not_(sge.null()))
         return super().visit_NotNull(op, arg=arg)
 
     def visit_Cast(self, op: Any, *, arg: Any, to: dt.DataType) -> Any:
-        """Write JSON as text: a text with its quotes, and null as a word."""
+        """Write JSON as text: a string with its quotes, null as a word."""
         if op.arg.dtype.is_json() and to.is_string():
             return self.if_(self._kind(arg).isin("STRING", "VOID"), self.f.anon.to_json(self._variant(arg)), arg)
         return super().visit_Cast(op, arg=arg, to=to)
 
     def visit_TryCast(self, op: Any, *, arg: Any, to: dt.DataType) -> Any:
-        """Take a text for JSON as it is: what is none has no keys."""
+        """Take a text for JSON as it is: one that is not valid has no keys."""
         return arg if to.is_json() else super().visit_TryCast(op, arg=arg, to=to)
 
-    def _variant(self, found: Any) -> Any:
-        root, path = found.expressions
+    def _variant(self, json: Any) -> Any:
+        root, path = json.expressions
         return self.f.anon.try_variant_get(self.f.anon.try_parse_json(root), path, "variant")
 
-    def _kind(self, found: Any) -> Any:
-        return self.f.anon.schema_of_variant(self._variant(found))
+    def _kind(self, json: Any) -> Any:
+        return self.f.anon.schema_of_variant(self._variant(json))
 
 
 def _bytes(value: str) -> Any:

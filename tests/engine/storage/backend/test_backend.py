@@ -38,7 +38,7 @@ def test_it_tells_time_in_utc_and_keeps_to_its_limits():
 
 
 def test_small_questions_share_an_engine_and_nothing_that_they_keep():
-    with duckdb_session.lent() as one, duckdb_session.lent() as other:
+    with duckdb_session.shared_cursor() as one, duckdb_session.shared_cursor() as other:
         one.execute("CREATE TEMP TABLE mine AS SELECT 1")
         one.register("given", pa.table({"a": [1]}))
         assert other.execute("SELECT current_setting('TimeZone'), current_setting('threads')").fetchall() == [

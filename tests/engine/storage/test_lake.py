@@ -1,5 +1,6 @@
-"""Whose lake it is: a file at its root holds the id of its ledger."""
+"""The lake: whose it is, what is swept from it, what is refused."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -74,3 +75,18 @@ def test_a_lake_of_version_0_1_refuses_another_ledger(root: str, sqlite: Ledger,
         with pytest.raises(SettingsError, match="belongs to another ledger"):
             Lake(root, sqlite).write("deals", ROWS)
     assert read(".generation") == b"another"
+
+
+def test_a_sweep_deletes_old_files_that_the_manifest_does_not_list(lake: Lake):
+    listed, leftover, young = (lake.write("deals", ROWS) for _ in range(3))
+    lake.ledger.files.add([listed], "run")
+    for written in (listed, leftover):
+        os.utime(lake.full(written.path), (0, 0))
+    assert lake.sweep() == 1
+    assert [Path(lake.full(written.path)).exists() for written in (listed, leftover, young)] == [True, False, True]
+
+
+@pytest.mark.parametrize("asset", ["", "raw//deals", "../deals", "raw/./deals"])
+def test_an_asset_that_leads_out_of_its_folder_is_refused(lake: Lake, asset: str):
+    with pytest.raises(SettingsError, match="cannot be the name of an asset"):
+        lake.write(asset, ROWS)
