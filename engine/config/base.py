@@ -1,9 +1,9 @@
-"""What all models of settings share."""
+"""The base of all models of settings."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
-    """Refuse what is not known, so that a misspelt setting is an error and not a silence."""
+    """A model that refuses unknown settings: a misspelt one would be ignored without a word."""
 
     model_config = ConfigDict(extra="forbid")

@@ -11,31 +11,35 @@ from engine.config.base import Config
 
 
 class Survivorship(Config):
-    """Say whose value survives for one field."""
+    """Whose value of one field a customer gets."""
 
     rule: Literal["priority", "newest", "longest", "most_frequent", "sum", "any"] = "priority"
-    order: list[str] | None = Field(None, description="Connections or roles, the first one wins")
+    order: list[str] | None = Field(None, description="Connections or roles, the first one that has a value wins")
 
 
 class MatchingConfig(Config):
-    """Set which accounts join because they are very probably one customer (Splink, extra `matching`)."""
+    """Which accounts are joined by probability (Splink, extra `matching`)."""
 
-    enabled: bool = Field(True, description="False leaves it at the rules; without the extra there is nothing else")
-    auto_link: float = Field(0.99, ge=0.9, le=1, description="At this probability two accounts join")
-    suggest: float = Field(0.5, ge=0, le=1, description="From this on they are suggested (belvedere match list)")
-    refit_days: int = Field(30, ge=0, description="What was learnt from the accounts is learnt anew after so long")
+    enabled: bool = Field(True, description="False: accounts are joined by rules only, as they are without the extra")
+    auto_link: float = Field(0.99, ge=0.9, le=1, description="Probability from which two accounts are joined")
+    suggest: float = Field(
+        0.5, ge=0, le=1, description="Probability from which they are suggested (belvedere match list)"
+    )
+    refit_days: int = Field(30, ge=0, description="Days after which the model is fitted to the accounts again")
 
 
 class RetentionConfig(Config):
-    """Set how retention is scored."""
+    """How retention is scored."""
 
     model: Literal["auto", "bgbb", "bgnbd", "mbgnbd", "mbgcnbd", "sbg", "rfm", "recency"] = Field(
-        "auto", description="auto is bgbb until a backtest shows another to be better by more than a standard error"
+        "auto", description="auto is bgbb until a backtest finds another model better by more than a standard error"
     )
     event: Literal["auto", "order", "invoice"] = Field("auto", description="What counts as an order")
-    horizon_months: Literal["auto", 3, 6, 12] = Field("auto", description="auto chooses once and keeps it")
-    contract_months: int | None = Field(None, ge=1, description="Term of contracts: the horizon, and needed by sbg")
-    refit_days: int = Field(7, ge=0, description="Parameters older than this are fitted anew")
+    horizon_months: Literal["auto", 3, 6, 12] = Field("auto", description="auto chooses a horizon once and keeps it")
+    contract_months: int | None = Field(
+        None, ge=1, description="Term of a contract in months; sbg needs it, and takes it for the horizon"
+    )
+    refit_days: int = Field(7, ge=0, description="Days after which parameters are fitted again")
     backtest_origins: int = Field(6, ge=1, description="Past dates from which `belvedere backtest` predicts")
 
     @model_validator(mode="after")
@@ -48,48 +52,50 @@ class RetentionConfig(Config):
 
 
 class SatisfactionConfig(Config):
-    """Set how satisfaction is scored."""
+    """How satisfaction is scored."""
 
     weights: dict[str, float] = Field(default_factory=dict, description="Component -> weight; 0 disables it")
     first_reply_minutes: dict[str, float] = Field(
         default_factory=lambda: {"urgent": 60, "high": 240, "normal": 480, "low": 1440},
-        description="Target of the first reply by priority",
+        description="Target in minutes of the first reply, by priority",
     )
     resolution_minutes: dict[str, float] = Field(
         default_factory=lambda: {"urgent": 480, "high": 1440, "normal": 4320, "low": 10080},
-        description="Target of the solution by priority",
+        description="Target in minutes of the solution, by priority",
     )
-    refit_days: int = Field(7, ge=0)
+    refit_days: int = Field(7, ge=0, description="Days after which priors are fitted again")
 
 
 class CriterionConfig(Config):
-    """Change one of the criteria (what is not given stays as it is), or add one of your own."""
+    """A change of one of the criteria, of which the rest stays as it is, or a criterion of your own."""
 
     weight: float | None = Field(None, ge=0)
     group: Literal["growth", "harmony", "value_creation"] | None = None
-    label: str | None = Field(None, description="What it measures, in words that reasons use")
-    anchors: list[float] | None = Field(None, description="Ten values that score 1 to 10, rising or falling")
-    sql: str | None = Field(None, description="What it measures: an SQL expression over a customer's rows in `table`")
-    table: str | None = Field(None, description="Table that `sql` is over; customers when not given")
-    manual: bool | None = Field(None, description="True when only people give it a score, by overrides")
+    label: str | None = Field(None, description="What it measures, as reasons say it")
+    anchors: list[float] | None = Field(None, description="The ten values that score 1 to 10, rising or falling")
+    sql: str | None = Field(None, description="SQL expression of the value, over a customer's rows in `table`")
+    table: str | None = Field(None, description="Table that `sql` reads; customers by default")
+    manual: bool | None = Field(None, description="True: only overrides give it a score")
     enabled: bool = True
-    is_overridable: bool = Field(True, description="False when no override of it is taken")
+    is_overridable: bool = Field(True, description="False: overrides of it are refused")
 
 
 class Override(Config):
-    """Set a score, a criterion or a tier of one customer by hand, for a reason and a time."""
+    """A score, a criterion or a tier of one customer that a person has set, with a reason and an end."""
 
     customer_id: str
     what: str = Field(description="retention, satisfaction, key_account, tier, or the name of a criterion")
-    value: float | Literal["A", "B", "C"] = Field(description="The value or tier that counts instead")
+    value: float | Literal["A", "B", "C"] = Field(
+        description="The number, or the tier, that counts in place of the computed one"
+    )
     reason: str = Field(min_length=3)
     author: str = Field(min_length=1)
     created_on: date
-    expires_on: date | None = Field(None, description="180 days after created_on when not given; 365 at most")
+    expires_on: date | None = Field(None, description="180 days after created_on by default; 365 at most")
 
     @model_validator(mode="after")
     def makes_sense(self) -> "Override":
-        """Refuse a value out of range and an end that is none."""
+        """Refuse a value out of range, and an end before or far after the beginning."""
         if self.what == "tier":
             if not isinstance(self.value, str):
                 raise ValueError("a tier is A, B or C")
@@ -104,14 +110,14 @@ class Override(Config):
 
     @property
     def end(self) -> date:
-        """Return the day on which it holds no more."""
+        """Return the first day on which it is no longer in force."""
         return self.expires_on or self.created_on + timedelta(days=180)
 
     def row(self) -> dict[str, Any]:
-        """Return it as a row of the table `overrides`; its id is made of what it is."""
-        said = "/".join((self.customer_id, self.what, self.created_on.isoformat(), self.author))
+        """Return the row of the table `overrides`; its id is a digest of customer, what, day and author."""
+        identity = "/".join((self.customer_id, self.what, self.created_on.isoformat(), self.author))
         return {
-            "override_id": sha256(said.encode()).hexdigest()[:12],
+            "override_id": sha256(identity.encode()).hexdigest()[:12],
             "customer_id": self.customer_id,
             "what": self.what,
             "score": None if isinstance(self.value, str) else float(self.value),
@@ -124,14 +130,16 @@ class Override(Config):
 
 
 class KeyAccountsConfig(Config):
-    """Set how key accounts are chosen."""
+    """How key accounts are chosen."""
 
     criteria: dict[str, CriterionConfig] = Field(default_factory=dict)
     missing: Literal["neutral", "renormalise", "zero"] = "neutral"
     min_total: float = 6.0
     min_coverage: float = 0.6
-    capacity: int | None = Field(None, ge=1, description="How many key accounts; by default from the managers")
-    review_months: int = Field(3, ge=1, description="Tiers change only at the start of such a period")
+    capacity: int | None = Field(
+        None, ge=1, description="Number of key accounts; by default it follows from the account managers"
+    )
+    review_months: int = Field(3, ge=1, description="Months between two changes of tiers")
     cost_per_ticket: float = Field(25.0, description="In the reporting currency")
     cost_per_agent_hour: float = Field(45.0, description="In the reporting currency")
 
@@ -144,25 +152,25 @@ Days = Annotated[int, Field(ge=1)]
 
 
 class RemindersConfig(Config):
-    """Set what account managers are reminded of."""
+    """What account managers are reminded of."""
 
-    kinds: list[Kind] = Field(default_factory=lambda: list(get_args(Kind)), description="Kinds that are on")
+    kinds: list[Kind] = Field(default_factory=lambda: list(get_args(Kind)), description="Kinds of reminders to make")
     cadence_days: dict[Tier, Days] = Field(
         default_factory=lambda: {"A": 14, "B": 30, "C": 90},
-        description="Days between two talks by tier; a tier that is not named has no cadence",
+        description="Days between two contacts, by tier; a tier that is not named has no cadence",
     )
     review_days: dict[Tier, Days] = Field(
-        default_factory=lambda: {"A": 91}, description="Days between two meetings by tier"
+        default_factory=lambda: {"A": 91}, description="Days between two reviews, by tier"
     )
     risk_tiers: list[Tier] = Field(
-        default_factory=lambda: ["A", "B"], description="Tiers whose falling scores raise a reminder"
+        default_factory=lambda: ["A", "B"], description="Tiers of which a falling score makes a reminder"
     )
-    invoice_days: int = Field(15, ge=0, description="Days an invoice may be overdue")
-    renewal_days: int = Field(60, ge=0, description="Days before an open deal of existing business is to close")
+    invoice_days: int = Field(15, ge=0, description="Days that an invoice may be overdue before a reminder")
+    renewal_days: int = Field(60, ge=0, description="Days before the close date of an open deal of existing business")
 
 
 class SparkConfig(Config):
-    """Set where Spark runs, when it is the engine of a build (extra `spark`)."""
+    """Where Spark runs, when it is the engine of a build (extra `spark`)."""
 
     master: str = Field("local[*]", description="local[*] for this machine, spark://host:port, yarn, k8s://...")
     config: dict[str, str | int | bool] = Field(
@@ -171,7 +179,7 @@ class SparkConfig(Config):
 
     @field_validator("master")
     @classmethod
-    def _is_a_place(cls, master: str) -> str:
+    def _is_master(cls, master: str) -> str:
         if not re.fullmatch(r"local(\[(\*|\d+)\])?|yarn|(spark|k8s)://\S+", master):
             raise ValueError("is one of local[*], local[4], spark://host:port, yarn, k8s://host:port")
         return master
@@ -186,24 +194,30 @@ class SparkConfig(Config):
 
 
 class CustomerModelConfig(Config):
-    """Configure how accounts become customers and how they are scored."""
+    """How accounts become customers and how they are scored."""
 
-    engine: Literal["duckdb", "spark"] = Field("duckdb", description="What makes the tables of a build")
+    engine: Literal["duckdb", "spark"] = Field("duckdb", description="Engine that makes the tables of a build")
     spark: SparkConfig = Field(default_factory=SparkConfig)
     reporting_currency: str = Field("EUR", pattern="^[A-Z]{3}$")
     links: dict[str, str] = Field(
-        default_factory=dict, description="Connection whose accounts carry a link -> connection it points to"
+        default_factory=dict, description="Connection whose accounts hold a link -> connection that the link points to"
     )
     survivorship: dict[str, Survivorship] = Field(default_factory=dict)
-    max_cluster: int = Field(50, ge=2, description="More accounts than this in one customer go to review")
+    max_cluster: int = Field(50, ge=2, description="A customer of more accounts than this goes to review")
     matching: MatchingConfig = Field(default_factory=MatchingConfig)
-    rates: str | None = Field(None, description="ECB eurofxref-hist file (csv or zip); the shipped one by default")
-    max_rate_age_days: int = Field(7, ge=0, description="An older rate is no rate: the row goes to quarantine")
+    rates: str | None = Field(
+        None, description="Exchange rates: an ECB eurofxref-hist file (csv or zip); the one we ship by default"
+    )
+    max_rate_age_days: int = Field(
+        7, ge=0, description="Days that a rate may be old; a row whose rate is older goes to quarantine"
+    )
     retention: RetentionConfig = Field(default_factory=RetentionConfig)
     satisfaction: SatisfactionConfig = Field(default_factory=SatisfactionConfig)
     key_accounts: KeyAccountsConfig = Field(default_factory=KeyAccountsConfig)
-    overrides: list[Override] = Field(default_factory=list, description="People's word against computed scores")
-    handover_days: int = Field(14, ge=1, description="Days in which a won customer is handed over")
+    overrides: list[Override] = Field(
+        default_factory=list, description="Values that people set in place of computed ones"
+    )
+    handover_days: int = Field(14, ge=1, description="Days until a customer who was won is to be handed over")
     reminders: RemindersConfig = Field(default_factory=RemindersConfig)
-    history_start: date = Field(date(2020, 1, 1), description="First day that the history of scores can be filled for")
-    keep_builds: int = Field(7, ge=1, description="How many builds are kept")
+    history_start: date = Field(date(2020, 1, 1), description="First day for which the history of scores can be filled")
+    keep_builds: int = Field(7, ge=1, description="Number of builds whose tables are kept")

@@ -1,4 +1,4 @@
-"""Read the YAML files of the defs folder as data: `{{ env.NAME }}` is replaced, no other template is evaluated."""
+"""Read the YAML files of the defs folder as data: `{{ env.NAME }}` is replaced, any other template is refused."""
 
 import os
 import re
@@ -15,15 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 ENV = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}", re.ASCII)
 NAMES = re.compile(r"\{\{\s*[A-Za-z]\w*(\.[A-Za-z]\w*)*\s*\}\}", re.ASCII)
 BEGINS = re.compile(r"\{[{%#]")
-FORGOTTEN = re.compile(r"\{\{\s*([A-Z][A-Z0-9_]*)\s*\}\}")
+WITHOUT_ENV = re.compile(r"\{\{\s*([A-Z][A-Z0-9_]*)\s*\}\}")
 
 
 def read_defs_file(path: Path, ours: Collection[str]) -> dict[str, Any]:
     """Return the document of a file with its environment variables filled in.
 
-    A variable that is not set becomes `missing_env`. Raises SettingsError, with file and line, for a file that is no
+    A variable that is not set becomes `missing_env`. Raises SettingsError, with file and line, for a file that is not
     YAML and for any other template. Components that are not `ours` are rendered by Dagster, by Jinja without a sandbox:
-    they may name what Dagster offers them (`{{ project_root }}`), and call nothing.
+    they may name what Dagster offers them (`{{ project_root }}`), and cannot call anything.
     """
     file = short(path)
     try:
@@ -50,7 +50,7 @@ def refuse_code(defs: Path, ours: Collection[str]) -> None:
 
 
 def short(path: Path) -> str:
-    """Name a file from the project's folder on if it lies in there."""
+    """Return the path of a file from the project's folder on, where it lies in there."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
@@ -59,39 +59,39 @@ def _type(node: yaml.Node | None) -> str:
     return next((str(value.value) for key, value in pairs if key.value == "type"), "")
 
 
-def _scalars(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.ScalarNode]:
-    """Yield keys and values; an alias leads to a node that was seen before."""
-    if node is None or id(node) in seen:
+def _scalars(node: yaml.Node | None, visited: set[int]) -> Iterator[yaml.ScalarNode]:
+    """Yield keys and values; the node of an alias is yielded once, and may contain itself."""
+    if node is None or id(node) in visited:
         return
-    seen.add(id(node))
+    visited.add(id(node))
     if isinstance(node, yaml.ScalarNode):
         yield node
         return
     for part in node.value:
         for inner in part if isinstance(part, tuple) else (part,):
-            yield from _scalars(inner, seen)
+            yield from _scalars(inner, visited)
 
 
 def _refuse_templates(text: str, allowed: re.Pattern[str], where: str) -> None:
     if not BEGINS.search(allowed.sub(" ", text)):
         return
-    if forgotten := FORGOTTEN.search(text):  # anything else may be a secret, and is not repeated
-        written, name = forgotten[0], forgotten[1]
-        raise SettingsError(f"{where}: {written} is not evaluated; write {{{{ env.{name} }}}}")
+    if without_env := WITHOUT_ENV.search(text):  # anything else may be a secret, and is not repeated
+        template, name = without_env[0], without_env[1]
+        raise SettingsError(f"{where}: {template} is not evaluated; write {{{{ env.{name} }}}}")
     raise SettingsError(
         f"{where}: this template is not evaluated; only {{{{ env.NAME }}}} is, the environment variable NAME"
     )
 
 
 class _Loader(yaml.SafeLoader):
-    """Fill in environment variables where a text is constructed, since only its node knows the line."""
+    """A loader that fills in environment variables where a text is constructed: only its node knows the line."""
 
     file = ""
 
     def text(self, node: yaml.ScalarNode) -> str:
-        """Construct one text."""
+        """Construct one text, its environment variables filled in."""
         where = f"{self.file}, line {node.start_mark.line + 1}"
-        return ENV.sub(lambda found: os.environ.get(found[1]) or missing_env(found[1], where), node.value)
+        return ENV.sub(lambda match: os.environ.get(match[1]) or missing_env(match[1], where), node.value)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:str", _Loader.text)

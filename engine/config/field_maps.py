@@ -1,4 +1,4 @@
-"""A user's own field map, laid over a connector's."""
+"""A user's own field map, which replaces lines of a connector's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,16 +11,21 @@ from schemas.mapping import FieldMap
 
 
 def with_overrides(connection: str, stream: Stream, overrides: Mapping[str, Any]) -> FieldMap:
-    """Replace single lines of a stream's field map; raises SettingsError for a field that its table lacks."""
+    """Return a stream's field map with some of its lines replaced.
+
+    Raises SettingsError for a field that the stream's table lacks, and for a stream without a table.
+    """
     if not overrides:
         return stream.fields
     if stream.table is None:
-        raise SettingsError(f"connection {connection!r}: stream {stream.name!r} feeds no table, so it maps no fields")
-    known = set(model(stream.table).to_schema().columns) - {"connection", "stream"}
+        raise SettingsError(
+            f"connection {connection!r}: stream {stream.name!r} feeds no table, so its fields cannot be mapped"
+        )
+    fields = set(model(stream.table).to_schema().columns) - {"connection", "stream"}
     for unified in overrides:
-        if unified not in known:
+        if unified not in fields:
             raise SettingsError(
                 f"connection {connection!r}: fields.{stream.name}: table {stream.table!r} has no field "
-                f"{unified!r}; {choices(unified, known)}"
+                f"{unified!r}; {choices(unified, fields)}"
             )
-    return {**stream.fields, **{unified: mapped(given) for unified, given in overrides.items()}}
+    return {**stream.fields, **{unified: mapped(path) for unified, path in overrides.items()}}

@@ -1,4 +1,4 @@
-"""Reads the defs folder: one `defs.yaml` a component, each checked by its model of settings."""
+"""Read the defs folder: one `defs.yaml` for each component, checked by its model of settings."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -22,22 +22,27 @@ COMPONENTS: Mapping[str, type[Config]] = {
     "orchestration.components.Delivery": DeliveryConfig,
     "orchestration.components.Warehouse": WarehouseConfig,
 }
+# Attributes in which a variable that is not set stops only its own connection or warehouse, when that is used.
 USED_LATER = {"Connection": "settings", "Warehouse": "url"}
 
 
 def defs_folder() -> Path:
-    """Name the folder of the components: BELVEDERE_DEFS, else the project's own."""
+    """Return the folder of the components: BELVEDERE_DEFS, else the project's own."""
     return Path(os.environ.get("BELVEDERE_DEFS") or ROOT / "orchestration" / "defs").resolve()
 
 
 def home_folder() -> Path:
-    """Name the folder of all data: BELVEDERE_HOME, else `.belvedere` beside the code; only its owner may read it."""
+    """Return the folder of all data, made for its owner only: BELVEDERE_HOME, else `.belvedere` beside the code."""
     home = Path(os.environ.get("BELVEDERE_HOME") or ROOT / ".belvedere").resolve()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     return home
 
 
 def read_components(defs: Path) -> Iterator[tuple[str, str, Config]]:
+    """Yield name, kind (such as `Connection`) and settings of each of our components; those of others are passed over.
+
+    Raises SettingsError that names the file and the setting.
+    """
     for path in sorted(defs.glob("**/defs.yaml")):
         name = path.parent.name
         document = read_defs_file(path, COMPONENTS)

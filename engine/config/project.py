@@ -1,4 +1,4 @@
-"""The project: what the defs folder configures, and where its lake and ledger live."""
+"""The project: the components of the defs folder, and their lake and ledger."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -22,12 +22,10 @@ from engine.config.warehouse import WarehouseConfig
 from engine.storage.lake import Lake
 from engine.storage.ledger import Ledger
 
-"""Attributes in which a variable that is not set stops only its own connection or warehouse, when that is used."""
-
 
 @dataclass
 class Project:
-    """Hold every component by its kind and name; open its connections, lake and ledger when asked."""
+    """Every component by its kind and name. Connections, lake and ledger are opened when they are first used."""
 
     defs: Path
     home: Path
@@ -41,7 +39,7 @@ class Project:
         """Read every `defs.yaml`; raises SettingsError that names the file and the setting."""
         project = cls(defs or defs_folder(), home or home_folder())
         for name, kind, config in read_components(project.defs):
-            project._of(kind)[name] = config
+            project._components(kind)[name] = config
         project._cross_check()
         project.deliveries = in_order(project.deliveries, project.roles())
         return project
@@ -63,14 +61,14 @@ class Project:
 
     @cached_property
     def budgets(self) -> Path:
-        """Name the folder in which all runs of this machine count how often accounts were asked."""
+        """Return the folder in which all runs on this machine count the requests to each account."""
         return self.home / "budgets"
 
     def open(self, name: str) -> Connector:
-        """Open one connection's connector, its settings checked, its field maps as the user wants them."""
+        """Open one connection's connector, with the user's field maps; raises SettingsError for wrong settings."""
         config = self.connection(name)
-        kind = find(config.connector)
-        connector = kind(name, load(kind, name, config.settings))
+        connector_class = find(config.connector)
+        connector = connector_class(name, load(connector_class, name, config.settings))
         connector.share(self.budgets)
         connector.keep_tokens(self.home / "tokens")
         connector.streams = self._chosen(name, connector.streams)
@@ -95,33 +93,36 @@ class Project:
         return self.warehouses[name]
 
     def streams(self, name: str) -> tuple[Stream, ...]:
-        """List a connection's streams, field maps as the user wants them, without its secrets or a network."""
+        """List a connection's streams, with the user's field maps; neither secrets nor a network are needed."""
         config = self.connection(name)
         return self._chosen(name, find(config.connector).declared(config.settings))
 
     def chosen(self, names: Sequence[str], streams: Collection[str] = ()) -> dict[str, list[str]]:
-        """Name the streams of some connections, or those that are meant; who has none of them is left out.
+        """Return the chosen streams of each connection, all where none is chosen; one without any of them is left out.
 
-        Raises SettingsError for a stream that none of them has.
+        Raises SettingsError for a stream that no connection has.
         """
-        offered = {name: [one.name for one in self.streams(name)] for name in names}
-        _refuse_unknown(names, streams, {stream for some in offered.values() for stream in some})
-        chosen = {name: [one for one in some if not streams or one in streams] for name, some in offered.items()}
-        return {name: some for name, some in chosen.items() if some}
+        offered = {name: [stream.name for stream in self.streams(name)] for name in names}
+        _refuse_unknown(names, streams, set().union(*offered.values()))
+        if not streams:
+            return {name: all_streams for name, all_streams in offered.items() if all_streams}
+        chosen = {name: [stream for stream in offered[name] if stream in streams] for name in names}
+        return {name: chosen_streams for name, chosen_streams in chosen.items() if chosen_streams}
 
     def roles(self) -> dict[str, str]:
-        """Map every connection to its role."""
+        """Return the role of every connection."""
         return {name: config.role for name, config in self.connections.items()}
 
     def _chosen(self, name: str, offered: tuple[Stream, ...]) -> tuple[Stream, ...]:
         config = self.connections[name]
         _refuse_unknown([name], [*(config.streams or []), *config.fields], {stream.name for stream in offered})
-        kept = (stream for stream in offered if config.streams is None or stream.name in config.streams)
+        chosen = (stream for stream in offered if config.streams is None or stream.name in config.streams)
         return tuple(
-            replace(stream, fields=with_overrides(name, stream, config.fields.get(stream.name, {}))) for stream in kept
+            replace(stream, fields=with_overrides(name, stream, config.fields.get(stream.name, {})))
+            for stream in chosen
         )
 
-    def _of(self, kind: str) -> dict[str, Any]:
+    def _components(self, kind: str) -> dict[str, Any]:
         return {
             "Connection": self.connections,
             "CustomerModel": self.models,
@@ -144,9 +145,9 @@ class Project:
                     )
 
 
-def _refuse_unknown(names: Sequence[str], asked: Collection[str], known: Collection[str]) -> None:
-    """Raise SettingsError for a stream that none of some connections has."""
-    for one in asked:
-        if one not in known:
-            who = f"connection{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
-            raise SettingsError(f"{who}: no stream {one!r}; {choices(one, known)}")
+def _refuse_unknown(names: Sequence[str], streams: Collection[str], offered: Collection[str]) -> None:
+    """Raise SettingsError for a stream that no connection of these names offers."""
+    for stream in streams:
+        if stream not in offered:
+            connections = f"connection{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
+            raise SettingsError(f"{connections}: no stream {stream!r}; {choices(stream, offered)}")

@@ -6,8 +6,10 @@ from engine.config.base import Config
 
 
 class WarehouseConfig(Config):
-    """Configure one warehouse: a DuckDB file (default) or any SQLAlchemy URL."""
+    """One warehouse: a DuckDB file, the default, or a database by its SQLAlchemy URL."""
 
-    url: str | None = Field(None, description="duckdb:///path (default: in the home folder), postgresql://...")
+    url: str | None = Field(
+        None, description="duckdb:///PATH or postgresql://...; by default a DuckDB file in the home folder"
+    )
     schema_name: str = Field("belvedere", pattern="^[a-z_][a-z0-9_]{0,62}$", description="Schema in the database")
-    tables: list[str] | None = Field(None, description="Tables to publish; all when not given")
+    tables: list[str] | None = Field(None, description="Tables to publish; all by default")

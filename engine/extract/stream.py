@@ -7,7 +7,7 @@ from time import monotonic
 
 from connectors.kit.errors import ConnectorError, RecordError, ReplyError
 from connectors.kit.stream import Slice
-from engine.config.pins import settle
+from engine.config.pins import reset_if_changed
 from engine.extract import slice_plan
 from engine.extract.change_counts import news
 from engine.extract.compaction import compact
@@ -46,7 +46,7 @@ class StreamReader:
 
     def _rows(self) -> None:
         self.shape.hold()
-        settle(self.run.project, self.run.name, self.stream)
+        reset_if_changed(self.run.project, self.run.name, self.stream)
         name, anew = self.run.name, full_refresh_of(self.stream.name)
         if self.full:
             self.ledger.sync.reset(name, self.stream.name)

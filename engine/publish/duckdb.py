@@ -1,7 +1,7 @@
-"""A DuckDB file as warehouse: written beside the old one, then put in its place by one rename.
+"""A DuckDB file as warehouse: a new file is written beside it, then takes its place by one rename.
 
 A DuckDB file cannot be read by one process while another one writes it; readers of the old file keep it. The file is
-ours alone, for whatever others make in it would be gone with the next publication: `only_ours` looks before.
+ours alone, since objects of others would be gone with the next publication: `only_ours` looks for them.
 """
 
 import fcntl
@@ -20,55 +20,55 @@ from engine.publish.ownership import marked
 from engine.publish.table import TableToPublish, count_published
 
 
-def publish(path: Path, listed: Sequence[TableToPublish]) -> None:
-    """Write all tables into a new file and let it take the old one's place.
+def publish(path: Path, published: Sequence[TableToPublish]) -> None:
+    """Write all tables into a new file, which then replaces the old one.
 
-    Raises as `only_ours` does: then the old file stays, byte by byte.
+    Raises SettingsError and BusyError as `only_ours` does: then the old file stays, byte by byte.
     """
-    path = path.resolve()  # the file that a symbolic link names is replaced, not the link
+    path = path.resolve()  # a symbolic link stays, the file that it names is replaced
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _remove_leftovers(path)
-    with only_ours(path), _beside(path) as fresh:
-        _write(fresh, listed)
+    with only_ours(path), _replacement(path) as new:
+        _write(new, published)
 
 
-def replace(path: Path, listed: Sequence[TableToPublish]) -> None:
-    """Write some tables anew into a copy of the file and let it take the old one's place; raises as `publish` does."""
+def replace(path: Path, published: Sequence[TableToPublish]) -> None:
+    """Write some tables again, into a copy of the file that then replaces it; raises as `publish` does."""
     path = path.resolve()
-    with only_ours(path) as current, _beside(path) as fresh:
+    with only_ours(path) as current, _replacement(path) as new:
         if current:
-            with fresh.open("wb") as copy:
+            with new.open("wb") as copy:
                 shutil.copyfileobj(current, copy)
-        _write(fresh, listed)
+        _write(new, published)
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    fresh = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+def _replacement(path: Path) -> Iterator[Path]:
+    """Yield the path of a new file beside one that it replaces once the block has written it."""
+    new = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        yield fresh
-        with fresh.open("rb") as opened:
+        yield new
+        with new.open("rb") as opened:
             os.fsync(opened.fileno())
-        fresh.chmod(0o600)
-        path.with_name(f"{path.name}.wal").unlink(
-            missing_ok=True
-        )  # of the old file: it would make the new one unreadable
-        fresh.replace(path)
+        new.chmod(0o600)
+        # The log of the old file would make the new one unreadable.
+        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+        new.replace(path)
     finally:
-        _remove(fresh)
+        _remove(new)
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what killed publications left beside the file, but nothing that a living process writes."""
+    """Remove the files of publications that were killed, but none that a process is writing."""
     name = re.compile(rf"(\.{re.escape(path.name)}\.[0-9a-f]{{8}})(\.wal|\.tmp)?")
-    for found in filter(None, [name.fullmatch(file.name) for file in path.parent.iterdir()]):
-        left = path.with_name(found[1])
-        if not _is_locked(left):
-            _remove(left)
+    for match in filter(None, [name.fullmatch(file.name) for file in path.parent.iterdir()]):
+        leftover = path.with_name(match[1])
+        if not _is_locked(leftover):
+            _remove(leftover)
 
 
 def _is_locked(path: Path) -> bool:
-    """Answer whether another process has the file open by DuckDB, which locks what it writes."""
+    """Say whether another process has the file open for writing: DuckDB locks it then."""
     try:
         with path.open("rb") as opened:
             fcntl.lockf(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -79,24 +79,24 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _remove(fresh: Path) -> None:
-    """Remove a file, its log and the folder that DuckDB writes to where memory is short."""
-    fresh.unlink(missing_ok=True)
-    fresh.with_name(f"{fresh.name}.wal").unlink(missing_ok=True)
-    shutil.rmtree(fresh.with_name(f"{fresh.name}.tmp"), ignore_errors=True)
+def _remove(path: Path) -> None:
+    """Remove a file, its log and the folder to which DuckDB writes what does not fit into memory."""
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+    shutil.rmtree(path.with_name(f"{path.name}.tmp"), ignore_errors=True)
 
 
-def _write(path: Path, listed: Sequence[TableToPublish]) -> None:
+def _write(path: Path, published: Sequence[TableToPublish]) -> None:
     with duckdb.connect(str(path)) as con:
         con.execute("SET TimeZone = 'UTC'")
         con.execute("BEGIN")
-        for table in listed:
+        for table in published:
             con.execute(f"DROP TABLE IF EXISTS {_name(table.name)}")
             _load(con, table)
             con.execute(f"COMMENT ON TABLE {_name(table.name)} IS {_text(marked(table.name, table.comment))}")
             for column, comment in table.comments.items():
                 con.execute(f"COMMENT ON COLUMN {_name(table.name)}.{_name(column)} IS {_text(comment)}")
-        count_published(listed, lambda sql: con.execute(sql).fetchall(), _name, _name)
+        count_published(published, lambda sql: con.execute(sql).fetchall(), _name, _name)
         con.execute("COMMIT")
         con.execute("CHECKPOINT")
 

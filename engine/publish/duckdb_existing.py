@@ -1,4 +1,4 @@
-"""Look into the DuckDB file that is about to be replaced: only a file that holds nothing but our tables may be."""
+"""Check the DuckDB file that is about to be replaced: it may hold nothing but our tables."""
 
 import re
 from collections.abc import Iterator
@@ -11,27 +11,27 @@ import duckdb
 from connectors.kit.errors import BusyError, SettingsError
 from engine.publish.ownership import LOAD_INFO, is_ours, is_unmarked_load_info, some_of
 
-MAGIC = slice(8, 12)  # where every DuckDB file says DUCK
-HERE = "database_name = current_database()"
-TRIGGERS = f"SELECT 'trigger', schema_name, trigger_name FROM duckdb_triggers() WHERE {HERE}"  # noqa: S608 - ours
+MAGIC = slice(8, 12)  # these bytes of every DuckDB file are DUCK
+IN_FILE = "database_name = current_database()"
+TRIGGERS = f"SELECT 'trigger', schema_name, trigger_name FROM duckdb_triggers() WHERE {IN_FILE}"  # noqa: S608 - ours
 OBJECTS = f"""
-SELECT 'view', schema_name, view_name FROM duckdb_views() WHERE {HERE} AND NOT internal
-UNION ALL SELECT DISTINCT 'macro', schema_name, function_name FROM duckdb_functions() WHERE {HERE} AND NOT internal
-UNION ALL SELECT 'type', schema_name, type_name FROM duckdb_types() WHERE {HERE} AND NOT internal
-UNION ALL SELECT 'sequence', schema_name, sequence_name FROM duckdb_sequences() WHERE {HERE}
-UNION ALL SELECT 'index', schema_name, index_name FROM duckdb_indexes() WHERE {HERE}
+SELECT 'view', schema_name, view_name FROM duckdb_views() WHERE {IN_FILE} AND NOT internal
+UNION ALL SELECT DISTINCT 'macro', schema_name, function_name FROM duckdb_functions() WHERE {IN_FILE} AND NOT internal
+UNION ALL SELECT 'type', schema_name, type_name FROM duckdb_types() WHERE {IN_FILE} AND NOT internal
+UNION ALL SELECT 'sequence', schema_name, sequence_name FROM duckdb_sequences() WHERE {IN_FILE}
+UNION ALL SELECT 'index', schema_name, index_name FROM duckdb_indexes() WHERE {IN_FILE}
 UNION ALL SELECT 'schema', schema_name, '' FROM duckdb_schemas()
-    WHERE {HERE} AND NOT internal AND schema_name <> 'main'
+    WHERE {IN_FILE} AND NOT internal AND schema_name <> 'main'
 """  # noqa: S608 - names are ours
-TABLES = f"SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE {HERE} ORDER BY ALL"  # noqa: S608
-COLUMNS = f"SELECT column_name FROM duckdb_columns() WHERE {HERE} AND table_name = ? AND comment IS NULL"  # noqa: S608
+TABLES = f"SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE {IN_FILE} ORDER BY ALL"  # noqa: S608
+COLUMNS = f"SELECT column_name FROM duckdb_columns() WHERE {IN_FILE} AND table_name = ? AND comment IS NULL"  # noqa: S608
 
 
 @contextmanager
 def only_ours(path: Path) -> Iterator[BinaryIO | None]:
-    """Hold the file open, so that nobody writes to it, while a block makes the one that takes its place.
+    """Keep the file open, so that nobody can write to it, while a block makes the one that replaces it.
 
-    Yields nothing where there is no file. Raises SettingsError for a file that holds objects of others, or that cannot
+    Yields None where there is no file. Raises SettingsError for a file that holds objects of others, or that cannot
     be read; BusyError while another process has it open for writing.
     """
     if not path.exists():
@@ -40,8 +40,8 @@ def only_ours(path: Path) -> Iterator[BinaryIO | None]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise SettingsError(f"warehouse {path}: {error.strerror}; nothing was published") from None
-    # The file is closed last: closing any handle of it gives up the lock that DuckDB has on it.
+        raise SettingsError(f"warehouse {path} cannot be read: {error.strerror}; nothing was published") from None
+    # The file is closed last: POSIX drops all locks of a process on a file when it closes any handle of it.
     with file, _opened(path, file.read(16)) as con:
         if names := _foreign(con):
             raise SettingsError(
@@ -54,9 +54,9 @@ def only_ours(path: Path) -> Iterator[BinaryIO | None]:
 
 
 def _opened(path: Path, header: bytes) -> duckdb.DuckDBPyConnection:
-    other = "it was left as it was; move it away, or name another file in `url`"
-    if header[MAGIC] != b"DUCK":  # DuckDB would fetch an extension from the internet for a file of SQLite
-        raise SettingsError(f"warehouse {path} is not a DuckDB file: {other}")
+    advice = "it was left as it was; move it away, or name another file in `url`"
+    if header[MAGIC] != b"DUCK":  # for a file of SQLite DuckDB would download an extension
+        raise SettingsError(f"warehouse {path} is not a DuckDB file: {advice}")
     try:
         return duckdb.connect(str(path), read_only=True)
     except duckdb.Error as error:
@@ -67,25 +67,25 @@ def _opened(path: Path, header: bytes) -> duckdb.DuckDBPyConnection:
             f"warehouse {path} is open for writing in another process ({holder[0] if holder else 'unknown'}): "
             "nothing was published; close it there and publish again"
         )
-    raise SettingsError(f"warehouse {path} cannot be opened by DuckDB {duckdb.__version__} ({problem}): {other}")
+    raise SettingsError(f"warehouse {path} cannot be opened by DuckDB {duckdb.__version__} ({problem}): {advice}")
 
 
 def _foreign(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Name all that the file holds beside our tables."""
+    """Name everything in the file that is not ours: tables, columns of our tables, and other objects."""
     tables = con.execute(TABLES).fetchall()
-    listed = _listed(con, {name: comment for schema, name, comment in tables if schema == "main"})
+    listed = _listed_in_load_info(con, {name: comment for schema, name, comment in tables if schema == "main"})
     names = []
     for schema, name, comment in tables:
         if schema != "main" or not is_ours(name, comment, listed):
             names.append(f"table {schema}.{name}")
         else:
             names += [f"column {name}.{column}" for (column,) in con.execute(COLUMNS, [name]).fetchall()]
-    known = con.execute("SELECT function_name FROM duckdb_functions() WHERE function_name = 'duckdb_triggers'")
-    query = f"{OBJECTS} UNION ALL {TRIGGERS}" if known.fetchall() else OBJECTS  # triggers came with DuckDB 2
+    with_triggers = con.execute("SELECT function_name FROM duckdb_functions() WHERE function_name = 'duckdb_triggers'")
+    query = f"{OBJECTS} UNION ALL {TRIGGERS}" if with_triggers.fetchall() else OBJECTS  # DuckDB 2 has triggers
     return names + [f"{kind} {schema}{name and '.'}{name}" for kind, schema, name in con.execute(query).fetchall()]
 
 
-def _listed(con: duckdb.DuckDBPyConnection, comments: dict[str, str | None]) -> set[str]:
+def _listed_in_load_info(con: duckdb.DuckDBPyConnection, comments: dict[str, str | None]) -> set[str]:
     if not is_unmarked_load_info(comments.get(LOAD_INFO)):
         return set()
     return {LOAD_INFO, *(name for (name,) in con.execute(f'SELECT "table" FROM main.{LOAD_INFO}').fetchall())}  # noqa: S608

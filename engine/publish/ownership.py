@@ -1,21 +1,21 @@
-"""Tell the tables that Belvedere published from those of others, by a mark in their comments."""
+"""A mark in the comments of published tables, by which they are told from the tables of others."""
 
 from collections.abc import Collection, Sequence
 
 LOAD_INFO = "load_info"
 LOAD_INFO_COMMENT = "What was loaded, when, and from which build."
-SHOWN = 3
+NAMED_AT_MOST = 3
 
 
 def marked(table: str, comment: str) -> str:
-    """Return the comment that a published table carries; one that is renamed or made anew loses its mark."""
+    """Return the comment of a published table, with the mark: a table that others rename or make again lacks it."""
     return f"{comment} {_mark(table)}".strip()
 
 
 def is_ours(table: str, comment: str | None, listed: Collection[str]) -> bool:
-    """Answer whether Belvedere published a table, by the comment it carries.
+    """Say whether Belvedere published a table, by its comment.
 
-    `listed` holds the tables of a `load_info` that carries no mark: until now tables had comments, but no mark.
+    `listed` are the tables that an unmarked `load_info` names: a version before marks has published those.
     """
     if not comment:
         return False
@@ -23,14 +23,14 @@ def is_ours(table: str, comment: str | None, listed: Collection[str]) -> bool:
 
 
 def is_unmarked_load_info(comment: str | None) -> bool:
-    """Answer whether a `load_info` with this comment was written before tables were marked."""
+    """Say whether a `load_info` with this comment was written by a version that set no marks."""
     return comment == LOAD_INFO_COMMENT
 
 
 def some_of(names: Sequence[str]) -> str:
     """Name the first few, and say how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+    return ", ".join(names[:NAMED_AT_MOST]) + more
 
 
 def _mark(table: str) -> str:

@@ -1,8 +1,10 @@
 """Publish the tables of the current build to a warehouse: all of them, or none."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import yaml
@@ -17,81 +19,89 @@ from engine.extract.schema_drift.field_usage import source_fields
 from engine.publish import duckdb as warehouse_duckdb
 from engine.publish import sql
 from engine.publish.ownership import LOAD_INFO, LOAD_INFO_COMMENT
-from engine.publish.table import TableToPublish, described
+from engine.publish.table import RECONCILIATION, TableToPublish, described
 from engine.storage.lease import lease
+from engine.storage.manifest import Snapshot
 from engine.storage.table_schema import arrow_schema
 from schemas.find import tables
 
 NOT_PUBLISHED = {"plan"}
 SOURCES_NOTE = "# Belvedere writes this file at each publication: copy it into your dbt project, do not edit it here.\n"
 SOURCES_BEGIN = "version: 2\nsources:\n- name: belvedere\n"
-AUDIT = ("delivered", "conflicts")  # what a delivery adds to after the tables of its build were published
+AFTER_DELIVERY = ("delivered", "conflicts")  # a delivery adds to them after the tables of its build were published
+DUCKDB = "duckdb:///"
+LOAD_INFO_SCHEMA = pa.schema(
+    [
+        ("table", pa.string()),
+        ("rows", pa.int64()),
+        ("snapshot", pa.string()),
+        ("as_of", pa.string()),
+        ("run_id", pa.string()),
+        ("loaded_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
 
 
 @dataclass(frozen=True)
 class Published:
-    """Say what was published: the place, and the rows of each table."""
+    """What was published: the location, without a secret, and the number of rows of each table."""
 
-    place: str
+    location: str
     tables: dict[str, int]
 
 
 def publish(project: Project, name: str, run_id: str) -> Published:
-    """Publish to one warehouse.
+    """Publish the tables of the current build to one warehouse.
 
-    Raises SettingsError when nothing was built, when a column changed its type, or when the place holds what we did not
-    publish; BusyError when it cannot be written now; LeaseHeld when another run publishes there.
+    Raises SettingsError when nothing was built, when a column changed its type, or when the warehouse holds what we did
+    not publish; BusyError when it cannot be written now; LeaseTaken when another run publishes there.
     """
     config = project.warehouse(name)
     with lease(project.ledger, f"warehouse:{name}", run_id):
-        return _published(project, name, config, run_id)
+        return _publish(project, name, config, run_id)
 
 
 def refresh(project: Project, name: str, run_id: str) -> None:
-    """Bring what was written and what stands against it up to date, in a warehouse that holds the tables already."""
+    """Publish the tables again that a delivery adds to, in a warehouse that has been published to before."""
     config = project.warehouse(name)
-    listed = [_from_lake(project, table) for table in AUDIT if table in _chosen(name, config)]
-    place = _place(project, name, config)
+    published = [_from_lake(project, table) for table in AFTER_DELIVERY if table in _chosen(name, config)]
+    url = _url(project, name, config)
     with lease(project.ledger, f"warehouse:{name}", run_id):
-        if not place.startswith("duckdb:///"):
-            sql.publish(place, config.schema_name, listed)
-        elif (path := Path(place.removeprefix("duckdb:///"))).exists():
-            warehouse_duckdb.replace(path, listed)
+        if not url.startswith(DUCKDB):
+            sql.publish(url, config.schema_name, published)
+        elif (path := Path(url.removeprefix(DUCKDB))).exists():
+            warehouse_duckdb.replace(path, published)
 
 
-def _published(project: Project, name: str, config: WarehouseConfig, run_id: str) -> Published:
+def _publish(project: Project, name: str, config: WarehouseConfig, run_id: str) -> Published:
     current = project.ledger.snapshots.current()
     if current is None:
         raise SettingsError("nothing was built yet: run `belvedere sync` first")
-    listed = sorted((_from_lake(project, table) for table in _chosen(name, config)), key=_last)
-    listed.append(_load_info(listed, current.id, current.as_of.isoformat(), run_id))
-    place = _place(project, name, config)
-    if place.startswith("duckdb:///"):
-        sources = _dbt_sources(Path(place.removeprefix("duckdb:///")).parent)
-        warehouse_duckdb.publish(Path(place.removeprefix("duckdb:///")), listed)
-        _write_dbt_sources(sources, listed)
-        shown = place.removeprefix("duckdb:///")
+    published = [_from_lake(project, table) for table in _chosen(name, config)]
+    published.sort(key=lambda table: table.name == RECONCILIATION)  # it counts what is published: it comes last
+    published.append(_load_info(published, current, run_id))
+    url = _url(project, name, config)
+    if url.startswith(DUCKDB):
+        location = url.removeprefix(DUCKDB)
+        sources = _dbt_sources(Path(location).parent)
+        warehouse_duckdb.publish(Path(location), published)
+        _write_dbt_sources(sources, published)
     else:
-        shown = sql.publish(place, config.schema_name, listed)
-    return Published(shown, {one.name: one.rows for one in listed})
+        location = sql.publish(url, config.schema_name, published)
+    return Published(location, {table.name: table.rows for table in published})
 
 
 def _chosen(name: str, config: WarehouseConfig) -> list[str]:
-    known = [table for table in tables() if table not in NOT_PUBLISHED]
+    published = [table for table in tables() if table not in NOT_PUBLISHED]
     for table in config.tables or ():
-        if table not in known:
-            raise SettingsError(f"warehouse {name!r}: no table {table!r}; {choices(table, known)}")
-    return list(config.tables or known)
+        if table not in published:
+            raise SettingsError(f"warehouse {name!r}: no table {table!r}; {choices(table, published)}")
+    return list(config.tables or published)
 
 
-def _last(table: TableToPublish) -> bool:
-    """Let the count of what is published come after what it counts."""
-    return table.name == "reconciliation"
-
-
-def _place(project: Project, name: str, config: WarehouseConfig) -> str:
+def _url(project: Project, name: str, config: WarehouseConfig) -> str:
     refuse_missing_env(config.url, f"warehouse {name!r}", "url")
-    return config.url or f"duckdb:///{project.home / 'warehouse.duckdb'}"
+    return config.url or f"{DUCKDB}{project.home / 'warehouse.duckdb'}"
 
 
 def _from_lake(project: Project, table: str) -> TableToPublish:
@@ -107,62 +117,41 @@ def _from_lake(project: Project, table: str) -> TableToPublish:
     return described(table, paths=project.lake.proven(files), rows=sum(file.rows for file in files))
 
 
-def _load_info(listed: list[TableToPublish], snapshot: str, as_of: str, run_id: str) -> TableToPublish:
-    now = datetime.now(UTC)
-    rows = [
-        {
-            "table": one.name,
-            "rows": one.rows,
-            "snapshot": snapshot,
-            "as_of": as_of,
-            "run_id": run_id,
-            "loaded_at": now,
-        }
-        for one in listed
-    ]
-    text, count = pa.string(), pa.int64()
-    kinds = {
-        "table": text,
-        "rows": count,
-        "snapshot": text,
-        "as_of": text,
-        "run_id": text,
-        "loaded_at": pa.timestamp("us", tz="UTC"),
-    }
+def _load_info(published: Sequence[TableToPublish], current: Snapshot, run_id: str) -> TableToPublish:
+    build: dict[str, Any] = {"snapshot": current.id, "as_of": current.as_of.isoformat(), "run_id": run_id}
+    build |= {"loaded_at": datetime.now(UTC)}
+    rows = [{"table": table.name, "rows": table.rows, **build} for table in published]
     return TableToPublish(
         name=LOAD_INFO,
         comment=LOAD_INFO_COMMENT,
-        schema=pa.schema(list(kinds.items())),
-        comments=dict.fromkeys(kinds, ""),
+        schema=LOAD_INFO_SCHEMA,
+        comments=dict.fromkeys(LOAD_INFO_SCHEMA.names, ""),
         key=["table"],
-        data=pa.Table.from_pylist(rows, pa.schema(list(kinds.items()))),
+        data=pa.Table.from_pylist(rows, LOAD_INFO_SCHEMA),
         rows=len(rows),
     )
 
 
 def _dbt_sources(folder: Path) -> Path:
-    """Return the place of the file for dbt; raises SettingsError if there is one that somebody else wrote."""
-    target = folder / "dbt" / "sources.yml"
-    if target.exists() and not target.read_text("utf-8").removeprefix(SOURCES_NOTE).startswith(SOURCES_BEGIN):
+    """Return the path of the file for dbt; raises SettingsError for a file of that name that we did not write."""
+    path = folder / "dbt" / "sources.yml"
+    if path.exists() and not path.read_text("utf-8").removeprefix(SOURCES_NOTE).startswith(SOURCES_BEGIN):
         raise SettingsError(
-            f"{target} was not written by Belvedere and would be overwritten: nothing was published; rename it"
+            f"{path} was not written by Belvedere and would be overwritten: nothing was published; rename it"
         )
-    return target
+    return path
 
 
-def _write_dbt_sources(target: Path, listed: list[TableToPublish]) -> None:
+def _write_dbt_sources(path: Path, published: Sequence[TableToPublish]) -> None:
     """Describe the tables for dbt, which reads them from a database attached as `belvedere`."""
     described_tables = [
         {
-            "name": one.name,
-            "description": one.comment,
-            "columns": [{"name": column, "description": text} for column, text in one.comments.items()],
+            "name": table.name,
+            "description": table.comment,
+            "columns": [{"name": column, "description": comment} for column, comment in table.comments.items()],
         }
-        for one in listed
+        for table in published
     ]
-    document = {
-        "version": 2,
-        "sources": [{"name": "belvedere", "database": "belvedere", "schema": "main", "tables": described_tables}],
-    }
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(SOURCES_NOTE + yaml.safe_dump(document, sort_keys=False), "utf-8")
+    source = {"name": "belvedere", "database": "belvedere", "schema": "main", "tables": described_tables}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(SOURCES_NOTE + yaml.safe_dump({"version": 2, "sources": [source]}, sort_keys=False), "utf-8")

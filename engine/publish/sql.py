@@ -1,7 +1,7 @@
 """A database as warehouse, by SQLAlchemy: all tables in one transaction; readers see the old rows until it commits.
 
-New columns are added by themselves. A column whose type changed stops the publication: a person must decide. So does a
-table of one of our names that others made, or a column that others added to ours.
+New columns are added. A column whose type changed stops the publication, for a person must decide; so does a table of
+one of our names that others made, or a column that others added to ours.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,43 +17,44 @@ from connectors.kit.errors import BusyError, SettingsError
 from engine.publish.ownership import LOAD_INFO, is_ours, is_unmarked_load_info, marked, some_of
 from engine.publish.table import TableToPublish, count_published
 
-WAIT_FOR_READERS = "30s"
+WAIT_FOR_READERS = "30s"  # a reader's open transaction keeps a lock that new columns and comments need
 
 
-def publish(url: str, schema: str, listed: Sequence[TableToPublish]) -> str:
-    """Publish all tables or none; answers the place without a secret.
+def publish(url: str, schema: str, published: Sequence[TableToPublish]) -> str:
+    """Publish all tables or none; returns the URL, without its password, and the schema.
 
-    Raises SettingsError for tables and columns of others, BusyError for a database that cannot be written now.
+    Raises SettingsError for tables and columns of others, BusyError when the database cannot be written now.
     """
     engine = _engine(url)
-    place = engine.url.render_as_string(hide_password=True)
+    shown_url = engine.url.render_as_string(hide_password=True)
     has_schemas = engine.dialect.name not in ("sqlite", "mysql", "mariadb")
+    schema_name = schema if has_schemas else None
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(sa.text(f"SET LOCAL lock_timeout = '{WAIT_FOR_READERS}'"))
             if has_schemas:
                 connection.execute(CreateSchema(schema, if_not_exists=True))
-            _refuse_foreign(connection, listed, schema if has_schemas else None)
-            for table in listed:
-                _replace(connection, table, schema if has_schemas else None)
-            _count(connection, listed, schema if has_schemas else None)
-    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:  # COPY raises the driver's own
-        said = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
-        raise BusyError(f"the warehouse at {place} was left as it was: {said}") from None
+            _refuse_foreign(connection, published, schema_name)
+            for table in published:
+                _replace(connection, table, schema_name)
+            _count(connection, published, schema_name)
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:  # COPY raises the error of the driver
+        problem = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
+        raise BusyError(f"the warehouse at {shown_url} was left as it was: {problem}") from None
     finally:
         engine.dispose()
-    return f"{place} schema {schema}" if has_schemas else place
+    return f"{shown_url} schema {schema}" if has_schemas else shown_url
 
 
-def _count(connection: sa.Connection, listed: Sequence[TableToPublish], schema: str | None) -> None:
+def _count(connection: sa.Connection, published: Sequence[TableToPublish], schema: str | None) -> None:
     quote = connection.dialect.identifier_preparer.quote
 
     def run(sql: str) -> Sequence[Any]:
         result = connection.execute(sa.text(sql))
         return result.fetchall() if result.returns_rows else ()
 
-    count_published(listed, run, lambda table: f"{quote(schema)}.{quote(table)}" if schema else quote(table), quote)
+    count_published(published, run, lambda table: f"{quote(schema)}.{quote(table)}" if schema else quote(table), quote)
 
 
 def _engine(url: str) -> sa.Engine:
@@ -65,20 +66,20 @@ def _engine(url: str) -> sa.Engine:
         ) from None
 
 
-def _refuse_foreign(connection: sa.Connection, listed: Sequence[TableToPublish], schema: str | None) -> None:
-    """Raise SettingsError for tables of our names that we did not publish, and for columns that others added."""
+def _refuse_foreign(connection: sa.Connection, published: Sequence[TableToPublish], schema: str | None) -> None:
+    """Raise SettingsError for tables of our names that we did not publish, and for columns that others added to ours."""
     inspector = sa.inspect(connection)
-    earlier = _listed_earlier(connection, schema)
+    unmarked = _listed_in_load_info(connection, schema)
     names = []
-    for table in listed:
+    for table in published:
         if not inspector.has_table(table.name, schema):
             continue
-        if not _is_ours(connection, table.name, schema, earlier):
+        if not _is_ours(connection, table.name, schema, unmarked):
             names.append(f"table {table.name}")
         elif connection.dialect.supports_comments:
             columns = inspector.get_columns(table.name, schema)
-            unknown = [one["name"] for one in columns if one["name"] not in table.schema.names and not one["comment"]]
-            names += [f"column {table.name}.{column}" for column in unknown]
+            foreign = [column["name"] for column in columns if not column["comment"]]
+            names += [f"column {table.name}.{column}" for column in foreign if column not in table.schema.names]
     if names:
         where = f"schema {schema}" if schema else "the database"
         raise SettingsError(
@@ -87,31 +88,36 @@ def _refuse_foreign(connection: sa.Connection, listed: Sequence[TableToPublish],
         )
 
 
-def _is_ours(connection: sa.Connection, table: str, schema: str | None, earlier: Collection[str]) -> bool:
+def _is_ours(connection: sa.Connection, table: str, schema: str | None, unmarked: Collection[str]) -> bool:
     if not connection.dialect.supports_comments:
-        return table in earlier
-    return is_ours(table, _comment(connection, table, schema), earlier)
+        return table in unmarked
+    return is_ours(table, _comment(connection, table, schema), unmarked)
 
 
 def _comment(connection: sa.Connection, table: str, schema: str | None) -> str | None:
     return sa.inspect(connection).get_table_comment(table, schema)["text"]
 
 
-def _listed_earlier(connection: sa.Connection, schema: str | None) -> set[str]:
-    """Name the tables that a `load_info` without a mark lists: where a database has no comments, there is no other."""
+def _listed_in_load_info(connection: sa.Connection, schema: str | None) -> set[str]:
+    """Name the tables that a `load_info` without a mark lists; in a database without comments no table has a mark."""
     if not sa.inspect(connection).has_table(LOAD_INFO, schema):
         return set()
     info = sa.table(LOAD_INFO, sa.column("table"), sa.column("snapshot"), sa.column("loaded_at"), schema=schema)
     if connection.dialect.supports_comments:
         if not is_unmarked_load_info(_comment(connection, LOAD_INFO, schema)):
             return set()
-    elif not {*info.columns.keys()} <= {one["name"] for one in sa.inspect(connection).get_columns(LOAD_INFO, schema)}:
+    elif not {*info.columns.keys()} <= _column_names(connection, schema):
         return set()
     return {LOAD_INFO, *connection.execute(sa.select(info.c.table)).scalars()}
 
 
+def _column_names(connection: sa.Connection, schema: str | None) -> set[str]:
+    return {column["name"] for column in sa.inspect(connection).get_columns(LOAD_INFO, schema)}
+
+
 def _replace(connection: sa.Connection, table: TableToPublish, schema: str | None) -> None:
-    made = sa.Table(
+    """Create a table, or bring it up to date, and replace its rows."""
+    target = sa.Table(
         table.name,
         sa.MetaData(),
         *(
@@ -121,49 +127,50 @@ def _replace(connection: sa.Connection, table: TableToPublish, schema: str | Non
         schema=schema,
         comment=marked(table.name, table.comment),
     )
-    made.create(connection, checkfirst=True)
-    _grown(connection, made)
-    if connection.dialect.supports_comments and _comment(connection, table.name, schema) != made.comment:
-        connection.execute(SetTableComment(made))
-    connection.execute(sa.delete(made))
+    target.create(connection, checkfirst=True)
+    _add_columns(connection, target)
+    if connection.dialect.supports_comments and _comment(connection, table.name, schema) != target.comment:
+        connection.execute(SetTableComment(target))
+    connection.execute(sa.delete(target))
     for batch in table.batches():
-        _insert(connection, made, batch)
+        _insert(connection, target, batch)
 
 
-def _grown(connection: sa.Connection, made: sa.Table) -> None:
-    """Add the columns that are new; refuse those whose type is another."""
-    held = {column["name"]: column["type"] for column in sa.inspect(connection).get_columns(made.name, made.schema)}
+def _add_columns(connection: sa.Connection, target: sa.Table) -> None:
+    """Add the columns that are new; raises SettingsError for one whose type has changed."""
+    columns = sa.inspect(connection).get_columns(target.name, target.schema)
+    existing = {column["name"]: column["type"] for column in columns}
     quote = connection.dialect.identifier_preparer
-    for column in made.columns:
-        if column.name not in held:
+    for column in target.columns:
+        if column.name not in existing:
             kind = column.type.compile(connection.dialect)
             connection.execute(
-                sa.text(f"ALTER TABLE {quote.format_table(made)} ADD COLUMN {quote.quote(column.name)} {kind}")
+                sa.text(f"ALTER TABLE {quote.format_table(target)} ADD COLUMN {quote.quote(column.name)} {kind}")
             )
             if connection.dialect.supports_comments and column.comment:
                 connection.execute(SetColumnComment(column))
-        elif _family(held[column.name]) != _family(column.type):
+        elif _family(existing[column.name]) != _family(column.type):
             raise SettingsError(
-                f"warehouse: column {made.name}.{column.name} is {held[column.name]}, it would become {column.type}: nothing was "
-                "published; rename the old column (a view can keep its name) and publish again"
+                f"warehouse: column {target.name}.{column.name} is {existing[column.name]}, it would become "
+                f"{column.type}: nothing was published; rename the old column (a view can keep its name) and publish again"
             )
 
 
-def _insert(connection: sa.Connection, made: sa.Table, batch: pa.RecordBatch) -> None:
+def _insert(connection: sa.Connection, target: sa.Table, batch: pa.RecordBatch) -> None:
     if connection.dialect.name == "postgresql":
         names = ", ".join(f'"{name}"' for name in batch.schema.names)
-        table = connection.dialect.identifier_preparer.format_table(made)
+        table = connection.dialect.identifier_preparer.format_table(target)
         batch = _without_nul(batch)
         raw: Any = connection.connection.driver_connection
         with raw.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
             for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 copy.write_row(row)
     elif batch.num_rows:
-        connection.execute(sa.insert(made), batch.to_pylist())
+        connection.execute(sa.insert(target), batch.to_pylist())
 
 
 def _without_nul(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Replace NUL in texts by U+FFFD: PostgreSQL holds every character but that one."""
+    """Replace NUL in texts by U+FFFD: it is the one character that PostgreSQL cannot store."""
     columns = [
         pc.replace_substring(column, "\0", "\N{REPLACEMENT CHARACTER}") if pa.types.is_string(column.type) else column
         for column in batch.columns
@@ -176,18 +183,18 @@ def _kind(kind: pa.DataType) -> sa.types.TypeEngine[Any]:
         return sa.Numeric(kind.precision, kind.scale)
     if pa.types.is_timestamp(kind):
         return sa.DateTime(timezone=True)
-    known: dict[pa.DataType, sa.types.TypeEngine[Any]] = {
+    kinds: dict[pa.DataType, sa.types.TypeEngine[Any]] = {
         pa.string(): sa.Text(),
         pa.bool_(): sa.Boolean(),
         pa.int64(): sa.BigInteger(),
         pa.float64(): sa.Double(),
         pa.date32(): sa.Date(),
     }
-    return known[kind]
+    return kinds[kind]
 
 
 def _family(kind: sa.types.TypeEngine[Any]) -> type:
-    """Compare types by what Python makes of them, since databases name them in many ways."""
+    """Return the Python type by which types are compared: databases have many names for one type."""
     if isinstance(kind, sa.Float | sa.Double):
         return float
     try:

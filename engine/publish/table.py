@@ -1,4 +1,4 @@
-"""A table on its way to a warehouse: its rows, its types, its descriptions, and the count of what arrived."""
+"""A table that is published: its rows, types and descriptions, and the count of the rows that arrived."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from schemas.find import model
 
 @dataclass(frozen=True)
 class TableToPublish:
-    """Hold a table: either Parquet files of the lake, or rows in memory."""
+    """A table as Parquet files of the lake, or as rows in memory."""
 
     name: str
     comment: str
@@ -28,24 +28,25 @@ class TableToPublish:
     rows: int = 0
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, batch by batch, in the schema's types."""
+        """Yield the rows in batches, in the types of the schema."""
         if self.data is not None:
             yield from self.data.to_batches()
         elif self.paths:
-            kinds = pa.unify_schemas([pq.read_schema(path) for path in self.paths])  # a file of old may lack columns
-            for batch in ds.dataset(list(self.paths), format="parquet", schema=kinds).to_batches():
+            # Parts of earlier versions may lack columns, which are read as nulls.
+            stored = pa.unify_schemas([pq.read_schema(path) for path in self.paths])
+            for batch in ds.dataset(list(self.paths), format="parquet", schema=stored).to_batches():
                 yield batch.select(self.schema.names).cast(self.schema)
 
 
 def described(name: str, *, paths: Sequence[str] = (), data: pa.Table | None = None, rows: int = 0) -> TableToPublish:
-    """Describe a table by its model."""
-    kind = model(name)
-    schema = kind.to_schema()
+    """Return a table with the comments, types and key of its model."""
+    table_model = model(name)
+    schema = table_model.to_schema()
     return TableToPublish(
         name=name,
-        comment=getdoc(kind) or "",
+        comment=getdoc(table_model) or "",
         schema=arrow_schema(name),
-        comments={column: held.description or "" for column, held in schema.columns.items()},
+        comments={name: column.description or "" for name, column in schema.columns.items()},
         key=list(schema.unique or ()),
         paths=paths,
         data=data,
@@ -53,28 +54,28 @@ def described(name: str, *, paths: Sequence[str] = (), data: pa.Table | None = N
     )
 
 
-NAME = "reconciliation"
+RECONCILIATION = "reconciliation"
 Run = Callable[[str], Sequence[Any]]
 
 
 def count_published(
-    listed: Sequence[TableToPublish], run: Run, place: Callable[[str], str], quoted: Callable[[str], str]
+    published: Sequence[TableToPublish], run: Run, spell: Callable[[str], str], quoted: Callable[[str], str]
 ) -> None:
     """Fill the column `published` of a `reconciliation` that has just been loaded.
 
-    `run` runs SQL, `place` spells a table, `quoted` a name. Raises ReplyError when the warehouse holds another number
-    of rows than the build made: then nothing is published.
+    `run` runs SQL, `spell` writes a table's name with its schema, `quoted` any name. Raises ReplyError when the
+    warehouse has another number of rows than the build made: then nothing is published.
     """
-    present = {one.name for one in listed}
-    if NAME not in present:
+    names = {table.name for table in published}
+    if RECONCILIATION not in names:
         return
-    ours, fed = place(NAME), quoted("table")
-    for (table,) in run(f"SELECT DISTINCT {fed} FROM {ours} WHERE slice = 'all'"):
-        if table in present:
-            same = " AND ".join(f"t.{name} = {quoted(NAME)}.{name}" for name in ("connection", "stream"))
-            count = f"SELECT count(*) FROM {place(table)} t WHERE {same}"
-            run(f"UPDATE {ours} SET published = ({count}) WHERE {fed} = '{table}' AND slice = 'all'")
-    wrong = run(f"SELECT connection, stream, conformed, published FROM {ours} WHERE published <> conformed")
+    ours, of_table = spell(RECONCILIATION), quoted("table")
+    for (table,) in run(f"SELECT DISTINCT {of_table} FROM {ours} WHERE slice = 'all'"):
+        if table in names:
+            same = " AND ".join(f"t.{name} = {quoted(RECONCILIATION)}.{name}" for name in ("connection", "stream"))
+            count = f"SELECT count(*) FROM {spell(table)} t WHERE {same}"
+            run(f"UPDATE {ours} SET published = ({count}) WHERE {of_table} = '{table}' AND slice = 'all'")
+    wrong = run(f"SELECT connection, stream, published, conformed FROM {ours} WHERE published <> conformed")
     if wrong:
-        said = ", ".join(f"{connection} {stream} {there} of {made}" for connection, stream, made, there in wrong)
-        raise ReplyError(f"rows were lost on the way into the warehouse, which was left as it was: {said}")
+        counts = ", ".join(f"{connection} {stream} {arrived} of {rows}" for connection, stream, arrived, rows in wrong)
+        raise ReplyError(f"rows were lost on the way into the warehouse, which was left as it was: {counts}")

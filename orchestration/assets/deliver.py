@@ -4,7 +4,7 @@ import dagster as dg
 
 from connectors.kit.errors import ConnectorError
 from engine.config.delivery import DeliveryConfig
-from engine.config.delivery_order import creates_accounts, followers, heights
+from engine.config.delivery_order import chain_lengths, creates_accounts, followers
 from engine.config.project import Project
 from engine.deliver.apply import ApplyResult, apply
 from engine.deliver.approve import approval_of, approve
@@ -58,7 +58,7 @@ def delivery_assets(name: str) -> dg.Definitions:
     lets the others run where it fails, is stopped by a guard, or waits for approval.
     """
     project = Project.load()
-    config, tags = project.delivery(name), {PRIORITY: str(heights(project.deliveries, project.roles())[name])}
+    config, tags = project.delivery(name), {PRIORITY: str(chain_lengths(project.deliveries, project.roles())[name])}
     assets = dg.Definitions(assets=[_planned(name, config, tags), _delivered(name, config, tags)])
     return dg.Definitions.merge(assets, _approval(project, name)) if config.approve == "manual" else assets
 

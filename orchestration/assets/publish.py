@@ -35,8 +35,8 @@ def warehouse_assets(name: str) -> dg.Definitions:
         schema = dg.TableSchema([dg.TableColumn("table"), dg.TableColumn("rows", "int")])
         return dg.MaterializeResult(
             metadata={
-                "summary": f"{len(made.tables)} tables, {sum(made.tables.values())} rows at {made.place}",
-                "place": made.place,
+                "summary": f"{len(made.tables)} tables, {sum(made.tables.values())} rows at {made.location}",
+                "place": made.location,
                 "dagster/row_count": sum(made.tables.values()),
                 "tables": dg.MetadataValue.table(records, schema=schema),
             }

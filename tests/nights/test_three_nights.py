@@ -85,7 +85,7 @@ def test_results_keep_their_own_rules(first: Night):
 
 
 def test_targets_hold_what_the_warehouse_holds(first: Night):
-    with duckdb.connect(first.published.place, read_only=True) as warehouse:
+    with duckdb.connect(first.published.location, read_only=True) as warehouse:
         rows = warehouse.execute(
             "SELECT x.connection, x.account_id, c.customer_id, c.retention_score, c.retention_band, c.satisfaction_score, "
             "c.key_account_score, c.key_account_tier FROM customer_360 c JOIN crosswalk x USING (customer_id) "
@@ -147,7 +147,7 @@ def test_the_audit_log_is_the_targets_own_log(first: Night):
 
 
 def test_the_warehouse_describes_itself(first: Night):
-    with duckdb.connect(first.published.place, read_only=True) as warehouse:
+    with duckdb.connect(first.published.location, read_only=True) as warehouse:
         comments = dict(warehouse.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
         info = dict(warehouse.execute('SELECT "table", rows FROM load_info').fetchall())
         counted = {table: warehouse.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0] for table in info}
@@ -233,7 +233,7 @@ def test_people_see_the_plan_before_it_is_applied(second: Night):
 
 def test_every_record_is_accounted_for_from_the_source_to_the_warehouse(third: tuple[Night, int]):
     done, _ = third
-    with duckdb.connect(done.published.place, read_only=True) as warehouse:
+    with duckdb.connect(done.published.location, read_only=True) as warehouse:
         rows = warehouse.execute("SELECT * FROM reconciliation").to_arrow_table().to_pylist()
     assert [(row["connection"], row["stream"], row["slice"], row["gap"]) for row in rows if not row["is_closed"]] == []
     whole = {(row["connection"], row["stream"]): row for row in rows if row["slice"] == "all"}
