@@ -47,7 +47,7 @@ def test_tasks_of_an_account_run_after_it_is_created():
     assert list(in_order(deliveries, ROLES)) == ["creates", "a_tasks"]
 
 
-def test_after_wins_and_of_two_that_wait_for_each_other_the_first_by_name_runs_first():
+def test_after_wins_and_of_two_in_a_cycle_the_first_by_name_runs_first():
     crm = {"crm_id": {"from": "account_id", "owner": "crm"}}
     deliveries = {
         "b": delivery("hubspot", creates=True, fields=LINK),
@@ -61,7 +61,7 @@ def test_after_wins_and_of_two_that_wait_for_each_other_the_first_by_name_runs_f
     assert list(in_order(deliveries, ROLES)) == ["c", "b", "a"]
 
 
-def test_an_after_that_is_wrong_is_refused():
+def test_a_wrong_after_is_refused():
     with pytest.raises(SettingsError, match="no delivery 'b'"):
         in_order({"a": delivery("odoo", after=["b"])}, ROLES)
     with pytest.raises(SettingsError, match="wait for each other, by `after`: "):

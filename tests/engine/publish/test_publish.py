@@ -39,7 +39,7 @@ def load_info(*names: str) -> TableToPublish:
 
 
 def published(url: str, schema: str, *tables: TableToPublish) -> str:
-    return sql.publish(url, schema, [*tables, load_info(*(one.name for one in tables))])
+    return sql.publish(url, schema, [*tables, load_info(*(table.name for table in tables))])
 
 
 def run(url: str, *statements: str) -> None:
@@ -50,7 +50,7 @@ def run(url: str, *statements: str) -> None:
     engine.dispose()
 
 
-def held(url: str, query: str) -> list[tuple[object, ...]]:
+def rows_of(url: str, query: str) -> list[tuple[object, ...]]:
     engine = sa.create_engine(url)
     with engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(sa.text(query))]
@@ -72,27 +72,27 @@ def name(url: str, schema: str, of: str = "things") -> str:
     return of if url.startswith("sqlite") else f'"{schema}"."{of}"'
 
 
-def test_rows_replace_rows(url: str, schema: str):
+def test_publishing_replaces_the_rows(url: str, schema: str):
     published(url, schema, table())
     published(url, schema, table(columns={"id": ["c"], "amount": [2.0]}))
-    assert held(url, f"SELECT id, amount FROM {name(url, schema)}") == [("c", 2.0)]
+    assert rows_of(url, f"SELECT id, amount FROM {name(url, schema)}") == [("c", 2.0)]
 
 
 def test_a_new_column_is_added_by_itself(url: str, schema: str):
     published(url, schema, table())
     published(url, schema, table(columns={"id": ["c"], "amount": [2.0], "more": ["x"]}))
-    assert held(url, f"SELECT more FROM {name(url, schema)}") == [("x",)]
+    assert rows_of(url, f"SELECT more FROM {name(url, schema)}") == [("x",)]
 
 
-def test_a_column_of_another_type_stops_all_and_is_named(url: str, schema: str):
+def test_a_column_whose_type_changed_stops_the_publication_and_is_named(url: str, schema: str):
     published(url, schema, table("other"), table())
     changed = table(columns={"id": ["c"], "amount": ["many"]})
     with pytest.raises(SettingsError, match=r"things\.amount"):
         sql.publish(url, schema, [table("other", {"id": ["z"], "amount": [9.0]}), changed])
-    assert held(url, f"SELECT count(*) FROM {name(url, schema, 'other')}") == [(2,)]
+    assert rows_of(url, f"SELECT count(*) FROM {name(url, schema, 'other')}") == [(2,)]
 
 
-def test_types_arrive_as_they_are(url: str, schema: str):
+def test_types_arrive_unchanged(url: str, schema: str):
     columns: dict[str, list[object]] = {
         "money": [Decimal("12.34")],
         "day": [date(2026, 1, 2)],
@@ -101,7 +101,7 @@ def test_types_arrive_as_they_are(url: str, schema: str):
         "at": [datetime(2026, 1, 2, 3, tzinfo=UTC)],
     }
     sql.publish(url, schema, [table(columns=columns, money=pa.decimal128(18, 2))])
-    row = held(url, f'SELECT money, day, "count", is_one FROM {name(url, schema)}')[0]
+    row = rows_of(url, f'SELECT money, day, "count", is_one FROM {name(url, schema)}')[0]
     assert (float(row[0]), str(row[1]), row[2], bool(row[3])) == (12.34, "2026-01-02", 7, True)
 
 
@@ -114,8 +114,8 @@ def test_a_table_of_one_of_our_names_that_others_made_is_refused(url: str, schem
     )
     with pytest.raises(SettingsError, match="holds table things, which Belvedere did not publish and would empty"):
         published(url, schema, table("other", {"id": ["z"], "amount": [9.0]}), table())
-    assert held(url, f"SELECT note FROM {name(url, schema)}") == [("y",)]
-    assert held(url, f"SELECT count(*) FROM {name(url, schema, 'other')}") == [(2,)]
+    assert rows_of(url, f"SELECT note FROM {name(url, schema)}") == [("y",)]
+    assert rows_of(url, f"SELECT count(*) FROM {name(url, schema, 'other')}") == [(2,)]
 
 
 def test_a_load_info_that_others_made_lists_nothing_of_ours(url: str, schema: str):
@@ -132,7 +132,7 @@ def test_a_load_info_that_others_made_lists_nothing_of_ours(url: str, schema: st
 
 
 @pytest.mark.real
-def test_what_others_made_of_our_tables_is_refused(postgres_url: str):
+def test_changes_of_others_to_our_tables_are_refused(postgres_url: str):
     published(postgres_url, "remade", table(), table("other"))
     run(
         postgres_url,
@@ -143,11 +143,11 @@ def test_what_others_made_of_our_tables_is_refused(postgres_url: str):
     )
     with pytest.raises(SettingsError, match=r"holds table things, column other\.note, which"):
         published(postgres_url, "remade", table(), table("other"))
-    assert held(postgres_url, "SELECT count(*) FROM remade.things") == [(2,)]
+    assert rows_of(postgres_url, "SELECT count(*) FROM remade.things") == [(2,)]
 
 
 @pytest.mark.real
-def test_tables_published_before_there_were_marks_are_known_by_load_info(postgres_url: str):
+def test_tables_published_before_there_were_marks_are_recognised_by_load_info(postgres_url: str):
     published(postgres_url, "unmarked", table())
     run(
         postgres_url,
@@ -155,29 +155,29 @@ def test_tables_published_before_there_were_marks_are_known_by_load_info(postgre
         f"COMMENT ON TABLE unmarked.load_info IS '{LOAD_INFO_COMMENT}'",
     )
     published(postgres_url, "unmarked", table(columns={"id": ["c"], "amount": [2.0]}))
-    assert held(postgres_url, "SELECT count(*) FROM unmarked.things") == [(1,)]
-    (comment,) = held(postgres_url, "SELECT obj_description('unmarked.things'::regclass)")[0]
+    assert rows_of(postgres_url, "SELECT count(*) FROM unmarked.things") == [(1,)]
+    (comment,) = rows_of(postgres_url, "SELECT obj_description('unmarked.things'::regclass)")[0]
     assert str(comment).endswith("Published by Belvedere as things.")
 
 
 @pytest.mark.real
-def test_a_column_that_is_published_no_more_is_known_as_ours(postgres_url: str):
+def test_a_column_that_is_no_longer_published_is_recognised_as_ours(postgres_url: str):
     published(postgres_url, "shrunk", table())
     published(postgres_url, "shrunk", table(columns={"id": ["c"], "amount": [2.0], "more": ["x"]}))
     published(postgres_url, "shrunk", table())
-    assert held(postgres_url, "SELECT count(more) FROM shrunk.things") == [(0,)]
+    assert rows_of(postgres_url, "SELECT count(more) FROM shrunk.things") == [(0,)]
 
 
 def test_a_nul_in_a_text_stops_no_publication(url: str, schema: str):
     published(url, schema, table(columns={"id": ["a\0b", None], "amount": [1.0, 2.0]}))
-    found = {text for (text,) in held(url, f"SELECT id FROM {name(url, schema)}")}
-    assert found == {"a\0b" if url.startswith("sqlite") else "a\N{REPLACEMENT CHARACTER}b", None}
+    texts = {text for (text,) in rows_of(url, f"SELECT id FROM {name(url, schema)}")}
+    assert texts == {"a\0b" if url.startswith("sqlite") else "a\N{REPLACEMENT CHARACTER}b", None}
 
 
 @pytest.mark.real
 def test_comments_reach_the_database(postgres_url: str):
     sql.publish(postgres_url, "commented", [table()])
-    rows = held(
+    rows = rows_of(
         postgres_url,
         "SELECT obj_description('commented.things'::regclass), col_description('commented.things'::regclass, 1)",
     )
@@ -193,39 +193,39 @@ def test_a_reader_sees_old_rows_until_all_are_new(postgres_url: str):
         sql.publish(postgres_url, "seen", [table(columns={"id": ["c"], "amount": [2.0]})])
         assert reader.execute(sa.text("SELECT count(*) FROM seen.things")).scalar() == 2
     engine.dispose()
-    assert held(postgres_url, "SELECT count(*) FROM seen.things") == [(1,)]
+    assert rows_of(postgres_url, "SELECT count(*) FROM seen.things") == [(1,)]
 
 
-def test_a_database_that_is_not_there_is_named_without_its_secret():
+def test_an_unreachable_database_is_named_without_its_password():
     with pytest.raises(BusyError) as raised:
         sql.publish("postgresql+psycopg://me:secret@127.0.0.1:9/none", "s", [table()])
     assert "127.0.0.1:9" in str(raised.value)
     assert "secret" not in str(raised.value)
 
 
-def test_a_url_nobody_knows_is_refused():
+def test_an_unknown_kind_of_url_is_refused():
     with pytest.raises(SettingsError, match="warehouse url"):
         sql.publish("nonsense", "s", [table()])
 
 
 def test_a_duckdb_file_is_replaced_whole(tmp_path: Path):
-    place = tmp_path / "w.duckdb"
-    warehouse_duckdb.publish(place, [table()])
-    with duckdb.connect(str(place), read_only=True) as reader:
-        warehouse_duckdb.publish(place, [table(columns={"id": ["c"], "amount": [2.0]})])
+    warehouse = tmp_path / "w.duckdb"
+    warehouse_duckdb.publish(warehouse, [table()])
+    with duckdb.connect(str(warehouse), read_only=True) as reader:
+        warehouse_duckdb.publish(warehouse, [table(columns={"id": ["c"], "amount": [2.0]})])
         assert reader.execute("SELECT count(*) FROM things").fetchall() == [(2,)]
-    with duckdb.connect(str(place), read_only=True) as reader:
+    with duckdb.connect(str(warehouse), read_only=True) as reader:
         assert reader.execute("SELECT count(*) FROM things").fetchall() == [(1,)]
     assert [path.name for path in tmp_path.iterdir()] == ["w.duckdb"]
 
 
-def test_a_table_that_fails_leaves_the_old_file(tmp_path: Path):
-    place = tmp_path / "w.duckdb"
-    warehouse_duckdb.publish(place, [table()])
+def test_the_old_file_stays_when_a_table_fails(tmp_path: Path):
+    warehouse = tmp_path / "w.duckdb"
+    warehouse_duckdb.publish(warehouse, [table()])
     broken = TableToPublish("broken", "", pa.schema([("id", pa.string())]), {}, paths=[str(tmp_path / "gone.parquet")])
     with pytest.raises(duckdb.Error):
-        warehouse_duckdb.publish(place, [table(columns={"id": ["c"], "amount": [2.0]}), broken])
-    with duckdb.connect(str(place), read_only=True) as reader:
+        warehouse_duckdb.publish(warehouse, [table(columns={"id": ["c"], "amount": [2.0]}), broken])
+    with duckdb.connect(str(warehouse), read_only=True) as reader:
         assert reader.execute("SELECT count(*) FROM things").fetchall() == [(2,)]
     assert [path.name for path in tmp_path.iterdir()] == ["w.duckdb"]
 
@@ -247,67 +247,69 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize(("made", "told"), FOREIGN.items())
-def test_a_duckdb_file_that_holds_what_others_made_is_never_replaced(tmp_path: Path, made: str, told: str):
-    place = tmp_path / "w.duckdb"
-    warehouse_duckdb.publish(place, [table()])
-    with duckdb.connect(str(place)) as con:
-        con.execute(made)
-    before = place.read_bytes()
+@pytest.mark.parametrize(("statement", "message"), FOREIGN.items())
+def test_a_duckdb_file_with_objects_of_others_is_never_replaced(tmp_path: Path, statement: str, message: str):
+    warehouse = tmp_path / "w.duckdb"
+    warehouse_duckdb.publish(warehouse, [table()])
+    with duckdb.connect(str(warehouse)) as con:
+        con.execute(statement)
+    before = warehouse.read_bytes()
     for again in (warehouse_duckdb.publish, warehouse_duckdb.replace):
         with pytest.raises(SettingsError) as raised:
-            again(place, [table()])
-        assert f"w.duckdb holds {told}, which Belvedere did not publish and would delete" in str(raised.value)
-        assert f"ATTACH '{place}' AS belvedere (READ_ONLY)" in str(raised.value)
+            again(warehouse, [table()])
+        assert f"w.duckdb holds {message}, which Belvedere did not publish and would delete" in str(raised.value)
+        assert f"ATTACH '{warehouse}' AS belvedere (READ_ONLY)" in str(raised.value)
         assert "\n" not in str(raised.value)
-    assert place.read_bytes() == before
+    assert warehouse.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["w.duckdb"]
 
 
-def test_what_a_process_that_was_killed_left_in_the_log_is_seen(tmp_path: Path):
-    place = tmp_path / "w.duckdb"
-    warehouse_duckdb.publish(place, [table()])
-    killed = f"import duckdb, os; con = duckdb.connect({str(place)!r}); con.execute('CREATE TABLE mine (a INTEGER)'); os._exit(9)"
+def test_objects_in_the_log_of_a_killed_process_are_seen(tmp_path: Path):
+    path = tmp_path / "w.duckdb"
+    warehouse_duckdb.publish(path, [table()])
+    killed = f"import duckdb, os; con = duckdb.connect({str(path)!r}); con.execute('CREATE TABLE mine (a INTEGER)'); os._exit(9)"
     subprocess.run([sys.executable, "-c", killed], check=False)
-    assert place.with_name("w.duckdb.wal").exists()
+    assert path.with_name("w.duckdb.wal").exists()
     with pytest.raises(SettingsError, match=r"holds table main\.mine"):
-        warehouse_duckdb.publish(place, [table()])
-    assert place.with_name("w.duckdb.wal").exists()
+        warehouse_duckdb.publish(path, [table()])
+    assert path.with_name("w.duckdb.wal").exists()
 
 
 def test_a_log_of_the_old_file_does_not_make_the_new_one_unreadable(tmp_path: Path):
-    place = tmp_path / "w.duckdb"
-    warehouse_duckdb.publish(place, [table()])
-    killed = f"import duckdb, os; con = duckdb.connect({str(place)!r}); con.execute('DELETE FROM things'); os._exit(9)"
+    warehouse = tmp_path / "w.duckdb"
+    warehouse_duckdb.publish(warehouse, [table()])
+    killed = (
+        f"import duckdb, os; con = duckdb.connect({str(warehouse)!r}); con.execute('DELETE FROM things'); os._exit(9)"
+    )
     subprocess.run([sys.executable, "-c", killed], check=False)
-    assert place.with_name("w.duckdb.wal").exists()
-    warehouse_duckdb.publish(place, [table()])
+    assert warehouse.with_name("w.duckdb.wal").exists()
+    warehouse_duckdb.publish(warehouse, [table()])
     assert [path.name for path in tmp_path.iterdir()] == ["w.duckdb"]
-    with duckdb.connect(str(place), read_only=True) as reader:
+    with duckdb.connect(str(warehouse), read_only=True) as reader:
         assert reader.execute("SELECT count(*) FROM things").fetchall() == [(2,)]
 
 
-def test_a_duckdb_file_of_before_there_were_marks_is_known_by_load_info(tmp_path: Path):
-    place = tmp_path / "w.duckdb"
-    warehouse_duckdb.publish(place, [table(), load_info("things", "load_info")])
-    with duckdb.connect(str(place)) as con:
+def test_a_duckdb_file_from_before_marks_is_recognised_by_load_info(tmp_path: Path):
+    path = tmp_path / "w.duckdb"
+    warehouse_duckdb.publish(path, [table(), load_info("things", "load_info")])
+    with duckdb.connect(str(path)) as con:
         con.execute(f"COMMENT ON TABLE things IS 'Some things.'; COMMENT ON TABLE load_info IS '{LOAD_INFO_COMMENT}'")
-    warehouse_duckdb.replace(place, [table()])
-    warehouse_duckdb.publish(place, [table(), load_info("things", "load_info")])
-    with duckdb.connect(str(place)) as con:
+    warehouse_duckdb.replace(path, [table()])
+    warehouse_duckdb.publish(path, [table(), load_info("things", "load_info")])
+    with duckdb.connect(str(path)) as con:
         con.execute(
             f"COMMENT ON TABLE load_info IS '{LOAD_INFO_COMMENT}'; CREATE OR REPLACE TABLE things AS SELECT 1 AS a"
         )
     with pytest.raises(SettingsError, match=r"holds table main\.things"):
-        warehouse_duckdb.publish(place, [table(), load_info("things", "load_info")])
+        warehouse_duckdb.publish(path, [table(), load_info("things", "load_info")])
 
 
-def other_files(place: Path) -> dict[str, bytes]:
-    with duckdb.connect(str(place)) as con:
+def other_files(path: Path) -> dict[str, bytes]:
+    with duckdb.connect(str(path)) as con:
         con.execute("CREATE TABLE mine (a INTEGER)")
-    damaged = bytearray(place.read_bytes())
+    damaged = bytearray(path.read_bytes())
     damaged[12] = 200  # where the version of the storage stands
-    place.unlink()
+    path.unlink()
     return {
         "SQLite format 3\0": b"SQLite format 3\0" + bytes(500),
         "text": b"a,b\n1,2\n",
@@ -318,41 +320,41 @@ def other_files(place: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", ["SQLite format 3\0", "text", "", "DUCK"])
 def test_a_file_that_duckdb_cannot_read_is_never_replaced(tmp_path: Path, kind: str):
-    place = tmp_path / "w.duckdb"
-    content = other_files(place)[kind]
-    place.write_bytes(content)
+    path = tmp_path / "w.duckdb"
+    content = other_files(path)[kind]
+    path.write_bytes(content)
     with pytest.raises(SettingsError) as raised:
-        warehouse_duckdb.publish(place, [table()])
+        warehouse_duckdb.publish(path, [table()])
     assert re.search(
         r"w\.duckdb (is not a DuckDB file|cannot be opened by DuckDB .*): it was left as it was", str(raised.value)
     )
     assert "\n" not in str(raised.value)
-    assert place.read_bytes() == content
+    assert path.read_bytes() == content
 
 
 def test_a_file_that_another_process_writes_is_never_replaced(tmp_path: Path):
-    place = tmp_path / "w.duckdb"
-    warehouse_duckdb.publish(place, [table()])
-    before = place.read_bytes()
-    with writing(place) as process, pytest.raises(BusyError) as raised:
-        warehouse_duckdb.publish(place, [table()])
+    path = tmp_path / "w.duckdb"
+    warehouse_duckdb.publish(path, [table()])
+    before = path.read_bytes()
+    with writing(path) as process, pytest.raises(BusyError) as raised:
+        warehouse_duckdb.publish(path, [table()])
     assert re.search(rf"open for writing in another process \(held in .*PID {process.pid}\)", str(raised.value))
-    assert place.read_bytes() == before
+    assert path.read_bytes() == before
 
 
-def test_nobody_opens_the_file_for_writing_while_another_takes_its_place(tmp_path: Path):
-    place = tmp_path / "w.duckdb"
-    warehouse_duckdb.publish(place, [table()])
-    code = f"import duckdb; duckdb.connect({str(place)!r})"
-    with only_ours(place):
+def test_nobody_can_open_the_file_for_writing_while_it_is_replaced(tmp_path: Path):
+    path = tmp_path / "w.duckdb"
+    warehouse_duckdb.publish(path, [table()])
+    code = f"import duckdb; duckdb.connect({str(path)!r})"
+    with only_ours(path):
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "Could not set lock" in ended.stderr
 
 
 @contextmanager
-def writing(place: Path) -> Iterator[subprocess.Popen[str]]:
+def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Hold a DuckDB file open for writing in another process."""
-    code = f"import duckdb; con = duckdb.connect({str(place)!r}); print('open', flush=True); input()"
+    code = f"import duckdb; con = duckdb.connect({str(path)!r}); print('open', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "open\n"
@@ -360,21 +362,21 @@ def writing(place: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate("\n")
 
 
-def test_what_killed_publications_left_is_removed_but_nothing_that_is_being_written(tmp_path: Path):
-    place = tmp_path / "w.duckdb"
-    left = [".w.duckdb.0123abcd", ".w.duckdb.0123abcd.wal", ".w.duckdb.99999999.wal"]
+def test_leftovers_of_killed_publications_are_removed_but_no_file_that_is_being_written(tmp_path: Path):
+    warehouse = tmp_path / "w.duckdb"
+    leftovers = [".w.duckdb.0123abcd", ".w.duckdb.0123abcd.wal", ".w.duckdb.99999999.wal"]
     others = [".w.duckdb.mine", ".other.duckdb.0123abcd", ".w.duckdb.0123abcde"]
-    for file in (*left, *others):
+    for file in (*leftovers, *others):
         (tmp_path / file).touch()
     (tmp_path / ".w.duckdb.0123abcd.tmp").mkdir()
     with writing(tmp_path / ".w.duckdb.feedbeef"):
-        warehouse_duckdb.publish(place, [table()])
+        warehouse_duckdb.publish(warehouse, [table()])
         assert {path.name for path in tmp_path.iterdir()} >= {"w.duckdb", ".w.duckdb.feedbeef", *others}
-    warehouse_duckdb.publish(place, [table()])
+    warehouse_duckdb.publish(warehouse, [table()])
     assert {path.name for path in tmp_path.iterdir()} == {"w.duckdb", *others}
 
 
-def test_a_link_stays_a_link(tmp_path: Path):
+def test_a_symbolic_link_stays_one(tmp_path: Path):
     (tmp_path / "w.duckdb").symlink_to(tmp_path / "real.duckdb")
     warehouse_duckdb.publish(tmp_path / "w.duckdb", [table()])
     assert (tmp_path / "w.duckdb").is_symlink()

@@ -11,14 +11,14 @@ def in_force(ledger: Ledger) -> list[tuple[str, str, str]]:
     return [(row["left_account_id"], row["verdict"], row["right_account_id"]) for row in ledger.judgements.in_force()]
 
 
-def test_the_newest_word_on_a_pair_is_in_force_in_whichever_order_it_is_named(ledger: Ledger):
+def test_the_newest_judgement_of_a_pair_is_in_force_whatever_the_order_of_its_accounts(ledger: Ledger):
     ledger.judgements.add(CRM, ERP, "same", "ada", "one tax id, mistyped")
     ledger.judgements.add(CRM, DESK, "same", "ada", "one address")
     ledger.judgements.add(ERP, CRM, "different", "ben", "sold in May")
     assert in_force(ledger) == [("1", "same", "3"), ("7", "different", "1")]
 
 
-def test_a_word_taken_back_is_in_force_no_more_but_stays_in_the_log(ledger: Ledger):
+def test_a_withdrawn_judgement_stays_in_the_log_but_is_not_in_force(ledger: Ledger):
     ledger.judgements.add(CRM, ERP, "same", "ada", "one tax id, mistyped")
     assert ledger.judgements.withdraw(ERP, CRM, "ben", "it was another Acme")
     assert ledger.judgements.in_force() == []
@@ -32,7 +32,7 @@ def test_a_word_taken_back_is_in_force_no_more_but_stays_in_the_log(ledger: Ledg
     assert in_force(ledger) == [("1", "same", "7")]
 
 
-def test_saying_it_again_says_nothing(ledger: Ledger):
+def test_repeating_a_judgement_stores_nothing(ledger: Ledger):
     assert ledger.judgements.add(CRM, ERP, "same", "belvedere", "created from it")
     assert not ledger.judgements.add(ERP, CRM, "same", "belvedere", "created from it")
     assert not ledger.judgements.withdraw(CRM, DESK, "ada", "nothing was said")
@@ -40,7 +40,7 @@ def test_saying_it_again_says_nothing(ledger: Ledger):
 
 
 @pytest.mark.parametrize(
-    ("left", "right", "verdict", "by", "why"),
+    ("account", "other", "verdict", "by", "reason"),
     [
         (CRM, CRM, "same", "ada", "why not"),
         (CRM, ERP, "perhaps", "ada", "it might be"),
@@ -48,7 +48,7 @@ def test_saying_it_again_says_nothing(ledger: Ledger):
         (CRM, ERP, "same", "ada", ""),
     ],
 )
-def test_what_is_no_judgement_is_refused(ledger: Ledger, left, right, verdict, by, why):
+def test_an_invalid_judgement_is_refused(ledger: Ledger, account, other, verdict, by, reason):
     with pytest.raises(ValueError, match="verdict|itself|why"):
-        ledger.judgements.add(left, right, verdict, by, why)
+        ledger.judgements.add(account, other, verdict, by, reason)
     assert ledger.judgements.history() == []

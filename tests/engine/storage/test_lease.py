@@ -47,7 +47,7 @@ def test_a_second_run_is_refused_in_one_line(ledger: Ledger):
     assert "\n" not in message
 
 
-def test_it_is_free_again_afterwards(ledger: Ledger):
+def test_a_lease_is_free_after_an_error_too(ledger: Ledger):
     with pytest.raises(ZeroDivisionError), lease(ledger, "build", "run-1"):
         raise ZeroDivisionError
     assert holders(ledger) == []

@@ -20,18 +20,18 @@ from engine.storage.sync_state import Progress
 Open = Callable[[str], Ledger]
 
 
-def test_is_born_once_with_an_id_that_stays(url: str, open_ledger: Open):
+def test_a_ledger_keeps_the_id_it_was_created_with(url: str, open_ledger: Open):
     first, again = open_ledger(url), open_ledger(url)
     assert first.ledger_id == again.ledger_id
     assert len(first.ledger_id) == 32
 
 
 def test_another_ledger_has_another_id(tmp_path: Path, open_ledger: Open):
-    one, other = (open_ledger(f"sqlite:///{tmp_path / name}.db").ledger_id for name in ("one", "other"))
-    assert one != other
+    first, other = (open_ledger(f"sqlite:///{tmp_path / name}.db").ledger_id for name in ("one", "other"))
+    assert first != other
 
 
-def test_refuses_what_a_newer_belvedere_wrote(url: str, open_ledger: Open):
+def test_a_ledger_that_a_newer_belvedere_wrote_is_refused(url: str, open_ledger: Open):
     ledger = open_ledger(url)
     with ledger.transaction() as opened:
         opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="99"))
@@ -39,7 +39,7 @@ def test_refuses_what_a_newer_belvedere_wrote(url: str, open_ledger: Open):
         open_ledger(url)
 
 
-def test_only_its_owner_may_read_it(tmp_path: Path, open_ledger: Open):
+def test_only_its_owner_may_read_a_ledger(tmp_path: Path, open_ledger: Open):
     open_ledger(f"sqlite:///{tmp_path}/home/deep/ledger.db")
     assert (tmp_path / "home/deep/ledger.db").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "home/deep").stat().st_mode & 0o777 == 0o700
@@ -107,7 +107,7 @@ def test_an_unreachable_server_is_busy_and_its_password_stays_secret():
 
 
 @pytest.mark.parametrize("url", ["ledger.db", "nodatabase://x/y", "sqlite+nodriver:///x.db"])
-def test_a_url_that_names_no_database_is_a_setting_to_mend(url: str):
+def test_a_url_that_names_no_database_is_a_wrong_setting(url: str):
     with pytest.raises(SettingsError, match="BELVEDERE_LEDGER_URL cannot be opened"):
         Ledger(url)
 
@@ -122,10 +122,10 @@ def test_rows_stay_out_of_error_texts(sqlite: Ledger):
 def test_instants_come_back_aware_in_utc_and_sort_as_text(ledger: Ledger):
     noon = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
     ledger.sync.land("crm", "deals", [], Progress(Slice(None, noon), {"page": 2}), "run")
-    (found,) = ledger.sync.open_slices("crm", "deals")
-    assert found is not None
-    assert found.slice_.end == noon
-    assert found.slice_.end.utcoffset() == timedelta(0)
+    (slice_,) = ledger.sync.open_slices("crm", "deals")
+    assert slice_ is not None
+    assert slice_.slice_.end == noon
+    assert slice_.slice_.end.utcoffset() == timedelta(0)
 
 
 def test_an_instant_without_a_zone_is_refused(sqlite: Ledger):
@@ -133,7 +133,7 @@ def test_an_instant_without_a_zone_is_refused(sqlite: Ledger):
         sqlite.sync.land("crm", "deals", [], Progress(Slice(None, datetime(2026, 3, 1)), None), "run")  # noqa: DTZ001
 
 
-def test_a_value_is_pinned_by_the_first_who_says_it(ledger: Ledger):
+def test_the_first_value_of_a_key_is_pinned(ledger: Ledger):
     assert ledger.pins.pin("target:x", "portal 1") == "portal 1"
     assert ledger.pins.pin("target:x", "portal 2") == "portal 1"
 
@@ -149,13 +149,13 @@ def test_the_newest_summary_of_a_stage_is_found(ledger: Ledger):
     assert datetime.now(UTC) - last["at"] < timedelta(minutes=5)
 
 
-def test_what_is_deleted_is_gone_from_the_file(sqlite: Ledger):
+def test_deleted_values_are_erased_from_the_file(sqlite: Ledger):
     sqlite.pins.pin("person", "ada@example.com" * 20)
-    place = str(sqlite.url.database)
+    path = str(sqlite.url.database)
     with sqlite.transaction() as opened:
         opened.execute(t.meta.delete().where(t.meta.c.key == "person"))
     sqlite.engine.dispose()
-    assert b"ada@example.com" not in Path(place).read_bytes()
-    with sqlite3.connect(place) as plain:
+    assert b"ada@example.com" not in Path(path).read_bytes()
+    with sqlite3.connect(path) as plain:
         assert plain.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     plain.close()

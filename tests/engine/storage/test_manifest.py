@@ -23,7 +23,7 @@ def built(ledger: Ledger, snapshot: str, *tables: str) -> None:
 
 
 def holding(ledger: Ledger, table: str, snapshot: str | None = None) -> list[str]:
-    return [one.path for one in ledger.files.for_asset(table, snapshot)]
+    return [file.path for file in ledger.files.for_asset(table, snapshot)]
 
 
 def aged(ledger: Ledger, days: float) -> None:
@@ -32,7 +32,7 @@ def aged(ledger: Ledger, days: float) -> None:
         opened.execute(update(t.manifest).values(created_at=datetime.now(UTC) - timedelta(days=days)))
 
 
-def test_a_staged_table_is_not_yet_seen(ledger: Ledger):
+def test_a_table_of_an_unfinished_build_is_not_current(ledger: Ledger):
     ledger.snapshots.add_table("one", file("deals", "one"), "run")
     assert ledger.files.for_asset("deals") == []
     assert ledger.snapshots.current() is None
@@ -51,17 +51,17 @@ def test_all_tables_of_a_build_become_current_at_once(ledger: Ledger):
     assert (current.id, current.as_of) == ("two", TODAY)
 
 
-def test_a_reader_sees_the_old_build_or_the_new_one_and_never_half(ledger: Ledger):
+def test_a_reader_sees_the_old_build_or_the_new_one_whole(ledger: Ledger):
     tables = ("a", "b", "c", "d")
     built(ledger, "s0", *tables)
-    over, seen = Event(), []
+    over, readings = Event(), []
 
     def read() -> None:
         while not over.is_set():
             snapshot = ledger.snapshots.current()
             assert snapshot is not None
-            seen.append(
-                (snapshot.id, {one.split("/")[1] for table in tables for one in holding(ledger, table, snapshot.id)})
+            readings.append(
+                (snapshot.id, {path.split("/")[1] for table in tables for path in holding(ledger, table, snapshot.id)})
             )
 
     reader = Thread(target=read)
@@ -70,19 +70,19 @@ def test_a_reader_sees_the_old_build_or_the_new_one_and_never_half(ledger: Ledge
         built(ledger, f"s{number}", *tables)
     over.set()
     reader.join()
-    assert seen
-    assert all(found == {f"{snapshot}.parquet"} for snapshot, found in seen)
+    assert readings
+    assert all(names == {f"{snapshot}.parquet"} for snapshot, names in readings)
 
 
-def test_a_table_that_was_not_staged_is_carried_over(ledger: Ledger):
+def test_a_table_that_a_build_lacks_is_taken_over_from_the_last(ledger: Ledger):
     built(ledger, "one", "deals", "tickets")
     built(ledger, "two", "deals")
     assert holding(ledger, "tickets") == ["tickets/one.parquet"]
     assert holding(ledger, "deals", "one") == ["deals/one.parquet"]
-    assert [one.id for one in ledger.snapshots.all()] == ["two", "one"]
+    assert [snapshot.id for snapshot in ledger.snapshots.all()] == ["two", "one"]
 
 
-def test_staging_a_table_again_replaces_it(ledger: Ledger):
+def test_adding_a_table_again_replaces_it(ledger: Ledger):
     ledger.snapshots.add_table("one", file("deals", "early"), "run")
     ledger.snapshots.add_table("one", file("deals", "late"), "run")
     ledger.snapshots.switch("one", TODAY, "run")
@@ -95,11 +95,11 @@ def test_old_builds_are_dropped_and_shared_files_stay(ledger: Ledger):
     built(ledger, "two", "deals")
     built(ledger, "three", "deals")
     assert ledger.snapshots.retire(keep=2) == ["deals/one.parquet"]
-    assert [one.id for one in ledger.snapshots.all()] == ["three", "two"]
+    assert [snapshot.id for snapshot in ledger.snapshots.all()] == ["three", "two"]
     assert holding(ledger, "tickets") == ["tickets/one.parquet"]
 
 
-def test_what_is_useless_is_named_until_it_is_said_to_be_gone(ledger: Ledger):
+def test_unneeded_files_are_returned_until_they_are_removed(ledger: Ledger):
     built(ledger, "one", "deals")
     built(ledger, "two", "deals")
     assert ledger.snapshots.retire(keep=1) == ["deals/one.parquet"]
@@ -115,7 +115,7 @@ def test_the_current_build_is_never_dropped(ledger: Ledger):
     assert holding(ledger, "deals") == ["deals/one.parquet"]
 
 
-def test_a_build_at_work_keeps_what_it_staged(ledger: Ledger):
+def test_an_unfinished_build_keeps_its_tables(ledger: Ledger):
     built(ledger, "one", "deals")
     ledger.snapshots.add_table("two", file("deals", "two"), "run")
     assert ledger.snapshots.retire(keep=1) == []
@@ -123,7 +123,7 @@ def test_a_build_at_work_keeps_what_it_staged(ledger: Ledger):
     assert holding(ledger, "deals") == ["deals/two.parquet"]
 
 
-def test_what_a_dead_build_staged_goes_after_a_day(ledger: Ledger):
+def test_the_tables_of_a_dead_build_are_dropped_after_a_day(ledger: Ledger):
     built(ledger, "one", "deals")
     ledger.snapshots.add_table("dead", file("deals", "dead"), "run")
     aged(ledger, days=1.1)
@@ -131,14 +131,14 @@ def test_what_a_dead_build_staged_goes_after_a_day(ledger: Ledger):
     assert holding(ledger, "deals") == ["deals/one.parquet"]
 
 
-def test_one_file_stands_for_many(ledger: Ledger):
+def test_one_file_replaces_many(ledger: Ledger):
     asset = "raw/crm/deals"
     many = [file(asset, f"page{number}", rows=2) for number in range(3)]
     ledger.files.add([*many, file("raw/crm/tickets", "page0")], "run")
     ledger.files.replace(many, file(asset, "all", rows=6), "compaction")
     assert holding(ledger, asset) == [f"{asset}/all.parquet"]
     assert holding(ledger, "raw/crm/tickets") == ["raw/crm/tickets/page0.parquet"]
-    assert sorted(ledger.snapshots.retire(keep=1)) == [one.path for one in many]
+    assert sorted(ledger.snapshots.retire(keep=1)) == [written.path for written in many]
 
 
 def test_plans_and_outcomes_are_kept(ledger: Ledger):
@@ -157,7 +157,7 @@ def test_more_files_than_a_statement_may_name(sqlite: Ledger):
     assert sqlite.files.paths() == {"raw/crm/deals/all.parquet"}
 
 
-def test_rows_are_counted_from_a_mark_on(ledger: Ledger):
+def test_rows_that_landed_after_a_mark_are_counted(ledger: Ledger):
     assert ledger.files.newest_id() == 0
     ledger.files.add([file("raw/crm/deals", "a", rows=5)], "run")
     mark = ledger.files.newest_id()

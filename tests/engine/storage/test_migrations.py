@@ -56,8 +56,9 @@ def earlier(url: str, version: int) -> Iterator[Connection]:
                 f"DROP TABLE {name}" for name in ("open_slices", "balances", "pending", "source_fields", "field_looks")
             ],
         }
-        for statement in [one for step, ones in changes.items() if step >= version for one in ones]:
-            opened.execute(text(statement))
+        for step, statements in changes.items():
+            for statement in statements if step >= version else ():
+                opened.execute(text(statement))
         if version == 1:
             slices.create(opened)
         opened.execute(
@@ -78,8 +79,11 @@ def schema(ledger: Ledger) -> dict[str, dict[str, Any]]:
                     for column in inspector.get_columns(table)
                 },
                 "key": sorted(inspector.get_pk_constraint(table)["constrained_columns"]),
-                "unique": sorted(one["column_names"] for one in inspector.get_unique_constraints(table)),
-                "indexes": sorted((one["column_names"], bool(one["unique"])) for one in inspector.get_indexes(table)),
+                "unique": sorted(constraint["column_names"] for constraint in inspector.get_unique_constraints(table)),
+                "indexes": sorted(
+                    (constraint["column_names"], bool(constraint["unique"]))
+                    for constraint in inspector.get_indexes(table)
+                ),
             }
             for table in inspector.get_table_names()
         }
@@ -113,8 +117,8 @@ def test_version_1_keeps_its_open_slices(url: str, open_ledger: Open):
     with earlier(url, 1) as opened:
         opened.execute(insert(slices).values(SLICE | {"stream": "deals", "checkpoint": {"after": "7"}}))
     ledger = open_ledger(url)
-    (left,) = ledger.sync.open_slices("crm", "deals")
-    assert (left.slice_, left.checkpoint) == (Slice(None, NOON), {"after": "7"})
+    (stored,) = ledger.sync.open_slices("crm", "deals")
+    assert (stored.slice_, stored.checkpoint) == (Slice(None, NOON), {"after": "7"})
     with ledger.transaction() as opened:
         assert "slices" not in inspect(opened).get_table_names()
 
@@ -126,8 +130,8 @@ def test_version_2_keeps_its_operations(url: str, open_ledger: Open):
         ]
         row = dict.fromkeys(names, "x") | {"before": {}, "after": {"f": 1}, "attempt": 1, "delivery": "scores"}
         opened.execute(insert(v5.operations).values(row | {"intended_at": STAMP, "settled_at": STAMP}))
-    (left,) = open_ledger(url).operations.query("scores")
-    assert (left.after, left.key, left.confirmed, left.read_back_at) == ({"f": 1}, None, None, None)
+    (stored,) = open_ledger(url).operations.query("scores")
+    assert (stored.after, stored.key, stored.confirmed, stored.read_back_at) == ({"f": 1}, None, None, None)
 
 
 def test_version_3_keeps_its_fields(url: str, open_ledger: Open):
@@ -141,7 +145,7 @@ def test_version_3_keeps_its_fields(url: str, open_ledger: Open):
     assert ledger.source_fields.records() == [replace(field, missed=1, missed_at=NOON)]
 
 
-def test_version_3_begins_slices_again_of_which_only_a_number_is_known(url: str, open_ledger: Open):
+def test_version_3_reads_slices_again_whose_shown_keys_are_unknown(url: str, open_ledger: Open):
     with earlier(url, 3) as opened:
         for stream, skipped in (("deals", 0), ("accounts", 7)):
             row = SLICE | {"stream": stream, "checkpoint": {"after": "7"}, "mark": 0, "is_read": False}
@@ -181,7 +185,7 @@ def file(table: Table, asset: str, **values: Any) -> Any:
     return insert(table).values(row | {"created_at": STAMP} | values)
 
 
-def test_version_5_names_states_runs_and_the_ledgers_id_anew(url: str, open_ledger: Open):
+def test_version_5_renames_states_the_stage_of_runs_and_the_ledgers_id(url: str, open_ledger: Open):
     with earlier(url, 5) as opened:
         read_until(opened, "deals", "deals/deletes", "deals/refresh")
         open_slice(opened, "deals/refresh")

@@ -45,12 +45,12 @@ def file(name: str, rows: int = 3) -> Written:
 def test_intervals_that_touch_are_joined(
     spans: list[tuple[int | None, int | None]], joined: list[tuple[int | None, int | None]]
 ):
-    assert union([span(*one) for one in spans]) == [span(*one) for one in joined]
+    assert union([span(*bounds) for bounds in spans]) == [span(*bounds) for bounds in joined]
 
 
 SPANS = st.lists(
     st.tuples(st.none() | st.integers(0, 20), st.none() | st.integers(0, 20)).filter(
-        lambda one: one[0] is None or one[1] is None or one[0] < one[1]
+        lambda bounds: bounds[0] is None or bounds[1] is None or bounds[0] < bounds[1]
     ),
     max_size=6,
 )
@@ -61,31 +61,31 @@ def minutes(spans: list[Interval]) -> set[int]:
     return {
         minute
         for minute in range(-1, 22)
-        for one in spans
-        if (one.start is None or one.start <= NOON + timedelta(minutes=minute))
-        and (one.end is None or NOON + timedelta(minutes=minute) < one.end)
+        for interval in spans
+        if (interval.start is None or interval.start <= NOON + timedelta(minutes=minute))
+        and (interval.end is None or NOON + timedelta(minutes=minute) < interval.end)
     }
 
 
 @given(SPANS)
-def test_a_union_covers_the_same_and_never_touches_itself(spans: list[tuple[int | None, int | None]]):
-    given_spans = [span(*one) for one in spans]
-    joined = union(given_spans)
-    assert minutes(joined) == minutes(given_spans)
+def test_a_union_covers_the_same_instants_and_its_intervals_do_not_touch(spans: list[tuple[int | None, int | None]]):
+    intervals = [span(*bounds) for bounds in spans]
+    joined = union(intervals)
+    assert minutes(joined) == minutes(intervals)
     assert union(joined) == joined
-    assert union(given_spans[::-1]) == joined
-    for left, right in zip(joined, joined[1:], strict=False):
-        assert left.end is not None
-        assert right.start is not None
-        assert left.end < right.start
+    assert union(intervals[::-1]) == joined
+    for earlier, later in zip(joined, joined[1:], strict=False):
+        assert earlier.end is not None
+        assert later.start is not None
+        assert earlier.end < later.start
 
 
-def test_nothing_is_read_at_first(ledger: Ledger):
+def test_a_new_stream_has_no_state(ledger: Ledger):
     assert ledger.sync.intervals("crm", "deals") == []
     assert ledger.sync.open_slices("crm", "deals") == []
 
 
-def test_a_page_lands_with_the_place_to_go_on_from(ledger: Ledger):
+def test_a_page_lands_with_its_checkpoint(ledger: Ledger):
     slice_ = Slice(None, at(5))
     ledger.sync.land("crm", "deals", [file("a")], Progress(slice_, {"after": "17", "depth": [1, 2]}), "run-1")
     assert ledger.files.for_asset("raw/crm/deals") == [file("a")]
@@ -130,14 +130,14 @@ def test_files_and_state_land_both_or_neither(ledger: Ledger):
     assert ledger.sync.open_slices("crm", "deals") == []
 
 
-def test_a_whole_reading_covers_no_window_once_there_is_a_cursor(ledger: Ledger):
+def test_a_reading_without_a_cursor_covers_no_window(ledger: Ledger):
     ledger.sync.land("crm", "deals", [], Progress(Slice(), None), "run")
     assert ledger.sync.intervals("crm", "deals") == [Interval(None, None)]
     ledger.sync.land("crm", "deals", [], Progress(Slice(None, at(5)), None), "run")
     assert ledger.sync.intervals("crm", "deals") == [span(None, 5)]
 
 
-def test_a_reset_forgets_one_stream_and_its_deletes_and_keeps_the_files(ledger: Ledger):
+def test_a_reset_drops_the_state_of_one_stream_and_keeps_its_files(ledger: Ledger):
     for stream in ("deals", deletes_of("deals"), "tickets"):
         ledger.sync.land("crm", stream, [], Progress(Slice(at(0), at(5)), None), "run")
     ledger.sync.land("crm", "deals", [file("a")], Progress(Slice(at(5), at(9)), {"page": 2}), "run")
@@ -157,7 +157,7 @@ def test_a_reset_of_a_connection_counts_its_streams(ledger: Ledger):
     assert ledger.sync.intervals("erp", "deals") == [span(0, 5)]
 
 
-def test_intervals_that_lie_in_disorder_are_read_in_order(sqlite: Ledger):
+def test_intervals_are_listed_in_order(sqlite: Ledger):
     rows = [{"connection": "crm", "stream": "deals", "start": at(a), "end": at(b)} for a, b in ((7, 9), (0, 2), (1, 3))]
     with sqlite.transaction() as opened:
         opened.execute(insert(t.intervals), rows)

@@ -1,4 +1,4 @@
-"""Plans, intents and outcomes: what was planned is found again, what was sent is never forgotten."""
+"""Plans, intents and outcomes in the ledger."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,24 +24,24 @@ def operation(op_id: str, record: str = "7", attempt: int = 1, digest: str = "d1
     )  # fmt: skip
 
 
-def test_a_saved_plan_comes_back_whole(ledger: Ledger):
+def test_a_plan_is_read_as_it_was_saved(ledger: Ledger):
     ledger.plans.save(planned("abc123"))
     assert ledger.plans.newest("scores") == planned("abc123")
     assert ledger.plans.newest("other") is None
 
 
-def test_a_plan_is_found_by_the_beginning_of_its_digest_if_there_is_one_such(ledger: Ledger):
+def test_a_plan_is_found_by_the_beginning_of_its_digest_if_that_is_unique(ledger: Ledger):
     ledger.plans.save(planned("abc123"))
     ledger.plans.save(planned("abd456", 1))
-    found = ledger.plans.find("abc")
-    assert found is not None
-    assert found.digest == "abc123"
+    plan = ledger.plans.find("abc")
+    assert plan is not None
+    assert plan.digest == "abc123"
     assert ledger.plans.find("ab") is None
     assert ledger.plans.find("zz") is None
 
 
 @pytest.mark.parametrize("wild", ["%", "_bc", "abc12_"])
-def test_a_digest_is_no_pattern(ledger: Ledger, wild: str):
+def test_a_digest_is_not_taken_for_a_pattern(ledger: Ledger, wild: str):
     ledger.plans.save(planned("abc123"))
     assert ledger.plans.find(wild) is None
 
@@ -52,8 +52,8 @@ def test_a_newer_plan_supersedes_those_that_nobody_applied(ledger: Ledger):
     for digest, minutes in (("two", 1), ("three", 2)):
         ledger.plans.save(planned(digest, minutes))
     ledger.plans.save(planned("elsewhere", 3, delivery="other"))
-    found = {digest: ledger.plans.find(digest) for digest in ("one", "two", "three", "elsewhere")}
-    assert {digest: row.status for digest, row in found.items() if row} == {
+    plans = {digest: ledger.plans.find(digest) for digest in ("one", "two", "three", "elsewhere")}
+    assert {digest: row.status for digest, row in plans.items() if row} == {
         "one": "applied", "two": "superseded", "three": "planned", "elsewhere": "planned",
     }  # fmt: skip
     assert ledger.plans.last_applied("scores") == "one"
@@ -81,18 +81,18 @@ def test_saving_the_same_plan_twice_keeps_one(ledger: Ledger):
 
 def test_an_intent_without_an_outcome_is_unsettled(ledger: Ledger):
     ledger.operations.record_intents([operation("a"), operation("b", "8")])
-    left = ledger.operations.unsettled("scores")
-    assert [(one.op_id, one.record_id, one.after, one.outcome) for one in left] == [
+    unsettled = ledger.operations.unsettled("scores")
+    assert [(stored.op_id, stored.record_id, stored.after, stored.outcome) for stored in unsettled] == [
         ("a", "7", {"score": 7.5}, None),
         ("b", "8", {"score": 7.5}, None),
     ]
 
 
-def test_only_what_is_known_settles(ledger: Ledger):
+def test_an_unknown_outcome_leaves_an_operation_unsettled(ledger: Ledger):
     words = ("applied", "unchanged", "rejected", "conflict", "retry", "unknown")
     ledger.operations.record_intents([operation(word, word) for word in words])
     ledger.operations.record_outcomes(Outcome(word, word) for word in words)  # type: ignore[arg-type]
-    assert [one.op_id for one in ledger.operations.unsettled("scores")] == ["unknown"]
+    assert [stored.op_id for stored in ledger.operations.unsettled("scores")] == ["unknown"]
     assert ledger.operations.unsettled("other") == []
 
 
@@ -119,7 +119,7 @@ def test_an_operation_that_is_tried_again_is_open_again(ledger: Ledger):
 
 def test_operations_are_listed_by_delivery_and_run(ledger: Ledger):
     ledger.operations.record_intents([operation("a"), operation("b", run="run-2")])
-    assert [one.op_id for one in ledger.operations.query(run_id="run-2")] == ["b"]
+    assert [stored.op_id for stored in ledger.operations.query(run_id="run-2")] == ["b"]
     assert len(ledger.operations.query()) == len(ledger.operations.query("scores")) == 2
     assert ledger.operations.query("other") == []
 

@@ -1,4 +1,4 @@
-"""Ibis on the DuckDB that is installed: every operation that the house uses, on both their versions."""
+"""Ibis on the installed DuckDB: every operation that builds use, with any DuckDB that we support."""
 
 import os
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def setting(con: Backend, name: str) -> object:
     return con.con.execute(f"SELECT current_setting('{name}')").fetchall()[0][0]
 
 
-def test_it_tells_time_in_utc_and_keeps_to_its_limits():
+def test_an_engine_is_in_utc_and_keeps_to_its_limits():
     con = backend.connect(threads=1, memory_limit="300MB")
     assert setting(con, "TimeZone") == "UTC"
     assert setting(con, "threads") == 1
@@ -37,10 +37,10 @@ def test_it_tells_time_in_utc_and_keeps_to_its_limits():
     assert "286" in str(setting(con, "memory_limit"))
 
 
-def test_small_questions_share_an_engine_and_nothing_that_they_keep():
-    with duckdb_session.shared_cursor() as one, duckdb_session.shared_cursor() as other:
-        one.execute("CREATE TEMP TABLE mine AS SELECT 1")
-        one.register("given", pa.table({"a": [1]}))
+def test_shared_cursors_share_an_engine_but_no_temporary_tables():
+    with duckdb_session.shared_cursor() as first, duckdb_session.shared_cursor() as other:
+        first.execute("CREATE TEMP TABLE mine AS SELECT 1")
+        first.register("given", pa.table({"a": [1]}))
         assert other.execute("SELECT current_setting('TimeZone'), current_setting('threads')").fetchall() == [
             ("UTC", 1)
         ]
@@ -49,7 +49,7 @@ def test_small_questions_share_an_engine_and_nothing_that_they_keep():
                 other.execute(f"FROM {name}")
 
 
-def test_what_does_not_fit_into_memory_goes_where_only_its_owner_may_look(con: Backend):
+def test_what_does_not_fit_into_memory_goes_to_a_private_folder(con: Backend):
     folder = Path(str(setting(con, "temp_directory")))
     assert folder.is_absolute()
     assert folder.parent.stat().st_mode & 0o777 == 0o700
@@ -58,12 +58,12 @@ def test_what_does_not_fit_into_memory_goes_where_only_its_owner_may_look(con: B
     assert folder != Path(str(setting(backend.connect(threads=1), "temp_directory")))
 
 
-def test_tables_are_made_filled_listed_and_dropped(con: Backend):
-    made = con.create_table("made", ROWS)
+def test_tables_are_created_filled_listed_and_dropped(con: Backend):
+    table = con.create_table("made", ROWS)
     con.insert("made", ROWS)
-    assert made.count().to_pyarrow().as_py() == 6
+    assert table.count().to_pyarrow().as_py() == 6
     assert "made" in con.list_tables()
-    con.create_view("seen", made.filter(made.id == 1), overwrite=True)
+    con.create_view("seen", table.filter(table.id == 1), overwrite=True)
     assert con.table("seen").count().to_pyarrow().as_py() == 2
     con.drop_view("seen")
     con.drop_table("made")
@@ -71,44 +71,44 @@ def test_tables_are_made_filled_listed_and_dropped(con: Backend):
 
 
 def test_sql_batches_and_caches_work(con: Backend):
-    given = backend.table(con, ROWS)
-    assert con.sql(f"SELECT sum(id) AS total FROM {given.get_name()}").to_pyarrow().to_pylist() == [{"total": 6}]
-    batches = given.order_by("id").select("id").to_pyarrow_batches(chunk_size=2)
+    rows = backend.table(con, ROWS)
+    assert con.sql(f"SELECT sum(id) AS total FROM {rows.get_name()}").to_pyarrow().to_pylist() == [{"total": 6}]
+    batches = rows.order_by("id").select("id").to_pyarrow_batches(chunk_size=2)
     assert sum(batch.num_rows for batch in batches) == 3
-    cached = given.filter(given.id > 1).cache()
+    cached = rows.filter(rows.id > 1).cache()
     assert cached.count().to_pyarrow().as_py() == 2
 
 
-def test_parquet_goes_both_ways(con: Backend, tmp_path: Path):
+def test_parquet_is_written_and_read(con: Backend, tmp_path: Path):
     con.to_parquet(backend.table(con, ROWS), tmp_path / "rows.parquet")
     again = con.read_parquet(tmp_path / "rows.parquet")
     assert again.order_by("id").to_pyarrow().to_pylist() == ROWS.to_pylist()
 
 
-def test_the_expressions_of_the_rooms_work(con: Backend):
-    given = backend.table(con, ROWS)
-    number = ibis.row_number().over(group_by=given.name.isnull(), order_by=[ibis.desc(given.id)])
-    first = given.mutate(number=number).filter(lambda row: row.number == 0).drop("number")
+def test_expressions_that_builds_use_work(con: Backend):
+    rows = backend.table(con, ROWS)
+    number = ibis.row_number().over(group_by=rows.name.isnull(), order_by=[ibis.desc(rows.id)])
+    first = rows.mutate(number=number).filter(lambda row: row.number == 0).drop("number")
     assert sorted(first.id.to_pyarrow().to_pylist()) == [2, 3]
-    assert given.id.cast("float64").quantile([0.0, 0.5, 1.0]).to_pyarrow().as_py() == [1.0, 2.0, 3.0]
-    both = ibis.union(given, given).distinct().anti_join(given.filter(given.id == 1), "id")
+    assert rows.id.cast("float64").quantile([0.0, 0.5, 1.0]).to_pyarrow().as_py() == [1.0, 2.0, 3.0]
+    both = ibis.union(rows, rows).distinct().anti_join(rows.filter(rows.id == 1), "id")
     assert both.count().to_pyarrow().as_py() == 2
-    said = given.mutate(
-        said=ibis.cases((given.id == 1, "one"), else_=None), when=ibis.literal("2026-01-01").cast("date")
+    results = rows.mutate(
+        said=ibis.cases((rows.id == 1, "one"), else_=None), when=ibis.literal("2026-01-01").cast("date")
     )
-    assert said.agg(said=said.said.max(), when=said.when.max()).to_pyarrow().to_pylist()[0]["said"] == "one"
-    assert given.name.hexdigest("md5").max().to_pyarrow().as_py() is not None
-    assert given.name.try_cast("int64").count().to_pyarrow().as_py() == 0
+    assert results.agg(said=results.said.max(), when=results.when.max()).to_pyarrow().to_pylist()[0]["said"] == "one"
+    assert rows.name.hexdigest("md5").max().to_pyarrow().as_py() is not None
+    assert rows.name.try_cast("int64").count().to_pyarrow().as_py() == 0
 
 
-def test_rows_of_memory_can_be_asked(con: Backend):
+def test_rows_in_memory_can_be_queried(con: Backend):
     values = ibis.memtable(pa.table({"id": [1, 2]}))
     assert backend.keep(con, backend.table(con, ROWS).semi_join(values, "id")).count().to_pyarrow().as_py() == 2
 
 
-def test_what_is_kept_is_worked_out_once(con: Backend):
-    kept = backend.keep(con, backend.table(con, ROWS).mutate(lot=ibis.random()))
-    assert kept.lot.to_pyarrow().to_pylist() == kept.lot.to_pyarrow().to_pylist()
+def test_a_kept_table_is_computed_once(con: Backend):
+    table = backend.keep(con, backend.table(con, ROWS).mutate(lot=ibis.random()))
+    assert table.lot.to_pyarrow().to_pylist() == table.lot.to_pyarrow().to_pylist()
 
 
 def test_files_are_read_as_one_table_by_column_name(con: Backend, tmp_path: Path):
@@ -121,7 +121,7 @@ def test_files_are_read_as_one_table_by_column_name(con: Backend, tmp_path: Path
     ]
 
 
-def test_no_file_is_an_empty_table_of_the_schema(con: Backend):
+def test_without_files_the_table_is_empty(con: Backend):
     schema = pa.schema([("_key", pa.string()), ("_cursor", pa.timestamp("us", tz="UTC"))])
     empty = backend.read(con, [], schema)
     assert empty.count().to_pyarrow().as_py() == 0
@@ -129,7 +129,7 @@ def test_no_file_is_an_empty_table_of_the_schema(con: Backend):
     assert backend.read(con, []).count().to_pyarrow().as_py() == 0
 
 
-def test_a_folder_with_a_pattern_in_its_name_is_read_as_it_is(con: Backend, tmp_path: Path):
+def test_a_pattern_in_a_folders_name_is_taken_literally(con: Backend, tmp_path: Path):
     folder = tmp_path / "la[ke]*"
     folder.mkdir()
     path = folder / "it's.parquet"
@@ -138,9 +138,9 @@ def test_a_folder_with_a_pattern_in_its_name_is_read_as_it_is(con: Backend, tmp_
 
 
 def test_a_table_is_written_in_its_order_and_with_its_types(con: Backend, tmp_path: Path):
-    given = backend.table(con, ROWS)
-    shaped = given.select(
-        "id", amount=given.amount.cast("decimal(18, 2)"), share=ibis.literal(0.92), at=ibis.timestamp(datetime(2026, 1, 1, tzinfo=UTC)),
+    rows = backend.table(con, ROWS)
+    shaped = rows.select(
+        "id", amount=rows.amount.cast("decimal(18, 2)"), share=ibis.literal(0.92), at=ibis.timestamp(datetime(2026, 1, 1, tzinfo=UTC)),
     ).order_by(ibis.desc("id"))  # fmt: skip
     assert backend.write(con, shaped, str(tmp_path / "out.parquet")) == 3
     written = pq.read_table(tmp_path / "out.parquet")

@@ -27,7 +27,7 @@ def refused(folder: Path, attributes: str) -> str:
     return str(caught.value)
 
 
-def test_it_is_duckdb_unless_told_otherwise():
+def test_the_engine_is_duckdb_by_default():
     assert CustomerModelConfig().engine == "duckdb"
 
 
@@ -51,13 +51,13 @@ def test_a_wrong_setting_is_named(tmp_path: Path, attributes: str, words: str):
     assert words in message
 
 
-def test_without_pyspark_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch):
+def test_without_pyspark_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(factory, "find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r"^engine: spark needs PySpark: pip install .*\[spark\]'$"):
         factory.spark("local[1]", {})
 
 
-def test_without_java_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch):
+def test_without_java_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("pyspark")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.delenv("JAVA_HOME", raising=False)
@@ -67,7 +67,7 @@ def test_without_java_it_says_what_installs_it(monkeypatch: pytest.MonkeyPatch):
         factory.spark("local[1]", {})
 
 
-def test_a_java_that_does_not_start_is_told_in_one_line(tmp_path: Path):
+def test_a_java_that_does_not_start_is_reported_in_one_line(tmp_path: Path):
     pytest.importorskip("pyspark")
     code = (
         "from connectors.kit.errors import SettingsError\n"
@@ -75,7 +75,7 @@ def test_a_java_that_does_not_start_is_told_in_one_line(tmp_path: Path):
         "try: factory.spark('local[1]', {})\n"
         "except SettingsError as error: print(error)"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"JAVA_HOME": str(tmp_path)},
         cwd=ROOT,
@@ -83,5 +83,5 @@ def test_a_java_that_does_not_start_is_told_in_one_line(tmp_path: Path):
         text=True,
         check=True,
     ).stdout
-    assert told.startswith("engine: spark needs Java 17 or newer")
-    assert len(told.splitlines()) == 1
+    assert result.startswith("engine: spark needs Java 17 or newer")
+    assert len(result.splitlines()) == 1

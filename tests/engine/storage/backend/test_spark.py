@@ -50,9 +50,9 @@ def duckdb() -> Any:
     return backend.connect(threads=1)
 
 
-def both(spark: Any, duckdb: Any, rows: pa.Table, made: Any) -> tuple[Any, Any]:
+def both(spark: Any, duckdb: Any, rows: pa.Table, make: Any) -> tuple[Any, Any]:
     """Work out the same expression on both engines."""
-    ours, theirs = (made(backend.table(one, rows)).to_pyarrow() for one in (duckdb, spark))
+    ours, theirs = (make(backend.table(engine, rows)).to_pyarrow() for engine in (duckdb, spark))
     assert theirs.schema == ours.schema
     return theirs.to_pylist(), ours.to_pylist()
 
@@ -161,8 +161,8 @@ def test_days_are_added_alike(spark: Any, duckdb: Any):
     assert theirs == ours
 
 
-def test_a_file_holds_what_it_would_from_duckdb(spark: Any, duckdb: Any, tmp_path: Path):
-    kept = pa.table(
+def test_a_file_has_the_content_that_duckdb_writes(spark: Any, duckdb: Any, tmp_path: Path):
+    expected = pa.table(
         {
             "key": pa.array([3, 1, 2]),
             "amount": pa.array([Decimal("1.20"), None, Decimal("-3.00")], pa.decimal128(18, 2)),
@@ -174,10 +174,10 @@ def test_a_file_holds_what_it_would_from_duckdb(spark: Any, duckdb: Any, tmp_pat
     folder = tmp_path / "a [strange] * place"
     folder.mkdir()
     files = []
-    for name, one in (("duckdb", duckdb), ("spark", spark)):
+    for name, engine in (("duckdb", duckdb), ("spark", spark)):
         files.append(str(folder / f"{name}.parquet"))
-        table = backend.keep(one, backend.table(one, kept)).mutate(rate=ibis.literal(0.92)).order_by("key")
-        assert backend.write(one, table, files[-1]) == 3
+        table = backend.keep(engine, backend.table(engine, expected)).mutate(rate=ibis.literal(0.92)).order_by("key")
+        assert backend.write(engine, table, files[-1]) == 3
     ours, theirs = (pq.ParquetFile(file) for file in files)
     assert shape(theirs) == shape(ours)
     assert theirs.read().to_pylist() == ours.read().to_pylist()
@@ -189,14 +189,14 @@ def shape(file: pq.ParquetFile) -> list[tuple[str, str, pa.DataType]]:
     return [(column.name, column.physical_type, kind) for column, kind in zip(file.schema, kinds, strict=True)]
 
 
-def test_what_is_no_number_is_told(spark: Any, duckdb: Any):
+def test_nan_and_infinity_are_recognised_alike(spark: Any, duckdb: Any):
     rows = pa.table({"x": [1.0, float("inf"), float("-inf"), float("nan"), None]})
     theirs, ours = both(spark, duckdb, rows, lambda t: t.select(inf=t.x.isinf(), nan=t.x.isnan()))
     assert theirs == ours
     assert [row["inf"] for row in ours] == [False, True, True, False, None]
 
 
-def test_words_of_other_scripts_are_made_plain_alike(spark: Any, duckdb: Any):
+def test_words_of_other_scripts_are_normalised_alike(spark: Any, duckdb: Any):
     names = ["ΟΜΗΡΟΣ ΑΕ", "Όμηρος", "İstanbul Işık", "STRASSE Straße", "ﬁn ŉ", "Łódź", "北京 有限公司", "e\u0301"]
     theirs, ours = both(spark, duckdb, pa.table({"name": names}), lambda t: t.select(name=plain(t.name)))
     assert theirs == ours
@@ -207,23 +207,23 @@ def test_files_are_read_by_column_name(spark: Any, duckdb: Any, tmp_path: Path):
     older, newer = str(tmp_path / "1 [a].parquet"), str(tmp_path / "2.parquet")
     pq.write_table(pa.table({"a": ["x"]}), older)
     pq.write_table(pa.table({"b": [1], "a": ["y"]}), newer)
-    found = [backend.read(one, [older, newer]).order_by("a").select("a", "b") for one in (duckdb, spark)]
-    assert found[1].schema() == found[0].schema()
+    tables = [backend.read(engine, [older, newer]).order_by("a").select("a", "b") for engine in (duckdb, spark)]
+    assert tables[1].schema() == tables[0].schema()
     assert (
-        found[1].to_pyarrow().to_pylist()
-        == found[0].to_pyarrow().to_pylist()
+        tables[1].to_pyarrow().to_pylist()
+        == tables[0].to_pyarrow().to_pylist()
         == [{"a": "x", "b": None}, {"a": "y", "b": 1}]
     )
     assert backend.read(spark, [], pa.schema([("a", pa.string())])).count().to_pyarrow().as_py() == 0
 
 
-def test_what_runs_on_duckdb_only_goes_there_and_back(spark: Any):
-    here, at_hand = backend.local(spark, backend.table(spark, pa.table({"a": [1, 2]})))
-    assert isinstance(here, backend.DuckDB)
-    there = backend.back(spark, at_hand.filter(at_hand.a > 1))
-    assert there.mutate(b=there.a + 1).to_pyarrow().to_pylist() == [{"a": 2, "b": 3}]
+def test_a_table_goes_to_duckdb_and_back(spark: Any):
+    duckdb_engine, at_hand = backend.local(spark, backend.table(spark, pa.table({"a": [1, 2]})))
+    assert isinstance(duckdb_engine, backend.DuckDB)
+    table = backend.back(spark, at_hand.filter(at_hand.a > 1))
+    assert table.mutate(b=table.a + 1).to_pyarrow().to_pylist() == [{"a": 2, "b": 3}]
 
 
-def test_settings_that_spark_refuses_are_told_in_one_line(spark: Any):
+def test_settings_that_spark_refuses_are_reported_in_one_line(spark: Any):
     with pytest.raises(SettingsError, match="^engine: Spark does not start with these settings [^\n]*$"):
         factory.spark(SPARK.master, {"spark.sql.shuffle.partitions": "many"})
