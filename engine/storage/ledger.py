@@ -8,7 +8,7 @@ from engine.storage import ledger_tables as t
 from engine.storage.approvals import Approvals
 from engine.storage.judgements import Judgements
 from engine.storage.manifest import Files, Snapshots
-from engine.storage.migrations import migrate
+from engine.storage.migrations.steps import migrate
 from engine.storage.model_parameters import ModelParameters
 from engine.storage.pins import Pins
 from engine.storage.plans import Plans

@@ -1,4 +1,4 @@
-"""The ledger's tables as they are today. A change needs a step in `migrations`."""
+"""The ledger's tables as they are today. A change needs a step in `migrations.steps`."""
 
 from datetime import UTC, date, datetime
 from functools import lru_cache

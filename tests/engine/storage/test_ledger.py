@@ -14,7 +14,7 @@ from connectors.kit.errors import BusyError, SettingsError
 from connectors.kit.stream import Slice
 from engine.storage import ledger_tables as t
 from engine.storage.ledger import Ledger
-from engine.storage.migrations import VERSION
+from engine.storage.migrations.steps import VERSION
 from engine.storage.sync_state import Progress
 
 Open = Callable[[str], Ledger]

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import JSON, Column, Connection, MetaData, String, Table, insert, inspect, select, text
 
 from connectors.kit.stream import Slice
-from engine.storage import ledger_tables_5 as v5
 from engine.storage.ledger import Ledger
-from engine.storage.migrations import STEPS, VERSION
+from engine.storage.migrations import version_5 as v5
+from engine.storage.migrations.steps import STEPS, VERSION
 from engine.storage.source_fields import FieldRecord
 from engine.storage.sync_state import Interval
 from engine.storage.transactions import Database

@@ -31,7 +31,7 @@ from sqlalchemy.schema import CreateColumn
 
 from connectors.kit.errors import SettingsError
 from engine.storage import ledger_tables as t
-from engine.storage import ledger_tables_5 as v5
+from engine.storage.migrations import version_5 as v5
 
 MIGRATION_LOCK = 7_216_413  # PostgreSQL's advisory locks are numbers; this one is ours
 
