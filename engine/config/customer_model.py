@@ -67,7 +67,7 @@ class SatisfactionConfig(Config):
 
 
 class CriterionConfig(Config):
-    """A change of one of the criteria, of which the rest stays as it is, or a criterion of your own."""
+    """A criterion of your own, or a change of one of ours, of which the rest stays."""
 
     weight: float | None = Field(None, ge=0)
     group: Literal["growth", "harmony", "value_creation"] | None = None
@@ -81,7 +81,7 @@ class CriterionConfig(Config):
 
 
 class Override(Config):
-    """A score, a criterion or a tier of one customer that a person has set, with a reason and an end."""
+    """A score, a criterion or a tier of one customer that a person has set."""
 
     customer_id: str
     what: str = Field(description="retention, satisfaction, key_account, tier, or the name of a criterion")
@@ -114,7 +114,10 @@ class Override(Config):
         return self.expires_on or self.created_on + timedelta(days=180)
 
     def row(self) -> dict[str, Any]:
-        """Return the row of the table `overrides`; its id is a digest of customer, what, day and author."""
+        """Return the row of the table `overrides`.
+
+        Its id is a digest of customer, what, day and author.
+        """
         identity = "/".join((self.customer_id, self.what, self.created_on.isoformat(), self.author))
         return {
             "override_id": sha256(identity.encode()).hexdigest()[:12],

@@ -1,4 +1,7 @@
-"""Read the YAML files of the defs folder as data: `{{ env.NAME }}` is replaced, any other template is refused."""
+"""Read the YAML files of the defs folder as data, without evaluating their templates.
+
+Only `{{ env.NAME }}` is replaced; any other template is refused.
+"""
 
 import os
 import re
@@ -21,9 +24,10 @@ WITHOUT_ENV = re.compile(r"\{\{\s*([A-Z][A-Z0-9_]*)\s*\}\}")
 def read_defs_file(path: Path, ours: Collection[str]) -> dict[str, Any]:
     """Return the document of a file with its environment variables filled in.
 
-    A variable that is not set becomes `missing_env`. Raises SettingsError, with file and line, for a file that is not
-    YAML and for any other template. Components that are not `ours` are rendered by Dagster, by Jinja without a sandbox:
-    they may name what Dagster offers them (`{{ project_root }}`), and cannot call anything.
+    A variable that is not set becomes `missing_env`. Raises SettingsError, with file and line, for
+    a file that is not YAML and for any other template. Components that are not `ours` are rendered
+    by Dagster, by Jinja without a sandbox: they may name what Dagster offers them (`{{ project_root
+    }}`), and cannot call anything.
     """
     file = short(path)
     try:
@@ -40,7 +44,7 @@ def read_defs_file(path: Path, ours: Collection[str]) -> dict[str, Any]:
 
 
 def refuse_code(defs: Path, ours: Collection[str]) -> None:
-    """Raise SettingsError if any file that Dagster loads as a component holds a template that could run code.
+    """Raise SettingsError for a component of Dagster with a template that could run code.
 
     Dagster renders `post_processing` of every component, ours too, and also reads `component.yaml`.
     """
@@ -84,7 +88,7 @@ def _refuse_templates(text: str, allowed: re.Pattern[str], where: str) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """A loader that fills in environment variables where a text is constructed: only its node knows the line."""
+    """A loader that fills in environment variables; only a text's node knows its line."""
 
     file = ""
 

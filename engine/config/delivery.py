@@ -18,7 +18,7 @@ class Target(Config):
 
 
 class FieldDelivery(Config):
-    """What one field of the target shall hold, who owns it, and what happens when the two sides differ."""
+    """What one field of the target shall hold, and what happens when the two sides differ."""
 
     source: Annotated[
         str | None, Field(alias="from", description="Column of the table; of `accounts` where `owner` is set")

@@ -1,4 +1,7 @@
-"""The order in which deliveries run: by `after`, and those that create accounts before those that write to them."""
+"""The order in which deliveries run.
+
+It follows `after`; those that create accounts run before those that write to them.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -20,8 +23,9 @@ def in_order(deliveries: Deliveries, roles: Mapping[str, str]) -> dict[str, Deli
 def predecessors(deliveries: Deliveries, roles: Mapping[str, str]) -> dict[str, list[str]]:
     """Return for each delivery the names of those that run before it.
 
-    These are the ones of its `after`, and those that create accounts which it updates or links to; the latter only
-    where that makes no cycle: of two that wait for each other, the first by name runs first.
+    These are the ones of its `after`, and those that create accounts which it updates or links to;
+    the latter only where that makes no cycle: of two that wait for each other, the first by name
+    runs first.
 
     Raises SettingsError for an `after` that names no delivery, and for a cycle of them.
     """
@@ -59,7 +63,7 @@ def chain_lengths(deliveries: Deliveries, roles: Mapping[str, str]) -> dict[str,
 
 
 def _dependent(deliveries: Deliveries, roles: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Pair each delivery that creates accounts with those that write to such an account, or a link to it."""
+    """Pair each delivery that creates accounts with those that write or link to them."""
     for creator in sorted(name for name, config in deliveries.items() if creates_accounts(config)):
         target = deliveries[creator].target
         for follower in sorted(deliveries):
@@ -75,7 +79,10 @@ def creates_accounts(config: DeliveryConfig) -> bool:
 
 
 def _links_to(config: DeliveryConfig, connection: str, roles: Mapping[str, str]) -> bool:
-    """Say whether a delivery writes ids of a connection's accounts: as a link, or as a reference in the target itself."""
+    """Say whether a delivery writes ids of a connection's accounts.
+
+    They are links from another system, or references within the target.
+    """
     fields = config.fields.values()
     owners = [field.owner for field in fields if field.source == "account_id" and not field.refers]
     refers = config.target.connection == connection and any(field.refers for field in fields)

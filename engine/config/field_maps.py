@@ -13,7 +13,8 @@ from schemas.mapping import FieldMap
 def with_overrides(connection: str, stream: Stream, overrides: Mapping[str, Any]) -> FieldMap:
     """Return a stream's field map with some of its lines replaced.
 
-    Raises SettingsError for a field that the stream's table lacks, and for a stream without a table.
+    Raises SettingsError for a field that the stream's table lacks, and for a stream without a
+    table.
     """
     if not overrides:
         return stream.fields

@@ -32,14 +32,19 @@ def defs_folder() -> Path:
 
 
 def home_folder() -> Path:
-    """Return the folder of all data, made for its owner only: BELVEDERE_HOME, else `.belvedere` beside the code."""
+    """Return the folder of all data, which only its owner may read.
+
+    It is BELVEDERE_HOME, else `.belvedere` beside the code.
+    """
     home = Path(os.environ.get("BELVEDERE_HOME") or ROOT / ".belvedere").resolve()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     return home
 
 
 def read_components(defs: Path) -> Iterator[tuple[str, str, Config]]:
-    """Yield name, kind (such as `Connection`) and settings of each of our components; those of others are passed over.
+    """Yield name, kind (such as `Connection`) and settings of each of our components.
+
+    Components of others are skipped.
 
     Raises SettingsError that names the file and the setting.
     """

@@ -1,4 +1,4 @@
-"""What is pinned for a connection or a stream: its account, and the settings that its state depends on."""
+"""What is pinned for a connection or a stream: its account, the settings of its state."""
 
 import json
 from hashlib import sha256
@@ -9,7 +9,10 @@ from engine.config.project import Project
 
 
 def pin(project: Project, connection: str, account: str) -> None:
-    """Pin the account that a connection opens; raises AccessError when it opened another one before."""
+    """Pin the account that a connection opens.
+
+    Raises AccessError when it opened another one before.
+    """
     pinned = project.ledger.pins.pin(pin_of(connection), account)
     if pinned != account:
         raise AccessError(
@@ -25,7 +28,10 @@ def pin_of(connection: str) -> str:
 
 
 def reset_if_changed(project: Project, connection: str, stream: Stream) -> None:
-    """Reset a stream whose settings have changed since it was read; raises SettingsError for another primary key."""
+    """Reset a stream whose settings have changed since it was read.
+
+    Raises SettingsError for another primary key.
+    """
     ledger, key = project.ledger, f"stream:{sha256(f'{connection}/{stream.name}'.encode()).hexdigest()[:32]}"
     settings = {
         "primary_key": stream.primary_key,

@@ -25,7 +25,10 @@ from engine.storage.ledger import Ledger
 
 @dataclass
 class Project:
-    """Every component by its kind and name. Connections, lake and ledger are opened when they are first used."""
+    """Every component by its kind and name.
+
+    Connections, lake and ledger are opened when they are first used.
+    """
 
     defs: Path
     home: Path
@@ -61,11 +64,14 @@ class Project:
 
     @cached_property
     def budgets(self) -> Path:
-        """Return the folder in which all runs on this machine count the requests to each account."""
+        """Return the folder in which all runs on this machine count their requests."""
         return self.home / "budgets"
 
     def open(self, name: str) -> Connector:
-        """Open one connection's connector, with the user's field maps; raises SettingsError for wrong settings."""
+        """Open one connection's connector, with the user's field maps.
+
+        Raises SettingsError for wrong settings.
+        """
         config = self.connection(name)
         connector_class = find(config.connector)
         connector = connector_class(name, load(connector_class, name, config.settings))
@@ -93,12 +99,17 @@ class Project:
         return self.warehouses[name]
 
     def streams(self, name: str) -> tuple[Stream, ...]:
-        """List a connection's streams, with the user's field maps; neither secrets nor a network are needed."""
+        """List a connection's streams, with the user's field maps.
+
+        Neither secrets nor a network are needed.
+        """
         config = self.connection(name)
         return self._chosen(name, find(config.connector).declared(config.settings))
 
     def chosen(self, names: Sequence[str], streams: Collection[str] = ()) -> dict[str, list[str]]:
-        """Return the chosen streams of each connection, all where none is chosen; one without any of them is left out.
+        """Return the chosen streams of each connection, all of them where none is chosen.
+
+        A connection without a chosen stream is left out.
 
         Raises SettingsError for a stream that no connection has.
         """

@@ -1,7 +1,8 @@
 """A DuckDB file as warehouse: a new file is written beside it, then takes its place by one rename.
 
-A DuckDB file cannot be read by one process while another one writes it; readers of the old file keep it. The file is
-ours alone, since objects of others would be gone with the next publication: `only_ours` looks for them.
+A DuckDB file cannot be read by one process while another one writes it; readers of the old file
+keep it. The file is ours alone, since objects of others would be gone with the next publication:
+`only_ours` looks for them.
 """
 
 import fcntl
@@ -33,7 +34,10 @@ def publish(path: Path, published: Sequence[TableToPublish]) -> None:
 
 
 def replace(path: Path, published: Sequence[TableToPublish]) -> None:
-    """Write some tables again, into a copy of the file that then replaces it; raises as `publish` does."""
+    """Write some tables again, into a copy of the file that then replaces it.
+
+    Raises as `publish` does.
+    """
     path = path.resolve()
     with only_ours(path) as current, _replacement(path) as new:
         if current:
@@ -80,7 +84,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, its log and the folder to which DuckDB writes what does not fit into memory."""
+    """Remove a file, its log and its folder for what did not fit into memory."""
     path.unlink(missing_ok=True)
     path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
     shutil.rmtree(path.with_name(f"{path.name}.tmp"), ignore_errors=True)

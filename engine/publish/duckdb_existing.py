@@ -29,10 +29,10 @@ COLUMNS = f"SELECT column_name FROM duckdb_columns() WHERE {IN_FILE} AND table_n
 
 @contextmanager
 def only_ours(path: Path) -> Iterator[BinaryIO | None]:
-    """Keep the file open, so that nobody can write to it, while a block makes the one that replaces it.
+    """Keep the file open while a block makes its replacement: nobody can write to it then.
 
-    Yields None where there is no file. Raises SettingsError for a file that holds objects of others, or that cannot
-    be read; BusyError while another process has it open for writing.
+    Yields None where there is no file. Raises SettingsError for a file that holds objects of
+    others, or that cannot be read; BusyError while another process has it open for writing.
     """
     if not path.exists():
         yield None
@@ -71,7 +71,7 @@ def _opened(path: Path, header: bytes) -> duckdb.DuckDBPyConnection:
 
 
 def _foreign(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Name everything in the file that is not ours: tables, columns of our tables, and other objects."""
+    """Name all tables, columns of our tables and other objects that are not ours."""
     tables = con.execute(TABLES).fetchall()
     listed = _listed_in_load_info(con, {name: comment for schema, name, comment in tables if schema == "main"})
     names = []

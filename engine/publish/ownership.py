@@ -8,14 +8,18 @@ NAMED_AT_MOST = 3
 
 
 def marked(table: str, comment: str) -> str:
-    """Return the comment of a published table, with the mark: a table that others rename or make again lacks it."""
+    """Return the comment of a published table with its mark.
+
+    A table that others rename or make again lacks the right mark.
+    """
     return f"{comment} {_mark(table)}".strip()
 
 
 def is_ours(table: str, comment: str | None, listed: Collection[str]) -> bool:
     """Say whether Belvedere published a table, by its comment.
 
-    `listed` are the tables that an unmarked `load_info` names: a version before marks has published those.
+    `listed` are the tables that an unmarked `load_info` names: a version before marks has published
+    those.
     """
     if not comment:
         return False

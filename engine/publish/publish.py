@@ -53,8 +53,9 @@ class Published:
 def publish(project: Project, name: str, run_id: str) -> Published:
     """Publish the tables of the current build to one warehouse.
 
-    Raises SettingsError when nothing was built, when a column changed its type, or when the warehouse holds what we did
-    not publish; BusyError when it cannot be written now; LeaseTaken when another run publishes there.
+    Raises SettingsError when nothing was built, when a column changed its type, or when the
+    warehouse holds what we did not publish; BusyError when it cannot be written now; LeaseTaken
+    when another run publishes there.
     """
     config = project.warehouse(name)
     with lease(project.ledger, f"warehouse:{name}", run_id):
@@ -62,7 +63,10 @@ def publish(project: Project, name: str, run_id: str) -> Published:
 
 
 def refresh(project: Project, name: str, run_id: str) -> None:
-    """Publish the tables again that a delivery adds to, in a warehouse that has been published to before."""
+    """Publish the tables again that a delivery adds to.
+
+    A DuckDB file that was never published stays missing.
+    """
     config = project.warehouse(name)
     published = [_from_lake(project, table) for table in AFTER_DELIVERY if table in _chosen(name, config)]
     url = _url(project, name, config)
@@ -133,7 +137,10 @@ def _load_info(published: Sequence[TableToPublish], current: Snapshot, run_id: s
 
 
 def _dbt_sources(folder: Path) -> Path:
-    """Return the path of the file for dbt; raises SettingsError for a file of that name that we did not write."""
+    """Return the path of the file for dbt.
+
+    Raises SettingsError for a file of that name that we did not write.
+    """
     path = folder / "dbt" / "sources.yml"
     if path.exists() and not path.read_text("utf-8").removeprefix(SOURCES_NOTE).startswith(SOURCES_BEGIN):
         raise SettingsError(

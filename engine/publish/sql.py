@@ -1,7 +1,9 @@
-"""A database as warehouse, by SQLAlchemy: all tables in one transaction; readers see the old rows until it commits.
+"""A database as warehouse, by SQLAlchemy: all tables in one transaction.
 
-New columns are added. A column whose type changed stops the publication, for a person must decide; so does a table of
-one of our names that others made, or a column that others added to ours.
+Readers see the old rows until it commits.
+
+New columns are added. A column whose type changed stops the publication, for a person must decide;
+so does a table of one of our names that others made, or a column that others added to ours.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,7 +25,8 @@ WAIT_FOR_READERS = "30s"  # a reader's open transaction keeps a lock that new co
 def publish(url: str, schema: str, published: Sequence[TableToPublish]) -> str:
     """Publish all tables or none; returns the URL, without its password, and the schema.
 
-    Raises SettingsError for tables and columns of others, BusyError when the database cannot be written now.
+    Raises SettingsError for tables and columns of others, BusyError when the database cannot be
+    written now.
     """
     engine = _engine(url)
     shown_url = engine.url.render_as_string(hide_password=True)
@@ -67,7 +70,7 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _refuse_foreign(connection: sa.Connection, published: Sequence[TableToPublish], schema: str | None) -> None:
-    """Raise SettingsError for tables of our names that we did not publish, and for columns that others added to ours."""
+    """Raise SettingsError for tables of our names, and columns in ours, that others made."""
     inspector = sa.inspect(connection)
     unmarked = _listed_in_load_info(connection, schema)
     names = []
@@ -99,7 +102,10 @@ def _comment(connection: sa.Connection, table: str, schema: str | None) -> str |
 
 
 def _listed_in_load_info(connection: sa.Connection, schema: str | None) -> set[str]:
-    """Name the tables that a `load_info` without a mark lists; in a database without comments no table has a mark."""
+    """Name the tables that a `load_info` without a mark lists.
+
+    In a database without comments no table has a mark.
+    """
     if not sa.inspect(connection).has_table(LOAD_INFO, schema):
         return set()
     info = sa.table(LOAD_INFO, sa.column("table"), sa.column("snapshot"), sa.column("loaded_at"), schema=schema)
@@ -194,7 +200,7 @@ def _kind(kind: pa.DataType) -> sa.types.TypeEngine[Any]:
 
 
 def _family(kind: sa.types.TypeEngine[Any]) -> type:
-    """Return the Python type by which types are compared: databases have many names for one type."""
+    """Return the Python type of a type: databases have many names for one."""
     if isinstance(kind, sa.Float | sa.Double):
         return float
     try:

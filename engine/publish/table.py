@@ -1,4 +1,4 @@
-"""A table that is published: its rows, types and descriptions, and the count of the rows that arrived."""
+"""A table that is published: rows, types and comments, and the count of what arrived."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,8 +63,9 @@ def count_published(
 ) -> None:
     """Fill the column `published` of a `reconciliation` that has just been loaded.
 
-    `run` runs SQL, `spell` writes a table's name with its schema, `quoted` any name. Raises ReplyError when the
-    warehouse has another number of rows than the build made: then nothing is published.
+    `run` runs SQL, `spell` writes a table's name with its schema, `quoted` any name. Raises
+    ReplyError when the warehouse has another number of rows than the build made: then nothing is
+    published.
     """
     names = {table.name for table in published}
     if RECONCILIATION not in names:

@@ -37,9 +37,10 @@ class Recorded(Protocol):
 
 
 def explain(error: BaseException, path: str | None = None) -> str | None:
-    """Return what is wrong with the disk, and what to do, when an error or a cause of it is the disk's; else None.
+    """Return what is wrong with the disk, and what to do; None for an error of another kind.
 
-    `path` is where the disk is written to, if that is known.
+    The causes of the error are looked at too. `path` is where the disk is written to, if that is
+    known.
     """
     for cause in _chain(error):
         if isinstance(cause, DiskError):

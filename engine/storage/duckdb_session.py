@@ -13,7 +13,9 @@ SHARED_MEMORY = "128MB"  # of the shared engine; what does not fit goes to the d
 
 
 def connect(threads: int | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Open an engine in memory; `memory_limit` as DuckDB writes it ("4GB"): what goes beyond it goes to the disk.
+    """Open an engine in memory.
+
+    `memory_limit` is written as DuckDB does ("4GB"): what goes beyond it goes to the disk.
 
     Without one BELVEDERE_MEMORY counts, else DuckDB's default: four fifths of the machine's memory.
     """
@@ -30,9 +32,10 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> duck
 
 
 def shared_cursor() -> duckdb.DuckDBPyConnection:
-    """Return a cursor of the engine that all small queries of this process share: opening one takes longer than they do.
+    """Return a cursor of the engine that all small queries of this process share.
 
-    A cursor has its own transactions and temporary tables.
+    Opening an engine takes longer than such a query. A cursor has its own transactions and
+    temporary tables.
     """
     return _shared().cursor()
 
@@ -53,7 +56,10 @@ def _shared() -> duckdb.DuckDBPyConnection:
 
 
 def private_folder() -> Path:
-    """Make a folder for what does not fit into memory that only we can read: an engine would make one open to all."""
+    """Make a folder for what does not fit into memory, which only its owner may read.
+
+    An engine would make one that all users can read.
+    """
     folder = Path(tempfile.gettempdir(), f"belvedere-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():  # another user took the name

@@ -9,7 +9,10 @@ SELDOM = (100_000, 50, 100)  # thresholds of the three generations; a small buil
 
 @contextmanager
 def sparing_what_stays() -> Iterator[None]:
-    """Collect seldom while a block runs, and never what exists already; the usual thresholds are set again after it."""
+    """Collect seldom while a block runs, and never what exists already.
+
+    The usual thresholds are set again after it.
+    """
     usual = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(*SELDOM)

@@ -1,4 +1,7 @@
-"""What people say of two accounts: the same customer, or different ones; the newest judgement of a pair is in force."""
+"""What people say of two accounts: the same customer, or different ones.
+
+The newest judgement of a pair is in force.
+"""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -19,9 +22,10 @@ class Judgements(Store):
     """The log of all judgements: one that is withdrawn stays in it, and is no longer in force."""
 
     def add(self, account: Account, other: Account, verdict: Verdict, by: str, reason: str) -> bool:
-        """Store a judgement of two accounts, each (connection, account_id); False where it is in force already.
+        """Store a judgement of two accounts, each (connection, account_id).
 
-        Raises ValueError for another verdict, for an account and itself, and without a name or a reason.
+        Returns False where it is in force already. Raises ValueError for another verdict, for an
+        account and itself, and without a name or a reason.
         """
         if verdict not in VERDICTS:
             raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}; not {verdict!r}")
@@ -36,7 +40,7 @@ class Judgements(Store):
         return self._append(account, other, WITHDRAWN, by, reason)
 
     def in_force(self) -> list[dict[str, Any]]:
-        """List the judgements in force, oldest first: the newest one of each pair, in whichever order it names them."""
+        """List the judgements in force, oldest first: of each pair of accounts the newest."""
         newest: dict[tuple[Account, ...], dict[str, Any]] = {}
         for row in self.history():
             newest.pop(_pair(row), None)

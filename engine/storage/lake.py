@@ -48,10 +48,13 @@ class Lake:
         self._is_ours = False
 
     def write(self, asset: str, table: "pa.Table | ir.Table", *, con: "Backend | None" = None) -> Written:
-        """Write one file: under a temporary name, synchronised, renamed. It counts once the ledger lists it.
+        """Write one file: under a temporary name, synchronised, renamed.
 
-        A table expression is written by its engine, `con`. Raises SettingsError when the lake belongs to another
-        ledger, DiskError when the disk is full or broken, BusyError when the file cannot be written.
+        It counts once the ledger lists it.
+
+        A table expression is written by its engine, `con`. Raises SettingsError when the lake
+        belongs to another ledger, DiskError when the disk is full or broken, BusyError when the
+        file cannot be written.
         """
         self._claim()
         name = f"{_safe(asset)}/{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid4().hex[:8]}.parquet"
@@ -77,17 +80,25 @@ class Lake:
     def read(
         self, con: "Backend", asset: str, *, snapshot: str | None = None, schema: pa.Schema | None = None
     ) -> "ir.Table":
-        """Read an asset: the files that the manifest lists, each proven once a process; of none, an empty table."""
+        """Read an asset: the files that the manifest lists, each proven once a process.
+
+        Without files the table is empty, with the columns of `schema`.
+        """
         return self.read_files(con, self.ledger.files.for_asset(asset, snapshot), schema)
 
     def read_files(self, con: "Backend", files: Sequence[Written], schema: pa.Schema | None = None) -> "ir.Table":
-        """Read files of an asset as one table; raises ReplyError for one that is lost or damaged."""
+        """Read files of an asset as one table.
+
+        Raises ReplyError for one that is lost or damaged.
+        """
         from engine.storage.backend import backend
 
         return backend.read(con, self.proven(files), schema)
 
     def proven(self, files: Sequence[Written], *, reread: bool = False) -> list[str]:
-        """Return the local paths of files whose digests are proven; raises ReplyError for one that is lost or damaged.
+        """Return the local paths of files whose digests are proven.
+
+        Raises ReplyError for one that is lost or damaged.
 
         Every byte of a file is read once a process; with `reread`, once more.
         """
@@ -117,7 +128,10 @@ class Lake:
         return set.intersection(*columns) if columns else set()
 
     def full(self, path: str) -> str:
-        """Return the local path of a file of the lake; one of a remote lake is downloaded once a process."""
+        """Return the local path of a file of the lake.
+
+        One of a remote lake is downloaded once a process.
+        """
         local = self._local_path(path)
         if not self.is_local and not local.exists():
             _make_folder(local.parent)
@@ -133,15 +147,18 @@ class Lake:
         self.ledger.files.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), COMPACTION)
 
     def sweep(self) -> int:
-        """Delete files that the manifest does not list and that no run can be about to add; returns their number."""
+        """Delete files that the manifest does not list and that no run can be about to add.
+
+        Returns their number.
+        """
         self._claim()
         listed = self.ledger.files.paths()
         return sum(self._is_leftover_deleted(path) for path in self._all() if path not in listed)
 
     def prune(self, keep: int) -> int:
-        """Delete the files that only builds before the newest `keep` need, and those that a compaction replaced.
+        """Delete the files that only builds before the newest `keep` need.
 
-        Returns their number.
+        Files that a compaction replaced are deleted too. Returns their number.
         """
         self._claim()
         paths = self.ledger.snapshots.retire(keep)
@@ -207,7 +224,10 @@ class Lake:
                 yield path.removeprefix(self.root).lstrip("/")
 
     def _is_leftover_deleted(self, path: str) -> bool:
-        """Delete a file that is old enough to be a leftover; False for one that a run may be about to add."""
+        """Delete a file that is old enough to be a leftover.
+
+        False for one that a run may be about to add.
+        """
         full = f"{self.root}/{path}"
         with suppress(FileNotFoundError):  # a writer may have renamed it just now
             age = datetime.now(UTC) - self.files.modified(full).astimezone(UTC)
@@ -262,14 +282,14 @@ def _synced(path: Path) -> tuple[int, str]:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, for their owner only, and write their names through to the disk."""
+    """Make a folder and its parents for their owner only, and sync their names to the disk."""
     for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         path.mkdir(mode=0o700, exist_ok=True)
         _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the names in a folder through to the disk: after a power cut a renamed file could be gone."""
+    """Sync the names in a folder: a renamed file could be lost in a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -42,10 +42,10 @@ def lease(
 ) -> Iterator[None]:
     """Hold a lease while a block runs; raises LeaseTaken at once when a living run holds it.
 
-    The process exits on the spot when another run has taken the lease over, for two must never write. With
-    `die_with_parent` it also exits when its parent is gone, since nobody would hear of what it still does. By default
-    only a worker of `multiprocessing` does (a step of a Dagster run): what a shell started may outlive it.
-    `heartbeat` is in seconds.
+    The process exits on the spot when another run has taken the lease over, for two must never
+    write. With `die_with_parent` it also exits when its parent is gone, since nobody would hear of
+    what it still does. By default only a worker of `multiprocessing` does (a step of a Dagster
+    run): what a shell started may outlive it. `heartbeat` is in seconds.
     """
     own = Lease(ledger, name)
     own.take(run_id)
@@ -80,7 +80,10 @@ class Lease:
     holder: str = field(default_factory=lambda: uuid4().hex)
 
     def take(self, run_id: str) -> None:
-        """Insert the row, in place of that of a dead holder; raises LeaseTaken when a living run holds the lease."""
+        """Insert the row, in place of that of a dead holder.
+
+        Raises LeaseTaken when a living run holds the lease.
+        """
         pid = os.getpid()
         row = {"name": self.name, "holder": self.holder, "host": socket.gethostname(), "pid": pid, "run_id": run_id}
         try:

@@ -1,4 +1,4 @@
-"""The ledger: what was read, built, intended and done, in one small database that survives every crash."""
+"""The ledger: what was read, built, planned and written, in one small database."""
 
 from contextlib import AbstractContextManager
 
@@ -22,9 +22,12 @@ from engine.storage.write_operations import Operations
 
 
 class Ledger:
-    """The stores of one ledger; opening it makes its tables, or brings those of an earlier version up to date.
+    """The stores of one ledger.
 
-    Raises SettingsError for a URL that names no database, and for a ledger that a newer Belvedere wrote.
+    Opening it makes its tables, or brings those of an earlier version up to date.
+
+    Raises SettingsError for a URL that names no database, and for a ledger that a newer Belvedere
+    wrote.
     """
 
     def __init__(self, url: str) -> None:

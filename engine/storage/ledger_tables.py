@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware instant, stored as ISO text in UTC: every database sorts that alike, to the microsecond.
+    """An aware instant, stored as ISO text in UTC, which every database sorts alike.
 
     Raises ValueError for a naive one.
     """

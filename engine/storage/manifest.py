@@ -1,4 +1,4 @@
-"""The manifest: which files of the lake count, and which of them each snapshot of a build consists of."""
+"""The manifest: which files of the lake count, and which of them make up each snapshot."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,10 @@ COMPACTION = "compaction"  # the run id of compacted files: none of their rows i
 
 @dataclass(frozen=True)
 class Written:
-    """A file that was written to the lake; it counts once the manifest lists it. `path` is relative to the lake."""
+    """A file that was written to the lake; it counts once the manifest lists it.
+
+    `path` is relative to the lake.
+    """
 
     asset: str
     path: str
@@ -91,7 +94,7 @@ class Files(Store):
         return {file.asset.removeprefix(f"{asset}."): file for file in parts}
 
     def add(self, files: Sequence[Written], run_id: str) -> None:
-        """Add files that come without state of extraction, such as plans, outcomes and tombstones."""
+        """Add files that change no state of extraction, such as plans and outcomes."""
         with self.transaction() as opened:
             add_files(opened, files, run_id)
 
@@ -110,7 +113,7 @@ class Files(Store):
         return files
 
     def landed_since(self, asset: str, mark: int) -> list[Written]:
-        """List the files of an asset that landed after a mark (`newest_id`), those of a compaction aside."""
+        """List the files of an asset that landed after a mark, without compacted ones."""
         at = t.manifest.c
         query = select(t.manifest).where(at.asset == asset, at.id > mark, at.run_id != COMPACTION)
         with self.transaction() as opened:
@@ -119,7 +122,8 @@ class Files(Store):
     def replace(self, old: Sequence[Written], new: Written, run_id: str) -> None:
         """Let one file count in place of several, as a compaction does.
 
-        Raises BusyError when one of the old files no longer counts: another compaction has replaced it.
+        Raises BusyError when one of the old files no longer counts: another compaction has replaced
+        it.
         """
         with self.transaction() as opened:
             add_files(opened, [new], run_id)
@@ -158,7 +162,7 @@ class Snapshots(Store):
     """The builds: which file each table of a build is."""
 
     def add_table(self, snapshot: str, file: Written, run_id: str) -> None:
-        """Add a table to a snapshot that is not current yet, in place of an earlier file of the same table."""
+        """Add a table to a snapshot that is not current yet; a second file replaces the first."""
         is_table = (t.snapshot_files.c.snapshot == snapshot, t.snapshot_files.c.asset == file.asset)
         with self.transaction() as opened:
             add_files(opened, [file], run_id)
@@ -166,7 +170,10 @@ class Snapshots(Store):
             opened.execute(insert(t.snapshot_files).values(snapshot=snapshot, asset=file.asset, path=file.path))
 
     def switch(self, snapshot: str, as_of: date, run_id: str) -> None:
-        """Make all tables of a snapshot current at once; tables that it lacks are taken over from the last one."""
+        """Make all tables of a snapshot current at once.
+
+        Tables that it lacks are taken over from the last one.
+        """
         at = t.snapshot_files.c
         with self.transaction() as opened:
             added = select(at.asset).where(at.snapshot == snapshot)
@@ -188,10 +195,12 @@ class Snapshots(Store):
             return [Snapshot(row.id, row.as_of, row.run_id, row.created_at) for row in rows]
 
     def retire(self, keep: int) -> list[str]:
-        """Drop all snapshots but the newest `keep`; returns the paths of the files that nothing needs any more.
+        """Drop all snapshots but the newest `keep`.
 
-        Their rows stay until `Files.remove` takes them out, once the files are deleted: after a crash in between they
-        are returned again.
+        Returns the paths of the files that nothing needs any more.
+
+        Their rows stay until `Files.remove` takes them out, once the files are deleted: after a
+        crash in between they are returned again.
         """
         with self.transaction() as opened:
             newest_first = list(opened.scalars(select(t.snapshots.c.id).order_by(t.snapshots.c.seq.desc())))
@@ -233,7 +242,7 @@ def _belongs(column: ColumnElement[str], asset: str) -> ColumnElement[bool]:
 
 
 def _not_of_open_slices(opened: Connection) -> Iterator[ColumnElement[bool]]:
-    """Exclude what landed since a slice was opened: its count compares those very files, compacted or not."""
+    """Exclude what landed since a slice was opened: its count is taken from those files."""
     at = t.open_slices.c
     for row in opened.execute(select(at.connection, at.stream, at.mark)):
         asset = f"raw/{row.connection}/{row.stream.partition('/')[0]}"

@@ -1,4 +1,4 @@
-"""Values that are fixed when they are first used: which account a connection opens, which settings its state needs."""
+"""Values that are fixed at their first use, such as the account that a connection opens."""
 
 from sqlalchemy import delete, insert, select
 

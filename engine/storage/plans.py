@@ -31,8 +31,8 @@ class Plans(Store):
     def save(self, plan: PlanRow) -> None:
         """Store a plan; older plans of its delivery that were not applied are superseded.
 
-        A plan with the digest of a stored one, unless that was applied, replaces it: the file of the old one may be
-        damaged.
+        A plan with the digest of a stored one, unless that was applied, replaces it: the file of
+        the old one may be damaged.
         """
         at = t.plans.c
         older = (at.delivery == plan.delivery, at.status == "planned", at.digest != plan.digest)

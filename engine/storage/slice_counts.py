@@ -16,11 +16,12 @@ KEPT_SLICES = 400  # counts of slices a stream: more than a year of nights
 class SliceCount:
     """A slice, or with `is_total` the whole stream, compared with the source's own count.
 
-    `read` are the distinct records of the slice that were read, `moved` those that left it while it was being read
-    (they were edited or deleted, and come with a later slice), `missing` those that the source counts and did not
-    send. Of a total, `source_new` are the records that the next run reads (they changed of late), `source_held` those
-    of them that are stored (None: unknown), and `read` is left 0: the build counts what is stored. `at` is the
-    source's clock. `source_count` is None where the source does not count.
+    `read` are the distinct records of the slice that were read, `moved` those that left it while it
+    was being read (they were edited or deleted, and come with a later slice), `missing` those that
+    the source counts and did not send. Of a total, `source_new` are the records that the next run
+    reads (they changed of late), `source_held` those of them that are stored (None: unknown), and
+    `read` is left 0: the build counts what is stored. `at` is the source's clock. `source_count` is
+    None where the source does not count.
     """
 
     connection: str
@@ -41,7 +42,10 @@ class SliceCounts(Store):
     """The newest count of each slice, and of each whole stream."""
 
     def record(self, count: SliceCount) -> None:
-        """Store a count in place of an earlier one of the same slice; the oldest ones of the stream are dropped."""
+        """Store a count in place of an earlier one of the same slice.
+
+        The oldest ones of the stream are dropped.
+        """
         at, start, end = t.balances.c, count.slice_.start, count.slice_.end
         row = {name: value for name, value in vars(count).items() if name != "slice_"} | {"start": start, "end": end}
         stream = (at.connection == count.connection, at.stream == count.stream, at.is_total == count.is_total)

@@ -1,4 +1,4 @@
-"""Which fields each stream's source has shown, when, and which changes of them a person has not accepted yet."""
+"""Which fields each source has shown, when, and which changes nobody has accepted yet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +18,11 @@ Change: TypeAlias = Literal["new", "gone", "retyped"]
 class FieldRecord:
     """What is known of one field of a source; all times are the source's.
 
-    `change` is what a person has not accepted yet. A field was absent from `gone_at` to `back_at`, or still is; the
-    two are equal where a person has accepted that it is gone. `retyped_from` is the type that was accepted last.
-    `seen_in` of `seen_of` records had the field, where a source is known by its records alone; the `missed` ones, that
-    came without it since it was last seen, are not among them. `missed_at` is when the first of those came.
+    `change` is what a person has not accepted yet. A field was absent from `gone_at` to `back_at`,
+    or still is; the two are equal where a person has accepted that it is gone. `retyped_from` is
+    the type that was accepted last. `seen_in` of `seen_of` records had the field, where a source is
+    known by its records alone; the `missed` ones, that came without it since it was last seen, are
+    not among them. `missed_at` is when the first of those came.
     """
 
     connection: str
@@ -69,7 +70,10 @@ class SourceFields(Store):
             opened.execute(insert(t.field_looks).values(row))
 
     def accept(self, connection: str, stream: str | None = None) -> list[FieldRecord]:
-        """Accept the open changes of a connection or one stream, and return the fields as they were before."""
+        """Accept the open changes of a connection or one stream.
+
+        Returns the fields as they were.
+        """
         at = t.source_fields.c
         with self.transaction() as opened:
             changed = [record for record in _records(opened, connection, stream) if record.change]

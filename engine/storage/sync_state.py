@@ -1,4 +1,4 @@
-"""What has been read of each stream: intervals of its cursor, and checkpoints inside open slices."""
+"""What was read of each stream: intervals of its cursor, checkpoints in open slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,8 +34,9 @@ class Interval:
 class OpenSlice:
     """A slice that a run left unfinished, and where it goes on.
 
-    `mark` is the newest file of the manifest when the slice was opened, `source_count` what the source counted then.
-    `is_read` says that all its pages have landed and only its count is not proven yet.
+    `mark` is the newest file of the manifest when the slice was opened, `source_count` what the
+    source counted then. `is_read` says that all its pages have landed and only its count is not
+    proven yet.
     """
 
     slice_: Slice
@@ -83,22 +84,25 @@ def uncursored_refresh_of(stream: str) -> str:
 
 
 def full_refresh_of(stream: str) -> str:
-    """Name the state that is open during a full refresh; the mark of its slice is where that began."""
+    """Name the state that is open during a full refresh.
+
+    The mark of its slice is where that began.
+    """
     return stream + FULL_REFRESH
 
 
 def full_refresh_mismatch_of(stream: str) -> str:
-    """Name the state that is open after a full refresh that did not show keys which the source lists."""
+    """Name the state that is open after a full refresh that lacked keys the source lists."""
     return stream + FULL_REFRESH_MISMATCH
 
 
 def seen_of(connection: str, state: str) -> str:
-    """Name the asset of the stored keys that an open slice has shown: their rows were not landed again."""
+    """Name the asset of the keys that an open slice has shown and whose rows did not land."""
     return f"seen/{connection}/{state}"
 
 
 class SyncState(Store):
-    """The state of extraction, by connection and state: a stream's name, or one of the names above."""
+    """The state of extraction, by connection and the name of a stream or state."""
 
     def intervals(self, connection: str, stream: str) -> list[Interval]:
         """List the intervals that were read, in order."""
@@ -124,8 +128,9 @@ class SyncState(Store):
     ) -> None:
         """Add files to the manifest and move the state, both or neither.
 
-        A slice that was read to its end is closed, or stays open until its count is proven. `pending` are tombstones
-        that count only once they are released, and the keys that the slice has shown (`seen_of`).
+        A slice that was read to its end is closed, or stays open until its count is proven.
+        `pending` are tombstones that count only once they are released, and the keys that the slice
+        has shown (`seen_of`).
         """
         with self.transaction() as opened:
             mark = newest_id(opened)
@@ -148,9 +153,10 @@ class SyncState(Store):
             _forget_shown_keys(opened, connection, stream)
 
     def rewind(self, connection: str, back: timedelta) -> None:
-        """Have the last part, so long, of each stream of a connection read again, and its open slices from their start.
+        """Have the last part of each stream of a connection read again, `back` in length.
 
-        Slices without an end belong to streams without a cursor, and stay.
+        Its open slices are read from their start. Slices without an end belong to streams without a
+        cursor, and stay.
         """
         at, slices = t.intervals.c, t.open_slices.c
         is_bounded = (slices.connection == connection, slices.end.is_not(None))
@@ -172,10 +178,12 @@ class SyncState(Store):
             return max((end for end in opened.scalars(ends) if end), default=None)
 
     def reset(self, connection: str, stream: str | None = None) -> int:
-        """Drop the state of a connection or one stream and open a full refresh; returns how many streams had a state.
+        """Drop the state of a connection or one stream and open a full refresh.
 
-        Tombstones that wait to be released are dropped too: the full refresh finds them again, unless the records are
-        back at the source.
+        Returns how many streams had a state.
+
+        Tombstones that wait to be released are dropped too: the full refresh finds them again,
+        unless the records are back at the source.
         """
         states = set()
         with self.transaction() as opened:
@@ -248,6 +256,9 @@ def _replace(opened: Connection, connection: str, stream: str, spans: Sequence[I
 
 
 def _before(spans: Sequence[Interval], point: datetime) -> list[Interval]:
-    """Cut intervals off at a point; one without an end is that of a stream without a cursor, and stays."""
+    """Cut intervals off at a point.
+
+    One without an end is that of a stream without a cursor, and stays.
+    """
     starting = [span for span in spans if span.end is None or span.start is None or span.start < point]
     return [replace(span, end=min(span.end, point)) if span.end else span for span in starting]

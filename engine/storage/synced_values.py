@@ -1,4 +1,4 @@
-"""The values on which we and a target agreed last, and what a person decided where we did not agree."""
+"""The values on which a target and we agreed last, and what people decided on conflicts."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ class SyncedValues(Store):
     """Synced values and decisions, by record and field of a delivery."""
 
     def history(self, delivery: str) -> SyncHistory:
-        """Return the synced values of a delivery and the decisions on its conflicts, the newest decision first."""
+        """Return the synced values of a delivery, and its decisions, newest first."""
         a, d = t.agreements, t.decisions
         decisions: dict[RecordField, list[Decided]] = {}
         with self.transaction() as opened:
@@ -44,7 +44,10 @@ class SyncedValues(Store):
             opened.execute(insert(a), [{**row, "delivery": delivery, "at": now} for row in rows.values()])
 
     def decide(self, delivery: str, record_field: RecordField, decision: Decided, reason: str) -> None:
-        """Store a person's decision on a conflict; of several on the same values the newest counts."""
+        """Store a person's decision on a conflict.
+
+        Of several on the same values the newest counts.
+        """
         record, field = record_field
         row = {"delivery": delivery, "record_id": record, "field": field, "why": reason, "at": datetime.now(UTC)}
         row |= {"wanted": decision.wanted, "held": decision.held, "verdict": decision.verdict, "by": decision.by}

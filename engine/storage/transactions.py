@@ -15,10 +15,12 @@ from engine.storage.disk import DiskError, explain
 
 
 class Database:
-    """A database that is opened by its SQLAlchemy URL; a SQLite file and its folder are made for their owner only.
+    """A database that is opened by its SQLAlchemy URL.
 
-    SQLite runs with a rollback journal and full synchronisation: its write-ahead log has a fault in the versions
-    that Python ships (before 3.51.3) which can lose commits of two writers.
+    A SQLite file and its folder are made for their owner only.
+
+    SQLite runs with a rollback journal and full synchronisation: its write-ahead log has a fault in
+    the versions that Python ships (before 3.51.3) which can lose commits of two writers.
 
     Raises SettingsError for a URL that names no database, or one whose driver is not installed.
     """
@@ -42,7 +44,8 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """Run a block in one transaction.
 
-        Raises BusyError when the database cannot be used, DiskError when its disk is full or broken.
+        Raises BusyError when the database cannot be used, DiskError when its disk is full or
+        broken.
         """
         try:
             with self.engine.begin() as connection:

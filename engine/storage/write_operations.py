@@ -1,4 +1,7 @@
-"""The operations: every record that was to be written to a target, and its outcome. They are the audit log."""
+"""The operations: every record that was to be written to a target, and its outcome.
+
+They are the audit log.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,7 +26,8 @@ _SUBJECT = func.coalesce(_AT.key, _AT.record_id)  # a record that is to be creat
 class Operation(msgspec.Struct, frozen=True):
     """One record's change as intended, and its outcome.
 
-    `key` names a record that was to be created once; `confirmed` is what the target said that it stored.
+    `key` names a record that was to be created once; `confirmed` is what the target said that it
+    stored.
     """
 
     op_id: str
@@ -100,11 +104,14 @@ class Operations(Store):
         return counts
 
     def unsettled(self, delivery: str) -> list[Operation]:
-        """List the operations that were sent, or were about to be, and of which nobody knows whether they arrived."""
+        """List the operations of which nobody knows whether they arrived."""
         return self._select(_AT.delivery == delivery, _AT.outcome.is_(None) | (_AT.outcome == "unknown"))
 
     def retryable(self, delivery: str, message: str, since: datetime) -> list[Operation]:
-        """List the operations that may be sent again, with this message, and were not done since by a later one."""
+        """List the operations that may be sent again and were not done since by a later one.
+
+        Only those with this message count, and that were intended since an instant.
+        """
         later = t.operations.alias()
         is_done = exists().where(
             later.c.delivery == delivery,
@@ -123,12 +130,12 @@ class Operations(Store):
     def query(
         self, delivery: str | None = None, run_id: str | None = None, digest: str | None = None
     ) -> list[Operation]:
-        """List all operations, or those of a delivery, a run, a plan, in the order in which they were intended."""
+        """List all operations, or those of a delivery, a run, a plan, oldest first."""
         wanted = {_AT.delivery: delivery, _AT.run_id: run_id, _AT.digest: digest}
         return self._select(*(column == value for column, value in wanted.items() if value is not None))
 
     def rejection_counts(self, delivery: str) -> dict[str, int]:
-        """Count the rejections since the last success, by key of a record to be created, else by record id."""
+        """Count the rejections since the last success, by key or else by record id."""
         succeeded = (
             select(_SUBJECT.label("subject"), func.max(_AT.intended_at).label("at"))
             .where(_AT.delivery == delivery, _AT.outcome.in_(DONE))
@@ -146,14 +153,14 @@ class Operations(Store):
             return {subject: int(count) for subject, count in opened.execute(query) if subject}
 
     def created_by_key(self, delivery: str) -> dict[str, tuple[str, str]]:
-        """Return record and customer of each key that a delivery has created, also of records that are deleted."""
+        """Return record and customer of each key that was created, deleted records too."""
         rows = self._creates(_AT.delivery == delivery, _AT.key.is_not(None))
         return {key: (record, customer) for key, record, customer in rows}
 
     def created_by_customer(
         self, connection: str, stream: str, since: datetime | None = None, *, besides: str | None = None
     ) -> dict[str, str]:
-        """Return the record of a target that was created for each customer, unless we deleted it again.
+        """Return the record that was created for each customer, unless we deleted it again.
 
         `since` leaves out what was created before, `besides` what this delivery has created.
         """
@@ -178,7 +185,7 @@ class Operations(Store):
             return set(opened.scalars(query.distinct()))
 
     def recent_records(self, connection: str, stream: str, since: datetime) -> set[str]:
-        """Return the ids of a target's records to which something was sent since an instant, or may be on its way."""
+        """Return the ids of the records to which something was sent since, or may be on its way."""
         is_open = _AT.outcome.is_(None) | (_AT.outcome == "unknown")
         is_recent = or_(_AT.intended_at >= since, _AT.settled_at >= since, is_open)
         query = select(_AT.record_id).where(_AT.connection == connection, _AT.stream == stream, is_recent)
@@ -188,7 +195,8 @@ class Operations(Store):
     def to_verify(self, delivery: str, before: datetime, most: int) -> list[Operation]:
         """List applied operations that were not read back yet, newest first.
 
-        Of each record only the newest one counts, and none while the outcome of that one is unknown.
+        Of each record only the newest one counts, and none while the outcome of that one is
+        unknown.
         """
         may_be_done = or_(_AT.outcome.is_(None), _AT.outcome.in_((*DONE, "unknown")))
         newest = (
@@ -210,7 +218,7 @@ class Operations(Store):
             opened.execute(verified.values(read_back_at=datetime.now(UTC)))
 
     def writing_runs(self, most: int = 20) -> list[dict[str, Any]]:
-        """List the newest runs that wrote something: `run_id`, `delivery`, number of `records`, `at`."""
+        """List the newest runs that wrote: `run_id`, `delivery`, number of `records`, `at`."""
         last = func.max(_AT.settled_at)
         query = select(_AT.run_id, _AT.delivery, func.count().label("records"), last.label("at"))
         query = query.where(_AT.outcome == "applied").group_by(_AT.run_id, _AT.delivery).order_by(last.desc())
@@ -270,7 +278,10 @@ def _answer(outcome: Outcome, now: datetime) -> dict[str, Any]:
 
 
 def _settle(opened: Connection, answers: Sequence[dict[str, Any]]) -> None:
-    """Store outcomes; record id and version stay as they are where the target did not answer with any."""
+    """Store outcomes.
+
+    Record id and version stay as they are where the target did not answer with any.
+    """
     values: dict[str, Any] = {
         "record_id": func.coalesce(bindparam("b_record"), _AT.record_id),
         "version": func.coalesce(bindparam("b_version"), _AT.version),

@@ -1,4 +1,6 @@
-"""The engine: Ibis on an embedded DuckDB, or on Spark (`spark`). Ibis's backends are imported nowhere else.
+"""The engine: Ibis on an embedded DuckDB, or on Spark (`spark`).
+
+Ibis's backends are imported nowhere else.
 
 What the two do differently is a function here that dispatches on the engine.
 """
@@ -68,7 +70,10 @@ def over(connection: duckdb.DuckDBPyConnection) -> Backend:
 
 @singledispatch
 def read(engine: Backend, paths: Sequence[str], schema: pa.Schema | None = None) -> ir.Table:
-    """Read Parquet files as one table, by column name; without files an empty table of the schema."""
+    """Read Parquet files as one table, by column name.
+
+    Without files the table is empty, with the columns of `schema`.
+    """
     if paths:
         return engine.read_parquet(list(paths), union_by_name=True)
     return table(engine, (schema or NOTHING).empty_table())
@@ -102,9 +107,10 @@ def forget(engine: Backend, table: ir.Table) -> None:
 
 @singledispatch
 def write(engine: Backend, table: ir.Table, path: str) -> int:
-    """Write a table to one Parquet file (zstd), in its own order and with exactly its types; returns the number of rows.
+    """Write a table to one Parquet file (zstd), in its own order and with exactly its types.
 
-    The types are spelt out because DuckDB keeps a literal like 0.92 as a DECIMAL where Ibis means a DOUBLE.
+    Returns the number of rows. The types are spelt out because DuckDB keeps a literal like 0.92 as
+    a DECIMAL where Ibis means a DOUBLE.
     """
     columns = (
         f"CAST({quoted(name)} AS {DuckDBType.to_string(kind)}) AS {quoted(name)}"
@@ -127,7 +133,10 @@ def row_count(table: ir.Table) -> int:
 
 @singledispatch
 def local(engine: Backend, table: ir.Table) -> tuple[Backend, ir.Table]:
-    """Compute a table on this machine, for what runs on DuckDB only; returns the engine that holds it, and the table."""
+    """Compute a table on this machine, for what runs on DuckDB only.
+
+    Returns the engine that holds it, and the table.
+    """
     return engine, keep(engine, table)
 
 
@@ -138,6 +147,9 @@ def back(engine: Backend, table: ir.Table) -> ir.Table:
 
 
 def _sql(engine: Backend, table: ir.Table) -> str:
-    """Compile a table; its rows in memory are loaded into the engine first, which Ibis does only when it executes."""
+    """Compile a table.
+
+    Its rows in memory are loaded into the engine first, which Ibis does only when it executes.
+    """
     engine._run_pre_execute_hooks(table)
     return str(engine.compile(table))

@@ -1,4 +1,7 @@
-"""Spark as the engine, for data that outgrows one machine: Ibis upon PySpark (extra `spark`), meaning what DuckDB means."""
+"""Spark as the engine, for data that outgrows one machine: Ibis on PySpark (extra `spark`).
+
+Its results are those of DuckDB.
+"""
 
 import os
 import re
@@ -49,7 +52,7 @@ class Spark(PySparkBackend):  # type: ignore[misc]
         return self.table(name)
 
     def get_schema(self, table_name: str, *, catalog: str | None = None, database: str | None = None) -> sch.Schema:
-        """Return the columns of a table: TIMESTAMP is an instant, TIMESTAMP_NTZ a time without zone."""
+        """Return the columns of a table; a TIMESTAMP is an instant, a TIMESTAMP_NTZ is not."""
         arrow = to_arrow_schema(self._session.table(table_name).schema, timezone="UTC")
         return sch.Schema({name: kind.copy(nullable=True) for name, kind in PyArrowSchema.to_ibis(arrow).items()})
 
@@ -72,7 +75,10 @@ class Spark(PySparkBackend):  # type: ignore[misc]
         return self.table(name)
 
     def read(self, paths: Sequence[str], schema: pa.Schema) -> ir.Table:
-        """Read Parquet files, each of which may lack some of a schema's columns; brackets in a path are escaped."""
+        """Read Parquet files, each of which may lack some of a schema's columns.
+
+        Brackets in a path are escaped.
+        """
         urls = [f"file:{_PATTERN.sub(_ESCAPED, path)}" for path in paths]
         types = from_arrow_schema(schema, prefer_timestamp_ntz=True)
         return self.named(self._session.read.schema(types).parquet(*urls))

@@ -75,13 +75,16 @@ class SparkCompiler(Rounds, PySparkCompiler):  # type: ignore[misc]
         return sge.WithinGroup(this=joined, expression=sge.Order(expressions=order_by)) if order_by else joined
 
     def visit_Substring(self, op: Any, *, arg: Any, start: Any, length: Any) -> Any:
-        """Leave out the branch for a negative start where the start is a literal: a build has thousands of them."""
+        """Leave out the branch for a negative start where the start is a literal.
+
+        A build has thousands of them.
+        """
         if isinstance(op.start, ops.Literal) and op.start.value >= 0:
             return self.f.anon.substring(arg, op.start.value + 1, *([] if length is None else [length]))
         return super().visit_Substring(op, arg=arg, start=start, length=length)
 
     def visit_ArrayCollect(self, op: Any, *, arg: Any, order_by: Any, **more: Any) -> Any:
-        """Collect values, sorted where the order is that of the values; NULL in place of an empty list."""
+        """Collect values, sorted if they are the sort key; of none the result is NULL."""
         is_sorted = [key.arg for key in op.order_by if key.ascending] == [op.arg]
         values = super().visit_ArrayCollect(op, arg=arg, order_by=() if is_sorted else order_by, **more)
         collected = self.f.anon.array_sort(values) if is_sorted else values

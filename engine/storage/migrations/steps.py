@@ -1,8 +1,8 @@
 """How the ledger's schema changes: numbered steps, taken in the transaction that opens the ledger.
 
-Step n makes version n + 1 of version n. A step reads frozen tables or plain SQL, never `ledger_tables`, which changes
-after it was written. To change the schema: change `ledger_tables`, write a step that does the same to a ledger of the
-newest version, and put it at the end of STEPS.
+Step n makes version n + 1 of version n. A step reads frozen tables or plain SQL, never
+`ledger_tables`, which changes after it was written. To change the schema: change `ledger_tables`,
+write a step that does the same to a ledger of the newest version, and put it at the end of STEPS.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ def _keys_and_confirmed_values(opened: Connection) -> None:
 
 
 def _observed_keys_and_missed_fields(opened: Connection) -> None:
-    """Version 3 counted the stored rows that an open slice had shown without their keys, and missed no fields.
+    """Version 3 counted the stored rows that an open slice had shown, without their keys.
 
     Slices with such a count are read from their start again: whose rows it counted is unknown.
     """
@@ -71,7 +71,7 @@ def _observed_keys_and_missed_fields(opened: Connection) -> None:
 
 
 def _new_records_and_one_account(opened: Connection) -> None:
-    """Version 4 did not count the new records that are stored, and pinned one account for reads and one for writes."""
+    """Version 4 did not count stored new records, and pinned an account for writes too."""
     v5.tables.create_all(opened)
     _add(opened, v5.balances.c.source_held)
     keys, pinned = v5.meta.c.key, set[str]()
@@ -139,7 +139,7 @@ VERSION = max(STEPS) + 1
 
 
 def migrate(opened: Connection, ledger: str) -> None:
-    """Create the tables of a new ledger, or take every step from the version of an existing one to today's.
+    """Create the tables of a new ledger, or upgrade an existing one to today's version.
 
     Raises SettingsError for a ledger that a newer Belvedere wrote.
     """

@@ -1,4 +1,7 @@
-"""The ledger's tables as version 5 had them, for the steps that upgrade it. Frozen: nothing in here changes any more."""
+"""The ledger's tables as version 5 had them, for the steps that upgrade it.
+
+Frozen: nothing in here changes any more.
+"""
 
 from typing import Any
 
