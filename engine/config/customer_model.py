@@ -20,7 +20,9 @@ class Survivorship(Config):
 class MatchingConfig(Config):
     """Which accounts are joined by probability (Splink, extra `matching`)."""
 
-    enabled: bool = Field(True, description="False: accounts are joined by rules only, as they are without the extra")
+    enabled: bool = Field(
+        True, description="False: only the match rules join accounts, as without the extra `matching`"
+    )
     auto_link: float = Field(0.99, ge=0.9, le=1, description="Probability from which two accounts are joined")
     suggest: float = Field(
         0.5, ge=0, le=1, description="Probability from which they are suggested (belvedere match list)"
@@ -98,14 +100,15 @@ class Override(Config):
         """Refuse a value out of range, and an end before or far after the beginning."""
         if self.what == "tier":
             if not isinstance(self.value, str):
-                raise ValueError("a tier is A, B or C")
+                raise ValueError("a tier must be A, B or C")
         else:
+            # Retention and satisfaction are percentages, criteria and totals of key accounts run from 1 to 10.
             low, high = (0, 100) if self.what in ("retention", "satisfaction") else (1, 10)
             if isinstance(self.value, str) or not low <= self.value <= high:
-                raise ValueError(f"{self.what} is a number from {low} to {high}")
+                raise ValueError(f"{self.what} must be a number from {low} to {high}")
         days = (self.end - self.created_on).days
         if not 0 < days <= 365:
-            raise ValueError("expires_on lies after created_on, by 365 days at most")
+            raise ValueError("expires_on must be after created_on, by 365 days at most")
         return self
 
     @property
@@ -192,7 +195,7 @@ class SparkConfig(Config):
     def _is_named_in_full(cls, config: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
         for name in config:
             if not name.startswith("spark."):
-                raise ValueError(f"{name!r} is no setting of Spark: their names begin with spark.")
+                raise ValueError(f"{name!r} is not a setting of Spark: their names begin with spark.")
         return config
 
 

@@ -96,7 +96,7 @@ class DeliveryConfig(Config):
     attempts: int = Field(5, ge=1, description="Rejections in a row after which a person has to look at a record")
     allow_blind_creates: bool = Field(
         False,
-        description="True: records are created even where the target has neither a unique key nor an idempotency key",
+        description="True: create records although the target has no unique or idempotency key (duplicates are possible)",
     )
     read_back: int = Field(200, ge=0, description="Number of written records that are read back after each run")
 

@@ -35,9 +35,10 @@ def predecessors(deliveries: Deliveries, roles: Mapping[str, str]) -> dict[str, 
             if other not in deliveries:
                 raise SettingsError(f"delivery {name!r}: after: no delivery {other!r}; {choices(other, deliveries)}")
     if cycle := _cycle(before):
-        raise SettingsError(f"deliveries wait for each other, by `after`: {', '.join(cycle)}; remove one of these")
+        raise SettingsError(f"deliveries: `after` forms a cycle: {', '.join(cycle)}; remove one of these")
     for creator, follower in _dependent(deliveries, roles):
         if creator not in before[follower]:
+            # Pairs come in order of their names, so that it is the later one that gives way in a cycle.
             before[follower].append(creator)
             if _cycle(before):
                 before[follower].remove(creator)

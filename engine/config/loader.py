@@ -49,10 +49,10 @@ def read_components(defs: Path) -> Iterator[tuple[str, str, Config]]:
     Raises SettingsError that names the file and the setting.
     """
     for path in sorted(defs.glob("**/defs.yaml")):
-        name = path.parent.name
+        name = path.parent.name  # the folder names the component
         document = read_defs_file(path, COMPONENTS)
         kind = str(document.get("type", ""))
-        if kind not in COMPONENTS:
+        if kind not in COMPONENTS:  # a component of the user's own, which Dagster loads
             if kind.startswith("orchestration."):
                 raise SettingsError(f"{short(path)}: unknown type {kind!r}; {choices(kind, COMPONENTS)}")
             continue

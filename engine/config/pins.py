@@ -17,8 +17,8 @@ def pin(project: Project, connection: str, account: str) -> None:
     if pinned != account:
         raise AccessError(
             f"{connection} was account {pinned} when it was first used, now it opens {account}: nothing was read or "
-            "sent, for the two would be mixed. Check its settings, or give the connection another name; if the change is intended: "
-            f"belvedere state unpin {connection}"
+            "written, so that their data is not mixed. Check the settings, or give the connection another name; if the "
+            f"change is intended: belvedere state unpin {connection}"
         )
 
 
@@ -32,7 +32,8 @@ def reset_if_changed(project: Project, connection: str, stream: Stream) -> None:
 
     Raises SettingsError for another primary key.
     """
-    ledger, key = project.ledger, f"stream:{sha256(f'{connection}/{stream.name}'.encode()).hexdigest()[:32]}"
+    ledger, identity = project.ledger, f"{connection}/{stream.name}"
+    key = f"stream:{sha256(identity.encode()).hexdigest()[:32]}"  # keys of pins hold 50 characters, names up to 200
     settings = {
         "primary_key": stream.primary_key,
         "object": stream.object,
@@ -44,8 +45,9 @@ def reset_if_changed(project: Project, connection: str, stream: Stream) -> None:
         return
     if before["primary_key"] != stream.primary_key and ledger.files.for_asset(f"raw/{connection}/{stream.name}"):
         raise SettingsError(
-            f"{connection} {stream.name}: the primary key was {before['primary_key']!r} and is {stream.primary_key!r} now: "
-            "the records that are stored under the old one would stay for ever; set it back, or give the stream another name"
+            f"{connection} {stream.name}: the primary key was {before['primary_key']!r} and is "
+            f"{stream.primary_key!r} now: rows stored under the old key would never be updated or deleted; restore "
+            "the key, or give the stream another name"
         )
     ledger.sync.reset(connection, stream.name)
     ledger.pins.unpin(key)

@@ -41,6 +41,7 @@ class Project:
     def load(cls, defs: Path | None = None, home: Path | None = None) -> "Project":
         """Read every `defs.yaml`; raises SettingsError that names the file and the setting."""
         project = cls(defs or defs_folder(), home or home_folder())
+        # Checked once all are read: a delivery or the customer model may name a connection of another file.
         for name, kind, config in read_components(project.defs):
             project._components(kind)[name] = config
         project._cross_check()
@@ -75,7 +76,7 @@ class Project:
         config = self.connection(name)
         connector_class = find(config.connector)
         connector = connector_class(name, load(connector_class, name, config.settings))
-        connector.share(self.budgets)
+        connector.share(self.budgets)  # vendors count the requests of all processes together
         connector.keep_tokens(self.home / "tokens")
         connector.streams = self._chosen(name, connector.streams)
         return connector

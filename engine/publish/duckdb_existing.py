@@ -45,8 +45,8 @@ def only_ours(path: Path) -> Iterator[BinaryIO | None]:
     with file, _opened(path, file.read(16)) as con:
         if names := _foreign(con):
             raise SettingsError(
-                f"warehouse {path} holds {some_of(names)}, which Belvedere did not publish and would delete: nothing "
-                "was published. Rename the file to keep them, publish again, and read ours from your own file: "
+                f"warehouse {path} contains {some_of(names)}, which Belvedere did not publish and would delete: "
+                "nothing was published. Rename the file to keep them, publish again, and attach ours to yours: "
                 f"ATTACH '{path}' AS belvedere (READ_ONLY)"
             )
         file.seek(0)
@@ -54,7 +54,7 @@ def only_ours(path: Path) -> Iterator[BinaryIO | None]:
 
 
 def _opened(path: Path, header: bytes) -> duckdb.DuckDBPyConnection:
-    advice = "it was left as it was; move it away, or name another file in `url`"
+    advice = "the file was not changed; move it away, or set `url` to another file"
     if header[MAGIC] != b"DUCK":  # for a file of SQLite DuckDB would download an extension
         raise SettingsError(f"warehouse {path} is not a DuckDB file: {advice}")
     try:

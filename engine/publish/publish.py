@@ -144,7 +144,8 @@ def _dbt_sources(folder: Path) -> Path:
     path = folder / "dbt" / "sources.yml"
     if path.exists() and not path.read_text("utf-8").removeprefix(SOURCES_NOTE).startswith(SOURCES_BEGIN):
         raise SettingsError(
-            f"{path} was not written by Belvedere and would be overwritten: nothing was published; rename it"
+            f"{path} was not written by Belvedere and would be overwritten: nothing was published; rename it and "
+            "publish again"
         )
     return path
 

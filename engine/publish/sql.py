@@ -44,7 +44,7 @@ def publish(url: str, schema: str, published: Sequence[TableToPublish]) -> str:
             _count(connection, published, schema_name)
     except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:  # COPY raises the error of the driver
         problem = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
-        raise BusyError(f"the warehouse at {shown_url} was left as it was: {problem}") from None
+        raise BusyError(f"nothing was published to the warehouse at {shown_url}: {problem}") from None
     finally:
         engine.dispose()
     return f"{shown_url} schema {schema}" if has_schemas else shown_url
@@ -86,7 +86,7 @@ def _refuse_foreign(connection: sa.Connection, published: Sequence[TableToPublis
     if names:
         where = f"schema {schema}" if schema else "the database"
         raise SettingsError(
-            f"warehouse: {where} holds {some_of(names)}, which Belvedere did not publish and would empty: nothing was "
+            f"warehouse: {where} contains {some_of(names)}, which Belvedere did not publish and would empty: nothing was "
             "published; rename them, move them to a schema of your own, or name another schema in `schema_name`"
         )
 
@@ -157,7 +157,7 @@ def _add_columns(connection: sa.Connection, target: sa.Table) -> None:
                 connection.execute(SetColumnComment(column))
         elif _family(existing[column.name]) != _family(column.type):
             raise SettingsError(
-                f"warehouse: column {target.name}.{column.name} is {existing[column.name]}, it would become "
+                f"warehouse: column {target.name}.{column.name} has type {existing[column.name]} and would become "
                 f"{column.type}: nothing was published; rename the old column (a view can keep its name) and publish again"
             )
 

@@ -79,4 +79,4 @@ def count_published(
     wrong = run(f"SELECT connection, stream, published, conformed FROM {ours} WHERE published <> conformed")
     if wrong:
         counts = ", ".join(f"{connection} {stream} {arrived} of {rows}" for connection, stream, arrived, rows in wrong)
-        raise ReplyError(f"rows were lost on the way into the warehouse, which was left as it was: {counts}")
+        raise ReplyError(f"rows are missing after the load, so nothing was published: {counts} rows")

@@ -10,7 +10,7 @@ from connectors.kit.errors import ConnectorError
 
 FREE_SPACE = "free some space there, then run the command again: it goes on where it stopped"
 RAISE_LIMIT = "raise the limit (quota, ulimit -f), then run the command again: it goes on where it stopped"
-CHECK_DISK = "have the disk looked at, then run the command again: it goes on where it stopped"
+CHECK_DISK = "check the disk for errors, then run the command again: it goes on where it stopped"
 # A phrase of the system or of SQLite, what it means, and what to do.
 PHRASES = {
     os.strerror(errno.ENOSPC): ("no space is left", FREE_SPACE),

@@ -28,11 +28,11 @@ class Judgements(Store):
         account and itself, and without a name or a reason.
         """
         if verdict not in VERDICTS:
-            raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}; not {verdict!r}")
+            raise ValueError(f"unknown verdict {verdict!r}; choices: {', '.join(VERDICTS)}")
         if account == other:
             raise ValueError("an account cannot be judged against itself")
         if not by.strip() or not reason.strip():
-            raise ValueError("a judgement needs who says so, and why")
+            raise ValueError("a judgement needs an author and a reason")
         return self._append(account, other, verdict, by, reason)
 
     def withdraw(self, account: Account, other: Account, by: str, reason: str) -> bool:

@@ -195,7 +195,7 @@ class Lake:
         if self._content(owner) != ours:
             raise SettingsError(
                 f"the lake at {self.root} belongs to another ledger than {self.ledger.url.render_as_string()}: "
-                "set BELVEDERE_LEDGER_URL and BELVEDERE_LAKE_URL to a pair, or begin with an empty lake"
+                "set BELVEDERE_LEDGER_URL and BELVEDERE_LAKE_URL to the ones that belong together, or use an empty lake"
             )
         with suppress(FileNotFoundError):
             self.files.rm_file(earlier)
@@ -259,13 +259,13 @@ def _write(table: "pa.Table | ir.Table", path: Path, con: "Backend | None") -> i
 
 
 def _lost(file: Written) -> ReplyError:
-    return ReplyError(f"the lake lost a file of {file.asset}: {file.path}")
+    return ReplyError(f"a file of {file.asset} is missing from the lake: {file.path}; restore it from a backup")
 
 
 def _damaged(file: Written, digest: str) -> ReplyError:
     return ReplyError(
-        f"a file of {file.asset} is damaged: {file.path}; it is not what the manifest says: "
-        f"sha256 {file.sha256[:12]}... was recorded, it is {digest[:12]}... now"
+        f"a file of {file.asset} is damaged: {file.path} has sha256 {digest[:12]}..., the manifest recorded "
+        f"{file.sha256[:12]}...; restore it from a backup"
     )
 
 

@@ -98,7 +98,7 @@ class Lease:
                     opened.execute(delete(t.leases).where(*_is_row(other)))
                 opened.execute(insert(t.leases).values(**row, started=_started(pid), since=now, heartbeat=now))
         except IntegrityError:  # PostgreSQL lets two look at once; the primary key lets one insert
-            raise LeaseTaken(f"another run took {self.name} at this very moment") from None
+            raise LeaseTaken(f"another run took {self.name} at the same moment; try again") from None
 
     def keep(self, is_over: Event, heartbeat: float, is_orphan: Callable[[], bool]) -> None:
         """Renew the lease until the block is over; exit the process when it is lost."""

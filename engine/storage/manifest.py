@@ -130,9 +130,7 @@ class Files(Store):
             for paths in chunks([file.path for file in old], NAMES_PER_STATEMENT):
                 live = update(t.manifest).where(t.manifest.c.path.in_(paths), t.manifest.c.is_live)
                 if opened.execute(live.values(is_live=False)).rowcount != len(paths):
-                    raise BusyError(
-                        f"{new.asset}: a file that was to be replaced no longer counts; nothing was replaced"
-                    )
+                    raise BusyError(f"{new.asset}: a file to be compacted was replaced meanwhile; nothing was changed")
 
     def newest_id(self) -> int:
         """Return a mark: what lands from now on has a greater id."""

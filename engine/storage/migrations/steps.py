@@ -155,8 +155,8 @@ def migrate(opened: Connection, ledger: str) -> None:
         return
     if int(stored) > VERSION:
         raise SettingsError(
-            f"{ledger} has version {stored}, this Belvedere knows {VERSION}: upgrade Belvedere, or name another ledger "
-            "in BELVEDERE_LEDGER_URL"
+            f"{ledger} has version {stored}, this Belvedere supports up to {VERSION}: upgrade Belvedere, or set "
+            "BELVEDERE_LEDGER_URL to another ledger"
         )
     if int(stored) < VERSION:
         for number in range(int(stored), VERSION):

@@ -51,8 +51,8 @@ def test_an_override_ends_by_itself_after_180_days(ledger: Ledger):
         ({"reason": ""}, "reason"),
         ({"value": 11}, "from 1 to 10"),
         ({"what": "retention", "value": 101}, "from 0 to 100"),
-        ({"what": "tier"}, "a tier is A, B or C"),
-        ({"value": "A"}, "reputation is a number"),
+        ({"what": "tier"}, "a tier must be A, B or C"),
+        ({"value": "A"}, "reputation must be a number"),
     ],
 )
 def test_an_override_that_makes_no_sense_is_refused(change: dict[str, Any], message: str):

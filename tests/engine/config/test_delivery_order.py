@@ -64,5 +64,5 @@ def test_after_wins_and_of_two_in_a_cycle_the_first_by_name_runs_first():
 def test_a_wrong_after_is_refused():
     with pytest.raises(SettingsError, match="no delivery 'b'"):
         in_order({"a": delivery("odoo", after=["b"])}, ROLES)
-    with pytest.raises(SettingsError, match="wait for each other, by `after`: "):
+    with pytest.raises(SettingsError, match="`after` forms a cycle: "):
         in_order({"a": delivery("odoo", after=["b"]), "b": delivery("odoo", after=["a"])}, ROLES)

@@ -180,7 +180,7 @@ def test_the_plan_of_another_delivery_under_this_ones_name_is_refused(planned: D
 
 def test_a_plan_whose_file_is_gone_is_refused(planned: DeliverEnv):
     file_of(planned).unlink()
-    assert "the lake lost a file of plan/d" in refusal(planned)
+    assert "a file of plan/d is missing from the lake" in refusal(planned)
 
 
 def test_a_new_plan_takes_the_place_of_a_forged_one(planned: DeliverEnv):

@@ -302,7 +302,7 @@ def test_a_file_that_was_replaced_is_not_replaced_again(house):
     restored(here)
     held = StoredStream(here.project, "raw/crm/accounts", here.stream)
     compact_all(held)
-    with pytest.raises(BusyError, match="raw/crm/accounts: a file that was to be replaced no longer counts"):
+    with pytest.raises(BusyError, match="raw/crm/accounts: a file to be compacted was replaced meanwhile"):
         compact_all(held)
     assert len(here.project.ledger.files.for_asset("raw/crm/accounts")) == 1
 

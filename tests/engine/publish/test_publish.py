@@ -112,7 +112,7 @@ def test_a_table_of_one_of_our_names_that_others_made_is_refused(url: str, schem
         f"CREATE TABLE {name(url, schema)} (id TEXT, note TEXT)",
         f"INSERT INTO {name(url, schema)} VALUES ('x', 'y')",
     )
-    with pytest.raises(SettingsError, match="holds table things, which Belvedere did not publish and would empty"):
+    with pytest.raises(SettingsError, match="contains table things, which Belvedere did not publish and would empty"):
         published(url, schema, table("other", {"id": ["z"], "amount": [9.0]}), table())
     assert rows_of(url, f"SELECT note FROM {name(url, schema)}") == [("y",)]
     assert rows_of(url, f"SELECT count(*) FROM {name(url, schema, 'other')}") == [(2,)]
@@ -127,7 +127,7 @@ def test_a_load_info_that_others_made_lists_nothing_of_ours(url: str, schema: st
         f"INSERT INTO {name(url, schema, 'load_info')} VALUES ('things')",
         f"CREATE TABLE {name(url, schema)} (id TEXT)",
     )
-    with pytest.raises(SettingsError, match="holds table things, table load_info, which"):
+    with pytest.raises(SettingsError, match="contains table things, table load_info, which"):
         published(url, schema, table())
 
 
@@ -141,7 +141,7 @@ def test_changes_of_others_to_our_tables_are_refused(postgres_url: str):
         "DROP TABLE remade.things",
         "ALTER TABLE remade.mine RENAME TO things",
     )
-    with pytest.raises(SettingsError, match=r"holds table things, column other\.note, which"):
+    with pytest.raises(SettingsError, match=r"contains table things, column other\.note, which"):
         published(postgres_url, "remade", table(), table("other"))
     assert rows_of(postgres_url, "SELECT count(*) FROM remade.things") == [(2,)]
 
@@ -257,7 +257,7 @@ def test_a_duckdb_file_with_objects_of_others_is_never_replaced(tmp_path: Path, 
     for again in (warehouse_duckdb.publish, warehouse_duckdb.replace):
         with pytest.raises(SettingsError) as raised:
             again(warehouse, [table()])
-        assert f"w.duckdb holds {message}, which Belvedere did not publish and would delete" in str(raised.value)
+        assert f"w.duckdb contains {message}, which Belvedere did not publish and would delete" in str(raised.value)
         assert f"ATTACH '{warehouse}' AS belvedere (READ_ONLY)" in str(raised.value)
         assert "\n" not in str(raised.value)
     assert warehouse.read_bytes() == before
@@ -270,7 +270,7 @@ def test_objects_in_the_log_of_a_killed_process_are_seen(tmp_path: Path):
     killed = f"import duckdb, os; con = duckdb.connect({str(path)!r}); con.execute('CREATE TABLE mine (a INTEGER)'); os._exit(9)"
     subprocess.run([sys.executable, "-c", killed], check=False)
     assert path.with_name("w.duckdb.wal").exists()
-    with pytest.raises(SettingsError, match=r"holds table main\.mine"):
+    with pytest.raises(SettingsError, match=r"contains table main\.mine"):
         warehouse_duckdb.publish(path, [table()])
     assert path.with_name("w.duckdb.wal").exists()
 
@@ -300,7 +300,7 @@ def test_a_duckdb_file_from_before_marks_is_recognised_by_load_info(tmp_path: Pa
         con.execute(
             f"COMMENT ON TABLE load_info IS '{LOAD_INFO_COMMENT}'; CREATE OR REPLACE TABLE things AS SELECT 1 AS a"
         )
-    with pytest.raises(SettingsError, match=r"holds table main\.things"):
+    with pytest.raises(SettingsError, match=r"contains table main\.things"):
         warehouse_duckdb.publish(path, [table(), load_info("things", "load_info")])
 
 
@@ -326,7 +326,7 @@ def test_a_file_that_duckdb_cannot_read_is_never_replaced(tmp_path: Path, kind: 
     with pytest.raises(SettingsError) as raised:
         warehouse_duckdb.publish(path, [table()])
     assert re.search(
-        r"w\.duckdb (is not a DuckDB file|cannot be opened by DuckDB .*): it was left as it was", str(raised.value)
+        r"w\.duckdb (is not a DuckDB file|cannot be opened by DuckDB .*): the file was not changed", str(raised.value)
     )
     assert "\n" not in str(raised.value)
     assert path.read_bytes() == content

@@ -49,6 +49,6 @@ def test_repeating_a_judgement_stores_nothing(ledger: Ledger):
     ],
 )
 def test_an_invalid_judgement_is_refused(ledger: Ledger, account, other, verdict, by, reason):
-    with pytest.raises(ValueError, match="verdict|itself|why"):
+    with pytest.raises(ValueError, match="unknown verdict|against itself|an author and a reason"):
         ledger.judgements.add(account, other, verdict, by, reason)
     assert ledger.judgements.history() == []

@@ -205,5 +205,5 @@ def test_a_run_whose_row_comes_second_is_refused(sqlite: Ledger):
                 yield opened
                 opened.execute(insert(t.leases).from_select(t.leases.c.keys(), select(t.leases)))
 
-    with pytest.raises(LeaseTaken, match="at this very moment"):
+    with pytest.raises(LeaseTaken, match="at the same moment"):
         Lease(Racing(), "build").take("run")

@@ -35,7 +35,7 @@ def test_a_ledger_that_a_newer_belvedere_wrote_is_refused(url: str, open_ledger:
     ledger = open_ledger(url)
     with ledger.transaction() as opened:
         opened.execute(update(t.meta).where(t.meta.c.key == "version").values(value="99"))
-    with pytest.raises(SettingsError, match=f"version 99, this Belvedere knows {VERSION}: upgrade Belvedere"):
+    with pytest.raises(SettingsError, match=f"version 99, this Belvedere supports up to {VERSION}: upgrade Belvedere"):
         open_ledger(url)
 
 

@@ -108,7 +108,7 @@ def test_no_other_template_is_evaluated(defs: Path, capsys: pytest.CaptureFixtur
 
 def test_a_template_without_quotes_is_told_to_have_them(defs: Path, capsys: pytest.CaptureFixture[str]):
     message = failure(defs, capsys, ('"{{ env.CRM_TOKEN }}"', "{{ env.CRM_TOKEN }}"))
-    assert 'line 6: not valid YAML: a mapping cannot be a key; a template stands in quotes: "{{ env.NAME }}"' in message
+    assert 'line 6: not valid YAML: a mapping cannot be a key; a template must be quoted: "{{ env.NAME }}"' in message
 
 
 @pytest.mark.parametrize("file", ["defs.yaml", "component.yaml"])

@@ -271,7 +271,7 @@ def test_an_input_output_error_is_said_in_one_line(shell: Shell, built: Path, tm
     _, err = process.communicate(timeout=200)
     assert process.returncode == 1
     assert err.splitlines() == [
-        f"belvedere: the disk reports an input/output error at {shell.home / 'lake'}: have the disk looked at, then "
+        f"belvedere: the disk reports an input/output error at {shell.home / 'lake'}: check the disk for errors, then "
         "run the command again: it goes on where it stopped"
     ]
 

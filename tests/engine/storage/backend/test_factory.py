@@ -40,7 +40,7 @@ def test_the_engine_is_duckdb_by_default():
         ("{engine: spark, spark: {confg: {}}}", "unknown setting 'spark.confg'"),
         (
             "{engine: spark, spark: {config: {driver.memory: 8g}}}",
-            "'driver.memory' is no setting of Spark: their names begin with spark.",
+            "'driver.memory' is not a setting of Spark: their names begin with spark.",
         ),
         ("{engine: spark, spark: {config: {spark.driver.memory: [8]}}}", "spark.config.spark.driver.memory"),
     ],
