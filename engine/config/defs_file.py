@@ -15,7 +15,6 @@ from connectors.kit.errors import SettingsError
 from connectors.kit.settings import missing_env
 
 ROOT = Path(__file__).resolve().parents[2]
-# Names are ASCII: a letter of another script that looks like one of ours would name another variable.
 ENV = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}", re.ASCII)
 NAMES = re.compile(r"\{\{\s*[A-Za-z]\w*(\.[A-Za-z]\w*)*\s*\}\}", re.ASCII)
 BEGINS = re.compile(r"\{[{%#]")
