@@ -94,7 +94,7 @@ def _names_of_the_field(opened: Connection) -> None:
     _begin_full_refreshes_again(opened)
     for old, new in (("/in_vain", "/full_refresh_mismatch"), ("/refresh", "/uncursored_refresh")):
         for column in (v5.intervals.c.stream, v5.open_slices.c.stream, v5.pending.c.asset):
-            for name in opened.scalars(select(column).where(column.endswith(old)).distinct()).all():
+            for name in opened.scalars(select(column).where(column.endswith(old, autoescape=True)).distinct()).all():
                 renamed = {column: name.removesuffix(old) + new}
                 opened.execute(update(column.table).where(column == name).values(renamed))
 
