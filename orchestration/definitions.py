@@ -7,8 +7,8 @@ from types import ModuleType
 import dagster as dg
 from dagster.components.core.component_tree import ComponentTree
 
-from engine.config.defs_file import refuse_code
-from engine.config.loader import COMPONENTS, ROOT, defs_folder
+from engine.config.defs_file import ROOT, refuse_code
+from engine.config.loader import COMPONENTS, defs_folder
 from orchestration.jobs import stages
 
 # Dagster warns of parts of its own that it uses itself; nobody here can do anything about them.

@@ -8,4 +8,4 @@ from orchestration.cli.stop import NoiseFilter
 # A Ctrl-C in the moment before Dagster handles signals in a new process would end it with a traceback; the run's own
 # process hears of it, too.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-sys.stderr = NoiseFilter(sys.stderr)  # type: ignore[assignment]
+sys.stderr = NoiseFilter(sys.stderr)

@@ -58,11 +58,11 @@ class SatisfactionConfig(Config):
 
     weights: dict[str, float] = Field(default_factory=dict, description="Component -> weight; 0 disables it")
     first_reply_minutes: dict[str, float] = Field(
-        default_factory=lambda: {"urgent": 60, "high": 240, "normal": 480, "low": 1440},
+        default_factory=lambda: {"urgent": 60.0, "high": 240.0, "normal": 480.0, "low": 1440.0},
         description="Target in minutes of the first reply, by priority",
     )
     resolution_minutes: dict[str, float] = Field(
-        default_factory=lambda: {"urgent": 480, "high": 1440, "normal": 4320, "low": 10080},
+        default_factory=lambda: {"urgent": 480.0, "high": 1440.0, "normal": 4320.0, "low": 10080.0},
         description="Target in minutes of the solution, by priority",
     )
     refit_days: int = Field(7, ge=0, description="Days after which priors are fitted again")
@@ -162,15 +162,11 @@ class RemindersConfig(Config):
 
     kinds: list[Kind] = Field(default_factory=lambda: list(get_args(Kind)), description="Kinds of reminders to make")
     cadence_days: dict[Tier, Days] = Field(
-        default_factory=lambda: {"A": 14, "B": 30, "C": 90},
+        default={"A": 14, "B": 30, "C": 90},
         description="Days between two contacts, by tier; a tier that is not named has no cadence",
     )
-    review_days: dict[Tier, Days] = Field(
-        default_factory=lambda: {"A": 91}, description="Days between two reviews, by tier"
-    )
-    risk_tiers: list[Tier] = Field(
-        default_factory=lambda: ["A", "B"], description="Tiers of which a falling score makes a reminder"
-    )
+    review_days: dict[Tier, Days] = Field(default={"A": 91}, description="Days between two reviews, by tier")
+    risk_tiers: list[Tier] = Field(default=["A", "B"], description="Tiers of which a falling score makes a reminder")
     invoice_days: int = Field(15, ge=0, description="Days that an invoice may be overdue before a reminder")
     renewal_days: int = Field(60, ge=0, description="Days before the close date of an open deal of existing business")
 

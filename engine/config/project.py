@@ -93,6 +93,12 @@ class Project:
             raise SettingsError(f"no delivery {name!r}: {choices(name, self.deliveries)}")
         return self.deliveries[name]
 
+    def named_deliveries(self, names: Sequence[str]) -> list[str]:
+        """Return the names of deliveries as they are; raises SettingsError for an unknown one."""
+        for name in names:
+            self.delivery(name)
+        return list(names)
+
     def warehouse(self, name: str) -> WarehouseConfig:
         """Return a warehouse's configuration; raises SettingsError that names the choices."""
         if name not in self.warehouses:
@@ -135,12 +141,13 @@ class Project:
         )
 
     def _components(self, kind: str) -> dict[str, Any]:
-        return {
+        by_kind: dict[str, dict[str, Any]] = {
             "Connection": self.connections,
             "CustomerModel": self.models,
             "Delivery": self.deliveries,
             "Warehouse": self.warehouses,
-        }[kind]
+        }
+        return by_kind[kind]
 
     def _cross_check(self) -> None:
         if len(self.models) > 1:

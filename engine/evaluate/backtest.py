@@ -197,7 +197,7 @@ def _row(name: str, slice_: str, forecasts: Forecasts, result: BacktestResult, v
 def _mean(name: str, rows: list[Row]) -> Row:
     ranks = [row["auc"] for row in rows if row["auc"] is not None]
     means = ("promised", "came", "log_loss", "brier", "calibration_error")
-    row_values = {column: round(fmean(row[column] for row in rows), DIGITS) for column in means}
+    row_values: Row = {column: round(fmean(row[column] for row in rows), DIGITS) for column in means}
     row_values |= {column: sum(row[column] for row in rows) for column in ("origins", "customers", "ordered")}
     row_values |= {"auc": round(fmean(ranks), DIGITS) if ranks else None}
     return (

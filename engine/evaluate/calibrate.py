@@ -98,7 +98,7 @@ def _scored(
         "overrides": active.overrides,
     }
     long = key_account_criteria(rescored(tables["key_account_criteria"], criteria), **shared)
-    limits = {
+    limits: dict[str, Any] = {
         "min_total": wanted.min_total,
         "min_coverage": wanted.min_coverage,
         "capacity": wanted.capacity,

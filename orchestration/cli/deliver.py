@@ -28,7 +28,7 @@ def plan_command(args: argparse.Namespace) -> Exit:
     from engine.config.project import Project
 
     project = Project.load()
-    names = [project.delivery(name) and name for name in args.deliveries] or list(project.deliveries)
+    names = project.named_deliveries(args.deliveries) or list(project.deliveries)
     if args.list:
         return _list_plans(project, names)
     if args.show:
@@ -184,7 +184,7 @@ def undo_command(args: argparse.Namespace) -> Exit:
     project = Project.load()
     if not args.run:
         return _list_runs(project)
-    names = [project.delivery(name) and name for name in args.deliveries]
+    names = project.named_deliveries(args.deliveries)
     for plan in undo(project, _whole_run_id(project, args.run), f"undo-{uuid4().hex[:12]}", names):
         print_line(f"{plan.delivery}: {plan.summary()}")
         for line in plan.violations:

@@ -31,7 +31,8 @@ def demo_command(args: argparse.Namespace) -> Exit:
 
     Returns FAILED where a night did not do what its heading says.
     """
-    from engine.config.loader import ROOT, home_folder
+    from engine.config.defs_file import ROOT
+    from engine.config.loader import home_folder
     from orchestration.cli.output import heading, print_error, print_line
 
     home = home_folder()

@@ -11,7 +11,8 @@ import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
-from engine.config.loader import ROOT, home_folder
+from engine.config.defs_file import ROOT
+from engine.config.loader import home_folder
 
 # A slot in a Dagster pool outlives a killed process, and waiting for one ignores signals. The leases of the ledger
 # already admit one run at a time and name their holder, so a command claims no slots.

@@ -72,7 +72,7 @@ def run(job: str, *, assets: list[dg.AssetKey] | None = None, config: Mapping[st
         with lease(project.ledger, name, job):
             before_hard_end(lambda: _cancel(opened, name))
             try:
-                with redirect_stderr(NoiseFilter(sys.stderr)):  # type: ignore[type-var]
+                with redirect_stderr(NoiseFilter(sys.stderr)):
                     ran = _execute(job, opened, options)
             except BaseException:
                 end_children()

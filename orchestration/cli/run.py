@@ -278,7 +278,9 @@ def publish_command(args: argparse.Namespace) -> Exit:
     from orchestration.cli.launch import run as run_job
 
     project = Project.load()
-    names = [project.warehouse(name) and name for name in args.warehouses] or list(project.warehouses)
+    names = list(args.warehouses or project.warehouses)
+    for name in names:
+        project.warehouse(name)  # an unknown name is refused with the choices
     ran = run_job("deliver", assets=[warehouse_key(name) for name in names])
     print_delivery(ran)
     return ran.exit
