@@ -60,7 +60,7 @@ class FileStream(BaseModel):
 
     def declared(self, name: str) -> Stream:
         """Declare it as every connector does."""
-        fields = {field: mapped(given) for field, given in self.fields.items()}
+        fields = {field: mapped(path) for field, path in self.fields.items()}
         return Stream(
             name,
             "_row",
@@ -116,11 +116,11 @@ class Files(Connector):
     @classmethod
     def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
         listed = settings.get("streams") or {}
-        return tuple(FileStream.model_validate(given).declared(name) for name, given in listed.items())
+        return tuple(FileStream.model_validate(config).declared(name) for name, config in listed.items())
 
     def __init__(self, name: str, settings: ConnectorSettings) -> None:
         super().__init__(name, settings)
-        self.streams = tuple(stream.declared(one) for one, stream in self.settings.streams.items())
+        self.streams = tuple(stream.declared(stream_name) for stream_name, stream in self.settings.streams.items())
 
     def check(self) -> Check:
         root = self.settings.root
@@ -131,11 +131,11 @@ class Files(Connector):
         return Check(str(root), self.now())
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        found = {}
+        fields = {}
         for name, stream in self.settings.streams.items():
             first = next((row for _, row in self._rows(stream, Repairs())), {})
-            found[name] = [SourceField(column, "text") for column in first]
-        return found
+            fields[name] = [SourceField(column, "text") for column in first]
+        return fields
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -157,11 +157,11 @@ class Files(Connector):
     def _rows(self, stream: FileStream, repairs: Repairs) -> Iterator[tuple[str | None, dict[str, Any]]]:
         root = self.settings.root.resolve()
         for path in self._files(stream):
-            place = path.relative_to(root).as_posix()  # two folders may hold files of one name
+            file_name = path.relative_to(root).as_posix()  # two folders may hold files of one name
             for number, row in enumerate(_read(path, stream, repairs), start=1):
                 for column, form in stream.dates.items():
                     row[column] = _iso(row.get(column), form)
-                yield _key(row, stream.primary_key, f"{place}:{number}"), row
+                yield _key(row, stream.primary_key, f"{file_name}:{number}"), row
 
     def _files(self, stream: FileStream) -> list[Path]:
         root = self.settings.root.resolve()
@@ -169,13 +169,13 @@ class Files(Connector):
             fitting = [*root.glob(stream.path)]
         except (NotImplementedError, ValueError):
             raise SettingsError(f"connection {self.name!r}: {stream.path!r} is no pattern below root") from None
-        found = sorted(path for path in fitting if path.is_file() and path.resolve().is_relative_to(root))
-        if not found:
-            there = [str(path.relative_to(root)) for path in sorted(root.rglob("*"))[:50] if path.is_file()]
+        files = sorted(path for path in fitting if path.is_file() and path.resolve().is_relative_to(root))
+        if not files:
+            present = [str(path.relative_to(root)) for path in sorted(root.rglob("*"))[:50] if path.is_file()]
             raise SettingsError(
-                f"connection {self.name!r}: no file fits {stream.path!r} below {root}; {choices(stream.path, there)}"
+                f"connection {self.name!r}: no file fits {stream.path!r} below {root}; {choices(stream.path, present)}"
             )
-        return found
+        return files
 
 
 def _read(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[str, Any]]:
@@ -186,8 +186,8 @@ def _read(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[str
     try:
         yield from rows
     except UnicodeDecodeError:
-        said = f"{path.name}: not written in {stream.encoding}; set encoding, latin-1 perhaps"
-        raise SettingsError(f"{said}, or invalid_text: replace") from None
+        message = f"{path.name}: not written in {stream.encoding}; set encoding, latin-1 perhaps"
+        raise SettingsError(f"{message}, or invalid_text: replace") from None
     except (csv.Error, pa.ArrowException) as error:
         raise ReplyError(f"{path.name}: cannot be read as {kind} ({type(error).__name__})") from None
 
@@ -217,23 +217,23 @@ def _jsonl(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[st
             yield _object(line, f"{path.name}, line {number}", repairs)
 
 
-def _object(line: str, place: str, repairs: Repairs) -> dict[str, Any]:
+def _object(line: str, position: str, repairs: Repairs) -> dict[str, Any]:
     try:
-        found = read_json(line.encode(), repairs=repairs)
+        record = read_json(line.encode(), repairs=repairs)
     except UNREADABLE:
-        raise ReplyError(f"{place}: not JSON") from None
-    if not isinstance(found, dict):
-        raise ReplyError(f"{place}: not an object")
-    return found
+        raise ReplyError(f"{position}: not JSON") from None
+    if not isinstance(record, dict):
+        raise ReplyError(f"{position}: not an object")
+    return record
 
 
 def _encoding(stream: FileStream) -> str:
     """Read UTF-8 with or without the mark that spreadsheets put in front."""
     try:
-        known = codecs.lookup(stream.encoding).name
+        encoding = codecs.lookup(stream.encoding).name
     except LookupError:
         raise SettingsError(f"encoding {stream.encoding!r} is not known; utf-8, latin-1 and cp1252 are") from None
-    return "utf-8-sig" if known == "utf-8" else known
+    return "utf-8-sig" if encoding == "utf-8" else encoding
 
 
 def _parquet(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[str, Any]]:
@@ -259,9 +259,9 @@ def _valid(column: pa.Array, repairs: Repairs) -> pa.Array:
     return pa.array([None if text is None else valid_text(text, repairs) for text in texts], pa.large_string())
 
 
-def _key(row: Mapping[str, Any], key: str | list[str] | None, place: str) -> str | None:
+def _key(row: Mapping[str, Any], key: str | list[str] | None, position: str) -> str | None:
     if key is None:
-        return place
+        return position
     parts = [row.get(column) for column in ([key] if isinstance(key, str) else key)]
     return None if any(part in (None, "") for part in parts) else "|".join(str(part) for part in parts)
 

@@ -32,30 +32,30 @@ class Batch:
         repairs: Repairs | None = None,
     ) -> list[Record]:
         """Read by id, or by a unique property; who is not there is an error in a 207. All three lists are required."""
-        found, path = [], self.path("objects", f"{kind}/batch/read")
-        for some in chunks(list(dict.fromkeys(ids)), BATCH):
-            inputs = [{"id": number} for number in some]
+        records, path = [], self.path("objects", f"{kind}/batch/read")
+        for chunk in chunks(list(dict.fromkeys(ids)), BATCH):
+            inputs = [{"id": number} for number in chunk]
             body: dict[str, Any] = {"inputs": inputs, "properties": list(names), "propertiesWithHistory": []}
             body |= {"idProperty": key} if key else {}
             answer = parsed(Read, self.http.post(path, json=body).body, f"{self.name}: {path}", repairs)
             only_missing(answer.errors, f"{self.name}: {path}")
-            found += answer.results
-        return found
+            records += answer.results
+        return records
 
     def search(self, kind: str, name: str, values: Iterable[str], names: Sequence[str]) -> Iterator[Record]:
         """Find by the values of a property; of texts, search compares only those in small letters."""
-        for some in chunks(list(dict.fromkeys(values)), BATCH // 2):
-            spelt = list(dict.fromkeys([*some, *(value.lower() for value in some)]))
-            asked = {"propertyName": name, "operator": "IN", "values": spelt}
-            yield from self._searched(kind, asked, names)
+        for chunk in chunks(list(dict.fromkeys(values)), BATCH // 2):
+            spelt = list(dict.fromkeys([*chunk, *(value.lower() for value in chunk)]))
+            condition = {"propertyName": name, "operator": "IN", "values": spelt}
+            yield from self._searched(kind, condition, names)
 
-    def _searched(self, kind: str, asked: dict[str, Any], names: Sequence[str]) -> Iterator[Record]:
+    def _searched(self, kind: str, condition: dict[str, Any], names: Sequence[str]) -> Iterator[Record]:
         """Go on behind the last id, as long as pages are full."""
         path, last = self.path("objects", f"{kind}/search"), "0"
         trail = PaginationGuard(f"{self.name}: {path}", last)
         while True:
             behind = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
-            body = {"filterGroups": [{"filters": [behind, asked]}], "sorts": ["hs_object_id"], "after": "0"}
+            body = {"filterGroups": [{"filters": [behind, condition]}], "sorts": ["hs_object_id"], "after": "0"}
             reply = self.http.post(path, json=body | {"properties": list(names), "limit": FOUND}, scope="search")
             rows = parsed(Found, reply.body, f"{self.name}: {path}").results
             yield from rows
@@ -63,16 +63,16 @@ class Batch:
                 return
             last = trail.on(rows[-1].id)
 
-    def associated(self, left: str, right: str, ids: Sequence[str]) -> dict[str, str]:
+    def associated(self, from_kind: str, to_kind: str, ids: Sequence[str]) -> dict[str, str]:
         """Find of each record the one that is labelled primary, else the first."""
-        found: dict[str, str] = {}
-        path = self.path("associations", f"{left}/{right}/batch/read", classic="v4")
-        for some in chunks(ids, ASSOCIATIONS):
-            reply = self.http.post(path, json={"inputs": [{"id": number} for number in some]})
+        other_ids: dict[str, str] = {}
+        path = self.path("associations", f"{from_kind}/{to_kind}/batch/read", classic="v4")
+        for chunk in chunks(ids, ASSOCIATIONS):
+            reply = self.http.post(path, json={"inputs": [{"id": number} for number in chunk]})
             answer = parsed(Associated, reply.body, f"{self.name}: {path}")
             only_missing(answer.errors, f"{self.name}: {path}")
-            found |= {row.from_.id: row.best for row in answer.results if row.best}
-        return found
+            other_ids |= {row.from_.id: row.best for row in answer.results if row.best}
+        return other_ids
 
     def titles(self, contact_of: Mapping[str, str], repairs: Repairs) -> dict[str, str | None]:
         """Find the job title of each record's contact."""

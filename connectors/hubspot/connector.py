@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr
 from requests.auth import AuthBase
 
 from connectors.hubspot.batch import Batch
-from connectors.hubspot.records import RecordReader, held_in
+from connectors.hubspot.records import RecordReader, record_in_payload
 from connectors.hubspot.responses import (
     AccountDetails,
     Listed,
@@ -89,18 +89,18 @@ class HubSpot(HttpConnector):
         self._described: dict[str, dict[str, SourceField]] = {}
         self._describing = Lock()
         self._batch = Batch(name, self.http, self._path)
-        self._held, self._writer = RecordReader(self._batch), Writer(name, self.http, self._path)
+        self._as_records, self._writer = RecordReader(self._batch), Writer(name, self.http, self._path)
         self._tasks = TaskWriter(self._writer)
 
     def auth(self) -> AuthBase:
         return Bearer(self.settings.token)
 
     def limits(self) -> Sequence[Limit]:
-        held = self.settings
+        settings = self.settings
         return (
-            Limit(held.requests_per_10_seconds, TEN_SECONDS),
-            Limit(held.requests_per_day, DAY, reserve=0.1),
-            Limit(1, 1 / held.searches_per_second, "search"),
+            Limit(settings.requests_per_10_seconds, TEN_SECONDS),
+            Limit(settings.requests_per_day, DAY, reserve=0.1),
+            Limit(1, 1 / settings.searches_per_second, "search"),
         )
 
     def check(self) -> Check:
@@ -159,17 +159,17 @@ class HubSpot(HttpConnector):
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         """Read records by id, in batches of 100; archived ones are not there."""
-        return self._held.fetch(stream.object, record_ids, fields, self.writable(stream))
+        return self._as_records.fetch(stream.object, record_ids, fields, self.writable(stream))
 
     def find(
         self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
     ) -> dict[str, list[TargetRecord]]:
         """Find live records by a property: at once where it is unique, else by search, which lags by seconds."""
-        return self._held.find(stream.object, field, values, fields, self.writable(stream))
+        return self._as_records.find(stream.object, field, values, fields, self.writable(stream))
 
-    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
+    def current_record(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
         """Tell from a record as it was extracted what `fetch` would answer."""
-        return held_in(payload, fields, self.writable(stream))
+        return record_in_payload(payload, fields, self.writable(stream))
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
         """Describe the properties of a stream's object by their own names; a task has its company beside them."""
@@ -192,31 +192,31 @@ class HubSpot(HttpConnector):
     def _pages(
         self, stream: Stream, path: str, after: str | None, *, archived: bool = False
     ) -> Iterator[tuple[Sequence[bytes], str | None, Repairs]]:
-        asked = {"limit": LIST_PAGE, "archived": str(archived).lower()}
+        params = {"limit": LIST_PAGE, "archived": str(archived).lower()}
         if names := self._properties(stream):
-            asked["properties"] = ",".join(names)
+            params["properties"] = ",".join(names)
         trail = PaginationGuard(f"{self.name} {stream.name}", after)
         while after is not None:
             repairs = Repairs()
-            found = self._found(stream, self.http.get(path, asked | ({"after": after} if after else {})), repairs)
-            after = trail.on(found.after)
-            yield found.results, after, repairs
+            listed = self._decoded(stream, self.http.get(path, params | ({"after": after} if after else {})), repairs)
+            after = trail.on(listed.after)
+            yield listed.results, after, repairs
 
     def _searched(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint) -> Iterator[Page]:
         """Go on behind the last id, never by HubSpot's own paging, which ends at 10,000 results."""
         last: str | None = checkpoint.get("last_id", "0")
         while last is not None:
             repairs = Repairs()
-            found = self._search(stream, slice_, last, SEARCH_PAGE, repairs)
-            rows, total = found.results, found.total if last == "0" else None
-            more = found.after is not None or len(rows) == SEARCH_PAGE
+            listed = self._search(stream, slice_, last, SEARCH_PAGE, repairs)
+            rows, total = listed.results, listed.total if last == "0" else None
+            more = listed.after is not None or len(rows) == SEARCH_PAGE
             last = self._last(stream, rows, last) if more else None
             yield self._page(stream, rows, {"last_id": last} if last else None, total, repairs)
 
     def _last(self, stream: Stream, rows: Sequence[bytes], last: str) -> str:
         """Tell the page's last id; raises ReplyError where going on behind it would skip or repeat records."""
         ids = [int(last), *(int(number) for row in rows if (number := id_of(row)))]
-        if len(ids) == 1 or any(left >= right for left, right in pairwise(ids)):
+        if len(ids) == 1 or any(earlier >= later for earlier, later in pairwise(ids)):
             raise ReplyError(f"{self.name} {stream.name}: the search makes no progress by id after {last}")
         return str(ids[-1])
 
@@ -234,17 +234,19 @@ class HubSpot(HttpConnector):
             "after": "0",
         }
         path = self._path("objects", f"{stream.object}/search")
-        return self._found(stream, self.http.post(path, json=body, scope="search"), repairs)
+        return self._decoded(stream, self.http.post(path, json=body, scope="search"), repairs)
 
     def _owners(self, stream: Stream, checkpoint: Checkpoint) -> Iterator[Page]:
         """List those who are there, then those who left: old deals still name them."""
         after, path = checkpoint.get("after", ""), self._path("owners")
         for archived in (True,) if checkpoint.get("archived") else (False, True):
             for rows, following, repairs in self._pages(stream, path, after, archived=archived):
-                place = {"archived": archived, "after": following} if following else {"archived": True, "after": ""}
+                next_checkpoint = (
+                    {"archived": archived, "after": following} if following else {"archived": True, "after": ""}
+                )
                 is_end = archived and following is None
                 named = [with_team(row) for row in rows]
-                yield self.page(stream, named, None if is_end else place, repairs=repairs)
+                yield self.page(stream, named, None if is_end else next_checkpoint, repairs=repairs)
             after = ""
 
     def _page(
@@ -260,13 +262,15 @@ class HubSpot(HttpConnector):
         if not kinds and not titled:
             return self.page(stream, rows, checkpoint, total, repairs=repairs)
         ids = [id_of(row) for row in rows]
-        known = [number for number in ids if number]
-        links = {f"_{kind}_id": self._batch.associated(stream.object, plural, known) for plural, kind in kinds.items()}
+        present = [number for number in ids if number]
+        links = {
+            f"_{kind}_id": self._batch.associated(stream.object, plural, present) for plural, kind in kinds.items()
+        }
         members: dict[str, Mapping[str, str | None]] = {**links}
         if titled:
             members[TITLE] = self._batch.titles(links.get("_contact_id", {}), repairs)
         full = [
-            spliced(row, {name: found.get(number) for name, found in members.items()}) if number else row
+            spliced(row, {name: values.get(number) for name, values in members.items()}) if number else row
             for number, row in zip(ids, rows, strict=True)
         ]
         return self.page(stream, full, checkpoint, total, repairs=repairs)
@@ -277,10 +281,10 @@ class HubSpot(HttpConnector):
             return {}
         with self._describing:
             if stream.object not in self._described:
-                self._described[stream.object] = self._asked_for(stream)
+                self._described[stream.object] = self._described_properties(stream)
             return self._described[stream.object]
 
-    def _asked_for(self, stream: Stream) -> dict[str, SourceField]:
+    def _described_properties(self, stream: Stream) -> dict[str, SourceField]:
         path = self._path("properties", stream.object)
         try:
             answer = parsed(Properties, self.http.get(path).body, f"{self.name}: {path}")
@@ -306,21 +310,21 @@ class HubSpot(HttpConnector):
         return list(_fitting([*_mapped(stream), *self._custom(stream)]))
 
     def _custom(self, stream: Stream) -> list[str]:
-        known, mapped = self._described.get(stream.object, {}), set(_mapped(stream))
-        return sorted(name for name, field in known.items() if field.is_custom and name not in mapped)
+        described, mapped = self._described.get(stream.object, {}), set(_mapped(stream))
+        return sorted(name for name, field in described.items() if field.is_custom and name not in mapped)
 
     def _left_out(self) -> Iterator[str]:
         """Ask for the properties of every object; note which custom ones an address has no room for."""
         for stream in self.streams:
             self._fields(stream)
-            asked = set(self._properties(stream))
-            if left := [name for name in self._custom(stream) if name not in asked]:
+            requested = set(self._properties(stream))
+            if unread := [name for name in self._custom(stream) if name not in requested]:
                 yield (
-                    f"{self.name}: {len(left)} custom properties of {stream.object} are read only when they are "
-                    f"mapped, an address has no room for them: {', '.join(left[:5])}{', ...' if left[5:] else ''}"
+                    f"{self.name}: {len(unread)} custom properties of {stream.object} are read only when they are "
+                    f"mapped, an address has no room for them: {', '.join(unread[:5])}{', ...' if unread[5:] else ''}"
                 )
 
-    def _found(self, stream: Stream, reply: Reply, repairs: Repairs) -> Listed:
+    def _decoded(self, stream: Stream, reply: Reply, repairs: Repairs) -> Listed:
         return parsed(Listed, reply.body, f"{self.name} {stream.name}", repairs)
 
     def _path(self, area: str, rest: str = "", classic: str = "v3") -> str:

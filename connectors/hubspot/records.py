@@ -32,47 +32,50 @@ class RecordReader:
     def fetch(self, kind: str, ids: Sequence[str], names: Sequence[str], fields: Fields) -> dict[str, TargetRecord]:
         """Read by id."""
         rows = self._batch.read(kind, ids, _properties(names, fields))
-        return {one.record_id: one for one in self._held(kind, rows, names, fields)}
+        return {record.record_id: record for record in self._as_records(kind, rows, names, fields)}
 
     def find(
         self, kind: str, key: str, values: Sequence[str], names: Sequence[str], fields: Fields
     ) -> dict[str, list[TargetRecord]]:
         """Find by a property: by a batch read where it is unique, which lags behind nothing, else by search."""
-        asked, wanted = _properties({*names, key}, fields), set(values)
-        known = fields.get(key)
-        if known and known.is_unique:
-            rows = self._batch.read(kind, values, asked, key)
+        properties, wanted = _properties({*names, key}, fields), set(values)
+        field = fields.get(key)
+        if field and field.is_unique:
+            rows = self._batch.read(kind, values, properties, key)
         else:
-            rows = list(self._batch.search(kind, key, values, asked))
-        found: dict[str, list[TargetRecord]] = {}
-        for row, one in zip(rows, self._held(kind, rows, names, fields), strict=True):
+            rows = list(self._batch.search(kind, key, values, properties))
+        records: dict[str, list[TargetRecord]] = {}
+        for row, record in zip(rows, self._as_records(kind, rows, names, fields), strict=True):
             value = str((row.properties or {}).get(key))
             if value in wanted:
-                found.setdefault(value, []).append(one)
-        return found
+                records.setdefault(value, []).append(record)
+        return records
 
-    def _held(self, kind: str, rows: Sequence[Record], names: Iterable[str], fields: Fields) -> list[TargetRecord]:
+    def _as_records(
+        self, kind: str, rows: Sequence[Record], names: Iterable[str], fields: Fields
+    ) -> list[TargetRecord]:
         ids = [row.id for row in rows] if any(_is_company(name, fields) for name in names) else []
         companies = self._batch.associated(kind, "companies", ids)
         return [_of(row, names, fields, companies.get(row.id)) for row in rows]
 
 
-def held_in(payload: bytes, names: Sequence[str], fields: Fields) -> TargetRecord | None:
+def record_in_payload(payload: bytes, names: Sequence[str], fields: Fields) -> TargetRecord | None:
     """Read a record as it was extracted; None where it lacks one of the fields, or is none."""
     try:
         row: _Extracted = read_json(payload, _EXTRACTED)
     except UNREADABLE:
         return None
-    known = set(row.properties or ())
-    if not all(name in known or (_is_company(name, fields) and row.company is not msgspec.UNSET) for name in names):
+    present = set(row.properties or ())
+    if not all(name in present or (_is_company(name, fields) and row.company is not msgspec.UNSET) for name in names):
         return None
     return _of(row, names, fields, row.company or None)
 
 
 def _of(row: Record, names: Iterable[str], fields: Fields, company: str | None) -> TargetRecord:
-    told: Mapping[str, Any] = row.properties or {}
+    properties: Mapping[str, Any] = row.properties or {}
     values = {
-        name: company if _is_company(name, fields) else as_value(told.get(name), _type(name, fields)) for name in names
+        name: company if _is_company(name, fields) else as_value(properties.get(name), _type(name, fields))
+        for name in names
     }
     return TargetRecord(row.id, values, row.updatedAt, row.changed_at)
 

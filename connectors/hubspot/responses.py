@@ -46,13 +46,13 @@ class Problem(msgspec.Struct):
 
     @property
     def names(self) -> list[str]:
-        known = self.context or {}
-        return [*map(str, known.get("ids") or ()), *map(str, known.get("objectWriteTraceId") or ())]
+        context = self.context or {}
+        return [*map(str, context.get("ids") or ()), *map(str, context.get("objectWriteTraceId") or ())]
 
     @property
     def sides(self) -> set[str]:
         """Name whatever ids its context holds: of an association, one of its sides or both."""
-        return {str(name) for some in (self.context or {}).values() if isinstance(some, list) for name in some}
+        return {str(name) for values in (self.context or {}).values() if isinstance(values, list) for name in values}
 
     @property
     def text(self) -> str:
@@ -143,7 +143,7 @@ class Joined(msgspec.Struct):
 
     @property
     def pairs(self) -> set[frozenset[str]]:
-        return {frozenset((one.from_.id, one.to.id)) for one in self.results}
+        return {frozenset((link.from_.id, link.to.id)) for link in self.results}
 
 
 class _Rights(msgspec.Struct):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from connectors.hubspot.responses import Joined, parsed
-from connectors.hubspot.writer import BATCH, Fields, Writer, is_locked, said
+from connectors.hubspot.writer import BATCH, Fields, Writer, is_locked, refusal_message
 from connectors.kit.base import Change, Outcome, SourceField
 from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOutcome
 from connectors.kit.http.response import Refused
@@ -27,24 +27,25 @@ class TaskWriter:
 
     def write(self, changes: Sequence[Change], fields: Fields) -> list[Outcome]:
         """Write properties first, then join each task to its company; an outcome speaks of both."""
-        refused = [outcome(change, "rejected", why) for change in changes if (why := _wrong(change))]
-        known = {one.op_id for one in refused}
-        good = {change.op_id: change for change in changes if change.op_id not in known}
+        refused = [outcome(change, "rejected", reason) for change in changes if (reason := _wrong(change))]
+        refused_ids = {task.op_id for task in refused}
+        good = {change.op_id: change for change in changes if change.op_id not in refused_ids}
         plain = [_without_company(change) for change in good.values()]
         only = [outcome(change, "applied") for change in plain if change.action == "update" and not change.after]
-        done = {one.op_id for one in only}
+        done = {task.op_id for task in only}
         written = self._writer.write("tasks", [change for change in plain if change.op_id not in done], fields)
         return refused + self._with_company(good, only + written, fields)
 
     def _with_company(self, changes: Mapping[str, Change], written: Sequence[Outcome], fields: Fields) -> list[Outcome]:
         linking = [
-            replace(changes[one.op_id], record_id=one.record_id)
-            for one in written
-            if one.status == "applied" and changes[one.op_id].after.get(COMPANY)
+            replace(changes[task.op_id], record_id=task.record_id)
+            for task in written
+            if task.status == "applied" and changes[task.op_id].after.get(COMPANY)
         ]
-        told = {one.op_id: one for some in chunks(linking, BATCH) for one in self._joined(some)}
+        links = {task.op_id: task for chunk in chunks(linking, BATCH) for task in self._joined(chunk)}
         return [
-            _both(changes[one.op_id], one, told[one.op_id], fields) if one.op_id in told else one for one in written
+            _both(changes[task.op_id], task, links[task.op_id], fields) if task.op_id in links else task
+            for task in written
         ]
 
     def _joined(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -56,10 +57,10 @@ class TaskWriter:
             return _matched(changes, parsed(Joined, reply.body, f"{self._writer.name}: {path}"))
         except Refused as error:
             if is_locked(error):
-                return all_of(changes, "retry", said(error), is_locked=True)
+                return all_of(changes, "retry", refusal_message(error), is_locked=True)
             if len(changes) == 1:
-                return all_of(changes, "rejected", said(error))
-            return [one for half in halves(changes) for one in self._joined(half)]
+                return all_of(changes, "rejected", refusal_message(error))
+            return [link for half in halves(changes) for link in self._joined(half)]
         except (BusyError, AccessError) as error:  # the tasks are written: so it is told, and not raised
             return all_of(changes, "retry", error)
         except (UnknownOutcome, ReplyError) as error:
@@ -73,7 +74,9 @@ def _matched(changes: Sequence[Change], answer: Joined) -> list[Outcome]:
         task, company = str(change.record_id), _company(change)
         if {task, company} in answer.pairs:
             answered[change.op_id] = outcome(change, "applied")
-        elif wrong := next((one for one in answer.errors if _concerns(one.sides, task, company, tasks)), None):
+        elif wrong := next(
+            (problem for problem in answer.errors if _concerns(problem.sides, task, company, tasks)), None
+        ):
             answered[change.op_id] = outcome(change, "rejected", wrong.text)
     return by_id(changes, answered)
 
@@ -112,5 +115,5 @@ def _both(change: Change, task: Outcome, joined: Outcome, fields: Fields) -> Out
     key = fields.get(change.key or "")
     again = change.action == "update" or bool(key and key.is_unique)
     status = joined.status if again and joined.status == "rejected" else "retry" if again else "unknown"
-    why = f"the task is there, but not with its company: {joined.message}"
-    return replace(task, status=status, message=why, values=None, is_locked=joined.is_locked)
+    reason = f"the task is there, but not with its company: {joined.message}"
+    return replace(task, status=status, message=reason, values=None, is_locked=joined.is_locked)

@@ -26,7 +26,7 @@ def as_text(value: Any, kind: str = "") -> str:
     if kind in ("date", "datetime") and (moment := _moment(value)):
         return f"{moment:%Y-%m-%d}" if kind == "date" else _stamp(moment)
     if isinstance(value, list | tuple):
-        return ";".join(as_text(one) for one in value)
+        return ";".join(as_text(member) for member in value)
     write = next((write for type_, write in _WRITE.items() if isinstance(value, type_)), str)
     return write(value)
 
@@ -36,8 +36,8 @@ def as_value(text: Any, kind: str) -> Any:
     if text is None or text == "":
         return None
     read = _READ.get(kind) if isinstance(text, str) else None
-    found = read(text) if read else None
-    return text if found is None else found
+    parsed = read(text) if read else None
+    return text if parsed is None else parsed
 
 
 def as_millis(moment: datetime) -> str:

@@ -74,9 +74,9 @@ class _Sending:
             return self._matched(changes, self.http.post(path, json=body, writes=True))
         except Refused as error:
             if is_locked(error):
-                return all_of(changes, "retry", said(error), is_locked=True)
+                return all_of(changes, "retry", refusal_message(error), is_locked=True)
             if len(changes) == 1:
-                return all_of(changes, "rejected", said(error))
+                return all_of(changes, "rejected", refusal_message(error))
             return in_turn(halves(changes), self.sent)
         except (UnknownOutcome, ReplyError) as error:  # it was sent, and what came back tells nothing
             return all_of(changes, "unknown", error)
@@ -85,8 +85,8 @@ class _Sending:
         """Name the verb of the address that a change goes to, and the property that it goes by."""
         if change.action != "create":
             return ("archive" if change.action == "delete" else "update"), ""
-        known = self.fields.get(change.key or "")
-        return ("upsert", known.path.removeprefix("properties.")) if known and known.is_unique else ("create", "")
+        field = self.fields.get(change.key or "")
+        return ("upsert", field.path.removeprefix("properties.")) if field and field.is_unique else ("create", "")
 
     def _input(self, change: Change) -> Input:
         verb, key = self._way(change)
@@ -131,21 +131,21 @@ class _Sending:
         return by_id(changes, answered)
 
     def _applied(self, change: Change, row: Record) -> Outcome:
-        told = row.properties or {}
-        values = {name: as_value(told[name], self._kind(name)) for name in change.after if name in told}
+        properties = row.properties or {}
+        values = {name: as_value(properties[name], self._kind(name)) for name in change.after if name in properties}
         return Outcome(change.op_id, "applied", row.id, row.updatedAt, values=values or None)
 
     def _kind(self, name: str) -> str:
-        known = self.fields.get(name)
-        return known.type if known else ""
+        field = self.fields.get(name)
+        return field.type if field else ""
 
 
 def is_locked(error: Refused) -> bool:
     """Tell whether others were at work on the record, so that nothing was written."""
-    return error.status in LOCKED or (error.status == 409 and bool(_LOCK.search(said(error))))
+    return error.status in LOCKED or (error.status == 409 and bool(_LOCK.search(refusal_message(error))))
 
 
-def said(error: Refused) -> str:
+def refusal_message(error: Refused) -> str:
     """Tell HubSpot's own words where it says any."""
     try:
         answer = error.json()

@@ -216,7 +216,7 @@ class FindsByField(Protocol):
 class ReadsPayload(Protocol):
     """Tell from a record as it was extracted what `fetch` would answer; None where it lacks one of the fields."""
 
-    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None: ...
+    def current_record(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None: ...
 
 
 @runtime_checkable

@@ -69,13 +69,13 @@ class Odoo(HttpConnector):
         super().__init__(name, settings, http)
         lag = timedelta(minutes=self.settings.max_transaction_minutes)
         self.streams = tuple(replace(stream, lag=lag) for stream in STREAMS)
-        held = self.settings
-        self._rpc = Rpc(name, self.http, held.database, held.login, held.api_key)
+        configured = self.settings
+        self._rpc = Rpc(name, self.http, configured.database, configured.login, configured.api_key)
         self._described: dict[str, dict[str, Any]] = {}
         self._writable: dict[str, dict[str, SourceField]] = {}
         self._describing = Lock()
         self._virtual, names = Virtual(self._search), Names(self._search)
-        self._holdings = RecordReader(self._search, self._search_live, self._virtual, names)
+        self._record_reader = RecordReader(self._search, self._search_live, self._virtual, names)
         self._writer = Writer(self._rpc, self._virtual, names, self._context)
         self.writing = replace(self.writing, write_timeout=lag + REQUEST)
 
@@ -108,25 +108,25 @@ class Odoo(HttpConnector):
         while True:
             domain = [*self._window(stream, slice_), ["id", ">", last]]
             columns, repairs = self._columns(stream), Repairs()
-            rows = self._asked(stream, "search_read", domain, repairs, fields=columns, limit=size, order="id")
+            rows = self._call_model(stream, "search_read", domain, repairs, fields=columns, limit=size, order="id")
             more = len(rows) >= size
             last = self._moved(stream, last, [row["id"] for row in rows if _is_record(row)], more)
-            place = {"last_id": last} if more else None
-            yield self.page(stream, self._records(stream, rows), place, total, repairs=repairs)
+            next_checkpoint = {"last_id": last} if more else None
+            yield self.page(stream, self._payloads(stream, rows), next_checkpoint, total, repairs=repairs)
             total = None
             if not more:
                 return
 
     def count(self, stream: Stream, slice_: Slice) -> int:
         """Ask for the number of records of a slice."""
-        return int(self._asked(stream, "search_count", self._window(stream, slice_)))
+        return int(self._call_model(stream, "search_count", self._window(stream, slice_)))
 
     def keys(self, stream: Stream) -> Iterator[Sequence[str]]:
         """List every id, archived ones too: what is missing was deleted."""
         last = 0
         while True:
             domain = [*DOMAINS.get(stream.object, []), ["id", ">", last]]
-            ids = self._asked(stream, "search", domain, limit=KEYS, order="id")
+            ids = self._call_model(stream, "search", domain, limit=KEYS, order="id")
             more = len(ids) >= KEYS
             last = self._moved(stream, last, ids, more)
             yield [str(number) for number in ids]
@@ -136,18 +136,18 @@ class Odoo(HttpConnector):
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         """Read records by id; those that are no more are not there."""
         numbers = [int(number) for number in record_ids if number.isdecimal()]
-        return self._holdings.fetch(stream.object, numbers, fields, self.writable(stream))
+        return self._record_reader.fetch(stream.object, numbers, fields, self.writable(stream))
 
     def find(
         self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
     ) -> dict[str, list[TargetRecord]]:
         """Find live records by a field, or by external id whatever became of them."""
         within = DOMAINS.get(stream.object, [])
-        return self._holdings.find(stream.object, field, values, fields, self.writable(stream), within)
+        return self._record_reader.find(stream.object, field, values, fields, self.writable(stream), within)
 
-    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
+    def current_record(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
         """Tell from a record as it was extracted what `fetch` would answer."""
-        return self._holdings.held(stream.object, payload, fields, self.writable(stream))
+        return self._record_reader.current_record(stream.object, payload, fields, self.writable(stream))
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
         """Describe the fields of a stream's model, and those that are written as something else."""
@@ -163,22 +163,22 @@ class Odoo(HttpConnector):
         return {
             name: SourceField(
                 name,
-                held["type"],
-                held["string"],
+                description["type"],
+                description["string"],
                 is_custom=name.startswith(CUSTOM),
-                is_writable=not held["readonly"],
+                is_writable=not description["readonly"],
             )
-            for name, held in self._fields(stream.object).items()
+            for name, description in self._fields(stream.object).items()
         }
 
-    def _asked(
+    def _call_model(
         self, stream: Stream, method: str, domain: list[Any], repairs: Repairs | None = None, **options: Any
     ) -> Any:
         options["context"] = self._context()
-        found = self._rpc.execute(stream.object, method, [domain], options, repairs=repairs)
-        if not isinstance(found, int if method == "search_count" else list):
+        rows = self._rpc.execute(stream.object, method, [domain], options, repairs=repairs)
+        if not isinstance(rows, int if method == "search_count" else list):
             raise ReplyError(f"{self.name} {stream.name}: {method} does not answer as documented")
-        return found
+        return rows
 
     def _moved(self, stream: Stream, last: int, ids: Sequence[Any], more: bool) -> int:
         """Tell the last id of a page; raises ReplyError where going on behind it would skip or repeat records."""
@@ -188,10 +188,10 @@ class Odoo(HttpConnector):
 
     def _offered(self, stream: Stream) -> Iterator[SourceField]:
         """Name each field as the map reads it: of a relation, which is [id, name], one of its parts."""
-        for name, held in self._real(stream).items():
+        for name, description in self._real(stream).items():
             read = [path for path in paths(stream.fields) if path.split(".")[0] == name]
-            for path in read or [f"{name}.0" if held.type.endswith(("2one", "2many")) else name]:
-                yield replace(held, path=path)
+            for path in read or [f"{name}.0" if description.type.endswith(("2one", "2many")) else name]:
+                yield replace(description, path=path)
 
     def _window(self, stream: Stream, slice_: Slice) -> list[Any]:
         """Ask for a window of whole seconds; rows that never got a stamp belong to the first one."""
@@ -204,12 +204,12 @@ class Odoo(HttpConnector):
 
     def _columns(self, stream: Stream) -> list[str]:
         """List what to read: what is mapped and there, and custom fields, so that one mapped later has been read."""
-        known = self._fields(stream.object)
-        custom = [name for name, held in known.items() if _is_read(name, held)]
+        described = self._fields(stream.object)
+        custom = [name for name, description in described.items() if _is_read(name, description)]
         wanted = dict.fromkeys([*_mapped(stream), LOOKED_UP.get(stream.object, "id"), "write_date", *sorted(custom)])
-        return [name for name in wanted if name in known and name != "id"]
+        return [name for name in wanted if name in described and name != "id"]
 
-    def _records(self, stream: Stream, rows: list[Any]) -> list[bytes]:
+    def _payloads(self, stream: Stream, rows: list[Any]) -> list[bytes]:
         """Add what a record only names: the country's code, the account behind a contact, the place delivered to."""
         named, records = LOOKED_UP.get(stream.object), [row for row in rows if isinstance(row, dict)]
         if stream.object == "res.partner":
@@ -252,27 +252,27 @@ class Odoo(HttpConnector):
     def _fields(self, model: str) -> dict[str, Any]:
         with self._describing:
             if model not in self._described:
-                self._described[model] = self._asked_for(model)
+                self._described[model] = self._described_fields(model)
             return self._described[model]
 
-    def _asked_for(self, model: str) -> dict[str, Any]:
+    def _described_fields(self, model: str) -> dict[str, Any]:
         options = {"attributes": ["type", "string", "readonly", "relation", "store"]}
         try:
-            found = self._rpc.execute(model, "fields_get", [], options)
+            described = self._rpc.execute(model, "fields_get", [], options)
         except RpcError as error:
             streams = ", ".join(stream.name for stream in self.streams if stream.object == model)
             raise SettingsError(f"{error}; install its module, or leave {streams} out of `streams`") from None
-        if not isinstance(found, dict) or not all(map(_is_described, found.values())):
+        if not isinstance(described, dict) or not all(map(_is_described, described.values())):
             raise ReplyError(f"{self.name}: fields_get of {model} does not answer as documented")
-        return found
+        return described
 
     def _check_companies(self) -> None:
-        if asked := self.settings.company_ids:
+        if configured := self.settings.company_ids:
             users = self._looked_up("res.users", "read", [[self._rpc.user()], ["company_ids"]], {})
             theirs = [number for user in users for number in user.get("company_ids") or ()]
-            if strange := sorted({*asked} - {*theirs}):
-                known = ", ".join(map(str, theirs))
-                raise SettingsError(f"{self.name}: company_ids {strange} are not the login's; choices: {known}")
+            if strange := sorted({*configured} - {*theirs}):
+                allowed = ", ".join(map(str, theirs))
+                raise SettingsError(f"{self.name}: company_ids {strange} are not the login's; choices: {allowed}")
 
 
 def _mapped(stream: Stream) -> list[str]:
@@ -284,8 +284,12 @@ def _is_record(row: Any) -> bool:
     return isinstance(row, dict) and isinstance(row.get("id"), int)
 
 
-def _is_described(held: Any) -> bool:
-    return isinstance(held, dict) and isinstance(held.get("type"), str) and {"string", "readonly"} <= held.keys()
+def _is_described(description: Any) -> bool:
+    return (
+        isinstance(description, dict)
+        and isinstance(description.get("type"), str)
+        and {"string", "readonly"} <= description.keys()
+    )
 
 
 def _is_read(name: str, described: Mapping[str, Any]) -> bool:

@@ -44,15 +44,15 @@ class Names:
 
     def values(self, model: str, numbers: Iterable[int]) -> dict[int, str]:
         """Find the values that records have; the first of several, by the alphabet."""
-        found = sorted(self._rows(model, "res_id", list(numbers)), reverse=True)
-        return {number: value for value, number in found}
+        rows = sorted(self._rows(model, "res_id", list(numbers)), reverse=True)
+        return {number: value for value, number in rows}
 
     def _rows(self, model: str, field: str, wanted: Sequence[Any]) -> list[tuple[str, int]]:
         mine = [["module", "=", MODULE], ["model", "=", model]]
         rows = [
             row
-            for some in chunks(wanted, NAMES)
-            for row in self._search("ir.model.data", [*mine, [field, "in", list(some)]], ["name", "res_id"])
+            for chunk in chunks(wanted, NAMES)
+            for row in self._search("ir.model.data", [*mine, [field, "in", list(chunk)]], ["name", "res_id"])
         ]
         head = _head(model)
         return [(value_of(model, row["name"]), row["res_id"]) for row in rows if str(row["name"]).startswith(head)]

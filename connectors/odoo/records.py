@@ -26,8 +26,10 @@ class RecordReader:
     ) -> dict[str, TargetRecord]:
         """Read by id; archived ones are there, too."""
         read = [*columns(model, wanted, fields), "write_date"]
-        rows = [row for some in chunks(numbers, READ) for row in self._search(model, [["id", "in", list(some)]], read)]
-        return {str(row["id"]): one for row, one in self._held(model, rows, wanted, fields)}
+        rows = [
+            row for chunk in chunks(numbers, READ) for row in self._search(model, [["id", "in", list(chunk)]], read)
+        ]
+        return {str(row["id"]): record for row, record in self._as_records(model, rows, wanted, fields)}
 
     def find(
         self, model: str, key: str, values: Sequence[str], wanted: Sequence[str], fields: Fields, within: Sequence[Any]
@@ -35,18 +37,18 @@ class RecordReader:
         """Find by external id, archived ones too, for it stays theirs; or live ones by another field."""
         if key == EXTERNAL_ID:
             numbers = self._names.records(model, values)
-            held = self.fetch(model, list(numbers.values()), wanted, fields)
-            return {value: [held[str(one)]] for value, one in numbers.items() if str(one) in held}
+            records = self.fetch(model, list(numbers.values()), wanted, fields)
+            return {value: [records[str(record)]] for value, record in numbers.items() if str(record) in records}
         kind, read = fields[key].type if key in fields else "", [*columns(model, [*wanted, key], fields), "write_date"]
-        found: dict[str, list[TargetRecord]] = {}
-        for some in chunks(list(dict.fromkeys(values)), READ):
-            asked = [*within, [key, "in", [_asked(value, kind) for value in some]]]
-            for row, one in self._held(model, self._search_live(model, asked, read), wanted, fields):
-                if (value := str(as_value(row.get(key), kind))) in some:
-                    found.setdefault(value, []).append(one)
-        return found
+        matches: dict[str, list[TargetRecord]] = {}
+        for chunk in chunks(list(dict.fromkeys(values)), READ):
+            domain = [*within, [key, "in", [_as_search_value(value, kind) for value in chunk]]]
+            for row, record in self._as_records(model, self._search_live(model, domain, read), wanted, fields):
+                if (value := str(as_value(row.get(key), kind))) in chunk:
+                    matches.setdefault(value, []).append(record)
+        return matches
 
-    def held(self, model: str, payload: bytes, wanted: Sequence[str], fields: Fields) -> TargetRecord | None:
+    def current_record(self, model: str, payload: bytes, wanted: Sequence[str], fields: Fields) -> TargetRecord | None:
         """Read a record as it was extracted; None where it lacks one of the fields, or is none."""
         try:
             row = read_json(payload)
@@ -55,16 +57,16 @@ class RecordReader:
         if not isinstance(row, dict) or "id" not in row or EXTERNAL_ID in wanted:
             return None
         lacking = {*columns(model, wanted, fields)} - row.keys() - {"res_model"}
-        return None if lacking else self._one(model, row, wanted, fields, {})
+        return None if lacking else self._as_record(model, row, wanted, fields, {})
 
-    def _held(
+    def _as_records(
         self, model: str, rows: Sequence[Row], wanted: Sequence[str], fields: Fields
     ) -> list[tuple[Row, TargetRecord]]:
         numbers = [row["id"] for row in rows] if EXTERNAL_ID in wanted else []
         named = self._names.values(model, numbers) if numbers else {}
-        return [(row, self._one(model, row, wanted, fields, named)) for row in rows]
+        return [(row, self._as_record(model, row, wanted, fields, named)) for row in rows]
 
-    def _one(
+    def _as_record(
         self, model: str, row: Row, wanted: Sequence[str], fields: Fields, named: Mapping[int, str]
     ) -> TargetRecord:
         values = {name: self._value(model, row, name, fields) for name in wanted}
@@ -79,6 +81,6 @@ class RecordReader:
         return as_value(row.get(name), fields[name].type if name in fields else "")
 
 
-def _asked(value: str, kind: str) -> Any:
+def _as_search_value(value: str, kind: str) -> Any:
     """Ask for a number as a number."""
     return int(value) if kind in ("integer", "many2one") and value.isdecimal() else value

@@ -42,10 +42,10 @@ class Rpc:
 
     def version(self) -> str:
         """Ask for the server's version, for which nobody needs to log in."""
-        told = self._call("version", "common", "version", [])
-        if not isinstance(told, dict):
+        response = self._call("version", "common", "version", [])
+        if not isinstance(response, dict):
             raise ReplyError(f"{self.connection}: the answer to version is not as documented")
-        return str(told.get("server_version", "of a version that it does not tell"))
+        return str(response.get("server_version", "of a version that it does not tell"))
 
     def user(self) -> int:
         """Tell the user's id, logging in when that was not done yet; raises AccessError."""
@@ -57,8 +57,8 @@ class Rpc:
         secret = self._key.get_secret_value()
         uid = self._call("login", "common", "authenticate", [self.database, self.login, secret, {}])
         if not uid:
-            said = f"{self.connection}: login {self.login!r} or its key was refused"
-            raise AccessError(f"{said}; check settings.login and settings.api_key")
+            message = f"{self.connection}: login {self.login!r} or its key was refused"
+            raise AccessError(f"{message}; check settings.login and settings.api_key")
         if not isinstance(uid, int):
             raise ReplyError(f"{self.connection}: the answer to login is not as documented")
         self._uid = uid
@@ -97,25 +97,28 @@ class Rpc:
         if "error" in answer:
             raise self._error(what, answer["error"], writes)
         if "result" not in answer:
-            said = f"{self.connection}: the answer to {what} has neither result nor error"
-            raise UnknownOutcome(said) if writes else ReplyError(said)
+            message = f"{self.connection}: the answer to {what} has neither result nor error"
+            raise UnknownOutcome(message) if writes else ReplyError(message)
         return answer["result"]
 
     def _error(self, what: str, error: Any, writes: bool) -> ConnectorError:
         """Name an error; the server's first line says what was wrong, its traceback stays there."""
         error = error if isinstance(error, dict) else {"message": error}
         data = error.get("data") or {}
-        name, told = str(data.get("name", "")), str(data.get("message") or error.get("message") or "no reason given")
-        said, words = f"{self.connection}: {what}: {told.strip().partition(chr(10))[0]}", f"{name} {told}".lower()
+        name, reason = str(data.get("name", "")), str(data.get("message") or error.get("message") or "no reason given")
+        message, words = (
+            f"{self.connection}: {what}: {reason.strip().partition(chr(10))[0]}",
+            f"{name} {reason}".lower(),
+        )
         if name.endswith("AccessDenied"):
-            return AccessError(f"{said}; check settings.login and settings.api_key")
+            return AccessError(f"{message}; check settings.login and settings.api_key")
         if name.endswith("AccessError") and not writes:
-            return AccessError(f"{said}; give {self.login!r} the right to it")
-        if '" does not exist' in told.partition('database "')[2]:
+            return AccessError(f"{message}; give {self.login!r} the right to it")
+        if '" does not exist' in reason.partition('database "')[2]:
             return SettingsError(f"{self.connection}: no database {self.database!r}; check settings.database")
-        if at_fault := _database(words, said, writes):
+        if at_fault := _database(words, message, writes):
             return at_fault
-        refused = RpcError(said)
+        refused = RpcError(message)
         refused.is_missing = name.endswith("MissingError")
         return refused
 
@@ -125,14 +128,14 @@ def is_lock(words: str) -> bool:
     return any(word in words.lower() for word in LOCKED)
 
 
-def _database(words: str, said: str, writes: bool) -> ConnectorError | None:
+def _database(words: str, message: str, writes: bool) -> ConnectorError | None:
     """Name an error of the database, if it is one."""
     if is_lock(words):
-        return LockedError(said)
+        return LockedError(message)
     if any(word in words for word in BUSY):
-        return BusyError(said)
+        return BusyError(message)
     if any(word in words for word in LOST):
-        return UnknownOutcome(said) if writes else BusyError(said)
+        return UnknownOutcome(message) if writes else BusyError(message)
     return None
 
 

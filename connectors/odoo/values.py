@@ -28,16 +28,16 @@ def as_sent(value: Any, kind: str) -> Any:
     if value is None:
         return False
     write = _WRITE.get(kind)
-    made = write(value) if write else value
-    return float(made) if isinstance(made, Decimal) else made
+    sent = write(value) if write else value
+    return float(sent) if isinstance(sent, Decimal) else sent
 
 
 def as_cell(value: Any, kind: str) -> str:
     """Write a value as a cell of `load`, where everything is a text and the empty one is nothing."""
-    made = [as_sent(one, "many2one") for one in value] if kind in _MANY and value else as_sent(value, kind)
-    if isinstance(made, list):
-        return ",".join(map(str, made))
-    return "" if made is False else str(made)
+    cell = [as_sent(member, "many2one") for member in value] if kind in _MANY and value else as_sent(value, kind)
+    if isinstance(cell, list):
+        return ",".join(map(str, cell))
+    return "" if cell is False else str(cell)
 
 
 def column(name: str, kind: str, value: Any = None) -> str:
@@ -91,7 +91,7 @@ def _as_whole(value: Any) -> Any:
 
 
 def _as_ids(value: Any) -> Any:
-    return [[6, 0, [_as_id(one) for one in value]]] if isinstance(value, list | tuple) else value
+    return [[6, 0, [_as_id(member) for member in value]]] if isinstance(value, list | tuple) else value
 
 
 def _as_markup(value: Any) -> str:

@@ -32,14 +32,14 @@ Row = Mapping[str, Any]
 
 def virtual_fields(model: str) -> dict[str, SourceField]:
     """Describe the fields that a model has here and not there."""
-    return {one.path: one for one in (_KEY, *_FIELDS.get(model, ()))}
+    return {field.path: field for field in (_KEY, *_FIELDS.get(model, ()))}
 
 
-def columns(model: str, names: Iterable[str], known: Collection[str]) -> list[str]:
+def columns(model: str, names: Iterable[str], described: Collection[str]) -> list[str]:
     """Name what to read of a model for some fields."""
     mine, wanted = virtual_fields(model), list[str]()
     for name in names:
-        wanted += [column for column in _COLUMNS.get(name, ()) if column in known] if name in mine else [name]
+        wanted += [column for column in _COLUMNS.get(name, ()) if column in described] if name in mine else [name]
     return list(dict.fromkeys(wanted))
 
 
@@ -91,8 +91,8 @@ class Virtual:
         if code is None or code == "":
             return None
         spelt = str(code).strip().upper()
-        for number, known in self._known_countries().items():
-            if known == spelt:
+        for number, country_code in self._known_countries().items():
+            if country_code == spelt:
                 return number
         raise RecordError(f"Odoo knows no country with the code {spelt!r}")
 
@@ -105,8 +105,8 @@ class Virtual:
 
 def number_of(value: Any) -> int | None:
     """Take the id of a relation, which is read as [id, name], as a bare id, or as false."""
-    found = value[0] if isinstance(value, list) and value else value
-    return found if isinstance(found, int) and found else None
+    number = value[0] if isinstance(value, list) and value else value
+    return number if isinstance(number, int) and number else None
 
 
 def _differs(change: Change, name: str) -> bool:

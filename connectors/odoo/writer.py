@@ -62,9 +62,9 @@ class _Sending:
     def parts(self) -> Iterator[Sequence[Change]]:
         """Cut what was taken into calls."""
         for _, mine in groupby(sorted(self._changes, key=self._way), key=self._way):
-            some = sorted(mine, key=self._spelt)  # equal values come to lie together
-            is_new = some[0].action == "create" and some[0].op_id not in self._names
-            yield from chunks(some, 1 if is_new else BATCH)
+            ordered = sorted(mine, key=self._spelt)  # equal values come to lie together
+            is_new = ordered[0].action == "create" and ordered[0].op_id not in self._names
+            yield from chunks(ordered, 1 if is_new else BATCH)
 
     def sent(self, changes: Sequence[Change]) -> list[Outcome]:
         """Make one call; one that is refused is halved."""
@@ -81,8 +81,8 @@ class _Sending:
         except RpcError as error:
             if len(changes) > 1:
                 return in_turn(halves(changes), self.sent)
-            gone = verb == "delete" and error.is_missing
-            return all_of(changes, "unchanged" if gone else "rejected", error)
+            is_deleted = verb == "delete" and error.is_missing
+            return all_of(changes, "unchanged" if is_deleted else "rejected", error)
 
     def _taken(self, change: Change) -> dict[str, Any]:
         if change.action != "create" and (not (change.record_id or "").isdecimal() or change.record_id == "0"):
@@ -152,10 +152,10 @@ class _Sending:
 
     def _create(self, changes: Sequence[Change]) -> list[Outcome]:
         (change,) = changes
-        return [self._made(change, self._called("create", self._sent_values(change)))]
+        return [self._created(change, self._called("create", self._sent_values(change)))]
 
-    def _made(self, change: Change, told: Any) -> Outcome:
-        number = told[0] if isinstance(told, list) and len(told) == 1 else told
+    def _created(self, change: Change, result: Any) -> Outcome:
+        number = result[0] if isinstance(result, list) and len(result) == 1 else result
         if isinstance(number, bool) or not isinstance(number, int):
             return outcome(change, "unknown", "the answer does not name the new record")
         return Outcome(change.op_id, "applied", str(number))
@@ -165,17 +165,19 @@ class _Sending:
         if changes[0].op_id in self._names:
             self.writer.names.prove()
         rows = [self._row(change) for change in changes]
-        told = self._called("load", self._header(changes[0]), rows, tz="UTC")  # in which it reads instants
-        if not isinstance(told, dict) or "ids" not in told:
+        result = self._called("load", self._header(changes[0]), rows, tz="UTC")  # in which it reads instants
+        if not isinstance(result, dict) or "ids" not in result:
             return all_of(changes, "unknown", "the answer to load is not as documented")
-        if not told["ids"]:
-            return self._refused(changes, _errors(told))
+        if not result["ids"]:
+            return self._refused(changes, _errors(result))
         if changes[0].op_id in self._names:
             return self._looked_up(changes)
         if changes[0].action == "create":
-            return [self._made(changes[0], told["ids"])]
-        done = {str(number) for number in told["ids"]} if isinstance(told["ids"], list) else set()
-        return by_id(changes, {one.op_id: outcome(one, "applied") for one in changes if one.record_id in done})
+            return [self._created(changes[0], result["ids"])]
+        done = {str(number) for number in result["ids"]} if isinstance(result["ids"], list) else set()
+        return by_id(
+            changes, {loaded.op_id: outcome(loaded, "applied") for loaded in changes if loaded.record_id in done}
+        )
 
     def _header(self, change: Change) -> list[str]:
         values = self._values[change.op_id]
@@ -191,34 +193,39 @@ class _Sending:
 
     def _looked_up(self, changes: Sequence[Change]) -> list[Outcome]:
         try:
-            found = self.writer.names.records(self.model, [str(one.after[EXTERNAL_ID]) for one in changes])
+            numbers = self.writer.names.records(
+                self.model, [str(candidate.after[EXTERNAL_ID]) for candidate in changes]
+            )
         except ConnectorError as error:  # it is written, and only not known where
             return all_of(changes, "unknown", error)
-        there = [change for change in changes if str(change.after[EXTERNAL_ID]) in found]
-        done = {one.op_id: Outcome(one.op_id, "applied", str(found[str(one.after[EXTERNAL_ID])])) for one in there}
+        created = [change for change in changes if str(change.after[EXTERNAL_ID]) in numbers]
+        done = {
+            candidate.op_id: Outcome(candidate.op_id, "applied", str(numbers[str(candidate.after[EXTERNAL_ID])]))
+            for candidate in created
+        }
         return by_id(changes, done)
 
     def _refused(self, changes: Sequence[Change], errors: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         """Leave out the rows that are named, and load the others again; where none is, halve."""
-        told = dict.fromkeys(str(error.get("message", "")) for error in errors)
-        said = "; ".join(told) or "load refused it, and says not why"
-        if is_lock(said):
-            return all_of(changes, "retry", said, is_locked=True)
+        messages = dict.fromkeys(str(error.get("message", "")) for error in errors)
+        message = "; ".join(messages) or "load refused it, and says not why"
+        if is_lock(message):
+            return all_of(changes, "retry", message, is_locked=True)
         if len(changes) == 1:
-            return all_of(changes, "rejected", said)
+            return all_of(changes, "rejected", message)
         own = errors if errors and errors[0].get("field") else errors[1:]  # the error of all rows names no field
         bad = _named(own, len(changes))
         if not bad:
             return self._searched(changes, next(iter(_named(errors, len(changes))), None))
-        rest = [change for place, change in enumerate(changes) if place not in bad]
-        rejected = [outcome(changes[place], "rejected", why) for place, why in bad.items()]
+        rest = [change for row, change in enumerate(changes) if row not in bad]
+        rejected = [outcome(changes[row], "rejected", reason) for row, reason in bad.items()]
         return rejected + (in_turn([rest], self.sent) if rest else [])
 
     def _searched(self, changes: Sequence[Change], suspect: int | None) -> list[Outcome]:
         """Load a suspect alone, then the others: all at once if it was at fault, else in halves."""
         if suspect is None:
             return in_turn(halves(changes), self.sent)
-        others = [change for place, change in enumerate(changes) if place != suspect]
+        others = [change for row, change in enumerate(changes) if row != suspect]
         sent: list[Outcome] = []
 
         def parts() -> Iterator[Sequence[Change]]:
@@ -226,17 +233,17 @@ class _Sending:
             is_guilty = bool(sent) and sent[0].status == "rejected"
             yield from [others] if is_guilty else filter(None, halves(others))
 
-        def send(some: Sequence[Change]) -> list[Outcome]:
-            outcomes = self.sent(some)
+        def send(part: Sequence[Change]) -> list[Outcome]:
+            outcomes = self.sent(part)
             sent.extend(outcomes)
             return outcomes
 
         return in_turn(parts(), send)
 
 
-def _errors(told: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    messages = told.get("messages") or []
-    return [one for one in messages if isinstance(one, dict) and one.get("type", "error") == "error"]
+def _errors(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    messages = result.get("messages") or []
+    return [message for message in messages if isinstance(message, dict) and message.get("type", "error") == "error"]
 
 
 def _named(errors: Sequence[Mapping[str, Any]], count: int) -> dict[int, str]:
@@ -246,6 +253,6 @@ def _named(errors: Sequence[Mapping[str, Any]], count: int) -> dict[int, str]:
         rows = error.get("rows") or {}
         first, last = rows.get("from", error.get("record")), rows.get("to", error.get("record"))
         if isinstance(first, int) and isinstance(last, int) and 0 <= first <= last < count:
-            for place in range(first, last + 1):
-                named[place] = "; ".join([*filter(None, [named.get(place)]), str(error.get("message", "refused"))])
+            for row in range(first, last + 1):
+                named[row] = "; ".join([*filter(None, [named.get(row)]), str(error.get("message", "refused"))])
     return named

@@ -20,8 +20,8 @@ from connectors.rest.writer import Writer, nested
 class BatchWriter(Writer):
     """Write the changes of one stream, as many in one request as it takes."""
 
-    def __init__(self, holdings: Any, batch: Batch) -> None:
-        super().__init__(holdings)
+    def __init__(self, records: Any, batch: Batch) -> None:
+        super().__init__(records)
         self.batch = batch
 
     def parts(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
@@ -30,9 +30,9 @@ class BatchWriter(Writer):
         yield from ([change] for change in changes if change.action not in self.batch.actions)
         while waiting:
             first = {change.record_id or change.op_id: change for change in reversed(waiting)}
-            some = [change for change in waiting if first[change.record_id or change.op_id] is change]
-            yield from chunks(some, self.batch.size)
-            sent = {change.op_id for change in some}
+            part = [change for change in waiting if first[change.record_id or change.op_id] is change]
+            yield from chunks(part, self.batch.size)
+            sent = {change.op_id for change in part}
             waiting = [change for change in waiting if change.op_id not in sent]
 
     def sent(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -67,24 +67,24 @@ class BatchWriter(Writer):
 
     def _matched(self, changes: Sequence[Change], reply: Reply) -> list[Outcome]:
         """Match an answer to its changes; what it does not name, or names twice, is not known."""
-        told, named = self.batch.outcome, {change.record_id: change for change in changes if change.record_id}
+        paths, named = self.batch.outcome, {change.record_id: change for change in changes if change.record_id}
         named |= {change.op_id: change for change in changes}
         answered: dict[str, list[Outcome]] = {}
         for row in map(read_json, cut(reply.body, self.batch.outcomes)):
-            name = text(at(row, told.op_id)) if told.op_id else text(at(row, told.id))
+            name = text(at(row, paths.op_id)) if paths.op_id else text(at(row, paths.id))
             if change := named.get(name or ""):
-                answered.setdefault(change.op_id, []).append(self._told(change, row))
-        return by_id(changes, {op_id: some[0] for op_id, some in answered.items() if len(some) == 1})
+                answered.setdefault(change.op_id, []).append(self._reported(change, row))
+        return by_id(changes, {op_id: outcomes[0] for op_id, outcomes in answered.items() if len(outcomes) == 1})
 
-    def _told(self, change: Change, row: Any) -> Outcome:
+    def _reported(self, change: Change, row: Any) -> Outcome:
         """Read one outcome: by a word, by a status as of HTTP, or by whether there is a complaint."""
-        told = self.batch.outcome
-        status = text(at(row, told.status)) if told.status else None
-        said = text(at(row, told.message)) if told.message else None
-        if told.status is None:
-            status = "422" if said else "200"
-        if word := told.words.get(status or ""):
-            return self._done(change, row) if word == "applied" else outcome(change, word, said or status)
+        paths = self.batch.outcome
+        status = text(at(row, paths.status)) if paths.status else None
+        message = text(at(row, paths.message)) if paths.message else None
+        if paths.status is None:
+            status = "422" if message else "200"
+        if word := paths.words.get(status or ""):
+            return self._done(change, row) if word == "applied" else outcome(change, word, message or status)
         number = whole_number(status)
         if number is None or number < 200 or 300 <= number < 400:
             return outcome(change, "unknown", f"the answer tells no status that is known: {status}")
@@ -94,7 +94,7 @@ class BatchWriter(Writer):
             return outcome(change, "retry", f"refused ({number})")
         if number >= 500:
             return outcome(change, "unknown", f"answered {number}")
-        return self.refused(change, number, f"refused ({number})" + (f": {said}" if said else ""))
+        return self.refused(change, number, f"refused ({number})" + (f": {message}" if message else ""))
 
     def _done(self, change: Change, row: Any) -> Outcome:
         record = at(row, self.batch.outcome.record) if self.batch.outcome.record else row

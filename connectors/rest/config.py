@@ -104,8 +104,8 @@ class Deletions(Strict):
     param: str | None = None
     paging: AnyPaging = NoPaging()
 
-    def told(self, stream: Stream) -> Stream:
-        """Describe its records, which name those of the stream."""
+    def with_deletes(self, stream: Stream) -> Stream:
+        """Return the stream as which deleted records are read."""
         return replace(stream, primary_key=self.primary_key, cursor=self.deleted_at, deleted_values={})
 
 
@@ -135,8 +135,8 @@ class RestStream(Strict):
         """List the fixed parameters, each with one value."""
         return [
             (name, value)
-            for name, given in self.params.items()
-            for value in ([given] if isinstance(given, str) else given)
+            for name, setting in self.params.items()
+            for value in ([setting] if isinstance(setting, str) else setting)
         ]
 
     @property
@@ -160,7 +160,7 @@ class RestStream(Strict):
         return Stream(
             name,
             primary_key=self.primary_key,
-            fields={field: mapped(given) for field, given in self.fields.items()},
+            fields={field: mapped(source) for field, source in self.fields.items()},
             table=self.table,
             object=self.path,
             cursor=cursor.path if cursor else None,
@@ -198,9 +198,9 @@ def _formatted(template: Any, since: Any) -> Any:
     if isinstance(template, str):
         return template.replace("{since}", str(since))
     if isinstance(template, list):
-        return [_formatted(one, since) for one in template]
+        return [_formatted(part, since) for part in template]
     if isinstance(template, Mapping):
-        return {key: _formatted(one, since) for key, one in template.items()}
+        return {key: _formatted(part, since) for key, part in template.items()}
     return template
 
 
@@ -217,16 +217,17 @@ def untagged(value: Any) -> Any:
 
 def _untagged(value: Any) -> Any:
     if isinstance(value, list):
-        return [_untagged(one) for one in value]
+        return [_untagged(part) for part in value]
     if not isinstance(value, dict):
         return value
     if value.get("__class__") == "Decimal":
         return value.get("decimal")
     if value.get("__class__") in ("date", "datetime"):
-        parts = [value.get(name, 0) for name in ("year", "month", "day", "hour", "minute", "second", "microsecond")]
+        names = ("year", "month", "day", "hour", "minute", "second", "microsecond")
+        year, month, day, hour, minute, second, microsecond = (value.get(name, 0) for name in names)
         try:
-            moment = datetime(*parts, tzinfo=UTC)
+            moment = datetime(year, month, day, hour, minute, second, microsecond, tzinfo=UTC)
         except (TypeError, ValueError):  # it stays as it came, for the rules to refuse
             return value
         return moment.isoformat() if value["__class__"] == "datetime" else moment.date().isoformat()
-    return {name: _untagged(one) for name, one in value.items()}
+    return {name: _untagged(part) for name, part in value.items()}

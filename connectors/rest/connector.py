@@ -78,16 +78,16 @@ class Rest(HttpConnector):
     @classmethod
     def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
         listed = settings.get("streams") or {}
-        return tuple(RestStream.model_validate(given).declared(name) for name, given in listed.items())
+        return tuple(RestStream.model_validate(config).declared(name) for name, config in listed.items())
 
     def __init__(self, name: str, settings: Any, http: Any = None) -> None:
         self.rate_headers = tuple(rate.declared() for rate in settings.rate_headers)
         self._auth: AuthBase | None = None
         super().__init__(name, settings, http)
-        self.streams = tuple(stream.declared(one) for one, stream in self.settings.streams.items())
+        self.streams = tuple(stream.declared(stream_name) for stream_name, stream in self.settings.streams.items())
         self.writing = self._writing()
         if any(stream.write and stream.write.find for stream in self.settings.streams.values()):
-            self.find = self._found  # a capability is found by its method, and most APIs do not have this one
+            self.find = self._find_records  # a capability is found by its method, and most APIs do not have this one
 
     def auth(self) -> AuthBase | None:
         self._auth = self.settings.auth.opened(self.name, lambda: self.http)
@@ -118,35 +118,35 @@ class Rest(HttpConnector):
             )
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        return {name: self._seen(stream) for name, stream in self.settings.streams.items()}
+        return {name: self._sampled_fields(stream) for name, stream in self.settings.streams.items()}
 
-    def _seen(self, stream: RestStream) -> list[SourceField]:
+    def _sampled_fields(self, stream: RestStream) -> list[SourceField]:
         rows = cut(self._page_of(stream, {}, Slice()).body, stream.record_path)
         try:
-            seen = dict.fromkeys(path for row in rows[:100] for path in _paths(read_json(row)))
+            sample_paths = dict.fromkeys(path for row in rows[:100] for path in _paths(read_json(row)))
         except RecursionError:
             raise ReplyError(f"{self.name}: a record at {stream.path} is nested too deeply to be read") from None
-        return [SourceField(path, "json") for path in seen]
+        return [SourceField(path, "json") for path in sample_paths]
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Read page after page; a cursor asks for what is newer than the slice's start."""
-        described, place = self.settings.streams[stream.name], dict(checkpoint or {})
-        trail = PaginationGuard(f"{self.name} {stream.name}", place)
+        described, position = self.settings.streams[stream.name], dict(checkpoint or {})
+        trail = PaginationGuard(f"{self.name} {stream.name}", position)
         while True:
-            reply = self._page_of(described, place, slice_)
+            reply = self._page_of(described, position, slice_)
             rows: Sequence[bytes] = cut(reply.body, described.record_path, repairs := Repairs())
-            trail.came(rows, place)
+            trail.came(rows, position)
             if self.settings.tagged_values:
                 rows = [msgspec.json.encode(untagged(read_json(row, repairs=repairs))) for row in rows]
             total = described.paging.total(reply)
-            if described.total_path and not place:
+            if described.total_path and not position:
                 total = told(reply, described.total_path)
-            following = trail.on(self._stored(described.paging.following(place, reply, rows), described.pairs))
-            rows = described.paging.fresh(place, rows)
-            yield self.page(stream, rows, following, None if place else whole_number(total), repairs=repairs)
+            following = trail.on(self._stored(described.paging.following(position, reply, rows), described.pairs))
+            rows = described.paging.fresh(position, rows)
+            yield self.page(stream, rows, following, None if position else whole_number(total), repairs=repairs)
             if following is None:
                 return
-            place = following
+            position = following
 
     def counted(self, stream: Stream, slice_: Slice) -> Slice:
         """Tell what an answer's total is a count of: all that was asked for, which may be more than the slice."""
@@ -155,18 +155,18 @@ class Rest(HttpConnector):
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         """Read records by their keys; those that are no more are not there."""
-        return self._holdings(stream).fetch(record_ids, fields)
+        return self._record_reader(stream).fetch(record_ids, fields)
 
-    def held(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
+    def current_record(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
         """Tell from a record as it was extracted what `fetch` would answer."""
-        return self._holdings(stream).extracted(payload, fields)
+        return self._record_reader(stream).extracted(payload, fields)
 
     def writable(self, stream: Stream) -> Mapping[str, SourceField]:
         """List the fields of a first page, and those that are declared: what else may be written, nobody tells."""
-        described, how = self.settings.streams[stream.name], self._holdings(stream).how
+        described, how = self.settings.streams[stream.name], self._record_reader(stream).how
         fixed = {described.primary_key, described.cursor.path if described.cursor else ""}
         declared = [*how.unique, *how.fields]
-        names = dict.fromkeys([*(field.path for field in self._seen(described)), *declared])
+        names = dict.fromkeys([*(field.path for field in self._sampled_fields(described)), *declared])
         return {
             name: SourceField(name, "json", is_writable=name not in fixed, is_unique=name in how.unique)
             for name in names
@@ -174,20 +174,20 @@ class Rest(HttpConnector):
 
     def write(self, stream: Stream, changes: Sequence[Change]) -> list[Outcome]:
         """Change, make and delete records, each with its outcome."""
-        holdings = self._holdings(stream)
-        batch = holdings.how.batch
-        return (BatchWriter(holdings, batch) if batch else Writer(holdings)).write(changes)
+        records = self._record_reader(stream)
+        batch = records.how.batch
+        return (BatchWriter(records, batch) if batch else Writer(records)).write(changes)
 
-    def _found(
+    def _find_records(
         self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
     ) -> dict[str, list[TargetRecord]]:
         """Find records by a field: what `find` is where a stream declares how."""
-        return self._holdings(stream).find(field, values, fields)
+        return self._record_reader(stream).find(field, values, fields)
 
-    def _holdings(self, stream: Stream) -> RecordReader:
+    def _record_reader(self, stream: Stream) -> RecordReader:
         where = f"connection {self.name!r}: streams.{stream.name}"
-        held, described = self.settings, self.settings.streams[stream.name]
-        return RecordReader(where, self.http, described, held.headers, tagged=held.tagged_values)
+        settings, described = self.settings, self.settings.streams[stream.name]
+        return RecordReader(where, self.http, described, settings.headers, tagged=settings.tagged_values)
 
     def _writing(self) -> Writing:
         """Declare how the connection is written to; what not every stream can do is not promised."""
@@ -205,34 +205,36 @@ class Rest(HttpConnector):
 
     def deletes(self, stream: Stream, slice_: Slice) -> Iterator[Page]:
         """Read what the API says was deleted, since the slice's start where it can be asked so."""
-        gone = self.settings.streams[stream.name].deletions
-        place: dict[str, Any] | None = {} if gone else None
-        trail = PaginationGuard(f"{self.name} {stream.name}", place)
-        while gone and place is not None:
-            params, headers, link = gone.paging.ask(place)
+        deletions = self.settings.streams[stream.name].deletions
+        position: dict[str, Any] | None = {} if deletions else None
+        trail = PaginationGuard(f"{self.name} {stream.name}", position)
+        while deletions and position is not None:
+            params, headers, link = deletions.paging.ask(position)
             cursor = self.settings.streams[stream.name].cursor
-            since = [(gone.param, cursor.since(slice_.start))] if gone.param and cursor and slice_.start else []
-            asked = {} if link else {"params": [*since, *params]}
-            reply = self.http.get(link or gone.path, headers={**self.settings.headers, **headers}, **asked)
-            rows = cut(reply.body, gone.record_path, repairs := Repairs())
-            trail.came(rows, place)
-            place = trail.on(self._stored(gone.paging.following(place, reply, rows), []))
-            yield self.page(gone.told(stream), rows, place, deleted=True, repairs=repairs)
+            since = (
+                [(deletions.param, cursor.since(slice_.start))] if deletions.param and cursor and slice_.start else []
+            )
+            query = None if link else [*since, *params]
+            reply = self.http.get(link or deletions.path, query, {**self.settings.headers, **headers})
+            rows = cut(reply.body, deletions.record_path, repairs := Repairs())
+            trail.came(rows, position)
+            position = trail.on(self._stored(deletions.paging.following(position, reply, rows), []))
+            yield self.page(deletions.with_deletes(stream), rows, position, deleted=True, repairs=repairs)
 
-    def _stored(self, place: dict[str, Any] | None, pairs: list[tuple[str, str]]) -> dict[str, Any] | None:
+    def _stored(self, position: dict[str, Any] | None, pairs: list[tuple[str, str]]) -> dict[str, Any] | None:
         """Leave out of a link what we sent ourselves, a secret perhaps; `again` names what has to be added."""
-        if not place or "link" not in place:
-            return place
+        if not position or "link" not in position:
+            return position
         auth = self.settings.auth
         secret = [(auth.param, auth.secret.get_secret_value())] if isinstance(auth, QueryAuth) else []
-        link, names = without(place["link"], [*pairs, *secret])
+        link, names = without(position["link"], [*pairs, *secret])
         again = sorted(names & {name for name, _ in pairs})
         return {"link": link} | ({"again": again} if again else {})
 
-    def _page_of(self, stream: RestStream, place: dict[str, Any], slice_: Slice) -> Any:
-        params, headers, link = stream.paging.ask(place)
+    def _page_of(self, stream: RestStream, position: dict[str, Any], slice_: Slice) -> Any:
+        params, headers, link = stream.paging.ask(position)
         if link:
-            again = [pair for pair in stream.pairs if pair[0] in place.get("again", ())]
+            again = [pair for pair in stream.pairs if pair[0] in position.get("again", ())]
             return self.http.get(link, again, {**self.settings.headers, **headers})
         listed = stream.pairs
         cursor = stream.cursor

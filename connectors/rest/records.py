@@ -39,27 +39,27 @@ class RecordReader:
         read = self.how.read
         if read is None:
             one_by_one = ((number, self._alone(number, fields)) for number in dict.fromkeys(ids))
-            return {number: held for number, held in one_by_one if held}
-        wanted, found = dict.fromkeys(ids), {}
-        for some in chunks(list(wanted), read.size):
-            for record in self._live(read.path, read.params(read.param, list(some))):
-                held = self.held(record, fields)
-                if held.record_id in wanted:
-                    found[held.record_id] = held
-        return found
+            return {number: current for number, current in one_by_one if current}
+        wanted, records = dict.fromkeys(ids), {}
+        for chunk in chunks(list(wanted), read.size):
+            for record in self._live(read.path, read.params(read.param, list(chunk))):
+                current = self.current_record(record, fields)
+                if current.record_id in wanted:
+                    records[current.record_id] = current
+        return records
 
     def find(self, field: str, values: Sequence[str], fields: Sequence[str]) -> dict[str, list[TargetRecord]]:
         """Find live records by a field; what the API answers beside what was asked for is left out."""
-        find, found = self.how.find, {value: list[TargetRecord]() for value in values}
+        find, records = self.how.find, {value: list[TargetRecord]() for value in values}
         if find is None or field not in find.params_of:
-            known = choices(field, find.params_of if find else ())
-            raise SettingsError(f"{self.where}: write.find does not say how to find by {field!r}; {known}")
-        for some in chunks(list(found), find.size):
-            for record in self._live(find.path, find.params(find.params_of[field], list(some))):
+            params = choices(field, find.params_of if find else ())
+            raise SettingsError(f"{self.where}: write.find does not say how to find by {field!r}; {params}")
+        for chunk in chunks(list(records), find.size):
+            for record in self._live(find.path, find.params(find.params_of[field], list(chunk))):
                 value = text(at(record, field))
-                if value in found:
-                    found[value].append(self.held(record, fields))
-        return {value: rows for value, rows in found.items() if rows}
+                if value in records:
+                    records[value].append(self.current_record(record, fields))
+        return {value: rows for value, rows in records.items() if rows}
 
     def extracted(self, payload: bytes, fields: Sequence[str]) -> TargetRecord | None:
         """Read a record as it was extracted; None where it lacks one of the fields, or is none."""
@@ -68,9 +68,9 @@ class RecordReader:
         except UNREADABLE:
             return None
         lacks = any(present(record, field) is ABSENT for field in (self.described.primary_key, *fields))
-        return None if lacks else self.held(record, fields)
+        return None if lacks else self.current_record(record, fields)
 
-    def held(self, record: Any, fields: Sequence[str], tag: str | None = None) -> TargetRecord:
+    def current_record(self, record: Any, fields: Sequence[str], tag: str | None = None) -> TargetRecord:
         """Tell of a record what is asked for, its version, and when it was last changed."""
         values = {field: at(record, field) for field in fields}
         return TargetRecord(
@@ -89,8 +89,8 @@ class RecordReader:
 
     def record(self, body: Any) -> Any:
         """Take the record out of an answer about it alone."""
-        found = at(body, self.how.record_path) if self.how.record_path else body
-        return untagged(found) if self.tagged else found
+        content = at(body, self.how.record_path) if self.how.record_path else body
+        return untagged(content) if self.tagged else content
 
     def _alone(self, number: str, fields: Sequence[str]) -> TargetRecord | None:
         try:
@@ -104,24 +104,24 @@ class RecordReader:
 
     def _named(self, number: str, record: Any, fields: Sequence[str], reply: Reply) -> TargetRecord:
         """Take the key that was asked by: an answer about one record need not repeat it."""
-        return replace(self.held(record, fields, reply.headers.get("ETag")), record_id=number)
+        return replace(self.current_record(record, fields, reply.headers.get("ETag")), record_id=number)
 
     def _live(self, path: str | None, asked: list[tuple[str, str]]) -> Iterator[Any]:
         """List the live records that are asked for, page by page as the stream does; what is no object is left out."""
-        paging, place = self.described.paging, dict[str, Any]()
-        trail = PaginationGuard(self.where, place)
+        paging, position = self.described.paging, dict[str, Any]()
+        trail = PaginationGuard(self.where, position)
         while True:
-            params, headers, link = paging.ask(place)
+            params, headers, link = paging.ask(position)
             query = None if link else [*asked, *params]
             reply = self.http.get(link or path or self.described.path, query, {**self.headers, **headers})
             rows = cut(reply.body, self.described.record_path)
-            trail.came(rows, place)
-            following = trail.on(paging.following(place, reply, rows))
-            records = filter(_is_object, map(self._decoded, paging.fresh(place, rows)))
+            trail.came(rows, position)
+            following = trail.on(paging.following(position, reply, rows))
+            records = filter(_is_object, map(self._decoded, paging.fresh(position, rows)))
             yield from (record for record in records if not self._is_deleted(record))
             if following is None:
                 return
-            place = following
+            position = following
 
     def _decoded(self, row: bytes) -> Any:
         record = read_json(row)
@@ -132,11 +132,11 @@ class RecordReader:
 
     def _changed_at(self, record: Any) -> datetime | None:
         cursor = self.described.cursor
-        found = at(record, cursor.path) if cursor else None
+        changed_at = at(record, cursor.path) if cursor else None
         with suppress(ArithmeticError, OSError, TypeError, ValueError):
-            if cursor and cursor.format in ("epoch_s", "epoch_ms") and found is not None:
-                return datetime.fromtimestamp(float(found) / (1000 if cursor.format == "epoch_ms" else 1), UTC)
-            moment = datetime.fromisoformat(str(found))
+            if cursor and cursor.format in ("epoch_s", "epoch_ms") and changed_at is not None:
+                return datetime.fromtimestamp(float(changed_at) / (1000 if cursor.format == "epoch_ms" else 1), UTC)
+            moment = datetime.fromisoformat(str(changed_at))
             return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return None
 

@@ -16,15 +16,15 @@ GONE = (404, 410)
 class Writer:
     """Write the changes of one stream."""
 
-    def __init__(self, holdings: RecordReader) -> None:
-        self.holdings, self.how = holdings, holdings.how
-        self.http, self.headers = holdings.http, holdings.headers
+    def __init__(self, records: RecordReader) -> None:
+        self.records, self.how = records, records.how
+        self.http, self.headers = records.http, records.headers
 
     def write(self, changes: Sequence[Change]) -> list[Outcome]:
         """Send changes, and answer an outcome for each."""
-        refused = [outcome(change, "rejected", why) for change in changes if (why := self._lacks(change))]
-        known = {one.op_id for one in refused}
-        return refused + in_turn(self.parts([one for one in changes if one.op_id not in known]), self.sent)
+        refused = [outcome(change, "rejected", reason) for change in changes if (reason := self._lacks(change))]
+        refused_ids = {item.op_id for item in refused}
+        return refused + in_turn(self.parts([item for item in changes if item.op_id not in refused_ids]), self.sent)
 
     def parts(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
         """Cut changes into what goes into one request."""
@@ -100,64 +100,64 @@ class Writer:
             number = self._new_id(body)
             if number is None:
                 return outcome(change, "unknown", "the answer does not tell the new record's id")
-        return self.applied(change, number, self.holdings.record(body), reply.headers.get("ETag"))
+        return self.applied(change, number, self.records.record(body), reply.headers.get("ETag"))
 
     def applied(self, change: Change, number: str | None, record: Any, tag: str | None = None) -> Outcome:
         """Say that a change was applied, and which values the answer shows."""
         values = {name: value for name in change.after if (value := present(record, name)) is not ABSENT}
-        version = self.holdings.version(record, tag)
+        version = self.records.version(record, tag)
         return Outcome(change.op_id, "applied", number, version, values=values or None)
 
     def _new_id(self, body: Any) -> str | None:
         path = self.how.create.id_path if self.how.create else None
-        return text(at(body, path) if path else at(self.holdings.record(body), self.holdings.described.primary_key))
+        return text(at(body, path) if path else at(self.records.record(body), self.records.described.primary_key))
 
-    def refused(self, change: Change, status: int, why: str) -> Outcome:
+    def refused(self, change: Change, status: int, reason: str) -> Outcome:
         """Say what a refusal means, by its status."""
         if status in self.how.locked:
-            return outcome(change, "retry", why, is_locked=True)
+            return outcome(change, "retry", reason, is_locked=True)
         if change.action == "create":
             is_taken = self.how.create is not None and status in self.how.create.taken
-            return self._taken(change, why) if is_taken else outcome(change, "rejected", why)
+            return self._taken(change, reason) if is_taken else outcome(change, "rejected", reason)
         if status in self.how.conflict or (status == 409 and change.version and self.how.version):
-            return outcome(change, "conflict", why)
+            return outcome(change, "conflict", reason)
         if status in GONE:
             is_done = change.action == "delete"
             return outcome(change, "unchanged" if is_done else "rejected", f"the record is gone ({status})")
-        return outcome(change, "rejected", why)
+        return outcome(change, "rejected", reason)
 
     def reason(self, error: Refused) -> str:
         """Tell the API's own reason, where it is declared to tell one."""
-        said = None
+        message = None
         if self.how.error_path:
             try:
-                said = text(at(error.json(), self.how.error_path))
+                message = text(at(error.json(), self.how.error_path))
             except ReplyError:  # the status has to do
-                said = None
-        return f"refused ({error.status})" + (f": {said}" if said else "")
+                message = None
+        return f"refused ({error.status})" + (f": {message}" if message else "")
 
-    def _taken(self, change: Change, why: str) -> Outcome:
+    def _taken(self, change: Change, reason: str) -> Outcome:
         """Look up who holds a value that only one may hold: it is what was to be made, or somebody else."""
         field = change.key if change.key in self.how.unique else None
         field = field or next((name for name in self.how.unique if change.after.get(name) is not None), None)
         if field is None or self.how.find is None or field not in self.how.find.params_of:
-            return outcome(change, "rejected", why)
+            return outcome(change, "rejected", reason)
         value = text(change.after[field]) or ""
         try:
-            found = self.holdings.find(field, [value], list(change.after)).get(value, [])
+            matches = self.records.find(field, [value], list(change.after)).get(value, [])
         except ConnectorError as error:
             return outcome(change, "retry", f"{field} is taken, and by whom could not be asked: {error}")
-        if not found:
+        if not matches:
             return outcome(change, "retry", f"{field} is taken by a record that is not to be seen yet")
-        if len(found) == 1 and is_as_asked(change, found[0]):
-            return Outcome(change.op_id, "applied", found[0].record_id, found[0].version, values=found[0].values)
-        holders = ", ".join(one.record_id for one in found)
-        return Outcome(change.op_id, "rejected", found[0].record_id, message=f"{field} is taken by record {holders}")
+        if len(matches) == 1 and is_as_asked(change, matches[0]):
+            return Outcome(change.op_id, "applied", matches[0].record_id, matches[0].version, values=matches[0].values)
+        holders = ", ".join(holder.record_id for holder in matches)
+        return Outcome(change.op_id, "rejected", matches[0].record_id, message=f"{field} is taken by record {holders}")
 
 
-def is_as_asked(change: Change, held: TargetRecord) -> bool:
+def is_as_asked(change: Change, record: TargetRecord) -> bool:
     """Tell whether a record holds all that was asked for."""
-    return all(text(held.values.get(name)) == text(value) for name, value in change.after.items())
+    return all(text(record.values.get(name)) == text(value) for name, value in change.after.items())
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,8 +165,8 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = {}
     for path, value in values.items():
         *parents, name = path.split(".")
-        place = body
+        target = body
         for parent in parents:
-            place = place.setdefault(parent, {})
-        place[name] = value
+            target = target.setdefault(parent, {})
+        target[name] = value
     return body

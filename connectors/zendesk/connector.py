@@ -62,10 +62,10 @@ class _Head(msgspec.Struct):
 
     def rows(self, name: str) -> list[bytes]:
         """Give the records; raises ReplyError where there is no such list, which is no end."""
-        found = getattr(self, name)
-        if found is None:
+        listed = getattr(self, name)
+        if listed is None:
             raise ReplyError(f"an answer has no list at {name!r}")
-        return [bytes(record) for record in found]
+        return [bytes(record) for record in listed]
 
 
 _HEAD = msgspec.json.Decoder(_Head)
@@ -134,8 +134,8 @@ class Zendesk(HttpConnector):
         return Basic(f"{settings.email}/token", secret, settings_to_check=check)
 
     def limits(self) -> Sequence[Limit]:
-        held = self.settings
-        return (Limit(held.requests_per_minute, 60), Limit(held.exports_per_minute, 60, "export"))
+        settings = self.settings
+        return (Limit(settings.requests_per_minute, 60), Limit(settings.exports_per_minute, 60, "export"))
 
     def check(self) -> Check:
         """Find who the secret belongs to: nobody is an answer too."""
@@ -145,8 +145,8 @@ class Zendesk(HttpConnector):
         notes = [f"{self.name}: {TOKENS_END}"] if self.settings.api_token else []
         if user.get("role") not in ("admin", "agent"):
             notes.append(f"{self.name}: the user is neither agent nor admin: tickets may be hidden")
-        place = urlsplit(self.settings.base_url)
-        return Check(f"{place.hostname}{place.path.rstrip('/')}", self.now(), tuple(notes))
+        address = urlsplit(self.settings.base_url)
+        return Check(f"{address.hostname}{address.path.rstrip('/')}", self.now(), tuple(notes))
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
         """List the fields of organizations, the only ones that the API describes; of the others what is mapped."""
@@ -160,36 +160,36 @@ class Zendesk(HttpConnector):
 
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
         """Read by the export or the list that the stream has, to its own end."""
-        start, held = _epoch(slice_.start), checkpoint or {}
+        start, position = _epoch(slice_.start), checkpoint or {}
         if stream.object == "tickets":
-            return self._tickets(stream, start, held)
+            return self._tickets(stream, start, position)
         if stream.object == "organizations":
-            return self._organizations(stream, start, held)
-        asked: list[tuple[str, Any]] = [("role[]", "agent"), ("role[]", "admin")]
+            return self._organizations(stream, start, position)
+        params: list[tuple[str, Any]] = [("role[]", "agent"), ("role[]", "admin")]
         if stream.object == "satisfaction_ratings":
-            asked = [("score", "received"), ("start_time", start)]
-        return self._pages(stream, asked, held)
+            params = [("score", "received"), ("start_time", start)]
+        return self._pages(stream, params, position)
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]:
         """Read organizations or tickets by id, in batches of 100; those that are no more are not there."""
         if stream.object not in ("organizations", "tickets"):
             raise SettingsError(f"{self.name}: {stream.name} cannot be read by id, only accounts and tickets can")
-        held = {}
-        for some in chunks([number for number in record_ids if number.isdecimal()], 100):
-            reply = self.http.get(f"api/v2/{stream.object}/show_many.json", {"ids": ",".join(some)})
+        records = {}
+        for chunk in chunks([number for number in record_ids if number.isdecimal()], 100):
+            reply = self.http.get(f"api/v2/{stream.object}/show_many.json", {"ids": ",".join(chunk)})
             for record in cut(reply.body, stream.object):
                 row = read_json(record)
                 values = {path: _at(row, path) for path in fields}
-                held[str(row["id"])] = TargetRecord(str(row["id"]), values, row.get("updated_at"))
-        return held
+                records[str(row["id"])] = TargetRecord(str(row["id"]), values, row.get("updated_at"))
+        return records
 
     def _tickets(self, stream: Stream, start: int, checkpoint: Checkpoint) -> Iterator[Page]:
         cursor, done = checkpoint.get("cursor"), False
         trail = PaginationGuard(f"{self.name} tickets", cursor)
         while not done:
-            asked = {"cursor": cursor} if cursor else {"start_time": start}
+            params = {"cursor": cursor} if cursor else {"start_time": start}
             repairs = Repairs()
-            head = self._exported("tickets/cursor", asked | {"include": "metric_sets"}, repairs)
+            head = self._exported("tickets/cursor", params | {"include": "metric_sets"}, repairs)
             if not head.end_of_stream and not trail.on(head.after_cursor):
                 raise ReplyError(f"{self.name} tickets: the export makes no progress after cursor {cursor}")
             cursor, done = head.after_cursor, head.end_of_stream
@@ -208,21 +208,21 @@ class Zendesk(HttpConnector):
             rows = [_with_deleted(row, repairs) for row in head.rows("organizations")]
             yield self.page(stream, rows, None if done else {"start_time": start}, repairs=repairs)
 
-    def _exported(self, what: str, asked: dict[str, Any], repairs: Repairs) -> _Head:
-        params = asked | {"per_page": self.settings.page_size}
+    def _exported(self, what: str, query: dict[str, Any], repairs: Repairs) -> _Head:
+        params = query | {"per_page": self.settings.page_size}
         return self._head(self.http.get(f"api/v2/incremental/{what}.json", params, scope="export"), repairs)
 
-    def _pages(self, stream: Stream, asked: list[tuple[str, Any]], checkpoint: Checkpoint) -> Iterator[Page]:
-        for records, after, repairs in self._listed(stream.object, asked, checkpoint.get("after")):
+    def _pages(self, stream: Stream, params: list[tuple[str, Any]], checkpoint: Checkpoint) -> Iterator[Page]:
+        for records, after, repairs in self._listed(stream.object, params, checkpoint.get("after")):
             yield self.page(stream, records, {"after": after} if after else None, repairs=repairs)
 
     def _listed(
-        self, name: str, asked: list[tuple[str, Any]], after: str | None = None
+        self, name: str, query: list[tuple[str, Any]], after: str | None = None
     ) -> Iterator[tuple[list[bytes], str | None, Repairs]]:
         """Page by cursor; a list that answers by offset instead, as old ones do, would end early and is refused."""
         more, trail = True, PaginationGuard(f"{self.name} {name}", after)
         while more:
-            params = [*asked, ("page[size]", 100), *([("page[after]", after)] if after else [])]
+            params = [*query, ("page[size]", 100), *([("page[after]", after)] if after else [])]
             repairs = Repairs()
             head = self._head(self.http.get(f"api/v2/{name}.json", params), repairs)
             if head.meta is None and head.next_page:
@@ -242,14 +242,14 @@ class Zendesk(HttpConnector):
             ) from None
 
     def _custom_fields(self) -> dict[str, SourceField]:
-        found = {}
+        fields = {}
         for records, _, _ in self._listed(CUSTOM, []):
             for row in map(read_json, records):
                 if not at(row, "key"):
                     raise ReplyError(f"{self.name}: {CUSTOM} are not listed as documented")
                 path = f"{CUSTOM}.{row['key']}"
-                found[path] = SourceField(path, row.get("type", ""), row.get("title", ""), is_custom=True)
-        return found
+                fields[path] = SourceField(path, row.get("type", ""), row.get("title", ""), is_custom=True)
+        return fields
 
 
 def _following(head: _Head, start: int) -> int:
@@ -265,8 +265,8 @@ def _with_metrics(rows: list[bytes], metric_sets: Sequence[dict[str, Any]], repa
 
 
 def _metrics(ticket: dict[str, Any], by_ticket: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    found = by_ticket.get(ticket.get("id"))
-    return {"metric_set": found} if found else {}
+    metrics = by_ticket.get(ticket.get("id"))
+    return {"metric_set": metrics} if metrics else {}
 
 
 def _with_deleted(row: bytes, repairs: Repairs) -> bytes:

@@ -85,7 +85,7 @@ def read_extracted(
     keys = backend.table(con, pa.table({"_key": pa.array(record_ids, pa.string())}))
     raw = project.lake.read(con, f"raw/{name}/{stream.name}", schema=raw_schema(stream))
     rows = latest(raw.semi_join(keys, "_key")).select("_payload").to_pyarrow()
-    records = (reads.held(stream, payload.encode(), fields) for payload in rows["_payload"].to_pylist())
+    records = (reads.current_record(stream, payload.encode(), fields) for payload in rows["_payload"].to_pylist())
     return {record.record_id: record for record in records if record is not None}
 
 

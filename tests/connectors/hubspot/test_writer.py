@@ -250,7 +250,7 @@ class TestHeld:
         for page in hubspot.read(ACCOUNTS, Slice()):
             live = hubspot.fetch(ACCOUNTS, [json.loads(bytes(row))["id"] for row in page.rows], names)
             for row in page.rows:
-                held = hubspot.held(ACCOUNTS, bytes(row), names)
+                held = hubspot.current_record(ACCOUNTS, bytes(row), names)
                 assert held == live[json.loads(bytes(row))["id"]]
                 assert held is not None
                 assert held.changed_at is not None
@@ -258,10 +258,10 @@ class TestHeld:
 
     @pytest.mark.parametrize("payload", [b"", b"null", b"{}", b'{"id":"1"}', b'{"id":"1","properties":{"city":"x"}}'])
     def test_a_payload_that_lacks_a_field_tells_nothing(self, answered: Callable[..., HubSpot], payload: bytes):
-        assert answered([], FIELDS).held(ACCOUNTS, payload, ["city", "name"]) is None
+        assert answered([], FIELDS).current_record(ACCOUNTS, payload, ["city", "name"]) is None
 
     def test_an_empty_property_is_told_as_empty(self, answered: Callable[..., HubSpot]):
-        held = answered([], FIELDS).held(
+        held = answered([], FIELDS).current_record(
             ACCOUNTS, b'{"id":"1","properties":{"score":null,"name":""}}', ["score", "name"]
         )
         assert held is not None
@@ -456,7 +456,7 @@ class TestTasks:
         for row in page.rows:
             number = json.loads(row)["id"]
             assert live[number].values[COMPANY] == links[number][0][0]
-            assert hubspot.held(TASKS, bytes(row), ["hs_task_subject", COMPANY]) == live[number]
+            assert hubspot.current_record(TASKS, bytes(row), ["hs_task_subject", COMPANY]) == live[number]
         subject = live[ids[0]].values["hs_task_subject"]
         found = hubspot.find(TASKS, "hs_task_subject", [subject], [COMPANY])
         assert ids[0] in {one.record_id for one in found[subject]}

@@ -438,7 +438,7 @@ class TestHeld:
         for page in odoo.read(ACCOUNTS, Slice()):
             live = odoo.fetch(ACCOUNTS, [str(json.loads(row)["id"]) for row in page.rows], self.NAMES)
             for row in page.rows:
-                held = odoo.held(ACCOUNTS, bytes(row), self.NAMES)
+                held = odoo.current_record(ACCOUNTS, bytes(row), self.NAMES)
                 assert held == live[str(json.loads(row)["id"])]
                 assert held is not None
                 assert held.changed_at is not None
@@ -448,7 +448,7 @@ class TestHeld:
         names = ["summary", PARTNER_ID, IS_DONE, "date_deadline"]
         (page, *_) = odoo.read(ACTIVITIES, Slice())
         live = odoo.fetch(TASKS, [str(json.loads(row)["id"]) for row in page.rows], names)
-        assert [odoo.held(TASKS, bytes(row), names) for row in page.rows] == list(live.values())
+        assert [odoo.current_record(TASKS, bytes(row), names) for row in page.rows] == list(live.values())
 
     @pytest.mark.parametrize(
         ("payload", "names"),
@@ -463,7 +463,7 @@ class TestHeld:
     def test_a_payload_that_lacks_a_field_tells_nothing(
         self, answered: Callable[..., Odoo], payload: bytes, names: list[str]
     ):
-        assert answered(fails("x", "must not be asked")).held(ACCOUNTS, payload, names) is None
+        assert answered(fails("x", "must not be asked")).current_record(ACCOUNTS, payload, names) is None
 
 
 class TestFinding:

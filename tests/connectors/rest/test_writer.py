@@ -221,18 +221,18 @@ class TestHolding:
         connector = plain()
         stream, fields = connector.streams[0], ["name", "phone", "credit_limit"]
         rows = [payload for page in connector.read(stream, Slice()) for payload in page.rows]
-        held = {one.record_id: one for one in (connector.held(stream, payload, fields) for payload in rows)}
+        held = {one.record_id: one for one in (connector.current_record(stream, payload, fields) for payload in rows)}
         assert len(held) == 30
         assert held == connector.fetch(stream, list(held), fields)
 
     @pytest.mark.parametrize("payload", [b'{"id":1}', b'{"name":"A"}', b"[]", b"{", b'{"id":1,"name":{}}'])
     def test_a_record_that_lacks_a_field_tells_nothing(self, small, payload):
         connector = small()
-        assert connector.held(connector.streams[0], payload, ["name.first"]) is None
+        assert connector.current_record(connector.streams[0], payload, ["name.first"]) is None
 
     def test_null_is_something_that_is_told(self, small):
         connector = small()
-        held = connector.held(connector.streams[0], b'{"id":1,"name":{"first":null}}', ["name.first"])
+        held = connector.current_record(connector.streams[0], b'{"id":1,"name":{"first":null}}', ["name.first"])
         assert (held.record_id, held.values) == ("1", {"name.first": None})
 
     @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ class TestHolding:
     def test_a_stamp_is_read_as_the_stream_has_it(self, small, format_, value, expected):
         connector = small(stream={"cursor": {"path": "at", "param": "since", "format": format_}})
         payload = json.dumps({"id": 1, "at": value}).encode()
-        assert connector.held(connector.streams[0], payload, []).changed_at == expected
+        assert connector.current_record(connector.streams[0], payload, []).changed_at == expected
 
 
 class TestChanging:
