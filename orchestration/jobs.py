@@ -9,43 +9,41 @@ from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
 from engine.config.project import Project
 from engine.extract.run import failed_required
+from orchestration.assets.keys import STAGE
 from orchestration.dead_runs import BY_HAND, end_dead_runs
 
 # A server process imports everything once; each step is a fork of it, which saves seconds of CPU a step.
 FORKED = {"forkserver": {"preload_modules": ["orchestration.definitions", "orchestration.step_server"]}}
-STAGE = "belvedere/stage"
 EARLIER_STAGE = "belvedere/beat"  # by which a dagster.yaml of version 0.1 in a home limits the runs of a stage to one
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]  # what was canceled starts nothing
-BUILD_GROUPS = ("conform", "customers", "scores", "views", "portfolio")
-DELIVER_GROUPS = ("deliver", "publish")
 
 
 def stages() -> dg.Definitions:
     """Define the jobs `extract`, `build`, `deliver` and `backtest`, the schedule `nightly` and what joins them."""
     extract = dg.define_asset_job(
         "extract",
-        selection=dg.AssetSelection.groups("extract"),
+        selection=dg.AssetSelection.tag(STAGE, "extract"),
         description="Pull what changed from every connection into the raw lake.",
         executor_def=dg.multiprocess_executor.configured({"max_concurrent": 4, "start_method": FORKED}),
         tags={STAGE: "extract", EARLIER_STAGE: "extract"},
     )
     build = dg.define_asset_job(
         "build",
-        selection=dg.AssetSelection.groups(*BUILD_GROUPS),
+        selection=dg.AssetSelection.tag(STAGE, "build"),
         description="Make every table from the newest good raw snapshots.",
         executor_def=dg.in_process_executor,
         tags={STAGE: "build", EARLIER_STAGE: "build"},
     )
     deliver = dg.define_asset_job(
         "deliver",
-        selection=dg.AssetSelection.groups(*DELIVER_GROUPS),
+        selection=dg.AssetSelection.tag(STAGE, "deliver"),
         description="Publish the tables; plan, guard and apply changes at the targets.",
         executor_def=dg.in_process_executor,
         tags={STAGE: "deliver", EARLIER_STAGE: "deliver"},
     )
     backtest = dg.define_asset_job(
         "backtest",
-        selection=dg.AssetSelection.groups("backtest"),
+        selection=dg.AssetSelection.tag(STAGE, "backtest"),
         description="Predict from past dates by every model of retention, and compare with what came.",
         executor_def=dg.in_process_executor,
     )

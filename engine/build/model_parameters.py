@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import ibis.expr.types as ir
 
+from engine.build.fits import ParameterStore
 from engine.config.customer_model import RetentionConfig, SatisfactionConfig
-from engine.storage.ledger import Ledger
 from engine.storage.model_parameters import Parameters
 from transforms.scores.criteria_measures import median_revenue
 from transforms.scores.models.base import PRIOR, Columns, Fit, Model, fit_version
@@ -58,13 +58,15 @@ class Retention:
         return {**shared, "fitted_on": self.fitted_on.isoformat(), **values}
 
 
-def retention_for(ledger: Ledger, events: ir.Table, as_of: date, config: RetentionConfig, event: Event) -> Retention:
+def retention_for(
+    fits: ParameterStore, events: ir.Table, as_of: date, config: RetentionConfig, event: Event
+) -> Retention:
     """Use the stored fit while it is young enough and of the wanted kind, else fit anew."""
-    model = find(wanted_model(ledger, as_of, config))
-    last = ledger.model_parameters.newest(RETENTION, as_of)
+    model = find(wanted_model(fits, as_of, config))
+    last = fits.newest(RETENTION, as_of)
     held = _young(last, as_of, config.refit_days)
     if held is None or not _is_wanted(held.values, model, config, event):
-        held = _fit_retention(ledger, events, as_of, config, event)
+        held = _fit_retention(fits, events, as_of, config, event)
     kept = held.values["parameters"]
     fit = Fit(model.name, kept, held.values["loglik"], held.values["customers"]) if kept else None
     return Retention(model, fit, held.values["horizon"], held.version, held.as_of)
@@ -78,21 +80,21 @@ def event_for(config: RetentionConfig, orders: ir.Table) -> Event:
     return "order" if confirmed else "invoice"
 
 
-def wanted_model(ledger: Ledger, as_of: date, config: RetentionConfig) -> str:
+def wanted_model(fits: ParameterStore, as_of: date, config: RetentionConfig) -> str:
     """Name the model to score by: the configured one, else the one the last backtest chose, else the default."""
     if config.model != "auto":
         return config.model
-    chosen = ledger.model_parameters.newest(CHOICE, as_of)
+    chosen = fits.newest(CHOICE, as_of)
     return str(chosen.values["model"]) if chosen else DEFAULT
 
 
-def horizon_for(ledger: Ledger, events: ir.Table, as_of: date, config: RetentionConfig) -> tuple[int, bool]:
+def horizon_for(fits: ParameterStore, events: ir.Table, as_of: date, config: RetentionConfig) -> tuple[int, bool]:
     """Give the horizon in months, and whether it is frozen: chosen once, it is kept when parameters are fitted anew."""
     if config.horizon_months != "auto":
         return config.horizon_months, False
     if config.contract_months:
         return config.contract_months, False
-    last = ledger.model_parameters.newest(RETENTION, as_of)
+    last = fits.newest(RETENTION, as_of)
     if last and last.values.get("is_frozen"):
         return int(last.values["horizon"]), True
     counts = counted(events, find(DEFAULT), as_of, config, PROVISIONAL)
@@ -113,12 +115,12 @@ def counted(events: ir.Table, model: Model, as_of: date, config: RetentionConfig
     return numbers(retention_counts(known, model).to_pyarrow())
 
 
-def priors_for(ledger: Ledger, observations: ir.Table, as_of: date, config: SatisfactionConfig) -> Priors:
+def priors_for(fits: ParameterStore, observations: ir.Table, as_of: date, config: SatisfactionConfig) -> Priors:
     """Use the stored priors while they are young enough, else fit; the weights are always today's.
 
     Where the data is that of the last fit, its numbers are kept to the last digit.
     """
-    last, weights = ledger.model_parameters.newest(SATISFACTION, as_of), _weights(config)
+    last, weights = fits.newest(SATISFACTION, as_of), _weights(config)
     if stored := _young(last, as_of, config.refit_days):
         return Priors(**stored.values, weights=weights)
     statistics = prior_statistics(observations)
@@ -131,16 +133,16 @@ def priors_for(ledger: Ledger, observations: ir.Table, as_of: date, config: Sati
             priors = before
     values = {"pi": dict(priors.pi), "m": dict(priors.m), "backlog": priors.backlog}
     values |= {"statistics": priors.statistics} if priors.statistics else {}
-    ledger.model_parameters.save(SATISFACTION, priors.version, as_of, values)
+    fits.save(SATISFACTION, priors.version, as_of, values)
     return priors
 
 
-def revenue_for(ledger: Ledger, customers: ir.Table, as_of: date) -> float:
+def revenue_for(fits: ParameterStore, customers: ir.Table, as_of: date) -> float:
     """Give the median revenue that the criteria compare with: frozen when it was first seen."""
-    held = ledger.model_parameters.newest("key_accounts", as_of)
+    held = fits.newest("key_accounts", as_of)
     if held is None:
         value = median_revenue(customers)
-        ledger.model_parameters.save("key_accounts", "median", as_of, {"median_revenue": value})
+        fits.save("key_accounts", "median", as_of, {"median_revenue": value})
         return value
     return float(held.values["median_revenue"])
 
@@ -157,11 +159,13 @@ def _is_wanted(values: dict[str, Any], model: Model, config: RetentionConfig, ev
     return same and (values["horizon"] == horizon if horizon else bool(values["is_frozen"]))
 
 
-def _fit_retention(ledger: Ledger, events: ir.Table, as_of: date, config: RetentionConfig, event: str) -> Parameters:
+def _fit_retention(
+    fits: ParameterStore, events: ir.Table, as_of: date, config: RetentionConfig, event: str
+) -> Parameters:
     """Fit, and store the fit; where data and settings are those of the last one, its numbers are kept to the last digit."""
-    model = find(wanted_model(ledger, as_of, config))
-    horizon, is_frozen = horizon_for(ledger, events, as_of, config)
-    counts, last = counted(events, model, as_of, config, horizon), ledger.model_parameters.newest(RETENTION, as_of)
+    model = find(wanted_model(fits, as_of, config))
+    horizon, is_frozen = horizon_for(fits, events, as_of, config)
+    counts, last = counted(events, model, as_of, config, horizon), fits.newest(RETENTION, as_of)
     version = fit_version(model, counts, horizon)
     if last and last.version == version:
         fitted = {name: last.values[name] for name in FITTED}
@@ -174,7 +178,7 @@ def _fit_retention(ledger: Ledger, events: ir.Table, as_of: date, config: Retent
         elif last and _same_fit(last.values, fit, horizon):
             version, fitted = last.version, {name: last.values[name] for name in FITTED if name in last.values}
     values = {"model": model.name, "event": event, "horizon": horizon, "is_frozen": is_frozen, **fitted}
-    ledger.model_parameters.save(RETENTION, version, as_of, values)
+    fits.save(RETENTION, version, as_of, values)
     return Parameters(RETENTION, version, as_of, values)
 
 

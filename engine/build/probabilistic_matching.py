@@ -16,10 +16,10 @@ from uuid import uuid4
 import ibis
 import ibis.expr.types as ir
 
+from engine.build.fits import ParameterStore
 from engine.config.customer_model import MatchingConfig
 from engine.storage.backend import backend
 from engine.storage.duckdb_session import quoted
-from engine.storage.ledger import Ledger
 from transforms.identity.crosswalk import LIKELY
 
 if TYPE_CHECKING:
@@ -69,12 +69,12 @@ class Matches:
         return ibis.union(self.joining, self.suggested) if self.is_learnt else None
 
 
-def matches(con: backend.Backend, keys: ir.Table, ledger: Ledger, as_of: date, config: MatchingConfig) -> Matches:
+def matches(con: backend.Backend, keys: ir.Table, fits: ParameterStore, as_of: date, config: MatchingConfig) -> Matches:
     """Find the accounts that are probably one customer; without Splink, or with too few accounts to learn from, none."""
     if not config.enabled or find_spec("splink") is None:
         return _none(con, "off" if not config.enabled else "Splink is not installed (extra: matching)")
     here, given = backend.local(con, comparable(keys))  # Splink on Spark would need jars of its own
-    model = _model(here, given, ledger, as_of, config.refit_days)
+    model = _model(here, given, fits, as_of, config.refit_days)
     if not model:
         return _none(con, "too few accounts to learn from")
     found = backend.keep(here, predicted(here, given, model, min(config.suggest, RIVAL)))
@@ -191,12 +191,12 @@ def _partnered(sides: ir.Table, given: ir.Table, auto_link: float) -> ir.Table:
     return shares.select("here", "there", lift=1 / ibis.greatest(1 - shares.n / shares["size"], LEAST_ALONE))
 
 
-def _model(con: backend.Backend, given: ir.Table, ledger: Ledger, as_of: date, refit_days: int) -> dict[str, Any]:
-    held = ledger.model_parameters.newest("matching", as_of)
+def _model(con: backend.Backend, given: ir.Table, fits: ParameterStore, as_of: date, refit_days: int) -> dict[str, Any]:
+    held = fits.newest("matching", as_of)
     if held and held.version in (MODEL, NO_MODEL) and (as_of - held.as_of).days < max(refit_days, 1):
         return held.values
     model = fit(con, given)
-    ledger.model_parameters.save("matching", MODEL if model else NO_MODEL, as_of, model)
+    fits.save("matching", MODEL if model else NO_MODEL, as_of, model)
     return model
 
 

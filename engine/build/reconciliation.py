@@ -7,11 +7,15 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from connectors.kit.stream import Stream
+from engine.build.registry import Output
 from engine.config.project import Project
+from engine.storage.backend import backend
 from engine.storage.slice_counts import SliceCount
 from engine.storage.sync_state import uncursored_refresh_of
+from engine.storage.table_schema import arrow_schema
 from transforms.conform.conform import latest
 
 WINDOWS = 50  # windows of one run that are counted at every stage; of the others, what the source said
@@ -84,6 +88,50 @@ class Flow:
         return row
 
 
+def reconciliation(
+    accounts: ir.Table,
+    owners: ir.Table,
+    deals: ir.Table,
+    orders: ir.Table,
+    invoices: ir.Table,
+    payments: ir.Table,
+    tickets: ir.Table,
+    activities: ir.Table,
+    ratings: ir.Table,
+    crosswalk: ir.Table,
+    previous: ir.Table,
+    *,
+    flows: "Flows",
+    con: backend.Backend,
+) -> Output:
+    """Every record of a stream counted at every stage; slices of earlier readings keep their counts.
+
+    Grain: connection, stream, slice.
+    """
+    conformed = {
+        "accounts": accounts,
+        "owners": owners,
+        "deals": deals,
+        "orders": orders,
+        "invoices": invoices,
+        "payments": payments,
+        "tickets": tickets,
+        "activities": activities,
+        "ratings": ratings,
+    }
+    accounts_joined = backend.keep(con, crosswalk.select("connection", "account_id"))
+    for table, rows in conformed.items():
+        flows.count_joined(table, rows, accounts_joined)
+    counted = flows.rows()
+    fresh = backend.table(con, pa.Table.from_pylist(counted, arrow_schema("reconciliation")))
+    earlier = previous.filter(previous.slice != WHOLE).anti_join(fresh, ["connection", "stream", "slice"])
+    open_rows = [row for row in counted if row["gap"]]
+    gaps = [f"{row['connection']} {row['stream']} ({row['slice']}): {row['gap']}" for row in open_rows]
+    short = {(flow.connection, flow.stream.name) for flow in flows if flows.may_be_short(flow)}
+    lost = sum((row["connection"], row["stream"]) not in short for row in open_rows)
+    return Output(ibis.union(fresh, earlier), {"gaps": gaps, "lost": lost})
+
+
 class Flows:
     """Follow every stream of a build."""
 
@@ -121,6 +169,10 @@ class Flows:
             if "account_id" in rows.columns:
                 flow.note("joined", joined.get(name, 0))
                 flow.note("unjoined", conformed.get(name, 0) - joined.get(name, 0))
+
+    def may_be_short(self, flow: Flow) -> bool:
+        """Whether a stream was not read to its end, and its connection is not required."""
+        return bool(flow.unread) and not self.project.connection(flow.connection).required
 
     def rows(self) -> list[dict[str, Any]]:
         """Give the rows of `reconciliation`."""

@@ -11,6 +11,7 @@ from engine.config.project import Project
 from engine.evaluate.backtest import ALL, TABLES, BacktestResult, backtest
 from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
+from orchestration.assets.keys import STAGE, table_key
 from orchestration.assets.metadata import rows_table
 from pages.calibration import calibration_svg
 from schemas.find import model
@@ -23,15 +24,16 @@ def backtest_assets() -> dg.Definitions:
     """Make the tables `backtest` and `calibration`, each with a check that its rows keep their schema's rules."""
     specs = [
         dg.AssetSpec(
-            table,
-            deps=["crosswalk", "orders", "invoices"],
+            table_key(table),
+            deps=[table_key(name) for name in ("crosswalk", "orders", "invoices")],
+            tags={STAGE: "backtest"},
             group_name=GROUP,
             description=getdoc(model(table)),
             kinds={"parquet"},
         )
         for table in TABLES
     ]
-    checks = [dg.AssetCheckSpec("rules", asset=table) for table in TABLES]
+    checks = [dg.AssetCheckSpec("rules", asset=table_key(table)) for table in TABLES]
 
     @dg.multi_asset(name="backtest_models", specs=specs, check_specs=checks, pool="build")
     def compared(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
@@ -41,13 +43,13 @@ def backtest_assets() -> dg.Definitions:
             raise failure(error) from None
         for table, shown in (("backtest", _measures(made)), ("calibration", _plot(made))):
             yield dg.MaterializeResult(
-                asset_key=table,
+                asset_key=table_key(table),
                 metadata={"dagster/row_count": len(made.rows[table]), "summary": summary(made), **shown},
             )
             yield dg.AssetCheckResult(
                 passed=not made.broken[table],
                 check_name="rules",
-                asset_key=table,
+                asset_key=table_key(table),
                 metadata={"broken": made.broken[table]},
             )
 

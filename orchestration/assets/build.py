@@ -7,16 +7,17 @@ from inspect import getdoc
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
+from engine.build.conform import streams_feeding
 from engine.build.context import TableResult
+from engine.build.registry import Table
 from engine.build.run import build
-from engine.build.score_history import TABLE as HISTORY
-from engine.build.tables import CONFORMED, GROUPS, READS, RESULTS
+from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.extract.run import stale
 from engine.storage.lease import LeaseTaken
-from orchestration.assets.extract import raw_key
 from orchestration.assets.failures import failure
 from orchestration.assets.history import add_day
+from orchestration.assets.keys import STAGE, raw_key, table_key
 from orchestration.assets.metadata import table_metadata
 from orchestration.assets.schema_checks import rules
 from schemas.find import model
@@ -34,12 +35,13 @@ class AsOf(dg.Config):
 def build_assets() -> dg.Definitions:
     """Make the assets of the build, with a check on each that its rows keep their schema's rules."""
     project = Project.load()
-    made = [table for table in (*CONFORMED, *RESULTS) if table != HISTORY]
-    specs = [_spec(project, table) for table in made]
+    # The daily history has partitions, so it is an asset of its own.
+    tables = [table for table in TABLES.tables.values() if not table.is_daily]
+    specs = [_spec(project, table) for table in tables]
     # Blocking: a check of severity ERROR that fails makes the run fail, and nothing is delivered after it.
-    checks = [dg.AssetCheckSpec("rules", asset=table, blocking=True) for table in made]
+    checks = [dg.AssetCheckSpec("rules", asset=table_key(table.name), blocking=True) for table in tables]
     lost = "No record is lost on the way."
-    checks.append(dg.AssetCheckSpec("balance", asset="reconciliation", description=lost, blocking=True))
+    checks.append(dg.AssetCheckSpec("balance", asset=table_key("reconciliation"), description=lost, blocking=True))
 
     @dg.multi_asset(name=BUILD_OP, specs=specs, check_specs=checks, pool="build")
     def everything(
@@ -59,11 +61,11 @@ def build_assets() -> dg.Definitions:
             raise failure(error) from None
         described = table_metadata(project, results)
         for result in results:
-            if result.table == HISTORY:
+            if TABLES.tables[result.table].is_daily:
                 add_day(context, as_of, result)
                 continue
             stale_note = {"stale": dg.MetadataValue.text(", ".join(old))} if old else {}
-            yield dg.MaterializeResult(asset_key=result.table, metadata=described[result.table] | stale_note)
+            yield dg.MaterializeResult(asset_key=table_key(result.table), metadata=described[result.table] | stale_note)
             yield rules(result)
             if result.table == "reconciliation":
                 yield _balance(result)
@@ -71,30 +73,43 @@ def build_assets() -> dg.Definitions:
     return dg.Definitions(assets=[everything])
 
 
-def _spec(project: Project, table: str) -> dg.AssetSpec:
-    feeding = [
-        raw_key(connection, stream.name)
-        for connection in project.connections
-        for stream in project.streams(connection)
-        if stream.table == table
-    ]
-    schema = model(table).to_schema()
+def _spec(project: Project, table: Table) -> dg.AssetSpec:
+    schema = model(table.name).to_schema()
     columns = [
         dg.TableColumn(name, str(column.dtype), description=column.description)
         for name, column in schema.columns.items()
     ]
     return dg.AssetSpec(
-        table,
-        deps=[
-            *feeding,
-            *READS.get(table, ()),
-            *(["fx_rates"] if table in ("deals", "orders", "invoices", "payments") else []),
-        ],
-        group_name=next(group for group, members in GROUPS.items() if table in members),
-        description=getdoc(model(table)),
+        table_key(table.name),
+        deps=[*_raw_deps(project, table), *map(table_key, table_deps(table.name))],
+        group_name=table.group,
+        description=getdoc(model(table.name)),
         kinds={project.model.engine, "parquet"},
+        tags={STAGE: "build"},
         metadata={"dagster/column_schema": dg.TableSchema(columns)},
     )
+
+
+def table_deps(name: str) -> list[str]:
+    """The tables that a table reads.
+
+    In place of the daily history stands what its day is made of: the build makes it on the way,
+    and an asset with partitions between assets of one step would be a circle for Dagster.
+    """
+    reads = TABLES.reads(name)
+    daily = {other for other in reads if TABLES.tables[other].is_daily}
+    return sorted((reads - daily).union(*(TABLES.reads(other) for other in daily)))
+
+
+def _raw_deps(project: Project, table: Table) -> list[dg.AssetKey]:
+    """The raw assets that the conform unit reads for a table."""
+    feeding = list(streams_feeding(project, table.name))
+    if table.name == "quarantine":
+        feeding = [pair for name in TABLES.conformed for pair in streams_feeding(project, name)]
+    elif table.name == "redirects":
+        every = [(name, stream) for name in project.connections for stream in project.streams(name)]
+        feeding = [(name, stream) for name, stream in every if stream.merges]
+    return [raw_key(connection, stream.name) for connection, stream in feeding]
 
 
 def _balance(result: TableResult) -> dg.AssetCheckResult:
@@ -107,7 +122,7 @@ def _balance(result: TableResult) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not gaps,
         check_name="balance",
-        asset_key=result.table,
+        asset_key=table_key(result.table),
         severity=dg.AssetCheckSeverity.ERROR if result.notes["lost"] else dg.AssetCheckSeverity.WARN,
         description="; ".join(named) or None,
         metadata={"open": len(gaps)},

@@ -8,12 +8,14 @@ from engine.config.delivery_order import chain_lengths, creates_accounts, follow
 from engine.config.project import Project
 from engine.deliver.apply import ApplyResult, apply
 from engine.deliver.approve import approval_of, approve
+from engine.deliver.desired_sql import sources
 from engine.deliver.plan import plan
 from engine.deliver.plan_store import Plan, find
 from engine.deliver.verify import ReadBack, read_back
 from engine.publish.publish import refresh
 from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
+from orchestration.assets.keys import STAGE, delivered_key, plan_key, table_key
 from pages.visible import visible
 
 GROUP = "deliver"
@@ -34,16 +36,6 @@ class PlanToApply(dg.Config):
 
     digest: str | None = None
     approved_by: str | None = None
-
-
-def plan_key(name: str) -> dg.AssetKey:
-    """Name a delivery's plan."""
-    return dg.AssetKey(["plan", name])
-
-
-def delivered_key(name: str) -> dg.AssetKey:
-    """Name a delivery's outcomes."""
-    return dg.AssetKey(["delivered", name])
 
 
 def delivered_op(name: str) -> str:
@@ -75,7 +67,8 @@ def _planned(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.Asse
     @dg.asset(
         key=plan_key(name),
         group_name=GROUP,
-        deps=[config.table, "crosswalk", *(delivered_key(other) for other in config.after)],
+        tags={STAGE: "deliver"},
+        deps=[*map(table_key, sorted(sources(config))), *map(delivered_key, config.after)],
         kinds={"plan"},
         op_tags=tags,
         pool=f"delivery_{name}",
@@ -128,6 +121,7 @@ def _delivered(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.As
     @dg.asset(
         key=delivered_key(name),
         group_name=GROUP,
+        tags={STAGE: "deliver"},
         deps=[plan_key(name)],
         kinds={config.target.connection},
         op_tags=tags,

@@ -12,6 +12,7 @@ from engine.extract.run import extract
 from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
 from orchestration.assets.field_checks import FIELDS, fields_check, fields_metadata
+from orchestration.assets.keys import STAGE, raw_key
 from pages.visible import visible
 
 GROUP = "extract"
@@ -22,11 +23,6 @@ class ExtractRunConfig(dg.Config):
     """Say how to read: what changed, or everything again."""
 
     full: bool = False
-
-
-def raw_key(connection: str, stream: str) -> dg.AssetKey:
-    """Name a stream's raw asset: the lake path in parts."""
-    return dg.AssetKey(["raw", connection, stream])
 
 
 def connection_assets(name: str) -> dg.Definitions:
@@ -43,7 +39,7 @@ def connection_assets(name: str) -> dg.Definitions:
             + (f"; feeds the table {stream.table}" if stream.table else ""),
             skippable=True,
             freshness_policy=FRESH,
-            tags={"belvedere/role": config.role},
+            tags={"belvedere/role": config.role, STAGE: "extract"},
         )
         for stream in streams
     ]

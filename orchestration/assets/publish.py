@@ -3,26 +3,25 @@
 import dagster as dg
 
 from connectors.kit.errors import ConnectorError
+from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.publish.publish import publish
 from orchestration.assets.failures import failure
+from orchestration.assets.keys import STAGE, table_key, warehouse_key
 
 GROUP = "publish"
 
 
-def warehouse_key(name: str) -> dg.AssetKey:
-    """Name a warehouse's asset."""
-    return dg.AssetKey([name])
-
-
 def warehouse_assets(name: str) -> dg.Definitions:
     """Make the asset that publishes to one warehouse."""
+    config = Project.load().warehouse(name)
 
     @dg.asset(
         key=warehouse_key(name),
         group_name=GROUP,
-        deps=["customer_360", "score_history", "reminders", "quarantine"],
-        kinds={"duckdb" if not Project.load().warehouse(name).url else "sql"},
+        deps=[table_key(table) for table in TABLES.tables if table in (config.tables or TABLES.tables)],
+        tags={STAGE: "deliver"},
+        kinds={"sql" if config.url else "duckdb"},
         pool=f"warehouse_{name}",
         description="All tables for whoever queries them; readers see the old tables or the new ones, never half.",
     )

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from engine.build.context import TableResult
+from orchestration.assets.keys import table_key
 
 
 def rules(result: TableResult) -> dg.AssetCheckResult:
@@ -22,7 +23,7 @@ def rules(result: TableResult) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not kept and not broken,
         check_name="rules",
-        asset_key=result.table,
+        asset_key=table_key(result.table),
         description="; ".join([*kept, *broken]) or None,
         metadata={"rows": result.rows},
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, full: bool = False) -> Exit:
     """Run the stage extract and print the rows of each connection."""
     from engine.config.project import Project
-    from orchestration.assets.extract import raw_key
+    from orchestration.assets.keys import raw_key
     from orchestration.cli.launch import run
 
     project = Project.load()
@@ -86,7 +86,7 @@ def delivered_exit(ran: "RunResult") -> Exit:
 
 
 def _print_extract(ran: "RunResult", wanted: dict[str, list[str]]) -> None:
-    from orchestration.assets.extract import raw_key
+    from orchestration.assets.keys import raw_key
     from orchestration.cli.output import print_line, table
 
     print_failures(ran)
@@ -108,7 +108,7 @@ def _print_extract(ran: "RunResult", wanted: dict[str, list[str]]) -> None:
 
 def _notes(ran: "RunResult", name: str, streams: list[str]) -> dict[str, list[str]]:
     """Return the streams of each note, so that a note is printed once."""
-    from orchestration.assets.extract import raw_key
+    from orchestration.assets.keys import raw_key
 
     notes: dict[str, list[str]] = {}
     for stream in streams:
@@ -274,7 +274,7 @@ def publish_arguments(parser: argparse.ArgumentParser) -> None:
 def publish_command(args: argparse.Namespace) -> Exit:
     """Publish all tables to each warehouse."""
     from engine.config.project import Project
-    from orchestration.assets.publish import warehouse_key
+    from orchestration.assets.keys import warehouse_key
     from orchestration.cli.launch import run as run_job
 
     project = Project.load()
