@@ -37,7 +37,7 @@ class _Day(BuildContext):
     """Makes the scores of one day, and keeps nothing but its part of the history."""
 
     def __init__(self, project: Project, day: date, run_id: str, snapshot: str) -> None:
-        super().__init__(project, TABLES, day, run_id)
+        super().__init__(project, TABLES, day, run_id, stale=())
         self.snapshot = snapshot
         for name in (*TABLES.conformed, "crosswalk"):
             rows = project.lake.read(self.con, name, schema=arrow_schema(name))

@@ -1,6 +1,6 @@
 """One build at work: its date, its engine, its settings, and the tables made so far."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from time import monotonic
@@ -10,6 +10,7 @@ from uuid import uuid4
 import ibis
 import ibis.expr.types as ir
 
+from connectors.kit.errors import SettingsError
 from engine.build.fits import Fits
 from engine.build.reconciliation import Flows
 from engine.build.registry import PREVIOUS, PREVIOUS_OF, Output, Registry, Step, Table
@@ -17,6 +18,7 @@ from engine.build.score_history import part_of
 from engine.build.settings import build_settings
 from engine.config.project import Project
 from engine.storage.backend import backend, factory
+from engine.storage.manifest import Written
 from engine.storage.table_schema import arrow_schema
 from schemas.find import model
 from transforms.conform.check import broken, check_result
@@ -37,8 +39,19 @@ class TableResult:
 class BuildContext:
     """Works out the steps of a registry for one date, each once, and writes its tables."""
 
-    def __init__(self, project: Project, registry: Registry, as_of: date, run_id: str) -> None:
+    def __init__(
+        self,
+        project: Project,
+        registry: Registry,
+        as_of: date,
+        run_id: str,
+        *,
+        stale: Collection[str] | None = None,
+    ) -> None:
         self.project, self.registry, self.as_of, self.run_id = project, registry, as_of, run_id
+        # A subset of the tables is made, and reads the others from the current snapshot.
+        self.is_subset = stale is not None
+        self._must_be_staged = {*(stale or ())}
         self.config = project.model
         self.snapshot = f"{as_of:%Y%m%d}-{uuid4().hex[:12]}"
         self.con = (
@@ -76,11 +89,18 @@ class BuildContext:
         self.tables[table] = backend.read(self.con, [self.project.lake.full(written.path)])
         # Rows of conformed tables were checked one by one on their way into the table.
         reasons = {} if table in self.registry.conformed else self._broken(table)
-        self.project.ledger.snapshots.add_table(self.snapshot, written, self.run_id)
+        if not self.is_subset or table in self._must_be_staged or not self._is_current(written):
+            self.project.ledger.snapshots.add_table(self.snapshot, written, self.run_id)
+            self._must_be_staged |= self.registry.downstream({table})
         return TableResult(table, written.rows, monotonic() - start, reasons, dict(notes or {}))
 
     def table(self, name: str) -> ir.Table:
-        """Return a table of this build."""
+        """Return a table of this build; in a build of a subset also one of the current snapshot.
+
+        Raises SettingsError for a table that the snapshot does not have.
+        """
+        if name not in self.tables and self.is_subset:
+            self.tables[name] = self._from_snapshot(name)
         return self.tables[name]
 
     def previous(self, table: str) -> ir.Table:
@@ -140,6 +160,18 @@ class BuildContext:
             read = {other: self.table(other) for other in self.registry.facts.get(name, (name,))}
             self._facts[name] = known_on(read, self.as_of)[name]
         return self._facts[name]
+
+    def _from_snapshot(self, name: str) -> ir.Table:
+        is_daily = self.registry.tables[name].is_daily
+        files = self.project.ledger.files.for_asset(part_of(self.as_of) if is_daily else name)
+        if not files:
+            raise SettingsError(f"table {name} was never made: run `belvedere build`, which makes all tables")
+        schema = arrow_schema(name)
+        return backend.filled(self.project.lake.read_files(self.con, files, schema), schema)
+
+    def _is_current(self, written: Written) -> bool:
+        """Whether the current snapshot has a file with the same bytes: it can stay, and its readers too."""
+        return any(file.sha256 == written.sha256 for file in self.project.ledger.files.for_asset(written.asset))
 
     def _broken(self, table: str) -> dict[str, int]:
         """Count the rows that break the table's schema, by reason."""

@@ -11,6 +11,7 @@ import yaml
 
 from connectors.kit.errors import SettingsError, choices
 from connectors.kit.settings import refuse_missing_env
+from engine.build.freshness import refuse_stale
 from engine.config.project import Project
 from engine.config.warehouse import WarehouseConfig
 from engine.deliver.audit_log import delivered_rows
@@ -54,11 +55,12 @@ def publish(project: Project, name: str, run_id: str) -> Published:
     """Publish the tables of the current build to one warehouse.
 
     Raises SettingsError when nothing was built, when a column changed its type, or when the
-    warehouse holds what we did not publish; BusyError when it cannot be written now; LeaseTaken
-    when another run publishes there.
+    warehouse holds what we did not publish; StaleTables when tables are older than those they are made of;
+    BusyError when it cannot be written now; LeaseTaken when another run publishes there.
     """
     config = project.warehouse(name)
     with lease(project.ledger, f"warehouse:{name}", run_id):
+        refuse_stale(project)
         return _publish(project, name, config, run_id)
 
 

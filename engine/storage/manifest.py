@@ -185,6 +185,14 @@ class Snapshots(Store):
             row = {"id": snapshot, "as_of": as_of, "run_id": run_id, "created_at": datetime.now(UTC)}
             opened.execute(insert(t.snapshots).values(row))
 
+    def landing_order(self, snapshot: str) -> dict[str, int]:
+        """Number the files of a snapshot in the order in which they landed, by asset."""
+        with self.transaction() as opened:
+            query = select(t.snapshot_files.c.asset, t.manifest.c.id)
+            joined = query.join(t.manifest, t.manifest.c.path == t.snapshot_files.c.path)
+            rows = opened.execute(joined.where(t.snapshot_files.c.snapshot == snapshot))
+            return {asset: int(number) for asset, number in rows}
+
     def current(self) -> Snapshot | None:
         """Return the newest snapshot."""
         return next(iter(self.all()), None)

@@ -9,8 +9,9 @@ import dagster as dg
 from connectors.kit.errors import ConnectorError
 from engine.build.conform import streams_feeding
 from engine.build.context import TableResult
+from engine.build.freshness import stale_tables
 from engine.build.registry import Table
-from engine.build.run import build
+from engine.build.run import build, rebuild
 from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.extract.run import stale
@@ -20,6 +21,7 @@ from orchestration.assets.history import add_day
 from orchestration.assets.keys import STAGE, raw_key, table_key
 from orchestration.assets.metadata import table_metadata
 from orchestration.assets.schema_checks import rules
+from pages.visible import visible
 from schemas.find import model
 
 BUILD_OP = "build_tables"
@@ -27,50 +29,100 @@ SHOWN = 5
 
 
 class AsOf(dg.Config):
-    """Say which date the scores are about, YYYY-MM-DD; today when not given."""
+    """The date that the scores are about, YYYY-MM-DD.
+
+    Today when not given; where some of the tables are made, the date of the others.
+    """
 
     as_of: str | None = None
 
 
 def build_assets() -> dg.Definitions:
-    """Make the assets of the build, with a check on each that its rows keep their schema's rules."""
+    """Make the assets of the build, with a check on each that its rows keep their schema's rules.
+
+    One step makes all of them, or those that are selected: they become current together.
+    """
     project = Project.load()
     # The daily history has partitions, so it is an asset of its own.
     tables = [table for table in TABLES.tables.values() if not table.is_daily]
-    specs = [_spec(project, table) for table in tables]
+    keys = {table.name: table_key(table.name) for table in tables}
     # Blocking: a check of severity ERROR that fails makes the run fail, and nothing is delivered after it.
-    checks = [dg.AssetCheckSpec("rules", asset=table_key(table.name), blocking=True) for table in tables]
+    checks = [dg.AssetCheckSpec("rules", asset=key, blocking=True) for key in keys.values()]
     lost = "No record is lost on the way."
-    checks.append(dg.AssetCheckSpec("balance", asset=table_key("reconciliation"), description=lost, blocking=True))
+    balance = dg.AssetCheckSpec("balance", asset=keys["reconciliation"], description=lost, blocking=True)
 
-    @dg.multi_asset(name=BUILD_OP, specs=specs, check_specs=checks, pool="build")
-    def everything(
+    @dg.multi_asset(
+        name=BUILD_OP,
+        specs=[_spec(project, table) for table in tables],
+        check_specs=[*checks, balance],
+        pool="build",
+        can_subset=True,
+    )
+    def tables_of_a_build(
         context: dg.AssetExecutionContext, config: AsOf
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        project = Project.load()
-        as_of = date.fromisoformat(config.as_of) if config.as_of else datetime.now(UTC).date()
-        old = stale(project)
-        if old:
-            context.log.warning(f"built from an earlier reading of: {', '.join(old)}")
-        results = []
-        try:
-            for result in build(project, as_of, context.run.run_id):
-                results.append(result)
-                context.log.info(f"{result.table}: {result.rows} rows")
-        except (ConnectorError, LeaseTaken) as error:
-            raise failure(error) from None
-        described = table_metadata(project, results)
-        for result in results:
-            if TABLES.tables[result.table].is_daily:
-                add_day(context, as_of, result)
-                continue
-            stale_note = {"stale": dg.MetadataValue.text(", ".join(old))} if old else {}
-            yield dg.MaterializeResult(asset_key=table_key(result.table), metadata=described[result.table] | stale_note)
-            yield rules(result)
-            if result.table == "reconciliation":
-                yield _balance(result)
+        project, run_id = Project.load(), context.run.run_id
+        as_of = date.fromisoformat(config.as_of) if config.as_of else None
+        selected = [name for name, key in keys.items() if key in context.selected_asset_keys]
+        if len(selected) == len(keys):
+            as_of = as_of or datetime.now(UTC).date()
+            results = build(project, as_of, run_id)
+        else:
+            results = rebuild(project, selected, run_id, as_of)
+            snapshot = project.ledger.snapshots.current()
+            as_of = snapshot.as_of if snapshot else as_of
+        yield from _reported(context, project, as_of, results)
 
-    return dg.Definitions(assets=[everything])
+    return dg.Definitions(assets=[tables_of_a_build])
+
+
+def _reported(
+    context: dg.AssetExecutionContext, project: Project, as_of: date | None, results: Iterator[TableResult]
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Run a build, then yield its tables with their checks once they are current.
+
+    Tables that were made along with selected ones are reported as events: Dagster takes no result
+    of an asset that was not selected. A check of theirs that fails fails the step.
+    """
+    unread = stale(project)
+    if unread:
+        context.log.warning(f"built from an earlier reading of: {', '.join(unread)}")
+    made = []
+    try:
+        for result in results:
+            made.append(result)
+            context.log.info(f"{result.table}: {result.rows} rows in {result.seconds:.1f} s")
+    except (ConnectorError, LeaseTaken) as error:
+        raise failure(error) from None
+    described = table_metadata(project, made)
+    failed = []
+    for result in made:
+        key, checks = table_key(result.table), _checks(result)
+        metadata = described[result.table]
+        if unread:
+            metadata["stale"] = dg.MetadataValue.text(", ".join(unread))
+        if as_of and TABLES.tables[result.table].is_daily:
+            add_day(context, as_of, result)
+        elif key in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+            chosen = {check_key.name for check_key in context.selected_asset_check_keys if check_key.asset_key == key}
+            yield from (check for check in checks if check.check_name in chosen)
+        else:
+            context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+            failed += [f"{result.table}: {check.description}" for check in checks if _is_error(check)]
+    if to_make := stale_tables(project):
+        context.log.warning(f"nothing is published or delivered until these are made too: {', '.join(to_make)}")
+    if failed:
+        raise dg.Failure(visible("; ".join(failed)), allow_retries=False)
+
+
+def _checks(result: TableResult) -> list[dg.AssetCheckResult]:
+    checks = [rules(result)]
+    return [*checks, _balance(result)] if result.table == "reconciliation" else checks
+
+
+def _is_error(check: dg.AssetCheckResult) -> bool:
+    return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
 
 
 def _spec(project: Project, table: Table) -> dg.AssetSpec:

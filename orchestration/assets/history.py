@@ -60,9 +60,9 @@ def history_assets() -> dg.Definitions:
     return dg.Definitions(assets=[score_history])
 
 
-def add_day(context: dg.AssetExecutionContext, as_of: date, result: TableResult) -> None:
+def add_day(context: dg.AssetExecutionContext, day: date, result: TableResult) -> None:
     """Show in Dagster that a build has added its day."""
     metadata = {"dagster/row_count": result.rows, "seconds": round(result.seconds, 2)}
-    context.log_event(dg.AssetMaterialization(table_key(TABLE), partition=as_of.isoformat(), metadata=metadata))
+    context.log_event(dg.AssetMaterialization(table_key(TABLE), partition=day.isoformat(), metadata=metadata))
     for reason, rows in result.broken.items():
         context.log.error(f"{TABLE}: {rows} rows: {reason}")

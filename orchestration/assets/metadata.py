@@ -1,6 +1,6 @@
 """What a person wants to see of a table: counts, reasons, a small plot, the first rows. No personal values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -15,21 +15,14 @@ Metadata = dict[str, Any]
 
 
 def table_metadata(project: Project, results: Sequence[TableResult]) -> dict[str, Metadata]:
-    """Describe each table of a build that has just become current."""
-    tables = Tables(project)
+    """Describe tables that have just become current: their rows, how long they took, and what is special to them."""
+    tables = Tables(project, [*SCORES, *_SPECIAL, "customer_360"])
     described = {result.table: _counts(result) for result in results}
-    for score, (low, high) in SCORES.items():
-        described[score]["distribution"] = _distribution(tables, score, low, high)
-    described["quarantine"]["reasons"] = _reasons(tables)
-    described["reconciliation"]["streams"] = _balances(tables)
-    (closed,) = tables.query(
-        "SELECT count(*) FILTER (is_closed) AS n, count(*) AS of FROM reconciliation WHERE slice = 'all'"
-    )
-    described["reconciliation"]["closed"] = f"{closed['n']} of {closed['of']}"
-    described["key_accounts"]["key_accounts"] = _front_row(tables)
-    described["crosswalk"]["rules"] = rows_table(
-        tables.query("SELECT rule, count(*) AS accounts FROM crosswalk GROUP BY rule ORDER BY 2 DESC, 1")
-    )
+    for table, metadata in described.items():
+        if table in SCORES:
+            metadata["distribution"] = _distribution(tables, table, *SCORES[table])
+        if table in _SPECIAL:
+            metadata.update(_SPECIAL[table](tables))
     return described
 
 
@@ -75,32 +68,39 @@ def _distribution(tables: Tables, score: str, low: int, high: int) -> dg.Metadat
     return dg.MetadataValue.md(f"`{low} {bars} {high}` ({sum(counts.values())} customers{without})")
 
 
-def _reasons(tables: Tables) -> dg.MetadataValue:
-    return rows_table(
-        tables.query(
-            "SELECT connection, stream, reason, count(*) AS rows FROM (SELECT connection, stream, "
-            "unnest(string_split(reasons, '; ')) AS reason FROM quarantine) GROUP BY ALL ORDER BY rows DESC, 1, 2, 3 LIMIT 30"
-        )
+def _reasons(tables: Tables) -> Metadata:
+    rows = tables.query(
+        "SELECT connection, stream, reason, count(*) AS rows FROM (SELECT connection, stream, "
+        "unnest(string_split(reasons, '; ')) AS reason FROM quarantine) "
+        "GROUP BY ALL ORDER BY rows DESC, 1, 2, 3 LIMIT 30"
     )
+    return {"reasons": rows_table(rows)}
 
 
-def _balances(tables: Tables) -> dg.MetadataValue:
-    return rows_table(
-        tables.query(
-            "SELECT connection, stream, source_count, landed, accepted, quarantined, conformed, joined, unjoined, gap "
-            "FROM reconciliation WHERE slice = 'all' ORDER BY is_closed, connection, stream"
-        )
+def _balances(tables: Tables) -> Metadata:
+    rows = tables.query(
+        "SELECT connection, stream, source_count, landed, accepted, quarantined, conformed, joined, unjoined, gap "
+        "FROM reconciliation WHERE slice = 'all' ORDER BY is_closed, connection, stream"
     )
-
-
-def _front_row(tables: Tables) -> dg.MetadataValue:
-    return rows_table(
-        tables.query(
-            "SELECT key_account_rank AS rank, customer_id, country, key_account_tier AS tier, round(key_account_score, 2) AS key_account, "
-            "round(retention_score, 1) AS retention, round(satisfaction_score, 1) AS satisfaction FROM customer_360 "
-            "WHERE key_account_rank IS NOT NULL ORDER BY key_account_rank LIMIT 10"
-        )
+    (closed,) = tables.query(
+        "SELECT count(*) FILTER (is_closed) AS n, count(*) AS of FROM reconciliation WHERE slice = 'all'"
     )
+    return {"streams": rows_table(rows), "closed": f"{closed['n']} of {closed['of']}"}
+
+
+def _front_row(tables: Tables) -> Metadata:
+    rows = tables.query(
+        "SELECT key_account_rank AS rank, customer_id, country, key_account_tier AS tier, "
+        "round(key_account_score, 2) AS key_account, round(retention_score, 1) AS retention, "
+        "round(satisfaction_score, 1) AS satisfaction FROM customer_360 "
+        "WHERE key_account_rank IS NOT NULL ORDER BY key_account_rank LIMIT 10"
+    )
+    return {"key_accounts": rows_table(rows)}
+
+
+def _match_rules(tables: Tables) -> Metadata:
+    rows = tables.query("SELECT rule, count(*) AS accounts FROM crosswalk GROUP BY rule ORDER BY 2 DESC, 1")
+    return {"rules": rows_table(rows)}
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
@@ -108,3 +108,11 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
     names = list(rows[0]) if rows else ["nothing"]
     records = [dg.TableRecord({name: "" if row[name] is None else str(row[name]) for name in names}) for row in rows]
     return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in names]))
+
+
+_SPECIAL: Mapping[str, Callable[[Tables], Metadata]] = {
+    "quarantine": _reasons,
+    "reconciliation": _balances,
+    "key_accounts": _front_row,
+    "crosswalk": _match_rules,
+}
