@@ -12,6 +12,7 @@ import ibis.expr.types as ir
 
 from connectors.kit.errors import SettingsError
 from engine.build.fits import Fits
+from engine.build.own_table import OwnTable, broken_keys, normalised
 from engine.build.reconciliation import Flows
 from engine.build.registry import PREVIOUS, PREVIOUS_OF, Output, Registry, Step, Table
 from engine.build.score_history import part_of
@@ -79,16 +80,13 @@ class BuildContext:
     def write(self, table: str, rows: ir.Table, notes: Mapping[str, Any] | None = None) -> TableResult:
         """Write a table in the order of its key, check it by its schema, and offer it to later steps."""
         start = monotonic()
-        schema, step = model(table).to_schema(), self.registry.tables[table]
-        columns = rows.select(*schema.columns).cast(
-            {name: column.dtype.type for name, column in schema.columns.items()}
-        )
-        ordered = columns.order_by(schema.unique or list(schema.columns))
+        step = self.registry.tables[table]
+        ordered = self._ordered(step, rows)
         asset = part_of(self.as_of) if step.is_daily else table
         written = self.project.lake.write(asset, ordered, con=self.con)
         self.tables[table] = backend.read(self.con, [self.project.lake.full(written.path)])
         # Rows of conformed tables were checked one by one on their way into the table.
-        reasons = {} if table in self.registry.conformed else self._broken(table)
+        reasons = {} if table in self.registry.conformed else self._broken(step)
         if not self.is_subset or table in self._must_be_staged or not self._is_current(written):
             self.project.ledger.snapshots.add_table(self.snapshot, written, self.run_id)
             self._must_be_staged |= self.registry.downstream({table})
@@ -166,6 +164,8 @@ class BuildContext:
         files = self.project.ledger.files.for_asset(part_of(self.as_of) if is_daily else name)
         if not files:
             raise SettingsError(f"table {name} was never made: run `belvedere build`, which makes all tables")
+        if name in self.project.tables:
+            return self.project.lake.read_files(self.con, files)
         schema = arrow_schema(name)
         return backend.filled(self.project.lake.read_files(self.con, files, schema), schema)
 
@@ -173,9 +173,20 @@ class BuildContext:
         """Whether the current snapshot has a file with the same bytes: it can stay, and its readers too."""
         return any(file.sha256 == written.sha256 for file in self.project.ledger.files.for_asset(written.asset))
 
-    def _broken(self, table: str) -> dict[str, int]:
-        """Count the rows that break the table's schema, by reason."""
-        rows, schema = self.tables[table], model(table)
+    def _ordered(self, step: Table, rows: ir.Table) -> ir.Table:
+        """Give rows the columns and types of their table, in the order of its key."""
+        if isinstance(step, OwnTable):
+            return normalised(rows).order_by(step.key)
+        schema = model(step.name).to_schema()
+        types = {name: column.dtype.type for name, column in schema.columns.items()}
+        return rows.select(*schema.columns).cast(types).order_by(schema.unique or list(schema.columns))
+
+    def _broken(self, step: Table) -> dict[str, int]:
+        """Count the rows that break the rules of their table, by reason."""
+        rows = self.tables[step.name]
+        if isinstance(step, OwnTable):
+            return broken_keys(rows, step.key)
+        schema = model(step.name)
         if not backend.row_count(broken(rows, schema)):
             return {}
         counts = check_result(rows, schema).group_by("reasons").agg(rows=ibis._.count())

@@ -32,7 +32,7 @@ class Tables:
             raise SettingsError("nothing was built yet: run `belvedere sync` first")
         opened = duckdb.connect()
         opened.execute("SET TimeZone = 'UTC'")
-        for table in tables():
+        for table in (*tables(), *self.project.tables):
             files = self.project.ledger.files.for_asset(table) if not self.names or table in self.names else []
             if files:
                 paths = self.project.lake.proven(files, reread=self.afresh)

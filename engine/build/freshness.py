@@ -1,7 +1,9 @@
 """Which tables of the current snapshot are older than a table that they are made of."""
 
 from connectors.kit.errors import ConnectorError
-from engine.build.tables import TABLES
+from engine.build.own_table import OwnTable
+from engine.build.project_registry import registry_of
+from engine.config.loader import asset_prefix
 from engine.config.project import Project
 
 
@@ -18,14 +20,16 @@ def stale_tables(project: Project) -> tuple[str, ...]:
     current = project.ledger.snapshots.current()
     if current is None:
         return ()
+    registry = registry_of(project)
     landed = project.ledger.snapshots.landing_order(current.id)
     stale: set[str] = set()
     age: dict[str, int] = {}
-    for name, table in TABLES.tables.items():
+    for name, table in registry.tables.items():
         age[name] = landed.get(f"{name}.{current.as_of}" if table.is_daily else name, 0)
-        reads = TABLES.reads(name)
-        # A table that came with a newer version is not there yet: the next build makes it.
-        if age[name] and (reads & stale or any(age[other] > age[name] for other in reads)):
+        reads = registry.reads(name)
+        is_older = reads & stale or any(age[other] > age[name] for other in reads)
+        # A table of ours that came with a newer version is not there yet: the next build makes it.
+        if (age[name] or isinstance(table, OwnTable)) and is_older:
             stale.add(name)
     return tuple(sorted(stale))
 
@@ -35,11 +39,11 @@ def refuse_stale(project: Project) -> None:
     stale = stale_tables(project)
     if not stale:
         return
+    tables = registry_of(project).tables
     # The day of the history is made along with the tables that read it.
-    selection = ",".join(name for name in stale if not TABLES.tables[name].is_daily)
-    are = "tables are older than a table that they are" if len(stale) > 1 else "table is older than a table that it is"
-    them = "they are" if len(stale) > 1 else "it is"
+    selection = ",".join("/".join([*asset_prefix(), name]) for name in stale if not tables[name].is_daily)
+    older = "table is older than one that it is" if len(stale) == 1 else "tables are older than one that they are"
     raise StaleTables(
-        f"{len(stale)} {are} made of: {', '.join(stale)}. Nothing is published or delivered until {them} made: run "
+        f"{len(stale)} {older} made of: {', '.join(stale)}. Nothing is published or delivered until then: run "
         f"`belvedere build`, or `dagster asset materialize -m orchestration.definitions --select {selection}`"
     )

@@ -9,8 +9,8 @@ from datetime import date
 from connectors.kit.errors import SettingsError
 from engine.build.context import BuildContext, TableResult
 from engine.build.freshness import stale_tables
+from engine.build.project_registry import prove, registry_of
 from engine.build.registry import Registry, UnitTable
-from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.extract.compaction import rewrite
 from engine.storage.gc_tuning import sparing_what_stays
@@ -24,8 +24,10 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
     no sense, LeaseTaken when another build is at work.
     """
     with sparing_what_stays(), lease(project.ledger, "build", run_id):
-        context = BuildContext(project, TABLES, as_of, run_id)
-        yield from _made(context, TABLES.tables)
+        registry = registry_of(project)
+        prove(project, registry)
+        context = BuildContext(project, registry, as_of, run_id)
+        yield from _made(context, registry.tables)
     _clean_up(context)
 
 
@@ -47,8 +49,10 @@ def rebuild(project: Project, tables: Collection[str], run_id: str, as_of: date 
                 f"some tables are made as of {current.as_of}, the date of the others, not {as_of}: "
                 "leave the date out, or make all tables"
             )
-        context = BuildContext(project, TABLES, current.as_of, run_id, stale=stale_tables(project))
-        yield from _made(context, _with_companions(TABLES, tables))
+        registry = registry_of(project)
+        prove(project, registry)
+        context = BuildContext(project, registry, current.as_of, run_id, stale=stale_tables(project))
+        yield from _made(context, _with_companions(registry, tables))
     _clean_up(context)
 
 

@@ -10,8 +10,11 @@ from connectors.kit.errors import ConnectorError
 from engine.build.conform import streams_feeding
 from engine.build.context import TableResult
 from engine.build.freshness import stale_tables
-from engine.build.registry import Table
+from engine.build.own_table import OwnTable
+from engine.build.project_registry import registry_of
+from engine.build.registry import Registry, Table
 from engine.build.run import build, rebuild
+from engine.build.score_history import TABLE as HISTORY
 from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.extract.run import stale
@@ -43,8 +46,9 @@ def build_assets() -> dg.Definitions:
     One step makes all of them, or those that are selected: they become current together.
     """
     project = Project.load()
+    registry = registry_of(project)
     # The daily history has partitions, so it is an asset of its own.
-    tables = [table for table in TABLES.tables.values() if not table.is_daily]
+    tables = [table for table in registry.tables.values() if not table.is_daily]
     keys = {table.name: table_key(table.name) for table in tables}
     # Blocking: a check of severity ERROR that fails makes the run fail, and nothing is delivered after it.
     checks = [dg.AssetCheckSpec("rules", asset=key, blocking=True) for key in keys.values()]
@@ -53,7 +57,7 @@ def build_assets() -> dg.Definitions:
 
     @dg.multi_asset(
         name=BUILD_OP,
-        specs=[_spec(project, table) for table in tables],
+        specs=[_spec(project, registry, table) for table in tables],
         check_specs=[*checks, balance],
         pool="build",
         can_subset=True,
@@ -101,7 +105,7 @@ def _reported(
         metadata = described[result.table]
         if unread:
             metadata["stale"] = dg.MetadataValue.text(", ".join(unread))
-        if as_of and TABLES.tables[result.table].is_daily:
+        if as_of and result.table == HISTORY:
             add_day(context, as_of, result)
         elif key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
@@ -125,32 +129,44 @@ def _is_error(check: dg.AssetCheckResult) -> bool:
     return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
 
 
-def _spec(project: Project, table: Table) -> dg.AssetSpec:
-    schema = model(table.name).to_schema()
-    columns = [
-        dg.TableColumn(name, str(column.dtype), description=column.description)
-        for name, column in schema.columns.items()
-    ]
+def _spec(project: Project, registry: Registry, table: Table) -> dg.AssetSpec:
     return dg.AssetSpec(
         table_key(table.name),
-        deps=[*_raw_deps(project, table), *map(table_key, table_deps(table.name))],
+        deps=[*_raw_deps(project, table), *map(table_key, _table_deps(registry, table.name))],
         group_name=table.group,
-        description=getdoc(model(table.name)),
+        description=_description(project, table),
         kinds={project.model.engine, "parquet"},
         tags={STAGE: "build"},
-        metadata={"dagster/column_schema": dg.TableSchema(columns)},
+        metadata=_columns(table),
     )
 
 
-def table_deps(name: str) -> list[str]:
+def _description(project: Project, table: Table) -> str:
+    if config := project.tables.get(table.name):
+        return f"{config.description}\n\nGrain: {config.grain}."
+    return getdoc(model(table.name)) or ""
+
+
+def _columns(table: Table) -> dict[str, dg.TableSchema]:
+    """The columns of a table of ours; those of another are known when it is made."""
+    if isinstance(table, OwnTable):
+        return {}
+    columns = [
+        dg.TableColumn(name, str(column.dtype), description=column.description)
+        for name, column in model(table.name).to_schema().columns.items()
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns)}
+
+
+def _table_deps(registry: Registry, name: str) -> list[str]:
     """The tables that a table reads.
 
     In place of the daily history stands what its day is made of: the build makes it on the way,
     and an asset with partitions between assets of one step would be a circle for Dagster.
     """
-    reads = TABLES.reads(name)
-    daily = {other for other in reads if TABLES.tables[other].is_daily}
-    return sorted((reads - daily).union(*(TABLES.reads(other) for other in daily)))
+    reads = registry.reads(name)
+    daily = {other for other in reads if registry.tables[other].is_daily}
+    return sorted((reads - daily).union(*(registry.reads(other) for other in daily)))
 
 
 def _raw_deps(project: Project, table: Table) -> list[dg.AssetKey]:

@@ -51,7 +51,7 @@ def delivery_assets(name: str) -> dg.Definitions:
     """
     project = Project.load()
     config, tags = project.delivery(name), {PRIORITY: str(chain_lengths(project.deliveries, project.roles())[name])}
-    assets = dg.Definitions(assets=[_planned(name, config, tags), _delivered(name, config, tags)])
+    assets = dg.Definitions(assets=[_planned(project, name, config, tags), _delivered(name, config, tags)])
     return dg.Definitions.merge(assets, _approval(project, name)) if config.approve == "manual" else assets
 
 
@@ -61,14 +61,14 @@ def after_creates(project: Project, name: str) -> list[dg.AssetKey]:
     return [key for other in others for key in (plan_key(other), delivered_key(other))]
 
 
-def _planned(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.AssetsDefinition:
+def _planned(project: Project, name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.AssetsDefinition:
     target = f"{config.target.connection} {config.target.stream}"
 
     @dg.asset(
         key=plan_key(name),
         group_name=GROUP,
         tags={STAGE: "deliver"},
-        deps=[*map(table_key, sorted(sources(config))), *map(delivered_key, config.after)],
+        deps=[*map(table_key, sorted(sources(config, project.tables))), *map(delivered_key, config.after)],
         kinds={"plan"},
         op_tags=tags,
         pool=f"delivery_{name}",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 
 from engine.build.context import TableResult
 from engine.build.current_tables import Tables
@@ -18,12 +19,25 @@ def table_metadata(project: Project, results: Sequence[TableResult]) -> dict[str
     """Describe tables that have just become current: their rows, how long they took, and what is special to them."""
     tables = Tables(project, [*SCORES, *_SPECIAL, "customer_360"])
     described = {result.table: _counts(result) for result in results}
+    for name in project.tables.keys() & described.keys():
+        described[name]["dagster/column_schema"] = _own_columns(project, name)
     for table, metadata in described.items():
         if table in SCORES:
             metadata["distribution"] = _distribution(tables, table, *SCORES[table])
         if table in _SPECIAL:
             metadata.update(_SPECIAL[table](tables))
     return described
+
+
+def _own_columns(project: Project, table: str) -> dg.TableSchema:
+    """The columns of a table of the project's own, as it was built."""
+    (file,) = project.ledger.files.for_asset(table)
+    descriptions = project.tables[table].columns
+    columns = [
+        dg.TableColumn(column.name, str(column.type), description=descriptions.get(column.name))
+        for column in pq.read_schema(project.lake.full(file.path))
+    ]
+    return dg.TableSchema(columns)
 
 
 def _counts(result: TableResult) -> Metadata:

@@ -14,12 +14,13 @@ GROUP = "publish"
 
 def warehouse_assets(name: str) -> dg.Definitions:
     """Make the asset that publishes to one warehouse."""
-    config = Project.load().warehouse(name)
+    project = Project.load()
+    config, built = project.warehouse(name), [*TABLES.tables, *project.tables]
 
     @dg.asset(
         key=warehouse_key(name),
         group_name=GROUP,
-        deps=[table_key(table) for table in TABLES.tables if table in (config.tables or TABLES.tables)],
+        deps=[table_key(table) for table in built if table in (config.tables or built)],
         tags={STAGE: "deliver"},
         kinds={"sql" if config.url else "duckdb"},
         pool=f"warehouse_{name}",
