@@ -88,8 +88,8 @@ def _follows(
         )
         context.update_cursor(max([since, *(_aware(record.update_timestamp) for record in records)]).isoformat())
         runs = [record.dagster_run for record in records if _is_followed(record.dagster_run)]
-        if runs and (why := hindrance()):
-            yield dg.SkipReason(why)
+        if runs and (reason := hindrance()):
+            yield dg.SkipReason(reason)
             return
         yield from (dg.RunRequest(run_key=run.run_id) for run in runs)
 

@@ -40,7 +40,7 @@ class Compared:
 
     connection: str
     stream: str
-    here: int
+    stored_rows: int
     source: int
     missing: int = 0
     surplus: int = 0
@@ -89,7 +89,7 @@ class _Comparison:
 
     def __init__(self, project: Project, fresh: Project, name: str, stream: Stream) -> None:
         self.name, self.stream, self.con = name, stream, backend.connect()
-        self.ours, self.theirs = (self._signed(one) for one in (project, fresh))
+        self.ours, self.theirs = (self._signed(side) for side in (project, fresh))
         spans = project.ledger.sync.intervals(name, stream.name)
         self.read_until = spans[-1].end if spans else None
 
@@ -98,7 +98,7 @@ class _Comparison:
         both = backend.keep(self.con, self._joined())
         (row,) = (
             both.agg(
-                here=both.is_ours.sum(),
+                stored_rows=both.is_ours.sum(),
                 source=both.is_theirs.sum(),
                 **{kind: (both.kind == kind).sum() for kind in ("missing", "surplus", "differing", "newer")},
             )
@@ -126,10 +126,10 @@ class _Comparison:
         return both.select(record_id=named, kind=kind, is_ours=both.ours.notnull(), is_theirs=both.theirs.notnull())
 
     def _examples(self, both: ir.Table) -> list[tuple[str, str]]:
-        told = (
+        different = (
             both.filter(both.kind.isin(["missing", "surplus", "differing"])).order_by("kind", "record_id").limit(SHOWN)
         )
-        rows = told.select("record_id", "kind").to_pyarrow().to_pylist()
+        rows = different.select("record_id", "kind").to_pyarrow().to_pylist()
         fields = self._fields([row["record_id"] for row in rows if row["kind"] == "differing"])
         return [(row["record_id"], fields.get(row["record_id"], row["kind"])) for row in rows]
 
@@ -137,11 +137,11 @@ class _Comparison:
         """Name the fields in which some records differ."""
         if not ids:
             return {}
-        left, right = (
-            {row["_record_id"]: row for row in one.filter(one._record_id.isin(ids)).to_pyarrow().to_pylist()}
-            for one in (self.ours, self.theirs)
+        stored, fresh = (
+            {row["_record_id"]: row for row in rows.filter(rows._record_id.isin(ids)).to_pyarrow().to_pylist()}
+            for rows in (self.ours, self.theirs)
         )
-        return {key: "differing: " + (", ".join(_apart(left[key], right[key])) or "payload") for key in ids}
+        return {key: "differing: " + (", ".join(_apart(stored[key], fresh[key])) or "payload") for key in ids}
 
     def _signed(self, project: Project) -> ir.Table:
         """Give what the build would make of each record, and one text that tells two of them apart."""
@@ -157,8 +157,8 @@ class _Comparison:
             rows = rows.drop(*({"_payload"} & {*rows.columns}))
         rows = backend.keep(self.con, rows)
         texts = [rows[column].cast("string").fill_null(NOTHING) for column in rows.columns if column not in OWN]
-        return rows.mutate(sign=reduce(lambda left, right: left + "\x1f" + right, texts).hexdigest("md5"))
+        return rows.mutate(sign=reduce(lambda text, more: text + "\x1f" + more, texts).hexdigest("md5"))
 
 
-def _apart(left: dict[str, Any], right: dict[str, Any]) -> list[str]:
-    return sorted(name for name in left if name not in (*OWN, "sign") and left[name] != right[name])
+def _apart(stored: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
+    return sorted(name for name in stored if name not in (*OWN, "sign") and stored[name] != fresh[name])

@@ -145,8 +145,8 @@ def _split(unit: _Unit, flow: Flow, typed: ir.Table, table: str) -> tuple[ir.Tab
 def _redirected_rows(unit: _Unit, flow: Flow, raw: ir.Table, counted: ir.Table) -> ir.Table:
     """Find what its source has merged into other records, and remember where it went."""
     stream = flow.stream
-    found = redirects(newest(raw), str(stream.merges), connection=flow.connection, stream=stream.name)
-    merged = unit.context.stored(found)
+    targets = redirects(newest(raw), str(stream.merges), connection=flow.connection, stream=stream.name)
+    merged = unit.context.stored(targets)
     unit.redirected.append(merged)
     flow.note("redirected", backend.row_count(counted.semi_join(merged, counted._key == merged.record_id)))
     return merged
@@ -211,11 +211,11 @@ def left_out(
     hold what the contract `freeze` would never let in: values that are not of their type.
     """
     discarded = _discarded(typed) if "_discarded" in typed.columns else {}
-    asked = [path for path in stream.paths if path in sparse and not path.startswith("_")]
-    unread = _unread(connection, stream, newest, asked) if asked and stream.has_schema_api else []
+    paths = [path for path in stream.paths if path in sparse and not path.startswith("_")]
+    unread = _unread(connection, stream, newest, paths) if paths and stream.has_schema_api else []
     unfit = backend.row_count(typed.filter(typed._unreadable.notnull())) if contract == "freeze" else 0
-    found = {"discarded": discarded, "unread": unread, "unfit": unfit}
-    return {name: told for name, told in found.items() if told}
+    counts = {"discarded": discarded, "unread": unread, "unfit": unfit}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _discarded(typed: ir.Table) -> dict[str, int]:
@@ -224,12 +224,12 @@ def _discarded(typed: ir.Table) -> dict[str, int]:
     return {row["reason"]: row["rows"] for row in rows}
 
 
-def _unread(connection: str, stream: Stream, newest: ir.Table, asked: list[str]) -> list[str]:
-    named = {f"n{number}": lacks(newest, path).sum() for number, path in enumerate(asked)}
+def _unread(connection: str, stream: Stream, newest: ir.Table, paths: list[str]) -> list[str]:
+    named = {f"n{number}": lacks(newest, path).sum() for number, path in enumerate(paths)}
     row = newest.agg(rows=newest.count(), **named).to_pyarrow().to_pylist()[0]
     return [
         f"{row[f'n{number}']} of {row['rows']} held rows were read before {path} was asked for: "
         f"belvedere extract {connection} --stream {stream.name} --full"
-        for number, path in enumerate(asked)
+        for number, path in enumerate(paths)
         if row[f"n{number}"]
     ]

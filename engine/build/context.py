@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.types as ir
 
 from connectors.kit.errors import SettingsError
-from engine.build.fits import Fits
+from engine.build.model_parameters import Fits
 from engine.build.own_table import OwnTable, broken_keys, normalised
 from engine.build.reconciliation import Flows
 from engine.build.registry import PREVIOUS, PREVIOUS_OF, Output, Registry, Step, Table

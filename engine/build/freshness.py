@@ -42,8 +42,7 @@ def refuse_stale(project: Project) -> None:
     tables = registry_of(project).tables
     # The day of the history is made along with the tables that read it.
     selection = ",".join("/".join([*asset_prefix(), name]) for name in stale if not tables[name].is_daily)
-    older = "table is older than one that it is" if len(stale) == 1 else "tables are older than one that they are"
     raise StaleTables(
-        f"{len(stale)} {older} made of: {', '.join(stale)}. Nothing is published or delivered until then: run "
+        f"tables are older than what they are made of: {', '.join(stale)}. Nothing is published or delivered until they are made: run "
         f"`belvedere build`, or `dagster asset materialize -m orchestration.definitions --select {selection}`"
     )

@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from engine.build import probabilistic_matching
-from engine.build.fits import Fits
+from engine.build.model_parameters import Fits
 from engine.build.probabilistic_matching import Matches
 from engine.build.registry import Output
 from engine.config.customer_model import MatchingConfig

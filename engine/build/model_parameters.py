@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import date
 from math import isclose
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import ibis.expr.types as ir
 
-from engine.build.fits import ParameterStore
 from engine.config.customer_model import RetentionConfig, SatisfactionConfig
 from engine.storage.model_parameters import Parameters
 from transforms.scores.criteria_measures import median_revenue
@@ -31,6 +30,37 @@ PROVISIONAL = 6  # months looked ahead as long as there is nothing to choose by
 SAME_LOGLIK = 1e-4  # two searches on the same data differ by less; a customer more in a cell moves it by far more
 SAME_PRIOR = 1e-3  # relative
 FITTED = ("parameters", "prior", "revision", "loglik", "customers")  # what a fit tells, of the stored values
+
+
+class ParameterStore(Protocol):
+    """Where fitted parameters are: in the ledger, or in a build that is not current yet."""
+
+    def newest(self, model: str, as_of: date) -> Parameters | None:
+        """Return the newest parameters of a model that were fitted as of a date or before."""
+
+    def save(self, model: str, version: str, as_of: date, values: dict[str, Any]) -> None:
+        """Store what was fitted as of a date."""
+
+
+class Fits:
+    """Reads parameters from a store, and collects those that a build fits."""
+
+    def __init__(self, store: ParameterStore) -> None:
+        self._store = store
+        self.new: dict[str, Parameters] = {}
+
+    def newest(self, model: str, as_of: date) -> Parameters | None:
+        """Return the newest parameters of a model that were fitted as of a date or before."""
+        return self.new.get(model) or self._store.newest(model, as_of)
+
+    def save(self, model: str, version: str, as_of: date, values: dict[str, Any]) -> None:
+        """Keep parameters until the build stores them."""
+        self.new[model] = Parameters(model, version, as_of, values)
+
+    def store(self) -> None:
+        """Store what was fitted."""
+        for fit in self.new.values():
+            self._store.save(fit.model, fit.version, fit.as_of, fit.values)
 
 
 @dataclass(frozen=True)
@@ -64,12 +94,12 @@ def retention_for(
     """Use the stored fit while it is young enough and of the wanted kind, else fit anew."""
     model = find(wanted_model(fits, as_of, config))
     last = fits.newest(RETENTION, as_of)
-    held = _young(last, as_of, config.refit_days)
-    if held is None or not _is_wanted(held.values, model, config, event):
-        held = _fit_retention(fits, events, as_of, config, event)
-    kept = held.values["parameters"]
-    fit = Fit(model.name, kept, held.values["loglik"], held.values["customers"]) if kept else None
-    return Retention(model, fit, held.values["horizon"], held.version, held.as_of)
+    stored = _young(last, as_of, config.refit_days)
+    if stored is None or not _is_wanted(stored.values, model, config, event):
+        stored = _fit_retention(fits, events, as_of, config, event)
+    parameters = stored.values["parameters"]
+    fit = Fit(model.name, parameters, stored.values["loglik"], stored.values["customers"]) if parameters else None
+    return Retention(model, fit, stored.values["horizon"], stored.version, stored.as_of)
 
 
 def event_for(config: RetentionConfig, orders: ir.Table) -> Event:
@@ -105,14 +135,14 @@ def horizon_for(fits: ParameterStore, events: ir.Table, as_of: date, config: Ret
 def counted(events: ir.Table, model: Model, as_of: date, config: RetentionConfig, horizon: int) -> Columns:
     """Group customers for a fit as of a date; a model that is taught looks back by the horizon and at what came then."""
     if set(RENEWALS) <= set(model.cells):
-        known = contracts(events, as_of=as_of, months=config.contract_months or horizon)
-        return numbers(retention_counts(known, model).to_pyarrow())
+        customers = contracts(events, as_of=as_of, months=config.contract_months or horizon)
+        return numbers(retention_counts(customers, model).to_pyarrow())
     if not model.is_taught:
-        known = retention_statistics(events, as_of=as_of, with_gaps="log_gaps" in model.sums)
-        return numbers(retention_counts(known, model).to_pyarrow())
+        customers = retention_statistics(events, as_of=as_of, with_gaps="log_gaps" in model.sums)
+        return numbers(retention_counts(customers, model).to_pyarrow())
     before = months_later(as_of, -horizon)
-    known = with_outcome(retention_statistics(events, as_of=before), events, after=before, until=as_of)
-    return numbers(retention_counts(known, model).to_pyarrow())
+    customers = with_outcome(retention_statistics(events, as_of=before), events, after=before, until=as_of)
+    return numbers(retention_counts(customers, model).to_pyarrow())
 
 
 def priors_for(fits: ParameterStore, observations: ir.Table, as_of: date, config: SatisfactionConfig) -> Priors:
@@ -139,12 +169,12 @@ def priors_for(fits: ParameterStore, observations: ir.Table, as_of: date, config
 
 def revenue_for(fits: ParameterStore, customers: ir.Table, as_of: date) -> float:
     """Give the median revenue that the criteria compare with: frozen when it was first seen."""
-    held = fits.newest("key_accounts", as_of)
-    if held is None:
+    stored = fits.newest("key_accounts", as_of)
+    if stored is None:
         value = median_revenue(customers)
         fits.save("key_accounts", "median", as_of, {"median_revenue": value})
         return value
-    return float(held.values["median_revenue"])
+    return float(stored.values["median_revenue"])
 
 
 def _weights(config: SatisfactionConfig) -> dict[str, float]:
@@ -193,10 +223,10 @@ def _same_priors(before: Priors, after: Priors) -> bool:
     """Tell whether priors that an earlier version named by their values are those of the same data."""
     pairs = [(before.pi, after.pi), (before.m, after.m), ({"_": before.backlog or 0.0}, {"_": after.backlog or 0.0})]
     return all(
-        one.keys() == other.keys() and all(isclose(one[name], other[name], rel_tol=SAME_PRIOR) for name in one)
-        for one, other in pairs
+        old.keys() == new.keys() and all(isclose(old[name], new[name], rel_tol=SAME_PRIOR) for name in old)
+        for old, new in pairs
     )
 
 
-def _young(held: Parameters | None, as_of: date, days: int) -> Parameters | None:
-    return held if held and (as_of - held.as_of).days <= max(days - 1, 0) else None
+def _young(stored: Parameters | None, as_of: date, days: int) -> Parameters | None:
+    return stored if stored and (as_of - stored.as_of).days <= max(days - 1, 0) else None

@@ -66,10 +66,10 @@ def _own_table(project: Project, name: str, config: TableConfig) -> OwnTable:
         raise _error(project, name, (), "the folder's name is the table's: small letters, digits and _")
     if name in taken:
         raise _error(project, name, (), "there is a table of ours with this name; give the folder another")
-    known = {*TABLES.tables, *project.tables} - {name}
-    for place, other in enumerate(config.inputs):
-        if other not in known:
-            raise _error(project, name, ("inputs", place), f"no table {other!r}; {choices(other, known)}")
+    choosable = {*TABLES.tables, *project.tables} - {name}
+    for number, other in enumerate(config.inputs):
+        if other not in choosable:
+            raise _error(project, name, ("inputs", number), f"no table {other!r}; {choices(other, choosable)}")
     if (config.sql is None) == (config.function is None):
         raise _error(project, name, (), "give `sql`, a file, or `function`, one of the two")
     make, settings = _by_sql(project, name, config) if config.sql else _by_function(project, name, config)
@@ -146,9 +146,9 @@ def _proven(project: Project, table: OwnTable, inputs: list[ir.Table], con: back
     except TypeError as error:
         raise _error(project, name, ("sql" if config.sql else "function",), str(error)) from None
     for group in ("key", "columns"):
-        for place, column in enumerate(getattr(config, group)):
+        for number, column in enumerate(getattr(config, group)):
             if column not in rows.columns:
-                where = ("key", place) if group == "key" else ("columns", column)
+                where = ("key", number) if group == "key" else ("columns", column)
                 raise _error(project, name, where, f"no column {column!r}; {choices(column, rows.columns)}")
     return rows
 
@@ -158,8 +158,10 @@ def _mistake(project: Project, name: str, config: TableConfig, error: Exception)
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     if config.sql:
         path = project.files[name].parent / config.sql
-        found = LINE.search(str(error)) if isinstance(error, duckdb.Error) else None
-        return SettingsError(f"{short(path)}, line {found[1] if found else 1}: table {name!r}: {message}")
+        line_in_message = LINE.search(str(error)) if isinstance(error, duckdb.Error) else None
+        return SettingsError(
+            f"{short(path)}, line {line_in_message[1] if line_in_message else 1}: table {name!r}: {message}"
+        )
     module, _, attribute = str(config.function).partition(":")
     source = getsourcefile(getattr(import_module(module), attribute))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source]

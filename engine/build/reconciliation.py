@@ -41,12 +41,12 @@ class Flow:
     @property
     def windows(self) -> list[SliceCount]:
         """List the windows of the last reading."""
-        return [one for one in self.balances if not one.is_total][-WINDOWS:]
+        return [count for count in self.balances if not count.is_total][-WINDOWS:]
 
     def count(self, stage: str, rows: ir.Table) -> int:
         """Count the rows of a stage by their cursor; answers the whole."""
-        asked = {f"w{n}": rows.count(where=_within(rows._cursor, one)) for n, one in enumerate(self.windows)}
-        (row,) = rows.agg(whole=rows.count(), **asked).to_pyarrow().to_pylist()
+        by_window = {f"w{n}": rows.count(where=_within(rows._cursor, window)) for n, window in enumerate(self.windows)}
+        (row,) = rows.agg(whole=rows.count(), **by_window).to_pyarrow().to_pylist()
         self.counts[stage] = [int(value or 0) for value in row.values()]
         return self.counts[stage][0]
 
@@ -60,12 +60,12 @@ class Flow:
 
     def rows(self) -> Iterable[dict[str, Any]]:
         """Give the rows of `reconciliation`: one a window, and one for the whole."""
-        for place, window in enumerate(self.windows, start=1):
-            yield _closed(self._row(place, window))
-        yield _closed(self._whole(next((one for one in self.balances if one.is_total), None)))
+        for number, window in enumerate(self.windows, start=1):
+            yield _closed(self._row(number, window))
+        yield _closed(self._whole(next((count for count in self.balances if count.is_total), None)))
 
-    def _row(self, place: int, window: SliceCount | None) -> dict[str, Any]:
-        counted = {stage: some[place] for stage, some in self.counts.items() if place < len(some)}
+    def _row(self, number: int, window: SliceCount | None) -> dict[str, Any]:
+        counted = {stage: counts[number] for stage, counts in self.counts.items() if number < len(counts)}
         row: dict[str, Any] = {"connection": self.connection, "stream": self.stream.name, "table": self.stream.table}
         row |= {"slice": WHOLE, "missing": 0, "surplus": 0, **counted}
         if window:
@@ -155,17 +155,17 @@ class Flows:
         flow = self._flows[connection, stream.name] = Flow(connection, stream, balances, unread, read_at)
         return flow
 
-    def count_joined(self, table: str, rows: ir.Table, known: ir.Table) -> None:
+    def count_joined(self, table: str, rows: ir.Table, accounts: ir.Table) -> None:
         """Count a written table's rows by stream, and those whose account is among the known ones."""
         conformed = _by_stream(rows)
-        joined = _by_stream(rows.semi_join(known, known.columns)) if "account_id" in rows.columns else {}
+        joined = _by_stream(rows.semi_join(accounts, accounts.columns)) if "account_id" in rows.columns else {}
         for name, flow in self._flows.items():
             if flow.stream.table != table:
                 continue
             flow.note("conformed", conformed.get(name, 0))
             if flow.stamped is not None:
-                flow.count("joined", flow.stamped.semi_join(known, known.columns))
-                flow.count("unjoined", flow.stamped.anti_join(known, known.columns))
+                flow.count("joined", flow.stamped.semi_join(accounts, accounts.columns))
+                flow.count("unjoined", flow.stamped.anti_join(accounts, accounts.columns))
             if "account_id" in rows.columns:
                 flow.note("joined", joined.get(name, 0))
                 flow.note("unjoined", conformed.get(name, 0) - joined.get(name, 0))
@@ -215,11 +215,11 @@ SUMS = (  # a stage, and the stages that must add up to it
 
 
 def _lost(row: Mapping[str, Any], stage: str, parts: Sequence[str]) -> str | None:
-    whole, known = row.get(stage), [row.get(part) for part in parts]
+    whole, counts = row.get(stage), [row.get(part) for part in parts]
     is_replaced = "accepted" in (stage, *parts) and stage != "landed" and row.get("kept") is not None
-    if whole is None or None in known or is_replaced:
+    if whole is None or None in counts or is_replaced:
         return None
-    added = sum(count for count in known if count is not None)
+    added = sum(count for count in counts if count is not None)
     return None if whole == added else f"{stage} {whole}, but {' + '.join(parts)} {added}"
 
 

@@ -146,33 +146,33 @@ class Registry:
 
     def downstream(self, names: Collection[str]) -> set[str]:
         """The tables that read some tables, directly or not."""
-        found: set[str] = set()
+        readers: set[str] = set()
         for name in self.tables:
-            if self._reads[name] & (found | {*names}):
-                found.add(name)
-        return found
+            if self._reads[name] & (readers | {*names}):
+                readers.add(name)
+        return readers
 
     def upstream(self, name: str, until: Collection[str] = ()) -> tuple[str, ...]:
         """The tables that a table is made of, directly or not, in order; `until` are not followed."""
-        found = {name}
+        wanted = {name}
         for other in reversed(self.tables):
-            if other in found and other not in until:
-                found |= self._reads[other]
-        return tuple(other for other in self.tables if other in found and other != name)
+            if other in wanted and other not in until:
+                wanted |= self._reads[other]
+        return tuple(other for other in self.tables if other in wanted and other != name)
 
     def _tables_read(self, step: Step, tables: Mapping[str, Table]) -> frozenset[str]:
         """Follow internal steps to the tables behind them; earlier versions are no input."""
-        found: set[str] = set()
+        tables_read: set[str] = set()
         for name in self.inputs(step):
             if name in self.internals:
-                found |= self._tables_read(self.internals[name], tables)
+                tables_read |= self._tables_read(self.internals[name], tables)
             elif step.as_of_facts and name in self.facts:
-                found |= {*self.facts[name]}
+                tables_read |= {*self.facts[name]}
             elif name in tables:
-                found.add(name)
+                tables_read.add(name)
             elif name != PREVIOUS and name.removeprefix(PREVIOUS_OF) not in tables:
                 raise RegistryError(f"{step.name} reads {name}, which is no table and no internal step")
-        return frozenset(found)
+        return frozenset(tables_read)
 
 
 def _sorted(reads: Mapping[str, Collection[str]]) -> list[str]:
@@ -184,7 +184,7 @@ def _sorted(reads: Mapping[str, Collection[str]]) -> list[str]:
         raise RegistryError(f"tables read each other in a circle: {' -> '.join(error.args[1])}") from None
     order: list[str] = []
     ready: list[str] = []
-    places = {name: place for place, name in enumerate(reads)}
+    places = {name: number for number, name in enumerate(reads)}
     while sorter.is_active():
         ready = sorted([*ready, *sorter.get_ready()], key=places.__getitem__)
         order.append(ready.pop(0))

@@ -27,7 +27,7 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
         registry = registry_of(project)
         prove(project, registry)
         context = BuildContext(project, registry, as_of, run_id)
-        yield from _made(context, registry.tables)
+        yield from _make_tables(context, registry.tables)
     _clean_up(context)
 
 
@@ -52,11 +52,11 @@ def rebuild(project: Project, tables: Collection[str], run_id: str, as_of: date 
         registry = registry_of(project)
         prove(project, registry)
         context = BuildContext(project, registry, current.as_of, run_id, stale=stale_tables(project))
-        yield from _made(context, _with_companions(registry, tables))
+        yield from _make_tables(context, _with_companions(registry, tables))
     _clean_up(context)
 
 
-def _made(context: BuildContext, wanted: Collection[str]) -> Iterator[TableResult]:
+def _make_tables(context: BuildContext, wanted: Collection[str]) -> Iterator[TableResult]:
     """Make tables in the registry's order, and let them become current."""
     done: set[str] = set()
     for name, table in context.registry.tables.items():

@@ -8,8 +8,7 @@ import ibis.expr.types as ir
 
 from connectors.kit.errors import SettingsError
 from engine.build.active_criteria import InForce, criteria_rows
-from engine.build.fits import Fits
-from engine.build.model_parameters import Retention, event_for, priors_for, retention_for, revenue_for
+from engine.build.model_parameters import Fits, Retention, event_for, priors_for, retention_for, revenue_for
 from engine.build.registry import Output
 from engine.build.score_history import ScoreDays
 from engine.config.customer_model import RetentionConfig, SatisfactionConfig

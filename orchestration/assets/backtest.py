@@ -38,40 +38,40 @@ def backtest_assets() -> dg.Definitions:
     @dg.multi_asset(name="backtest_models", specs=specs, check_specs=checks, pool="build")
     def compared(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         try:
-            made = backtest(Project.load(), context.run.run_id)
+            result = backtest(Project.load(), context.run.run_id)
         except (ConnectorError, LeaseTaken) as error:
             raise failure(error) from None
-        for table, shown in (("backtest", _measures(made)), ("calibration", _plot(made))):
+        for table, figures in (("backtest", _measures(result)), ("calibration", _plot(result))):
             yield dg.MaterializeResult(
                 asset_key=table_key(table),
-                metadata={"dagster/row_count": len(made.rows[table]), "summary": summary(made), **shown},
+                metadata={"dagster/row_count": len(result.rows[table]), "summary": summary(result), **figures},
             )
             yield dg.AssetCheckResult(
-                passed=not made.broken[table],
+                passed=not result.broken[table],
                 check_name="rules",
                 asset_key=table_key(table),
-                metadata={"broken": made.broken[table]},
+                metadata={"broken": result.broken[table]},
             )
 
     return dg.Definitions(assets=[compared])
 
 
-def summary(made: BacktestResult) -> str:
+def summary(result: BacktestResult) -> str:
     """Say in one line what came of it."""
-    return made.note or f"{made.chosen} is chosen, an order within {made.horizon} months, as of {made.as_of}"
+    return result.note or f"{result.chosen} is chosen, an order within {result.horizon} months, as of {result.as_of}"
 
 
-def _measures(made: BacktestResult) -> dict[str, dg.MetadataValue]:
-    means = [{name: row.get(name) for name in SHOWN} for row in made.rows["backtest"] if row["slice"] == ALL]
+def _measures(result: BacktestResult) -> dict[str, dg.MetadataValue]:
+    means = [{name: row.get(name) for name in SHOWN} for row in result.rows["backtest"] if row["slice"] == ALL]
     return {"models": rows_table(sorted(means, key=lambda row: row["log_loss"]))}
 
 
-def _plot(made: BacktestResult) -> dict[str, dg.MetadataValue]:
-    rows = made.rows["calibration"]
+def _plot(result: BacktestResult) -> dict[str, dg.MetadataValue]:
+    rows = result.rows["calibration"]
     if not rows:
         return {}
-    image = b64encode(calibration_svg(rows, made.chosen).encode()).decode()
+    image = b64encode(calibration_svg(rows, result.chosen).encode()).decode()
     return {
         "plot": dg.MetadataValue.md(f"![promised and came, by tenths](data:image/svg+xml;base64,{image})"),
-        "tenths": rows_table([row for row in rows if row["model"] == made.chosen]),
+        "tenths": rows_table([row for row in rows if row["model"] == result.chosen]),
     }

@@ -91,16 +91,16 @@ def _reported(
     unread = stale(project)
     if unread:
         context.log.warning(f"built from an earlier reading of: {', '.join(unread)}")
-    made = []
+    built = []
     try:
         for result in results:
-            made.append(result)
+            built.append(result)
             context.log.info(f"{result.table}: {result.rows} rows in {result.seconds:.1f} s")
     except (ConnectorError, LeaseTaken) as error:
         raise failure(error) from None
-    described = table_metadata(project, made)
+    described = table_metadata(project, built)
     failed = []
-    for result in made:
+    for result in built:
         key, checks = table_key(result.table), _checks(result)
         metadata = described[result.table]
         if unread:

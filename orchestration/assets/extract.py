@@ -54,7 +54,7 @@ def connection_assets(name: str) -> dg.Definitions:
     def connection(
         context: dg.AssetExecutionContext, config: ExtractRunConfig
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        chosen = [one.name for one in streams if raw_key(name, one.name) in context.selected_asset_keys]
+        chosen = [stream.name for stream in streams if raw_key(name, stream.name) in context.selected_asset_keys]
         failed = []
         try:
             for result in extract(Project.load(), name, context.run.run_id, streams=chosen, full=config.full):
@@ -74,12 +74,12 @@ def connection_assets(name: str) -> dg.Definitions:
 
 
 def _metadata(result: StreamResult) -> dict[str, dg.MetadataValue]:
-    told = {} if result.total is None else {"source_count": dg.MetadataValue.int(result.total)}
+    optional = {} if result.total is None else {"source_count": dg.MetadataValue.int(result.total)}
     if result.derived_read_at:
-        told["derived_read_at"] = dg.MetadataValue.text(str(result.derived_read_at))
+        optional["derived_read_at"] = dg.MetadataValue.text(str(result.derived_read_at))
     if result.notes:
-        told["notes"] = dg.MetadataValue.text("\n".join(result.notes))
-    return told | {
+        optional["notes"] = dg.MetadataValue.text("\n".join(result.notes))
+    return optional | {
         "dagster/row_count": dg.MetadataValue.int(result.read),
         "held": dg.MetadataValue.int(max(0, result.read - result.landed)),
         "new": dg.MetadataValue.int(result.new),

@@ -8,5 +8,5 @@ from pages.visible import visible
 
 def failure(error: Exception) -> dg.Failure:
     """Turn an expected error into a failed step; a held lease is marked, so that the shell can say 75."""
-    held = {"belvedere/held": True} if isinstance(error, LeaseTaken) else {}
-    return dg.Failure(visible(str(error)), metadata=held, allow_retries=False)
+    metadata = {"belvedere/held": True} if isinstance(error, LeaseTaken) else {}
+    return dg.Failure(visible(str(error)), metadata=metadata, allow_retries=False)

@@ -13,15 +13,15 @@ FIELDS = "fields"
 
 def fields_check(key: dg.AssetKey, result: StreamResult, contract: Contract) -> dg.AssetCheckResult:
     """Warn of fields that are not as they were accepted; where the contract is freeze, that is an error."""
-    found = Drift(tuple(result.new_fields), tuple(result.gone_fields), tuple(result.retyped_fields))
+    drift = Drift(tuple(result.new_fields), tuple(result.gone_fields), tuple(result.retyped_fields))
     severity = dg.AssetCheckSeverity.ERROR if contract == "freeze" else dg.AssetCheckSeverity.WARN
     accept = f"belvedere fields accept {result.connection} {result.stream}"
     return dg.AssetCheckResult(
-        passed=not found,
+        passed=not drift,
         check_name=FIELDS,
         asset_key=key,
         severity=severity,
-        description=f"{found} ({accept})" if found else None,
+        description=f"{drift} ({accept})" if drift else None,
         metadata={"contract": contract, **fields_metadata(result)},
     )
 

@@ -51,11 +51,13 @@ def history_assets() -> dg.Definitions:
                     context.log.info(f"{day}: {results[-1].rows} rows")
             except (ConnectorError, LeaseTaken) as error:
                 raise failure(error) from None
-            made = TableResult(TABLE, sum(one.rows for one in results), sum(one.seconds for one in results))
-            for one in results:
-                made.broken |= one.broken
-            yield dg.MaterializeResult(metadata={"dagster/row_count": made.rows, "seconds": round(made.seconds, 2)})
-            yield rules(made)
+            total = TableResult(
+                TABLE, sum(day_result.rows for day_result in results), sum(day_result.seconds for day_result in results)
+            )
+            for day_result in results:
+                total.broken |= day_result.broken
+            yield dg.MaterializeResult(metadata={"dagster/row_count": total.rows, "seconds": round(total.seconds, 2)})
+            yield rules(total)
 
     return dg.Definitions(assets=[score_history])
 

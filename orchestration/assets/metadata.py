@@ -41,19 +41,19 @@ def _own_columns(project: Project, table: str) -> dg.TableSchema:
 
 
 def _counts(result: TableResult) -> Metadata:
-    made: Metadata = {"dagster/row_count": result.rows, "seconds": round(result.seconds, 2)}
+    metadata: Metadata = {"dagster/row_count": result.rows, "seconds": round(result.seconds, 2)}
     streams = {name: note for name, note in result.notes.items() if isinstance(note, dict)}
     if streams:
-        made["quarantined"] = sum(note["quarantined"] for note in streams.values())
-        made["streams"] = rows_table(
+        metadata["quarantined"] = sum(note["quarantined"] for note in streams.values())
+        metadata["streams"] = rows_table(
             [
                 {"stream": name, **{key: note[key] for key in ("received", "accepted", "quarantined")}}
                 for name, note in streams.items()
             ]
         )
-        made |= _left_out(streams)
-    made |= {name: str(note) for name, note in result.notes.items() if note and not isinstance(note, dict)}
-    return made
+        metadata |= _left_out(streams)
+    metadata |= {name: str(note) for name, note in result.notes.items() if note and not isinstance(note, dict)}
+    return metadata
 
 
 def _left_out(streams: Mapping[str, Mapping[str, Any]]) -> Metadata:
@@ -64,8 +64,8 @@ def _left_out(streams: Mapping[str, Mapping[str, Any]]) -> Metadata:
         for reason, rows in note.get("discarded", {}).items()
     ]
     unread = [line for note in streams.values() for line in note.get("unread", ())]
-    made: Metadata = {"discarded": rows_table(discarded)} if discarded else {}
-    return made | ({"unread": dg.MetadataValue.text("\n".join(unread))} if unread else {})
+    metadata: Metadata = {"discarded": rows_table(discarded)} if discarded else {}
+    return metadata | ({"unread": dg.MetadataValue.text("\n".join(unread))} if unread else {})
 
 
 def _distribution(tables: Tables, score: str, low: int, high: int) -> dg.MetadataValue:
@@ -76,7 +76,7 @@ def _distribution(tables: Tables, score: str, low: int, high: int) -> dg.Metadat
     )
     counts = {row["bin"]: row["n"] for row in rows}
     most = max(counts.values(), default=1)
-    bars = "".join(BLOCKS[-(-counts.get(place, 0) * 8 // most)] for place in range(20))
+    bars = "".join(BLOCKS[-(-counts.get(number, 0) * 8 // most)] for number in range(20))
     unscored = tables.query(f"SELECT count(*) AS n FROM {score} WHERE value_effective IS NULL")[0]["n"]  # noqa: S608
     without = f"; {unscored} without a score" if unscored else ""
     return dg.MetadataValue.md(f"`{low} {bars} {high}` ({sum(counts.values())} customers{without})")

@@ -28,16 +28,16 @@ def warehouse_assets(name: str) -> dg.Definitions:
     )
     def warehouse(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         try:
-            made = publish(Project.load(), name, context.run.run_id)
+            published = publish(Project.load(), name, context.run.run_id)
         except ConnectorError as error:
             raise failure(error) from None
-        records = [dg.TableRecord({"table": table, "rows": rows}) for table, rows in made.tables.items()]
+        records = [dg.TableRecord({"table": table, "rows": rows}) for table, rows in published.tables.items()]
         schema = dg.TableSchema([dg.TableColumn("table"), dg.TableColumn("rows", "int")])
         return dg.MaterializeResult(
             metadata={
-                "summary": f"{len(made.tables)} tables, {sum(made.tables.values())} rows at {made.location}",
-                "place": made.location,
-                "dagster/row_count": sum(made.tables.values()),
+                "summary": f"{len(published.tables)} tables, {sum(published.tables.values())} rows at {published.location}",
+                "place": published.location,
+                "dagster/row_count": sum(published.tables.values()),
                 "tables": dg.MetadataValue.table(records, schema=schema),
             }
         )
