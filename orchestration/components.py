@@ -19,9 +19,9 @@ from orchestration.assets.publish import warehouse_assets
 
 
 class Configured(dg.Component):
-    """Let Dagster check the attributes by our own model; what runs later reads the file again, secrets and all.
+    """A component whose attributes Dagster checks by our own model.
 
-    So no secret is ever part of a definition, and commands that need no Dagster read the very same file.
+    Runs read the file again with its secrets, so that no definition holds one.
     """
 
     config: ClassVar[type[Config]] = Config

@@ -1,4 +1,4 @@
-"""What makes a night of the assets: four jobs, one schedule, three sensors."""
+"""The jobs, the nightly schedule and the sensors around the assets."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -97,7 +97,7 @@ def _follows(
 
 
 def _is_followed(run: dg.DagsterRun) -> bool:
-    """Leave out the runs of commands, and those whose process was stopped in the middle."""
+    """Whether a run starts the next stage: not runs of commands, nor those whose process was stopped."""
     was_stopped = run.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.UNEXPECTED_TERMINATION.value
     return BY_HAND not in run.tags and not was_stopped
 

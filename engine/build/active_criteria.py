@@ -1,4 +1,4 @@
-"""Which criteria and overrides a build goes by: the defaults, what was calibrated, and what the user says."""
+"""The criteria and overrides of a build: the defaults, the last calibration, and the customer model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SCORES = ("retention", "satisfaction", "key_account", "tier")
 
 @dataclass(frozen=True)
 class InForce:
-    """Hold the criteria, how a missing measure counts, the overrides, and the calibration behind the anchors."""
+    """The criteria, how a missing measure counts, the overrides, and the calibration behind the anchors."""
 
     criteria: tuple[Criterion, ...]
     missing: str
@@ -29,12 +29,12 @@ class InForce:
 
     @property
     def version(self) -> str:
-        """Name the criteria by what they are."""
+        """The version of the criteria, a hash of their settings."""
         return version(self.criteria, self.missing)
 
 
 def criteria_for(ledger: Ledger, config: CustomerModelConfig, as_of: date) -> InForce:
-    """Gather what holds as of a date; raises SettingsError for what makes no sense."""
+    """Return what holds as of a date; raises SettingsError for settings that contradict each other."""
     calibration = ledger.model_parameters.newest(CALIBRATION, as_of)
     anchors = (
         {name: criterion["anchors"] for name, criterion in calibration.values["criteria"].items()}
@@ -45,7 +45,7 @@ def criteria_for(ledger: Ledger, config: CustomerModelConfig, as_of: date) -> In
 
 
 def criteria_rows(active: InForce, config: CustomerModelConfig, as_of: date, schema: pa.Schema) -> pa.Table:
-    """List the criteria in force, and where their anchors come from."""
+    """Return the rows of `criteria`, with where the anchors come from."""
     calibrated = active.calibration.values["criteria"] if active.calibration else {}
     rows = []
     for criterion in active.criteria:
@@ -82,7 +82,7 @@ def _configured(config: CustomerModelConfig, anchors: dict[str, Sequence[float]]
 
 
 def _overrides(config: CustomerModelConfig) -> list[dict[str, Any]]:
-    """Check what each override is about, and give it an id."""
+    """Check what each override is about, and return them with their ids."""
     names = {override.name for override in _configured(config, {})}
     fixed = {name for name, change in config.key_accounts.criteria.items() if not change.is_overridable}
     rows = []

@@ -1,4 +1,4 @@
-"""A past day of the score history made anew, from facts dated up to that day alone."""
+"""Makes a past day of the score history again, from facts dated up to that day."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -18,11 +18,11 @@ from engine.storage.table_schema import arrow_schema
 
 
 def backfill(project: Project, day: date, run_id: str) -> TableResult:
-    """Score a day from the tables of the current build, and put it into the history that is current.
+    """Score a day from the tables of the current snapshot, and store it in the current history.
 
-    Nothing else changes. Days that follow remember what was known when they were made: fill a range oldest first.
-    Raises SettingsError when nothing was built yet or the day is later than the last build, LeaseHeld when a build is
-    at work.
+    Nothing else changes. Later days keep the changes they were made with: fill a range oldest first.
+    Raises SettingsError when nothing was built yet or the day is later than the last build, LeaseTaken when a
+    build is at work.
     """
     with lease(project.ledger, "build", run_id):
         current = project.ledger.snapshots.current()

@@ -1,6 +1,6 @@
-"""Look with fresh eyes: read a connection anew into an empty lake, and compare record by record with what is held.
+"""Reads a connection again into an empty lake, and compares it record by record with the stored rows.
 
-Every system that reads only what changed drifts in the end; this tells whether it has, and where.
+A system that reads only changes can drift from its source; this shows whether it has, and where.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ OWN = {"_record_id", "_cursor", "_unreadable", "_payload"}
 
 @dataclass
 class Compared:
-    """Say how one stream compares. `newer` changed at the source after it was read: the next run brings them.
+    """How one stream compares. `newer` records changed at the source since: the next run reads them.
 
     `examples` name records and the fields that differ, no values.
     """
@@ -50,14 +50,14 @@ class Compared:
 
     @property
     def is_equal(self) -> bool:
-        """Tell whether nothing is to be mended."""
+        """Whether stored rows and source agree."""
         return not (self.missing or self.surplus or self.differing)
 
 
 def reconcile(project: Project, name: str, run_id: str, *, streams: Sequence[str] | None = None) -> Iterator[Compared]:
-    """Compare a connection's streams with a reading that knows nothing; nothing that is held is touched.
+    """Compare a connection's streams with a full read of its source; stored rows stay as they are.
 
-    Raises LeaseHeld when another run reads this connection, and ReplyError when the fresh reading is not whole.
+    Raises LeaseTaken when another run reads this connection, and ReplyError when the full read is not complete.
     """
     with (
         TemporaryDirectory(prefix="belvedere-reconcile-") as folder,
@@ -67,7 +67,7 @@ def reconcile(project: Project, name: str, run_id: str, *, streams: Sequence[str
         try:
             for result in extract(fresh, name, run_id, streams=streams):
                 if result.status != "done":
-                    raise ReplyError(f"the fresh reading is not whole: {result.error}")
+                    raise ReplyError(f"the full read for the comparison is not complete: {result.error}")
             for stream in project.streams(name):
                 if streams is None or stream.name in streams:
                     yield _Comparison(project, fresh, name, stream).done()
@@ -76,7 +76,7 @@ def reconcile(project: Project, name: str, run_id: str, *, streams: Sequence[str
 
 
 def _fresh(project: Project, folder: Path) -> Project:
-    """Make a project with the same connections and an empty memory; the accounts' budgets are the same ones."""
+    """Return the project with an empty ledger and lake; the rate limits of its accounts stay shared."""
     fresh = replace(project, home=folder)
     vars(fresh)["ledger"] = Ledger(f"sqlite:///{folder / 'ledger.db'}")
     vars(fresh)["lake"] = Lake(str(folder / "lake"), fresh.ledger)
@@ -94,7 +94,7 @@ class _Comparison:
         self.read_until = spans[-1].end if spans else None
 
     def done(self) -> Compared:
-        """Count, and name some of what differs."""
+        """Count, and name some records that differ."""
         both = backend.keep(self.con, self._joined())
         (row,) = (
             both.agg(
@@ -144,7 +144,7 @@ class _Comparison:
         return {key: "differing: " + (", ".join(_apart(stored[key], fresh[key])) or "payload") for key in ids}
 
     def _signed(self, project: Project) -> ir.Table:
-        """Give what the build would make of each record, and one text that tells two of them apart."""
+        """Return what a build would make of each record, with a hash of its columns."""
         raw = project.lake.read(self.con, f"raw/{self.name}/{self.stream.name}", schema=raw_schema(self.stream))
         alive = latest(raw)
         if self.stream.merges in raw.columns:

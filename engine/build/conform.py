@@ -192,7 +192,7 @@ def conformed(project: Project, connection: str, stream: Stream, newest: ir.Tabl
 
 
 def sparse(project: Project, connection: str, stream: Stream) -> set[str]:
-    """Name the paths for which some file has no column: there the payload is looked at."""
+    """Return the mapped paths that some file of the stream has no column for: they are read from the payload."""
     return {*stream.paths} - project.lake.columns(f"raw/{connection}/{stream.name}")
 
 
@@ -204,7 +204,7 @@ def left_out(
     sparse: Collection[str],
     contract: Contract,
 ) -> dict[str, Any]:
-    """Count the values that were discarded, by reason; say in words which mapped fields rows were read without.
+    """Count discarded values by reason, and name the mapped fields that some rows were read without.
 
     `sparse` are the mapped paths that some file has no column for; nothing else needs a look at the payloads. Where
     only the records tell which fields there are, one without a field may well be whole. `unfit` counts the rows that

@@ -1,4 +1,4 @@
-"""Fitted parameters: learnt now and then, kept in the ledger, used every night, so that scores do not move by themselves."""
+"""Fitted parameters: fitted every few days and stored, so that scores do not move between fits."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -26,10 +26,10 @@ from transforms.scores.retention_statistics import (
 from transforms.scores.satisfaction_priors import WEIGHTS, Priors, fit_priors, prior_statistics
 
 RETENTION, CHOICE, SATISFACTION = "retention", "retention_choice", "satisfaction"
-PROVISIONAL = 6  # months looked ahead as long as there is nothing to choose by
+PROVISIONAL = 6  # months, as long as there is too little data to choose a horizon
 SAME_LOGLIK = 1e-4  # two searches on the same data differ by less; a customer more in a cell moves it by far more
 SAME_PRIOR = 1e-3  # relative
-FITTED = ("parameters", "prior", "revision", "loglik", "customers")  # what a fit tells, of the stored values
+FITTED = ("parameters", "prior", "revision", "loglik", "customers")  # the stored values that come of a fit
 
 
 class ParameterStore(Protocol):
@@ -65,7 +65,7 @@ class Fits:
 
 @dataclass(frozen=True)
 class Retention:
-    """Hold what the retention score needs: the model and its fit (None: too little data), the horizon, the version."""
+    """What the retention score needs: the model, its fit (None: too little data), the horizon in months, the version."""
 
     model: Model
     fit: Fit | None
@@ -75,12 +75,12 @@ class Retention:
 
     @property
     def contract_months(self) -> int | None:
-        """Give the term of contracts, where the model looks at them."""
+        """The term of contracts in months, for models that use it."""
         return self.horizon if set(RENEWALS) <= set(self.model.cells) else None
 
     @property
     def notes(self) -> dict[str, Any]:
-        """Say what was fitted, for people."""
+        """What was fitted, for the metadata of the table."""
         shared = {"model": self.model.name, "horizon_months": self.horizon}
         if self.fit is None:
             return {**shared, "fit": "too few customers or repeat orders"}
@@ -91,7 +91,7 @@ class Retention:
 def retention_for(
     fits: ParameterStore, events: ir.Table, as_of: date, config: RetentionConfig, event: Event
 ) -> Retention:
-    """Use the stored fit while it is young enough and of the wanted kind, else fit anew."""
+    """Return the stored fit while it is recent and of the configured kind, else a new one."""
     model = find(wanted_model(fits, as_of, config))
     last = fits.newest(RETENTION, as_of)
     stored = _young(last, as_of, config.refit_days)
@@ -103,7 +103,7 @@ def retention_for(
 
 
 def event_for(config: RetentionConfig, orders: ir.Table) -> Event:
-    """Choose what counts as an order: orders where any was confirmed, else invoices."""
+    """Return what counts as an order: orders where any was confirmed, else invoices."""
     if config.event != "auto":
         return config.event
     confirmed = orders.filter(orders.status == "confirmed").count().to_pyarrow().as_py()
@@ -111,7 +111,7 @@ def event_for(config: RetentionConfig, orders: ir.Table) -> Event:
 
 
 def wanted_model(fits: ParameterStore, as_of: date, config: RetentionConfig) -> str:
-    """Name the model to score by: the configured one, else the one the last backtest chose, else the default."""
+    """Return the name of the model to score by: the configured one, else the one the last backtest chose, else the default."""
     if config.model != "auto":
         return config.model
     chosen = fits.newest(CHOICE, as_of)
@@ -119,7 +119,7 @@ def wanted_model(fits: ParameterStore, as_of: date, config: RetentionConfig) -> 
 
 
 def horizon_for(fits: ParameterStore, events: ir.Table, as_of: date, config: RetentionConfig) -> tuple[int, bool]:
-    """Give the horizon in months, and whether it is frozen: chosen once, it is kept when parameters are fitted anew."""
+    """Return the horizon in months, and whether it is frozen: once chosen, later fits keep it."""
     if config.horizon_months != "auto":
         return config.horizon_months, False
     if config.contract_months:
@@ -133,7 +133,7 @@ def horizon_for(fits: ParameterStore, events: ir.Table, as_of: date, config: Ret
 
 
 def counted(events: ir.Table, model: Model, as_of: date, config: RetentionConfig, horizon: int) -> Columns:
-    """Group customers for a fit as of a date; a model that is taught looks back by the horizon and at what came then."""
+    """Group customers for a fit as of a date; supervised models learn from what followed one horizon earlier."""
     if set(RENEWALS) <= set(model.cells):
         customers = contracts(events, as_of=as_of, months=config.contract_months or horizon)
         return numbers(retention_counts(customers, model).to_pyarrow())
@@ -146,9 +146,9 @@ def counted(events: ir.Table, model: Model, as_of: date, config: RetentionConfig
 
 
 def priors_for(fits: ParameterStore, observations: ir.Table, as_of: date, config: SatisfactionConfig) -> Priors:
-    """Use the stored priors while they are young enough, else fit; the weights are always today's.
+    """Return the stored priors while they are recent, else new ones; the weights are always those configured now.
 
-    Where the data is that of the last fit, its numbers are kept to the last digit.
+    A fit on the same data as the last one keeps its numbers to the last digit.
     """
     last, weights = fits.newest(SATISFACTION, as_of), _weights(config)
     if stored := _young(last, as_of, config.refit_days):
@@ -168,7 +168,7 @@ def priors_for(fits: ParameterStore, observations: ir.Table, as_of: date, config
 
 
 def revenue_for(fits: ParameterStore, customers: ir.Table, as_of: date) -> float:
-    """Give the median revenue that the criteria compare with: frozen when it was first seen."""
+    """Return the median revenue that criteria compare with, frozen at its first value."""
     stored = fits.newest("key_accounts", as_of)
     if stored is None:
         value = median_revenue(customers)
@@ -182,7 +182,7 @@ def _weights(config: SatisfactionConfig) -> dict[str, float]:
 
 
 def _is_wanted(values: dict[str, Any], model: Model, config: RetentionConfig, event: Event) -> bool:
-    """Tell whether a stored fit is of the model, the event and the horizon that are wanted now."""
+    """Whether a stored fit is of the configured model, event and horizon."""
     horizon: int | Literal["auto"] | None = config.horizon_months
     horizon = config.contract_months if horizon == "auto" else horizon
     same = (values.get("model"), values.get("event")) == (model.name, event)
@@ -192,7 +192,7 @@ def _is_wanted(values: dict[str, Any], model: Model, config: RetentionConfig, ev
 def _fit_retention(
     fits: ParameterStore, events: ir.Table, as_of: date, config: RetentionConfig, event: str
 ) -> Parameters:
-    """Fit, and store the fit; where data and settings are those of the last one, its numbers are kept to the last digit."""
+    """Fit and store the fit; on the same data and settings as the last one it keeps its numbers to the last digit."""
     model = find(wanted_model(fits, as_of, config))
     horizon, is_frozen = horizon_for(fits, events, as_of, config)
     counts, last = counted(events, model, as_of, config, horizon), fits.newest(RETENTION, as_of)
@@ -213,14 +213,14 @@ def _fit_retention(
 
 
 def _same_fit(values: dict[str, Any], fit: Fit, horizon: int) -> bool:
-    """Tell whether a fit that an earlier version named by its parameters is that of the same data: it keeps its name."""
+    """Whether a fit that an earlier version stored is of the same data: then it keeps its name."""
     if "revision" in values or (values.get("model"), values["horizon"]) != (fit.model, horizon):
         return False
     return values["customers"] == fit.customers and abs(values["loglik"] - fit.loglik) < SAME_LOGLIK
 
 
 def _same_priors(before: Priors, after: Priors) -> bool:
-    """Tell whether priors that an earlier version named by their values are those of the same data."""
+    """Whether priors that an earlier version stored are of the same data."""
     pairs = [(before.pi, after.pi), (before.m, after.m), ({"_": before.backlog or 0.0}, {"_": after.backlog or 0.0})]
     return all(
         old.keys() == new.keys() and all(isclose(old[name], new[name], rel_tol=SAME_PRIOR) for name in old)

@@ -53,9 +53,9 @@ TEXTS = ("tax", "phone", "name", "postal_code", "city", "street", "site")
 
 @dataclass(frozen=True)
 class Matches:
-    """Hold the pairs of accounts (left, right, score) that join, those that may, and how they were found.
+    """The pairs of accounts (left, right, score) that join, those that may, and notes on how they were found.
 
-    Where nothing could be learnt, `all` is None: then the rules suggest what they can.
+    Without a trained model `all` is None: then only the match rules suggest pairs.
     """
 
     joining: ir.Table
@@ -65,12 +65,12 @@ class Matches:
 
     @property
     def all(self) -> ir.Table | None:
-        """Give all pairs, where they are known."""
+        """All pairs, or None without a trained model."""
         return ibis.union(self.joining, self.suggested) if self.is_learnt else None
 
 
 def matches(con: backend.Backend, keys: ir.Table, fits: ParameterStore, as_of: date, config: MatchingConfig) -> Matches:
-    """Find the accounts that are probably one customer; without Splink, or with too few accounts to learn from, none."""
+    """Find accounts that are probably one customer; none without Splink or with too few accounts to train on."""
     if not config.enabled or find_spec("splink") is None:
         return _none(con, "off" if not config.enabled else "Splink is not installed (extra: matching)")
     local_con, accounts = backend.local(con, comparable(keys))  # Splink on Spark would need jars of its own
@@ -106,7 +106,7 @@ def comparable(keys: ir.Table) -> ir.Table:
 
 
 def _capped(accounts: ir.Table, columns: Sequence[str]) -> ir.Table:
-    """Empty what too many accounts share."""
+    """Empty values that more than `MOST_PER_BLOCK` accounts share."""
     small = {name: accounts.count().over(group_by=name) <= MOST_PER_BLOCK for name in columns}
     return accounts.mutate(**{name: fits.ifelse(accounts[name], ibis.null("string")) for name, fits in small.items()})
 
@@ -140,7 +140,7 @@ def fit(con: backend.Backend, accounts: ir.Table) -> dict[str, Any]:
 
 
 def predicted(con: backend.Backend, accounts: ir.Table, model: Mapping[str, Any], least: float) -> ir.Table:
-    """Give the pairs of accounts (left, right, score) that are one customer with at least this probability."""
+    """Return the pairs of accounts (left, right, score) that match with at least this probability."""
     with _linker(con, accounts, dict(model)) as linker:
         prediction = linker.inference.predict(threshold_match_probability=least)
         table = con.table(prediction.physical_name)
@@ -253,7 +253,7 @@ def _settings(filled: set[str]) -> Any:
 
 @contextmanager
 def _linker(con: backend.Backend, accounts: ir.Table, settings: Any) -> "Iterator[Linker]":
-    """Open Splink upon the engine, and take its tables away again."""
+    """Open Splink on the engine, and drop its tables at the end."""
     from splink import DuckDBAPI, Linker
 
     api, name = DuckDBAPI(con.con), f"splink_{uuid4().hex[:12]}"
@@ -276,7 +276,7 @@ def _temper(levels: list[dict[str, Any]]) -> None:
 
 
 def _rounded(value: Any) -> Any:
-    """Round what was learnt, so that the same accounts in another order teach the same."""
+    """Round what was learnt, so that the order of accounts makes no difference."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     if isinstance(value, Mapping):

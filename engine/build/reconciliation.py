@@ -18,16 +18,16 @@ from engine.storage.sync_state import uncursored_refresh_of
 from engine.storage.table_schema import arrow_schema
 from transforms.conform.conform import latest
 
-WINDOWS = 50  # windows of one run that are counted at every stage; of the others, what the source said
+WINDOWS = 50  # slices of one run that are counted at every stage; each costs a column in every count
 WHOLE = "all"
 Counts = list[int]
 
 
 @dataclass
 class Flow:
-    """Follow one stream: `counts` holds for each stage the whole and then each window of the last reading.
+    """The counts of one stream: for each stage of the whole stream, then of each slice that the last run read.
 
-    `stamped` are the accepted rows by account and cursor, of a stream with windows whose rows belong to accounts.
+    `stamped` are the accepted rows by account and cursor, for streams read in slices whose rows belong to accounts.
     """
 
     connection: str
@@ -40,26 +40,26 @@ class Flow:
 
     @property
     def windows(self) -> list[SliceCount]:
-        """List the windows of the last reading."""
+        """The slices that the last run read, at most the newest `WINDOWS`."""
         return [count for count in self.balances if not count.is_total][-WINDOWS:]
 
     def count(self, stage: str, rows: ir.Table) -> int:
-        """Count the rows of a stage by their cursor; answers the whole."""
+        """Count the rows of a stage by slice; returns the count of all."""
         by_window = {f"w{n}": rows.count(where=_within(rows._cursor, window)) for n, window in enumerate(self.windows)}
         (row,) = rows.agg(whole=rows.count(), **by_window).to_pyarrow().to_pylist()
         self.counts[stage] = [int(value or 0) for value in row.values()]
         return self.counts[stage][0]
 
     def none(self, stage: str) -> None:
-        """Write down that no row is at a stage."""
+        """Record that a stage has no rows."""
         self.counts[stage] = [0] * (1 + len(self.windows))
 
     def note(self, stage: str, whole: int) -> None:
-        """Write down a count of the whole."""
+        """Record the count of all rows of a stage."""
         self.counts[stage] = [whole, *self.counts.get(stage, [])[1:]]
 
     def rows(self) -> Iterable[dict[str, Any]]:
-        """Give the rows of `reconciliation`: one a window, and one for the whole."""
+        """Yield the rows of `reconciliation`: one for each slice, and one for the whole stream."""
         for number, window in enumerate(self.windows, start=1):
             yield _closed(self._row(number, window))
         yield _closed(self._whole(next((count for count in self.balances if count.is_total), None)))
@@ -84,7 +84,7 @@ class Flow:
             row |= {"counted_at": total.at, "source_count": counted, "source_new": new}
             row |= {"missing": max(0, counted - new - landed), "surplus": max(0, landed - most)}
             if self.stream.deletes == "none" and row["surplus"]:
-                row["tolerated"] = True  # nobody tells of this stream's deletions: only the count does
+                row["tolerated"] = True  # the source reports no deletions of this stream: only its count shows them
         return row
 
 
@@ -133,7 +133,7 @@ def reconciliation(
 
 
 class Flows:
-    """Follow every stream of a build."""
+    """The counts of every stream of a build."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -143,7 +143,7 @@ class Flows:
         return iter(self._flows.values())
 
     def of(self, connection: str, stream: Stream) -> Flow:
-        """Begin to follow a stream, with what its last reading said of it."""
+        """Start to count a stream, with what its last run counted at the source."""
         ledger = self.project.ledger
         last = ledger.runs.last(f"extract:{connection}")
         unread = (last["summary"]["streams"] if last else {}).get(stream.name)
@@ -156,7 +156,7 @@ class Flows:
         return flow
 
     def count_joined(self, table: str, rows: ir.Table, accounts: ir.Table) -> None:
-        """Count a written table's rows by stream, and those whose account is among the known ones."""
+        """Count the rows of a table by stream, and those whose account belongs to a customer."""
         conformed = _by_stream(rows)
         joined = _by_stream(rows.semi_join(accounts, accounts.columns)) if "account_id" in rows.columns else {}
         for name, flow in self._flows.items():
@@ -175,18 +175,21 @@ class Flows:
         return bool(flow.unread) and not self.project.connection(flow.connection).required
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give the rows of `reconciliation`."""
+        """Return the rows of `reconciliation`."""
         return [row for flow in self for row in flow.rows()]
 
 
 def landed(raw: ir.Table) -> ir.Table:
-    """Tell the newest versions that are alive, by key and stamp alone: a count that owes nothing to what follows."""
+    """Return the newest version of each record that is not deleted, by key and cursor alone.
+
+    Counted apart from the transforms, so that a row lost in one of them shows.
+    """
     keyless = raw._key.isnull().ifelse(raw._payload, ibis.literal(""))
     return latest(raw.select("_key", "_cursor", "_deleted", "_extracted_at", _payload=keyless))
 
 
 def _within(stamp: ir.Value, window: SliceCount) -> ir.BooleanValue:
-    """Tell whether a stamp lies in a window; what has none belongs to the first."""
+    """Whether a cursor lies in a slice; a row without one belongs to the first."""
     start, end = window.slice_.start, window.slice_.end
     bounds = [stamp >= ibis.literal(start)] if start else []
     bounds += [stamp < ibis.literal(end)] if end else []
@@ -194,12 +197,12 @@ def _within(stamp: ir.Value, window: SliceCount) -> ir.BooleanValue:
 
 
 def _closed(row: dict[str, Any]) -> dict[str, Any]:
-    """Say what does not add up; nothing is the aim."""
+    """Add to a row of `reconciliation` whether its counts add up, and where they do not."""
     gaps = [row.get("gap")] if row.get("gap") else []
     if row["missing"]:
         gaps.append(f"{row['missing']} of {row['source_count']} records that the source counts are missing")
     if row["surplus"] and not row.pop("tolerated", False):
-        gaps.append(f"{row['surplus']} records are here that the source counts no more")
+        gaps.append(f"{row['surplus']} stored records are no longer counted by the source")
     row.pop("tolerated", None)
     gaps += [words for words in (_lost(row, *sums) for sums in SUMS) if words]
     return row | {"is_closed": not gaps, "gap": "; ".join(gaps) or None}

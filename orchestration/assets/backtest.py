@@ -1,4 +1,4 @@
-"""The backtest's assets: apart from the nightly build, since they fit every model several times."""
+"""The assets of the backtest: outside the nightly build, since they fit every model several times."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def backtest_assets() -> dg.Definitions:
 
 
 def summary(result: BacktestResult) -> str:
-    """Say in one line what came of it."""
+    """Sum up a backtest in one line."""
     return result.note or f"{result.chosen} is chosen, an order within {result.horizon} months, as of {result.as_of}"
 
 

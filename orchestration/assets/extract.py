@@ -1,4 +1,4 @@
-"""The raw assets: one step a connection, one asset a stream, each materialised as it lands."""
+"""The raw assets: one step for each connection, one asset for each stream, materialized as it lands."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,13 +20,13 @@ FRESH = dg.FreshnessPolicy.cron(deadline_cron="0 6 * * *", lower_bound_delta=tim
 
 
 class ExtractRunConfig(dg.Config):
-    """Say how to read: what changed, or everything again."""
+    """How to read: what changed, or with `full` everything again."""
 
     full: bool = False
 
 
 def connection_assets(name: str) -> dg.Definitions:
-    """Make one connection's raw assets, and the checks that each is complete and has the fields that are known."""
+    """Make the raw assets of a connection, each with checks that it is complete and that its fields did not change."""
     project = Project.load()
     config = project.connection(name)
     streams = project.streams(name)

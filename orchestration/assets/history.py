@@ -1,4 +1,4 @@
-"""The history of scores as an asset of daily partitions: a night adds its day, a backfill makes past days anew."""
+"""The history of scores as an asset with daily partitions: a build adds its day, a backfill makes past days again."""
 
 import warnings
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a person wants to see of a table: counts, reasons, a small plot, the first rows. No personal values."""
+"""The metadata of materialized tables: counts, reasons, a small plot, the first rows. No personal values."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ Metadata = dict[str, Any]
 
 
 def table_metadata(project: Project, results: Sequence[TableResult]) -> dict[str, Metadata]:
-    """Describe tables that have just become current: their rows, how long they took, and what is special to them."""
+    """Describe tables that have just become current: rows, seconds, and what only some tables have."""
     tables = Tables(project, [*SCORES, *_SPECIAL, "customer_360"])
     described = {result.table: _counts(result) for result in results}
     for name in project.tables.keys() & described.keys():
@@ -57,7 +57,7 @@ def _counts(result: TableResult) -> Metadata:
 
 
 def _left_out(streams: Mapping[str, Mapping[str, Any]]) -> Metadata:
-    """Show what the contract let a build leave out, and which fields rows were read without."""
+    """List the values that the contract discarded, and the fields that rows were read without."""
     discarded = [
         {"stream": stream, "reason": reason, "rows": rows}
         for stream, note in streams.items()
@@ -69,7 +69,7 @@ def _left_out(streams: Mapping[str, Mapping[str, Any]]) -> Metadata:
 
 
 def _distribution(tables: Tables, score: str, low: int, high: int) -> dg.MetadataValue:
-    """Draw a score's distribution with block characters: it needs no image and survives every sanitizer."""
+    """Draw a score's distribution with block characters: Dagster's Markdown drops most images."""
     rows = tables.query(
         f"SELECT least(floor((value_effective - {low}) / ({high - low} / 20.0)), 19)::INT AS bin, count(*) AS n "  # noqa: S608 - ours
         f"FROM {score} WHERE value_effective IS NOT NULL GROUP BY 1"

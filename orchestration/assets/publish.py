@@ -1,4 +1,4 @@
-"""A warehouse's asset: all tables of one build, or none."""
+"""The asset of a warehouse: all tables of one build, or none."""
 
 import dagster as dg
 

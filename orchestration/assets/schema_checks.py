@@ -1,4 +1,4 @@
-"""The check that every table of a build has: its rows keep their schema's rules."""
+"""The check `rules` of every table of a build: its rows keep the rules of their schema."""
 
 import dagster as dg
 
