@@ -97,7 +97,7 @@ def join(way: str, path: str) -> None:
     accounts = backend.keep(con, _as_accounts(given))
     keys = backend.keep(con, match_keys(accounts))
     ledger = Ledger(f"sqlite:///{path}.{way}.db")
-    probable = matches(con, keys, ledger, date(2026, 1, 1), MatchingConfig(enabled=way == "splink"))
+    probable = matches(con, keys, ledger.model_parameters, date(2026, 1, 1), MatchingConfig(enabled=way == "splink"))
     judged = backend.table(
         con, _nothing("left_connection", "left_account_id", "right_connection", "right_account_id", "verdict")
     )

@@ -1,4 +1,4 @@
-"""The four kinds of component that a user configures in `defs/<name>/defs.yaml`; the folder's name is its name."""
+"""The kinds of component that a user configures in `defs/<name>/defs.yaml`; the folder's name is its name."""
 
 from typing import Any, ClassVar
 
@@ -8,6 +8,7 @@ from engine.config.base import Config
 from engine.config.connection import ConnectionConfig
 from engine.config.customer_model import CustomerModelConfig
 from engine.config.delivery import DeliveryConfig
+from engine.config.table import TableConfig
 from engine.config.warehouse import WarehouseConfig
 from orchestration.assets.backtest import backtest_assets
 from orchestration.assets.build import build_assets
@@ -18,9 +19,9 @@ from orchestration.assets.publish import warehouse_assets
 
 
 class Configured(dg.Component):
-    """Let Dagster check the attributes by our own model; what runs later reads the file again, secrets and all.
+    """A component whose attributes Dagster checks by our own model.
 
-    So no secret is ever part of a definition, and commands that need no Dagster read the very same file.
+    Runs read the file again with its secrets, so that no definition holds one.
     """
 
     config: ClassVar[type[Config]] = Config
@@ -59,6 +60,15 @@ class Delivery(Configured):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return delivery_assets(context.path.name)
+
+
+class Table(Configured):
+    """Make a table of one's own from others; the step of the customer model makes it, along with ours."""
+
+    config = TableConfig
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        return dg.Definitions()
 
 
 class Warehouse(Configured):

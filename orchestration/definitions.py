@@ -22,7 +22,7 @@ DEFS_MODULE = "orchestration.defs"
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Load the components and add what makes them a night.
+    """Load the components, and add the jobs, the schedule and the sensors.
 
     Raises SettingsError before Dagster renders any template that could run code.
     """

@@ -1,4 +1,4 @@
-"""What makes a night of the assets: four jobs, one schedule, three sensors."""
+"""The jobs, the nightly schedule and the sensors around the assets."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -9,43 +9,41 @@ from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
 from engine.config.project import Project
 from engine.extract.run import failed_required
+from orchestration.assets.keys import STAGE
 from orchestration.dead_runs import BY_HAND, end_dead_runs
 
 # A server process imports everything once; each step is a fork of it, which saves seconds of CPU a step.
 FORKED = {"forkserver": {"preload_modules": ["orchestration.definitions", "orchestration.step_server"]}}
-STAGE = "belvedere/stage"
 EARLIER_STAGE = "belvedere/beat"  # by which a dagster.yaml of version 0.1 in a home limits the runs of a stage to one
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]  # what was canceled starts nothing
-BUILD_GROUPS = ("conform", "customers", "scores", "views", "portfolio")
-DELIVER_GROUPS = ("deliver", "publish")
 
 
 def stages() -> dg.Definitions:
     """Define the jobs `extract`, `build`, `deliver` and `backtest`, the schedule `nightly` and what joins them."""
     extract = dg.define_asset_job(
         "extract",
-        selection=dg.AssetSelection.groups("extract"),
+        selection=dg.AssetSelection.tag(STAGE, "extract"),
         description="Pull what changed from every connection into the raw lake.",
         executor_def=dg.multiprocess_executor.configured({"max_concurrent": 4, "start_method": FORKED}),
         tags={STAGE: "extract", EARLIER_STAGE: "extract"},
     )
     build = dg.define_asset_job(
         "build",
-        selection=dg.AssetSelection.groups(*BUILD_GROUPS),
+        selection=dg.AssetSelection.tag(STAGE, "build"),
         description="Make every table from the newest good raw snapshots.",
         executor_def=dg.in_process_executor,
         tags={STAGE: "build", EARLIER_STAGE: "build"},
     )
     deliver = dg.define_asset_job(
         "deliver",
-        selection=dg.AssetSelection.groups(*DELIVER_GROUPS),
+        selection=dg.AssetSelection.tag(STAGE, "deliver"),
         description="Publish the tables; plan, guard and apply changes at the targets.",
         executor_def=dg.in_process_executor,
         tags={STAGE: "deliver", EARLIER_STAGE: "deliver"},
     )
     backtest = dg.define_asset_job(
         "backtest",
-        selection=dg.AssetSelection.groups("backtest"),
+        selection=dg.AssetSelection.tag(STAGE, "backtest"),
         description="Predict from past dates by every model of retention, and compare with what came.",
         executor_def=dg.in_process_executor,
     )
@@ -90,8 +88,8 @@ def _follows(
         )
         context.update_cursor(max([since, *(_aware(record.update_timestamp) for record in records)]).isoformat())
         runs = [record.dagster_run for record in records if _is_followed(record.dagster_run)]
-        if runs and (why := hindrance()):
-            yield dg.SkipReason(why)
+        if runs and (reason := hindrance()):
+            yield dg.SkipReason(reason)
             return
         yield from (dg.RunRequest(run_key=run.run_id) for run in runs)
 
@@ -99,7 +97,7 @@ def _follows(
 
 
 def _is_followed(run: dg.DagsterRun) -> bool:
-    """Leave out the runs of commands, and those whose process was stopped in the middle."""
+    """Whether a run starts the next stage: not runs of commands, nor those whose process was stopped."""
     was_stopped = run.tags.get(RUN_FAILURE_REASON_TAG) == RunFailureReason.UNEXPECTED_TERMINATION.value
     return BY_HAND not in run.tags and not was_stopped
 

@@ -14,14 +14,11 @@ from scale import by_hand
 from scale.home import fresh, make, opened, place
 from scale.source import AS_OF
 
-from engine.build import scores as score_steps
 from engine.build.context import BuildContext, TableResult
-from engine.build.identity import customer_table
 from engine.build.model_parameters import priors_for, retention_for, revenue_for
+from engine.build.registry import Registry, Table
 from engine.build.run import build
-from engine.build.score_history import History
-from engine.build.scores import score_tables
-from engine.build.tables import CONFORMED, SCORED
+from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.storage import duckdb_session
 from engine.storage.backend import backend
@@ -45,17 +42,22 @@ def whole(customers: int) -> None:
 
 def scores(customers: int) -> None:
     """Run the part of a build from conformed tables to scores, by the parameters that the whole build fitted."""
-    making = _scoring(customers)
-    _told(part for parts in (customer_table(making), score_tables(making)) for part in parts)
+    _told(_scored(_scoring(customers)))
 
 
 def values(customers: int) -> None:
     """Make by the same transforms what the SQL by hand makes, and nothing that explains it."""
-    score_steps._history_rows = _unexplained
-    making = _scoring(customers, Values)
+    making = _scoring(customers, Values, _unexplained())
     making.folder, making.hand = place(customers) / "values", _by_hand(customers)
     making.folder.mkdir(exist_ok=True)
-    _told(part for parts in (customer_table(making), score_tables(making)) for part in parts)
+    _told(_scored(making))
+
+
+def _scored(making: BuildContext) -> Iterator[TableResult]:
+    """Make the customers, and the tables of their scores."""
+    for name, table in making.registry.tables.items():
+        if name == "customers" or table.group in ("scores", "views"):
+            yield making.make(table)
 
 
 class Values(BuildContext):
@@ -64,7 +66,7 @@ class Values(BuildContext):
     folder: Path
     hand: Path
 
-    def keep(self, table: str, made: ir.Table, *_: Any, **__: Any) -> TableResult:
+    def write(self, table: str, made: ir.Table, *_: Any, **__: Any) -> TableResult:
         """Write a table without a look at its schema, unless it only explains another one."""
         start = monotonic()
         if table not in by_hand.RESULTS:
@@ -77,10 +79,22 @@ class Values(BuildContext):
         return TableResult(table, rows, monotonic() - start)
 
 
-def _unexplained(context: BuildContext, history: History) -> ir.Table:
+def _unexplained() -> Registry:
     """Gather the scores for customer_360, and leave out how they changed."""
-    day = scores_of_day(*(context.tables[name] for name in SCORED), history.on(history.last), as_of=AS_OF)
-    return backend.filled(day, arrow_schema("score_history"))
+
+    def score_history(
+        retention: ir.Table,
+        satisfaction: ir.Table,
+        key_accounts: ir.Table,
+        key_account_criteria: ir.Table,
+        last_scores: ir.Table,
+    ) -> ir.Table:
+        scores = (retention, satisfaction, key_accounts, key_account_criteria)
+        return backend.filled(scores_of_day(*scores, last_scores, as_of=AS_OF), arrow_schema("score_history"))
+
+    plain = Table(score_history, group="scores", is_daily=True)
+    tables = (TABLES.tables | {"score_history": plain}).values()
+    return Registry(tables, TABLES.internals.values(), TABLES.facts)
 
 
 def hand(customers: int) -> None:
@@ -93,7 +107,7 @@ def hand(customers: int) -> None:
     con.execute(by_hand.FACTS.format(**words))
     con.execute(by_hand.CUSTOMERS.format(**words))
     con.execute(by_hand.STATISTICS.format(**words))
-    fitted = retention_for(making.project.ledger, None, AS_OF, making.config.retention, "order")
+    fitted = retention_for(making.project.ledger.model_parameters, None, AS_OF, making.config.retention, "order")
     cells = con.execute(by_hand.CELLS).to_arrow_table()
     con.register("chances", chances(fitted.model, fitted.fit, cells, horizon=fitted.horizon, as_of=AS_OF))
     con.execute(by_hand.RETENTION.format(horizon=fitted.horizon, **words))
@@ -117,13 +131,13 @@ def floor_whole(customers: int) -> None:
     """Read the raw bytes, and write those of all tables."""
     project = opened(customers, HOME)
     raw = [f"raw/{name}/{stream.name}" for name in project.connections for stream in project.streams(name)]
-    _moved(customers, (project, raw), (*CONFORMED, "crosswalk", *by_hand.RESULTS))
+    _moved(customers, (project, raw), (*TABLES.conformed, "crosswalk", *by_hand.RESULTS))
 
 
-def _scoring(customers: int, kind: type[Making] = BuildContext) -> Making:
+def _scoring(customers: int, kind: type[Making] = BuildContext, registry: Registry = TABLES) -> Making:
     project = opened(customers, HOME)
-    making = kind(project, AS_OF, RUN)
-    for table in (*CONFORMED, "crosswalk"):
+    making = kind(project, registry, AS_OF, RUN)
+    for table in (*TABLES.conformed, "crosswalk"):
         making.tables[table] = project.lake.read(making.con, table)
     return making
 
@@ -150,7 +164,7 @@ def _by_hand(customers: int) -> Path:
 def _words(making: BuildContext) -> dict[str, Any]:
     """Fill in dates and what the build has learnt."""
     ledger, tomorrow = making.project.ledger, datetime.combine(AS_OF + timedelta(days=1), time.min)
-    priors = priors_for(ledger, None, AS_OF, making.config.satisfaction)
+    priors = priors_for(ledger.model_parameters, None, AS_OF, making.config.satisfaction)
     now = by_hand.month(AS_OF) + (1 if month_part(AS_OF) == 0 else 0)
     asked = [by_hand.criterion(one.name, one.group, one.weight, one.anchors) for one in DEFAULTS]
     return {
@@ -161,7 +175,7 @@ def _words(making: BuildContext) -> dict[str, Any]:
         "window_start": window_start(AS_OF),
         "answers": by_hand.answers(),
         "fields": by_hand.fields(),
-        "median": revenue_for(ledger, None, AS_OF),
+        "median": revenue_for(ledger.model_parameters, None, AS_OF),
         "criteria": " UNION ALL ".join(asked),
         "total": sum(one.weight for one in DEFAULTS),
         "groups": by_hand.means(("growth", "harmony", "value_creation")),

@@ -1,4 +1,4 @@
-"""Which criteria and overrides a build goes by: the defaults, what was calibrated, and what the user says."""
+"""The criteria and overrides of a build: the defaults, the last calibration, and the customer model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SCORES = ("retention", "satisfaction", "key_account", "tier")
 
 @dataclass(frozen=True)
 class InForce:
-    """Hold the criteria, how a missing measure counts, the overrides, and the calibration behind the anchors."""
+    """The criteria, how a missing measure counts, the overrides, and the calibration behind the anchors."""
 
     criteria: tuple[Criterion, ...]
     missing: str
@@ -29,38 +29,42 @@ class InForce:
 
     @property
     def version(self) -> str:
-        """Name the criteria by what they are."""
+        """The version of the criteria, a hash of their settings."""
         return version(self.criteria, self.missing)
 
 
 def criteria_for(ledger: Ledger, config: CustomerModelConfig, as_of: date) -> InForce:
-    """Gather what holds as of a date; raises SettingsError for what makes no sense."""
-    held = ledger.model_parameters.newest(CALIBRATION, as_of)
-    anchors = {name: one["anchors"] for name, one in held.values["criteria"].items()} if held else {}
-    return InForce(_configured(config, anchors), config.key_accounts.missing, _overrides(config), held)
+    """Return what holds as of a date; raises SettingsError for settings that contradict each other."""
+    calibration = ledger.model_parameters.newest(CALIBRATION, as_of)
+    anchors = (
+        {name: criterion["anchors"] for name, criterion in calibration.values["criteria"].items()}
+        if calibration
+        else {}
+    )
+    return InForce(_configured(config, anchors), config.key_accounts.missing, _overrides(config), calibration)
 
 
-def criteria_rows(held: InForce, config: CustomerModelConfig, as_of: date, schema: pa.Schema) -> pa.Table:
-    """List the criteria in force, and where their anchors come from."""
-    calibrated = held.calibration.values["criteria"] if held.calibration else {}
+def criteria_rows(active: InForce, config: CustomerModelConfig, as_of: date, schema: pa.Schema) -> pa.Table:
+    """Return the rows of `criteria`, with where the anchors come from."""
+    calibrated = active.calibration.values["criteria"] if active.calibration else {}
     rows = []
-    for one in held.criteria:
-        change = config.key_accounts.criteria.get(one.name)
+    for criterion in active.criteria:
+        change = config.key_accounts.criteria.get(criterion.name)
         is_ours = change is None or change.anchors is None
-        came = "calibrated" if is_ours and one.name in calibrated else "default" if is_ours else "configured"
+        origin = "calibrated" if is_ours and criterion.name in calibrated else "default" if is_ours else "configured"
         rows.append(
             {
-                "criterion": one.name,
-                "label": one.label,
-                "group": one.group,
-                "weight": one.weight,
-                "measure": one.measure,
-                "sql": one.sql,
-                "table": one.table if one.sql else None,
-                "anchors": " ".join(f"{anchor:g}" for anchor in one.anchors),
-                "anchors_from": came,
-                "calibrated_on": held.calibration.as_of if held.calibration and came == "calibrated" else None,
-                "model_version": held.version,
+                "criterion": criterion.name,
+                "label": criterion.label,
+                "group": criterion.group,
+                "weight": criterion.weight,
+                "measure": criterion.measure,
+                "sql": criterion.sql,
+                "table": criterion.table if criterion.sql else None,
+                "anchors": " ".join(f"{anchor:g}" for anchor in criterion.anchors),
+                "anchors_from": origin,
+                "calibrated_on": active.calibration.as_of if active.calibration and origin == "calibrated" else None,
+                "model_version": active.version,
                 "as_of": as_of,
             }
         )
@@ -78,19 +82,19 @@ def _configured(config: CustomerModelConfig, anchors: dict[str, Sequence[float]]
 
 
 def _overrides(config: CustomerModelConfig) -> list[dict[str, Any]]:
-    """Check what each override is about, and give it an id."""
-    known = {one.name for one in _configured(config, {})}
+    """Check what each override is about, and return them with their ids."""
+    names = {override.name for override in _configured(config, {})}
     fixed = {name for name, change in config.key_accounts.criteria.items() if not change.is_overridable}
     rows = []
-    for one in config.overrides:
-        if one.what not in (*SCORES, *known):
+    for override in config.overrides:
+        if override.what not in (*SCORES, *names):
             raise SettingsError(
-                f"customer model: overrides: {one.what!r} is no score and no criterion; "
-                f"choices: {', '.join((*SCORES, *sorted(known)))}"
+                f"customer model: overrides: {override.what!r} is no score and no criterion; "
+                f"choices: {', '.join((*SCORES, *sorted(names)))}"
             )
-        if one.what in fixed:
-            raise SettingsError(f"customer model: overrides: criterion {one.what!r} may not be overridden")
-        rows.append(one.row())
+        if override.what in fixed:
+            raise SettingsError(f"customer model: overrides: criterion {override.what!r} may not be overridden")
+        rows.append(override.row())
     ids = [row["override_id"] for row in rows]
     doubled = next((row for row in rows if ids.count(row["override_id"]) > 1), None)
     if doubled:

@@ -1,4 +1,4 @@
-"""A past day of the score history made anew, from facts dated up to that day alone."""
+"""Makes a past day of the score history again, from facts dated up to that day."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -9,10 +9,8 @@ import ibis.expr.types as ir
 
 from connectors.kit.errors import SettingsError
 from engine.build.context import BuildContext, TableResult
-from engine.build.identity import customer_table
 from engine.build.score_history import TABLE
-from engine.build.scores import score_tables
-from engine.build.tables import CONFORMED
+from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.storage.backend import backend
 from engine.storage.lease import lease
@@ -20,11 +18,11 @@ from engine.storage.table_schema import arrow_schema
 
 
 def backfill(project: Project, day: date, run_id: str) -> TableResult:
-    """Score a day from the tables of the current build, and put it into the history that is current.
+    """Score a day from the tables of the current snapshot, and store it in the current history.
 
-    Nothing else changes. Days that follow remember what was known when they were made: fill a range oldest first.
-    Raises SettingsError when nothing was built yet or the day is later than the last build, LeaseHeld when a build is
-    at work.
+    Nothing else changes. Later days keep the changes they were made with: fill a range oldest first.
+    Raises SettingsError when nothing was built yet or the day is later than the last build, LeaseTaken when a
+    build is at work.
     """
     with lease(project.ledger, "build", run_id):
         current = project.ledger.snapshots.current()
@@ -36,26 +34,28 @@ def backfill(project: Project, day: date, run_id: str) -> TableResult:
 
 
 class _Day(BuildContext):
-    """Make the scores of one day, and keep nothing but their place in the history."""
+    """Makes the scores of one day, and keeps nothing but its part of the history."""
 
     def __init__(self, project: Project, day: date, run_id: str, snapshot: str) -> None:
-        super().__init__(project, day, run_id)
+        super().__init__(project, TABLES, day, run_id, stale=())
         self.snapshot = snapshot
-        for name in (*CONFORMED, "crosswalk"):
-            held = project.lake.read(self.con, name, schema=arrow_schema(name))
-            self.tables[name] = backend.filled(held, arrow_schema(name))
+        for name in (*TABLES.conformed, "crosswalk"):
+            rows = project.lake.read(self.con, name, schema=arrow_schema(name))
+            self.tables[name] = backend.filled(rows, arrow_schema(name))
 
     def run(self) -> TableResult:
-        """Make customers and scores as of the day."""
-        list(customer_table(self))
-        return next(result for result in score_tables(self) if result.table == TABLE)
+        """Make what the scores of the day are made of, and write these."""
+        for name in TABLES.upstream(TABLE, until=self.tables):
+            if name not in self.tables:
+                self.make(TABLES.tables[name])
+        result = self.make(TABLES.tables[TABLE])
+        self.fits.store()
+        return result
 
-    def keep(
-        self, table: str, made: ir.Table, notes: Mapping[str, Any] | None = None, part: str | None = None
-    ) -> TableResult:
-        """Hand a table on; what is part of the history is written."""
-        if part:
-            return super().keep(table, made, notes, part)
+    def write(self, table: str, rows: ir.Table, notes: Mapping[str, Any] | None = None) -> TableResult:
+        """Offer a table to later steps; only the part of the history is written."""
+        if table == TABLE:
+            return super().write(table, rows, notes)
         start = monotonic()
-        self.tables[table] = self.cached(made)
+        self.tables[table] = self.stored(rows)
         return TableResult(table, 0, monotonic() - start)

@@ -1,6 +1,6 @@
-"""Look with fresh eyes: read a connection anew into an empty lake, and compare record by record with what is held.
+"""Reads a connection again into an empty lake, and compares it record by record with the stored rows.
 
-Every system that reads only what changed drifts in the end; this tells whether it has, and where.
+A system that reads only changes can drift from its source; this shows whether it has, and where.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,14 +33,14 @@ OWN = {"_record_id", "_cursor", "_unreadable", "_payload"}
 
 @dataclass
 class Compared:
-    """Say how one stream compares. `newer` changed at the source after it was read: the next run brings them.
+    """How one stream compares. `newer` records changed at the source since: the next run reads them.
 
     `examples` name records and the fields that differ, no values.
     """
 
     connection: str
     stream: str
-    here: int
+    stored_rows: int
     source: int
     missing: int = 0
     surplus: int = 0
@@ -50,14 +50,14 @@ class Compared:
 
     @property
     def is_equal(self) -> bool:
-        """Tell whether nothing is to be mended."""
+        """Whether stored rows and source agree."""
         return not (self.missing or self.surplus or self.differing)
 
 
 def reconcile(project: Project, name: str, run_id: str, *, streams: Sequence[str] | None = None) -> Iterator[Compared]:
-    """Compare a connection's streams with a reading that knows nothing; nothing that is held is touched.
+    """Compare a connection's streams with a full read of its source; stored rows stay as they are.
 
-    Raises LeaseHeld when another run reads this connection, and ReplyError when the fresh reading is not whole.
+    Raises LeaseTaken when another run reads this connection, and ReplyError when the full read is not complete.
     """
     with (
         TemporaryDirectory(prefix="belvedere-reconcile-") as folder,
@@ -67,7 +67,7 @@ def reconcile(project: Project, name: str, run_id: str, *, streams: Sequence[str
         try:
             for result in extract(fresh, name, run_id, streams=streams):
                 if result.status != "done":
-                    raise ReplyError(f"the fresh reading is not whole: {result.error}")
+                    raise ReplyError(f"the full read for the comparison is not complete: {result.error}")
             for stream in project.streams(name):
                 if streams is None or stream.name in streams:
                     yield _Comparison(project, fresh, name, stream).done()
@@ -76,7 +76,7 @@ def reconcile(project: Project, name: str, run_id: str, *, streams: Sequence[str
 
 
 def _fresh(project: Project, folder: Path) -> Project:
-    """Make a project with the same connections and an empty memory; the accounts' budgets are the same ones."""
+    """Return the project with an empty ledger and lake; the rate limits of its accounts stay shared."""
     fresh = replace(project, home=folder)
     vars(fresh)["ledger"] = Ledger(f"sqlite:///{folder / 'ledger.db'}")
     vars(fresh)["lake"] = Lake(str(folder / "lake"), fresh.ledger)
@@ -89,16 +89,16 @@ class _Comparison:
 
     def __init__(self, project: Project, fresh: Project, name: str, stream: Stream) -> None:
         self.name, self.stream, self.con = name, stream, backend.connect()
-        self.ours, self.theirs = (self._signed(one) for one in (project, fresh))
+        self.ours, self.theirs = (self._signed(side) for side in (project, fresh))
         spans = project.ledger.sync.intervals(name, stream.name)
         self.read_until = spans[-1].end if spans else None
 
     def done(self) -> Compared:
-        """Count, and name some of what differs."""
+        """Count, and name some records that differ."""
         both = backend.keep(self.con, self._joined())
         (row,) = (
             both.agg(
-                here=both.is_ours.sum(),
+                stored_rows=both.is_ours.sum(),
                 source=both.is_theirs.sum(),
                 **{kind: (both.kind == kind).sum() for kind in ("missing", "surplus", "differing", "newer")},
             )
@@ -126,10 +126,10 @@ class _Comparison:
         return both.select(record_id=named, kind=kind, is_ours=both.ours.notnull(), is_theirs=both.theirs.notnull())
 
     def _examples(self, both: ir.Table) -> list[tuple[str, str]]:
-        told = (
+        different = (
             both.filter(both.kind.isin(["missing", "surplus", "differing"])).order_by("kind", "record_id").limit(SHOWN)
         )
-        rows = told.select("record_id", "kind").to_pyarrow().to_pylist()
+        rows = different.select("record_id", "kind").to_pyarrow().to_pylist()
         fields = self._fields([row["record_id"] for row in rows if row["kind"] == "differing"])
         return [(row["record_id"], fields.get(row["record_id"], row["kind"])) for row in rows]
 
@@ -137,14 +137,14 @@ class _Comparison:
         """Name the fields in which some records differ."""
         if not ids:
             return {}
-        left, right = (
-            {row["_record_id"]: row for row in one.filter(one._record_id.isin(ids)).to_pyarrow().to_pylist()}
-            for one in (self.ours, self.theirs)
+        stored, fresh = (
+            {row["_record_id"]: row for row in rows.filter(rows._record_id.isin(ids)).to_pyarrow().to_pylist()}
+            for rows in (self.ours, self.theirs)
         )
-        return {key: "differing: " + (", ".join(_apart(left[key], right[key])) or "payload") for key in ids}
+        return {key: "differing: " + (", ".join(_apart(stored[key], fresh[key])) or "payload") for key in ids}
 
     def _signed(self, project: Project) -> ir.Table:
-        """Give what the build would make of each record, and one text that tells two of them apart."""
+        """Return what a build would make of each record, with a hash of its columns."""
         raw = project.lake.read(self.con, f"raw/{self.name}/{self.stream.name}", schema=raw_schema(self.stream))
         alive = latest(raw)
         if self.stream.merges in raw.columns:
@@ -157,8 +157,8 @@ class _Comparison:
             rows = rows.drop(*({"_payload"} & {*rows.columns}))
         rows = backend.keep(self.con, rows)
         texts = [rows[column].cast("string").fill_null(NOTHING) for column in rows.columns if column not in OWN]
-        return rows.mutate(sign=reduce(lambda left, right: left + "\x1f" + right, texts).hexdigest("md5"))
+        return rows.mutate(sign=reduce(lambda text, more: text + "\x1f" + more, texts).hexdigest("md5"))
 
 
-def _apart(left: dict[str, Any], right: dict[str, Any]) -> list[str]:
-    return sorted(name for name in left if name not in (*OWN, "sign") and left[name] != right[name])
+def _apart(stored: dict[str, Any], fresh: dict[str, Any]) -> list[str]:
+    return sorted(name for name in stored if name not in (*OWN, "sign") and stored[name] != fresh[name])

@@ -1,6 +1,9 @@
-"""The first step of a build: the streams of all connections become one table a kind; broken rows go to quarantine."""
+"""The conform unit: the streams of all connections become one table a kind; broken rows go to quarantine."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from time import monotonic
 from typing import Any
 
 import ibis
@@ -10,16 +13,15 @@ from connectors.kit.raw_rows import raw_schema
 from connectors.kit.stream import Stream
 from engine.build.context import BuildContext, TableResult
 from engine.build.reconciliation import Flow, landed
-from engine.build.tables import CONFORMED
 from engine.config.connection import Contract
 from engine.config.project import Project
 from engine.extract.schema_drift import drift
 from engine.storage.backend import backend
 from schemas.find import model
+from transforms.conform import exchange_rates
 from transforms.conform.check import check
 from transforms.conform.conform import conform, latest, newest
 from transforms.conform.ecb_rates import quotes
-from transforms.conform.exchange_rates import convert, fx_rates
 from transforms.conform.payload import lacks
 from transforms.identity.source_merges import redirects, without_redirected
 
@@ -35,91 +37,124 @@ MONEY: Mapping[str, tuple[str | None, Mapping[str, str]]] = {
 }
 
 
-def conform_tables(context: BuildContext) -> Iterator[TableResult]:
-    """Make the tables that unite the streams of all connections, and the quarantine."""
-    listed = quotes(context.config.rates)
-    rates = fx_rates(backend.table(context.con, listed), max_rate_age_days=context.config.max_rate_age_days)
-    yield context.keep("fx_rates", rates.filter(rates.rate_on <= context.as_of))
-    for table in CONFORMED:
-        parts, notes = [], {}
-        for connection, stream in _streams_feeding(context, table):
-            good, note = _check_stream(context, table, connection, stream)
-            parts.append(good)
-            notes[f"{connection}/{stream.name}"] = note
-        united = _united(context, table, parts)
-        yield context.keep(table, united, notes=notes)
-        context.drop_cached()
-    yield context.keep("quarantine", _united(context, "quarantine", context.aside))
-    for connection, stream in _streams_feeding(context, None):
+@dataclass
+class _Unit:
+    """The conform unit at work: what all of its streams put aside."""
+
+    context: BuildContext
+    quarantined: list[ir.Table] = field(default_factory=list)
+    redirected: list[ir.Table] = field(default_factory=list)
+
+
+def fx_rates(*, con: backend.Backend, rates: str | None, max_rate_age_days: int, as_of: date) -> ir.Table:
+    """The rate of each currency on each day up to `as_of`.
+
+    Grain: rate_on, currency.
+    """
+    daily = exchange_rates.fx_rates(backend.table(con, quotes(rates)), max_rate_age_days=max_rate_age_days)
+    return daily.filter(daily.rate_on <= as_of)
+
+
+def conform_tables(context: BuildContext, tables: Sequence[str] | None = None) -> Iterator[TableResult]:
+    """Make the tables that unite the streams of all connections, the quarantine, and the redirects.
+
+    `tables` are those to unite, by default all that streams feed.
+    """
+    unit = _Unit(context)
+    for table in context.registry.conformed if tables is None else tables:
+        yield _conformed_table(unit, table)
+    yield context.write("quarantine", _united(context, "quarantine", unit.quarantined))
+    for connection, stream in streams_feeding(context.project, None):
         flow = context.flows.of(connection, stream)
         flow.count("landed", landed(_raw_rows(context, connection, stream)))
-    yield context.keep("redirects", _united(context, "redirects", context.merged))
+    yield context.write("redirects", _united(context, "redirects", unit.redirected))
 
 
-def _streams_feeding(context: BuildContext, table: str | None) -> Iterator[tuple[str, Stream]]:
-    for connection in context.project.connections:
-        for stream in context.project.streams(connection):
+def streams_feeding(project: Project, table: str | None) -> Iterator[tuple[str, Stream]]:
+    """Yield the streams that feed a table, each with its connection; None for those that feed none."""
+    for connection in project.connections:
+        for stream in project.streams(connection):
             if stream.table == table:
                 yield connection, stream
 
 
-def _check_stream(
-    context: BuildContext, table: str, connection: str, stream: Stream
-) -> tuple[ir.Table, dict[str, Any]]:
-    """Set broken rows aside and give the others; too many, and the stream keeps the rows of the last build."""
+def _conformed_table(unit: _Unit, table: str) -> TableResult:
+    """Unite the streams that feed one table."""
+    start = monotonic()
+    parts, notes = [], {}
+    for connection, stream in streams_feeding(unit.context.project, table):
+        rows, note = _checked_stream(unit, table, connection, stream)
+        parts.append(rows)
+        notes[f"{connection}/{stream.name}"] = note
+    result = unit.context.write(table, _united(unit.context, table, parts), notes=notes)
+    unit.context.drop_stored()
+    result.seconds = monotonic() - start
+    return result
+
+
+def _checked_stream(unit: _Unit, table: str, connection: str, stream: Stream) -> tuple[ir.Table, dict[str, Any]]:
+    """Return the good rows of a stream, with counts of all.
+
+    Where too many rows are broken, the stream keeps its rows of the current snapshot.
+    """
+    context = unit.context
+    settings = context.project.connection(connection)
     raw = _raw_rows(context, connection, stream)
-    flow, here, alive = context.flows.of(connection, stream), landed(raw), latest(raw)
+    flow = context.flows.of(connection, stream)
+    counted, alive = landed(raw), latest(raw)
     if stream.merges in raw.columns:
-        away = _redirected_rows(context, connection, stream, flow, raw, here)
-        alive, here = without_redirected(alive, away), without_redirected(here, away)
-    flow.count("landed", here)
+        merged = _redirected_rows(unit, flow, raw, counted)
+        alive, counted = without_redirected(alive, merged), without_redirected(counted, merged)
+    flow.count("landed", counted)
     typed = conformed(context.project, connection, stream, alive)
     if table in MONEY:
         typed = _converted(context, table, typed)
-    typed = context.cached_until_written(typed)
+    typed = context.stored_until_written(typed)
+    good, accepted, refused = _split(unit, flow, typed, table)
+    share = refused / (accepted + refused) if refused else 0.0
+    note: dict[str, Any] = {"received": accepted + refused, "accepted": accepted, "quarantined": refused}
+    paths = sparse(context.project, connection, stream)
+    note |= left_out(connection, stream, alive, typed, paths, settings.contract)
+    if share > settings.max_quarantine_share:
+        last = context.previous(table)
+        last = last.filter(last.connection == connection, last.stream == stream.name)
+        note |= {"share": round(share, 4), "kept_last": backend.row_count(last)}
+        if note["kept_last"]:  # a first build has no rows to fall back upon
+            flow.note("kept", note["kept_last"])
+            good = last
+    return good, note
+
+
+def _split(unit: _Unit, flow: Flow, typed: ir.Table, table: str) -> tuple[ir.Table, int, int]:
+    """Set broken rows aside; returns the good ones, and how many there are of both."""
+    context = unit.context
     split = check(typed, model(table))
-    good = context.cached_until_written(split.accepted)
+    good = context.stored_until_written(split.accepted)
     accepted, refused = flow.count("accepted", good), 0
     if accepted == backend.row_count(typed):
         flow.none("quarantined")
     else:
-        bad = context.cached(split.quarantine)
-        refused = flow.count("quarantined", bad)
-        context.aside.append(bad.drop("_cursor"))
+        broken = context.stored(split.quarantine)
+        refused = flow.count("quarantined", broken)
+        unit.quarantined.append(broken.drop("_cursor"))
     if "account_id" in good.columns and flow.windows:
-        flow.stamped = context.cached(good.select("connection", "account_id", "_cursor"))
-    good = good.drop("_cursor")
-    share = refused / (accepted + refused) if refused else 0.0
-    note: dict[str, Any] = {"received": accepted + refused, "accepted": accepted, "quarantined": refused}
-    paths, contract = sparse(context.project, connection, stream), context.project.connection(connection).contract
-    note |= left_out(connection, stream, alive, typed, paths, contract)
-    if share > context.project.connection(connection).max_quarantine_share:
-        last = context.previous(table)
-        kept = last.filter(last.connection == connection, last.stream == stream.name)
-        note |= {"share": round(share, 4), "kept_last": backend.row_count(kept)}
-        if note["kept_last"]:  # on the first night there is nothing to fall back upon
-            flow.note("kept", note["kept_last"])
-            good = kept
-    return good, note
+        flow.stamped = context.stored(good.select("connection", "account_id", "_cursor"))
+    return good.drop("_cursor"), accepted, refused
 
 
-def _redirected_rows(
-    context: BuildContext, connection: str, stream: Stream, flow: Flow, raw: ir.Table, here: ir.Table
-) -> ir.Table:
+def _redirected_rows(unit: _Unit, flow: Flow, raw: ir.Table, counted: ir.Table) -> ir.Table:
     """Find what its source has merged into other records, and remember where it went."""
-    away = context.cached(redirects(newest(raw), str(stream.merges), connection=connection, stream=stream.name))
-    context.merged.append(away)
-    flow.note("redirected", backend.row_count(here.semi_join(away, here._key == away.record_id)))
-    return away
-
-
-def _may_be_short(context: BuildContext, flow: Flow) -> bool:
-    """Tell whether a stream was not read to its end, and its connection is not required."""
-    return bool(flow.unread) and not context.project.connection(flow.connection).required
+    stream = flow.stream
+    targets = redirects(newest(raw), str(stream.merges), connection=flow.connection, stream=stream.name)
+    merged = unit.context.stored(targets)
+    unit.redirected.append(merged)
+    flow.note("redirected", backend.row_count(counted.semi_join(merged, counted._key == merged.record_id)))
+    return merged
 
 
 def _raw_rows(context: BuildContext, connection: str, stream: Stream) -> ir.Table:
-    return context.project.lake.read(context.con, f"raw/{connection}/{stream.name}", schema=raw_schema(stream))
+    asset = f"raw/{connection}/{stream.name}"
+    return context.project.lake.read(context.con, asset, schema=raw_schema(stream))
 
 
 def _united(context: BuildContext, table: str, parts: Sequence[ir.Table]) -> ir.Table:
@@ -131,13 +166,14 @@ def _united(context: BuildContext, table: str, parts: Sequence[ir.Table]) -> ir.
 def _converted(context: BuildContext, table: str, typed: ir.Table) -> ir.Table:
     day, amounts = MONEY[table]
     shared = {
-        "fx_rates": context.tables["fx_rates"],
+        "fx_rates": context.table("fx_rates"),
         "reporting_currency": context.config.reporting_currency,
         "as_of": context.as_of,
     }
-    typed = convert(typed, date=day, amounts=amounts, **shared)
+    typed = exchange_rates.convert(typed, date=day, amounts=amounts, **shared)
     if table == "invoices":
-        typed = convert(typed, date=None, amounts={"open_amount": "reporting_open_amount"}, rate=False, **shared)
+        open_amount = {"open_amount": "reporting_open_amount"}
+        typed = exchange_rates.convert(typed, date=None, amounts=open_amount, rate=False, **shared)
     return typed
 
 
@@ -156,7 +192,7 @@ def conformed(project: Project, connection: str, stream: Stream, newest: ir.Tabl
 
 
 def sparse(project: Project, connection: str, stream: Stream) -> set[str]:
-    """Name the paths for which some file has no column: there the payload is looked at."""
+    """Return the mapped paths that some file of the stream has no column for: they are read from the payload."""
     return {*stream.paths} - project.lake.columns(f"raw/{connection}/{stream.name}")
 
 
@@ -168,18 +204,18 @@ def left_out(
     sparse: Collection[str],
     contract: Contract,
 ) -> dict[str, Any]:
-    """Count the values that were discarded, by reason; say in words which mapped fields rows were read without.
+    """Count discarded values by reason, and name the mapped fields that some rows were read without.
 
     `sparse` are the mapped paths that some file has no column for; nothing else needs a look at the payloads. Where
     only the records tell which fields there are, one without a field may well be whole. `unfit` counts the rows that
     hold what the contract `freeze` would never let in: values that are not of their type.
     """
     discarded = _discarded(typed) if "_discarded" in typed.columns else {}
-    asked = [path for path in stream.paths if path in sparse and not path.startswith("_")]
-    unread = _unread(connection, stream, newest, asked) if asked and stream.has_schema_api else []
+    paths = [path for path in stream.paths if path in sparse and not path.startswith("_")]
+    unread = _unread(connection, stream, newest, paths) if paths and stream.has_schema_api else []
     unfit = backend.row_count(typed.filter(typed._unreadable.notnull())) if contract == "freeze" else 0
-    found = {"discarded": discarded, "unread": unread, "unfit": unfit}
-    return {name: told for name, told in found.items() if told}
+    counts = {"discarded": discarded, "unread": unread, "unfit": unfit}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _discarded(typed: ir.Table) -> dict[str, int]:
@@ -188,12 +224,12 @@ def _discarded(typed: ir.Table) -> dict[str, int]:
     return {row["reason"]: row["rows"] for row in rows}
 
 
-def _unread(connection: str, stream: Stream, newest: ir.Table, asked: list[str]) -> list[str]:
-    named = {f"n{number}": lacks(newest, path).sum() for number, path in enumerate(asked)}
+def _unread(connection: str, stream: Stream, newest: ir.Table, paths: list[str]) -> list[str]:
+    named = {f"n{number}": lacks(newest, path).sum() for number, path in enumerate(paths)}
     row = newest.agg(rows=newest.count(), **named).to_pyarrow().to_pylist()[0]
     return [
         f"{row[f'n{number}']} of {row['rows']} held rows were read before {path} was asked for: "
         f"belvedere extract {connection} --stream {stream.name} --full"
-        for number, path in enumerate(asked)
+        for number, path in enumerate(paths)
         if row[f"n{number}"]
     ]

@@ -1,4 +1,4 @@
-"""The tables of the current build, opened for reading with SQL: what commands and pages look at."""
+"""The tables of the current snapshot, opened for SQL: for commands, pages and deliveries."""
 
 from collections.abc import Collection, Sequence
 from functools import cached_property
@@ -12,7 +12,7 @@ from schemas.find import tables
 
 
 class Tables:
-    """Offer the tables of the current snapshot by name, in an engine that reads nothing else.
+    """The tables of the current snapshot by name, in a DuckDB that can read nothing else.
 
     `names` are the tables to open, all by default. Each file is proven by its sha256 when it is read;
     with `afresh` also one that this process has proven before: for what is written somewhere.
@@ -32,22 +32,24 @@ class Tables:
             raise SettingsError("nothing was built yet: run `belvedere sync` first")
         opened = duckdb.connect()
         opened.execute("SET TimeZone = 'UTC'")
-        for table in tables():
+        for table in (*tables(), *self.project.tables):
             files = self.project.ledger.files.for_asset(table) if not self.names or table in self.names else []
             if files:
                 paths = self.project.lake.proven(files, reread=self.afresh)
                 listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-                read = f"read_parquet([{listed}], union_by_name => true)"  # a file of old may lack columns
+                read = (
+                    f"read_parquet([{listed}], union_by_name => true)"  # a file of an earlier version may lack columns
+                )
                 opened.execute(f'CREATE TABLE "{table}" AS SELECT * FROM {read}')  # noqa: S608 - names are ours
         opened.execute("SET enable_external_access = false")
         return opened
 
     def has(self, table: str) -> bool:
-        """Tell whether a table was made already."""
+        """Whether the snapshot has a table."""
         return bool(self.query("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table]))
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Answer the rows of a query as dictionaries."""
+        """Return the rows of a query as dictionaries."""
         cursor = self.connection.execute(sql, list(parameters))
         names = [column[0] for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -1,65 +1,70 @@
-"""The second step of a build: which accounts are one customer, and the customers themselves."""
+"""Which accounts are one customer: the steps around the crosswalk that need more than tables."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from datetime import date
 
 import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 
-from engine.build.context import BuildContext, TableResult
-from engine.build.probabilistic_matching import matches
-from engine.build.tables import CONFORMED
+from engine.build import probabilistic_matching
+from engine.build.model_parameters import Fits
+from engine.build.probabilistic_matching import Matches
+from engine.build.registry import Output
+from engine.config.customer_model import MatchingConfig
+from engine.config.project import Project
 from engine.storage.backend import backend
-from transforms.customers.as_of_facts import known_on
-from transforms.customers.customers import customers
-from transforms.identity.crosswalk import crosswalk, match_suggestions
-from transforms.identity.customer_redirects import customer_redirects
-from transforms.identity.match_keys import match_keys
+from transforms.identity import crosswalk as identity
 
 JUDGED = ibis.schema(
     dict.fromkeys(("left_connection", "left_account_id", "right_connection", "right_account_id", "verdict"), "string")
 )
 
 
-def customer_table(context: BuildContext) -> Iterator[TableResult]:
-    """Make one row a customer from what was known on the day."""
-    config = context.config
-    context.facts = known_on({name: context.tables[name] for name in (*CONFORMED, "crosswalk")}, context.as_of)
-    reads = ("accounts", "crosswalk", "owners", "deals", "orders", "invoices", "tickets", "activities")
-    united = customers(
-        *(context.facts[name] for name in reads),
-        as_of=context.as_of,
-        reporting_currency=config.reporting_currency,
-        survivorship={name: rule.model_dump(exclude_none=True) for name, rule in config.survivorship.items()},
-        roles=context.project.roles(),
-    )
-    yield context.keep("customers", united)
+def judgements(*, project: Project, con: backend.Backend) -> ir.Table:
+    """What people said of pairs of accounts: "same" or "different"."""
+    rows = [{name: row[name] for name in JUDGED.names} for row in project.ledger.judgements.in_force()]
+    return backend.table(con, pa.Table.from_pylist(rows, JUDGED.to_pyarrow()))
 
 
-def identity_tables(context: BuildContext) -> Iterator[TableResult]:
-    """Find out which accounts are one customer, and which may be."""
-    t, config = context.tables, context.config
-    judged = [{name: row[name] for name in JUDGED.names} for row in context.project.ledger.judgements.in_force()]
-    judgements = backend.table(context.con, pa.Table.from_pylist(judged, JUDGED.to_pyarrow()))
-    keys, previous = context.cached(match_keys(t["accounts"])), context.previous("crosswalk")
-    probable = matches(context.con, keys, context.project.ledger, context.as_of, config.matching)
-    found = crosswalk(
-        t["accounts"],
+def matches(
+    match_keys: ir.Table, *, con: backend.Backend, fits: Fits, as_of: date, matching: MatchingConfig
+) -> Matches:
+    """Pairs of accounts that are probably one customer, by a model of the ledger or a new fit."""
+    return probabilistic_matching.matches(con, match_keys, fits, as_of, matching)
+
+
+def crosswalk(
+    accounts: ir.Table,
+    judgements: ir.Table,
+    match_keys: ir.Table,
+    matches: Matches,
+    previous: ir.Table,
+    *,
+    as_of: date,
+    links: Mapping[str, str],
+    max_cluster: int,
+) -> Output:
+    """The customer of each account.
+
+    Grain: connection, account_id.
+    """
+    rows = identity.crosswalk(
+        accounts,
         judgements,
         previous,
-        as_of=context.as_of,
-        links=config.links,
-        max_cluster=config.max_cluster,
-        keys=keys,
-        likely=probable.joining,
+        as_of=as_of,
+        links=links,
+        max_cluster=max_cluster,
+        keys=match_keys,
+        likely=matches.joining,
     )
-    yield context.keep("crosswalk", found, notes=probable.notes)
-    redirected = customer_redirects(t["crosswalk"], previous, context.previous("customer_redirects"))
-    yield context.keep("customer_redirects", redirected)
-    suggested = match_suggestions(
-        t["accounts"],
-        t["crosswalk"],
-        judgements,
-        keys=keys,
-        likely=ibis.union(probable.joining, probable.suggested),
-    )
-    yield context.keep("match_suggestions", suggested)
+    return Output(rows, matches.notes)
+
+
+def match_suggestions(
+    accounts: ir.Table, crosswalk: ir.Table, judgements: ir.Table, match_keys: ir.Table, matches: Matches
+) -> ir.Table:
+    """Pairs of customers that may be one, for a person to judge."""
+    likely = ibis.union(matches.joining, matches.suggested)
+    return identity.match_suggestions(accounts, crosswalk, judgements, keys=match_keys, likely=likely)

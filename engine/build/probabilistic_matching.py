@@ -16,10 +16,10 @@ from uuid import uuid4
 import ibis
 import ibis.expr.types as ir
 
+from engine.build.model_parameters import ParameterStore
 from engine.config.customer_model import MatchingConfig
 from engine.storage.backend import backend
 from engine.storage.duckdb_session import quoted
-from engine.storage.ledger import Ledger
 from transforms.identity.crosswalk import LIKELY
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ TEXTS = ("tax", "phone", "name", "postal_code", "city", "street", "site")
 
 @dataclass(frozen=True)
 class Matches:
-    """Hold the pairs of accounts (left, right, score) that join, those that may, and how they were found.
+    """The pairs of accounts (left, right, score) that join, those that may, and notes on how they were found.
 
-    Where nothing could be learnt, `all` is None: then the rules suggest what they can.
+    Without a trained model `all` is None: then only the match rules suggest pairs.
     """
 
     joining: ir.Table
@@ -65,21 +65,21 @@ class Matches:
 
     @property
     def all(self) -> ir.Table | None:
-        """Give all pairs, where they are known."""
+        """All pairs, or None without a trained model."""
         return ibis.union(self.joining, self.suggested) if self.is_learnt else None
 
 
-def matches(con: backend.Backend, keys: ir.Table, ledger: Ledger, as_of: date, config: MatchingConfig) -> Matches:
-    """Find the accounts that are probably one customer; without Splink, or with too few accounts to learn from, none."""
+def matches(con: backend.Backend, keys: ir.Table, fits: ParameterStore, as_of: date, config: MatchingConfig) -> Matches:
+    """Find accounts that are probably one customer; none without Splink or with too few accounts to train on."""
     if not config.enabled or find_spec("splink") is None:
         return _none(con, "off" if not config.enabled else "Splink is not installed (extra: matching)")
-    here, given = backend.local(con, comparable(keys))  # Splink on Spark would need jars of its own
-    model = _model(here, given, ledger, as_of, config.refit_days)
+    local_con, accounts = backend.local(con, comparable(keys))  # Splink on Spark would need jars of its own
+    model = _model(local_con, accounts, fits, as_of, config.refit_days)
     if not model:
         return _none(con, "too few accounts to learn from")
-    found = backend.keep(here, predicted(here, given, model, min(config.suggest, RIVAL)))
-    joining = backend.keep(here, mutual(found, given, config.auto_link))
-    suggested = found.filter(found.score >= config.suggest).anti_join(joining, ["left", "right"])
+    pairs = backend.keep(local_con, predicted(local_con, accounts, model, min(config.suggest, RIVAL)))
+    joining = backend.keep(local_con, mutual(pairs, accounts, config.auto_link))
+    suggested = pairs.filter(pairs.score >= config.suggest).anti_join(joining, ["left", "right"])
     notes = {"probable": backend.row_count(suggested), "joining": backend.row_count(joining)}
     return Matches(backend.back(con, joining), backend.back(con, suggested), notes)
 
@@ -89,46 +89,46 @@ def comparable(keys: ir.Table) -> ir.Table:
 
     A block that more than `MOST_PER_BLOCK` accounts share says nothing and costs their square: it is none.
     """
-    known = {name: keys[name].nullif("") for name in TEXTS}
-    held = _capped(keys.select("node", "connection", country=keys.country, **known), ("tax", "phone", "site"))
-    nation = ibis.coalesce(held.country, "")
+    texts = {name: keys[name].nullif("") for name in TEXTS}
+    accounts = _capped(keys.select("node", "connection", country=keys.country, **texts), ("tax", "phone", "site"))
+    nation = ibis.coalesce(accounts.country, "")
     blocks = {
-        "by_tax": held.tax,
-        "by_phone": held.phone,
-        "by_site": held.site,
-        "by_name": held.name.concat("|", nation),
-        "by_place": held.postal_code.concat("|", held.name.left(3)),
-        "by_street": held.postal_code.concat("|", held.street),
-        "by_town": held.city.concat("|", held.name.left(7)),
-        "by_code": held.postal_code.concat("|", nation),
+        "by_tax": accounts.tax,
+        "by_phone": accounts.phone,
+        "by_site": accounts.site,
+        "by_name": accounts.name.concat("|", nation),
+        "by_place": accounts.postal_code.concat("|", accounts.name.left(3)),
+        "by_street": accounts.postal_code.concat("|", accounts.street),
+        "by_town": accounts.city.concat("|", accounts.name.left(7)),
+        "by_code": accounts.postal_code.concat("|", nation),
     }
-    return _capped(held.mutate(**blocks), tuple(blocks))
+    return _capped(accounts.mutate(**blocks), tuple(blocks))
 
 
-def _capped(held: ir.Table, columns: Sequence[str]) -> ir.Table:
-    """Empty what too many accounts share."""
-    small = {name: held.count().over(group_by=name) <= MOST_PER_BLOCK for name in columns}
-    return held.mutate(**{name: fits.ifelse(held[name], ibis.null("string")) for name, fits in small.items()})
+def _capped(accounts: ir.Table, columns: Sequence[str]) -> ir.Table:
+    """Empty values that more than `MOST_PER_BLOCK` accounts share."""
+    small = {name: accounts.count().over(group_by=name) <= MOST_PER_BLOCK for name in columns}
+    return accounts.mutate(**{name: fits.ifelse(accounts[name], ibis.null("string")) for name, fits in small.items()})
 
 
-def fit(con: backend.Backend, given: ir.Table) -> dict[str, Any]:
+def fit(con: backend.Backend, accounts: ir.Table) -> dict[str, Any]:
     """Learn from the accounts how much agreement and disagreement say; empty where there are too few.
 
     Columns that hardly any account fills are left out. What a column says is learnt from pairs that agree in others.
     """
     from splink import block_on
 
-    accounts = backend.row_count(given)
-    filled = _filled(given, accounts)
-    blocks = [columns for columns in TAUGHT_BY if _pairs_within(given, columns) >= FEWEST_PAIRS]
-    if accounts < FEWEST_ACCOUNTS or len(blocks) < FEWEST_BLOCKS:
+    accounts_count = backend.row_count(accounts)
+    filled = _filled(accounts, accounts_count)
+    blocks = [columns for columns in TAUGHT_BY if _pairs_within(accounts, columns) >= FEWEST_PAIRS]
+    if accounts_count < FEWEST_ACCOUNTS or len(blocks) < FEWEST_BLOCKS:
         return {}
-    with _linker(con, given, _settings(filled)) as linker:
+    with _linker(con, accounts, _settings(filled)) as linker:
         learn = linker.training
         exact = [block_on(*columns) for columns in EXACT if {*columns} <= filled]
         learn.estimate_probability_two_random_records_match(exact, recall=0.9)
         learn.estimate_u_using_random_sampling(max_pairs=PAIRS, seed=1)
-        share = min(1.0, LEARNT_FROM / accounts)
+        share = min(1.0, LEARNT_FROM / accounts_count)
         for block in blocks:
             learn.estimate_parameters_using_expectation_maximisation(
                 block_on(*block), record_sample_proportion=share, fix_probability_two_random_records_match=True
@@ -139,28 +139,28 @@ def fit(con: backend.Backend, given: ir.Table) -> dict[str, Any]:
     return model
 
 
-def predicted(con: backend.Backend, given: ir.Table, model: Mapping[str, Any], least: float) -> ir.Table:
-    """Give the pairs of accounts (left, right, score) that are one customer with at least this probability."""
-    with _linker(con, given, dict(model)) as linker:
-        found = linker.inference.predict(threshold_match_probability=least)
-        table = con.table(found.physical_name)
+def predicted(con: backend.Backend, accounts: ir.Table, model: Mapping[str, Any], least: float) -> ir.Table:
+    """Return the pairs of accounts (left, right, score) that match with at least this probability."""
+    with _linker(con, accounts, dict(model)) as linker:
+        prediction = linker.inference.predict(threshold_match_probability=least)
+        table = con.table(prediction.physical_name)
         node = (ibis.least(table.node_l, table.node_r), ibis.greatest(table.node_l, table.node_r))
         return backend.keep(con, table.select(left=node[0], right=node[1], score=table.match_probability.round(DIGITS)))
 
 
-def mutual(found: ir.Table, given: ir.Table, auto_link: float) -> ir.Table:
+def mutual(pairs: ir.Table, accounts: ir.Table, auto_link: float) -> ir.Table:
     """Keep the pairs (left, right, score) that join: each is the other's only best in its system, at `auto_link` or more.
 
     Of two that are as likely neither joins. A pair without any rival is likelier than its values alone say, for had
     each of the two its true partner elsewhere, that would mostly be found: the odds grow by the share of its system's
     accounts that have found theirs, and the `score` is what comes of it.
     """
-    sides = _sides(found, given)
-    seen = {"group_by": ["one", "there"]}
-    best = sides.mutate(_best=sides.score.max().over(**seen), _rivals=sides.count().over(**seen))
-    ranked = best.mutate(_equals=(best.score == best._best).cast("int64").sum().over(**seen))
+    sides = _sides(pairs, accounts)
+    per_side = {"group_by": ["one", "there"]}
+    best = sides.mutate(_best=sides.score.max().over(**per_side), _rivals=sides.count().over(**per_side))
+    ranked = best.mutate(_equals=(best.score == best._best).cast("int64").sum().over(**per_side))
     won = ranked.filter((ranked.score == ranked._best) & (ranked._equals == 1))
-    shares = _partnered(sides, given, auto_link)
+    shares = _partnered(sides, accounts, auto_link)
     grown = won.left_join(shares, ["here", "there"])
     is_lone = (grown._rivals == 1) & (grown.here != grown.there)
     lifted = grown.select("left", "right", "score", is_lone=is_lone, lift=ibis.coalesce(grown.lift, 1.0).log())
@@ -172,31 +172,33 @@ def mutual(found: ir.Table, given: ir.Table, auto_link: float) -> ir.Table:
     return sure.filter(sure.score >= auto_link).select("left", "right", "score")
 
 
-def _sides(found: ir.Table, given: ir.Table) -> ir.Table:
+def _sides(pairs: ir.Table, accounts: ir.Table) -> ir.Table:
     """See each pair from both sides (left, right, score, one, here, there): an account, its system, the other's."""
-    system = given.select("node", "connection")
-    ends = found.join(system.rename(left_node="node", left_in="connection"), [("left", "left_node")])
+    system = accounts.select("node", "connection")
+    ends = pairs.join(system.rename(left_node="node", left_in="connection"), [("left", "left_node")])
     ends = ends.join(system.rename(right_node="node", right_in="connection"), [("right", "right_node")])
     each = ends.select("left", "right", "score", "left_in", "right_in")
-    left = each.select("left", "right", "score", one="left", here="left_in", there="right_in")
-    return left.union(each.select("left", "right", "score", one="right", here="right_in", there="left_in"))
+    from_left = each.select("left", "right", "score", one="left", here="left_in", there="right_in")
+    return from_left.union(each.select("left", "right", "score", one="right", here="right_in", there="left_in"))
 
 
-def _partnered(sides: ir.Table, given: ir.Table, auto_link: float) -> ir.Table:
+def _partnered(sides: ir.Table, accounts: ir.Table, auto_link: float) -> ir.Table:
     """Find by how much the odds grow for lack of a rival (here, there, lift), from the share that has a partner."""
     sure = sides.filter(sides.score >= auto_link)
     counted = sure.group_by("here", "there").agg(n=sure.one.nunique())
-    sizes = given.group_by(here="connection").agg(size=given.count())
+    sizes = accounts.group_by(here="connection").agg(size=accounts.count())
     shares = counted.join(sizes, "here")
     return shares.select("here", "there", lift=1 / ibis.greatest(1 - shares.n / shares["size"], LEAST_ALONE))
 
 
-def _model(con: backend.Backend, given: ir.Table, ledger: Ledger, as_of: date, refit_days: int) -> dict[str, Any]:
-    held = ledger.model_parameters.newest("matching", as_of)
-    if held and held.version in (MODEL, NO_MODEL) and (as_of - held.as_of).days < max(refit_days, 1):
-        return held.values
-    model = fit(con, given)
-    ledger.model_parameters.save("matching", MODEL if model else NO_MODEL, as_of, model)
+def _model(
+    con: backend.Backend, accounts: ir.Table, fits: ParameterStore, as_of: date, refit_days: int
+) -> dict[str, Any]:
+    stored = fits.newest("matching", as_of)
+    if stored and stored.version in (MODEL, NO_MODEL) and (as_of - stored.as_of).days < max(refit_days, 1):
+        return stored.values
+    model = fit(con, accounts)
+    fits.save("matching", MODEL if model else NO_MODEL, as_of, model)
     return model
 
 
@@ -215,7 +217,7 @@ def _settings(filled: set[str]) -> Any:
         return comparisons.DamerauLevenshteinAtThresholds(column, [1])
 
     # One comparison, not three: who moves changes street, code and town at once.
-    place = comparisons.CustomComparison(
+    address = comparisons.CustomComparison(
         [
             levels.CustomLevel(UNPLACED, "not known").configure(is_null_level=True),
             levels.CustomLevel(f"{AGREE.format('postal_code')} AND {NEAR}", "the same address"),
@@ -235,7 +237,7 @@ def _settings(filled: set[str]) -> Any:
         "tax": slip("tax"),
         "phone": slip("phone"),
         "site": same("site").configure(term_frequency_adjustments=True),
-        "place": place,
+        "place": address,
         "country": same("country"),
         "connection": system,
     }
@@ -250,17 +252,17 @@ def _settings(filled: set[str]) -> Any:
 
 
 @contextmanager
-def _linker(con: backend.Backend, given: ir.Table, settings: Any) -> "Iterator[Linker]":
-    """Open Splink upon the engine, and take its tables away again."""
+def _linker(con: backend.Backend, accounts: ir.Table, settings: Any) -> "Iterator[Linker]":
+    """Open Splink on the engine, and drop its tables at the end."""
     from splink import DuckDBAPI, Linker
 
     api, name = DuckDBAPI(con.con), f"splink_{uuid4().hex[:12]}"
     try:
-        con.create_view(name, given)
+        con.create_view(name, accounts)
         yield Linker(api.register(name), settings, log_level=logging.ERROR)
     finally:
-        for made, kind in con.con.execute(MADE_BY_SPLINK).fetchall():
-            con.raw_sql(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} {quoted(made)}")
+        for name_by_splink, kind in con.con.execute(MADE_BY_SPLINK).fetchall():
+            con.raw_sql(f"DROP {'VIEW' if kind == 'VIEW' else 'TABLE'} {quoted(name_by_splink)}")
 
 
 def _temper(levels: list[dict[str, Any]]) -> None:
@@ -274,7 +276,7 @@ def _temper(levels: list[dict[str, Any]]) -> None:
 
 
 def _rounded(value: Any) -> Any:
-    """Round what was learnt, so that the same accounts in another order teach the same."""
+    """Round what was learnt, so that the order of accounts makes no difference."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     if isinstance(value, Mapping):
@@ -282,22 +284,22 @@ def _rounded(value: Any) -> Any:
     return [_rounded(inner) for inner in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
-def _filled(given: ir.Table, accounts: int) -> set[str]:
+def _filled(accounts: ir.Table, accounts_count: int) -> set[str]:
     """Name the columns that enough accounts fill; the system says something only where there is more than one."""
     columns = (*TEXTS, "country")
-    counts = given.agg(**{name: given[name].count() for name in columns}, systems=given.connection.nunique())
+    counts = accounts.agg(**{name: accounts[name].count() for name in columns}, systems=accounts.connection.nunique())
     (row,) = counts.to_pyarrow().to_pylist()
-    filled = {name for name in columns if row[name] > LEAST_FILLED * accounts}
-    told = {"place": bool({"postal_code", "city"} & filled), "connection": row["systems"] > 1}
-    return filled | {name for name, is_told in told.items() if is_told}
+    filled = {name for name in columns if row[name] > LEAST_FILLED * accounts_count}
+    derived = {"place": bool({"postal_code", "city"} & filled), "connection": row["systems"] > 1}
+    return filled | {name for name, is_filled in derived.items() if is_filled}
 
 
-def _pairs_within(given: ir.Table, columns: Sequence[str]) -> int:
-    held = given.filter([given[column].notnull() for column in columns])
-    sizes = held.group_by(list(columns)).agg(n=ibis._.count())
+def _pairs_within(accounts: ir.Table, columns: Sequence[str]) -> int:
+    filled = accounts.filter([accounts[column].notnull() for column in columns])
+    sizes = filled.group_by(list(columns)).agg(n=ibis._.count())
     return int(sizes.agg(pairs=(sizes.n * (sizes.n - 1) / 2).sum()).to_pyarrow()["pairs"][0].as_py() or 0)
 
 
-def _none(con: backend.Backend, why: str) -> Matches:
+def _none(con: backend.Backend, reason: str) -> Matches:
     nothing = backend.table(con, LIKELY.empty_table())
-    return Matches(nothing, nothing, {"probabilistic": why}, is_learnt=False)
+    return Matches(nothing, nothing, {"probabilistic": reason}, is_learnt=False)

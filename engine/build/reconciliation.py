@@ -7,23 +7,27 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from connectors.kit.stream import Stream
+from engine.build.registry import Output
 from engine.config.project import Project
+from engine.storage.backend import backend
 from engine.storage.slice_counts import SliceCount
 from engine.storage.sync_state import uncursored_refresh_of
+from engine.storage.table_schema import arrow_schema
 from transforms.conform.conform import latest
 
-WINDOWS = 50  # windows of one run that are counted at every stage; of the others, what the source said
+WINDOWS = 50  # slices of one run that are counted at every stage; each costs a column in every count
 WHOLE = "all"
 Counts = list[int]
 
 
 @dataclass
 class Flow:
-    """Follow one stream: `counts` holds for each stage the whole and then each window of the last reading.
+    """The counts of one stream: for each stage of the whole stream, then of each slice that the last run read.
 
-    `stamped` are the accepted rows by account and cursor, of a stream with windows whose rows belong to accounts.
+    `stamped` are the accepted rows by account and cursor, for streams read in slices whose rows belong to accounts.
     """
 
     connection: str
@@ -36,32 +40,32 @@ class Flow:
 
     @property
     def windows(self) -> list[SliceCount]:
-        """List the windows of the last reading."""
-        return [one for one in self.balances if not one.is_total][-WINDOWS:]
+        """The slices that the last run read, at most the newest `WINDOWS`."""
+        return [count for count in self.balances if not count.is_total][-WINDOWS:]
 
     def count(self, stage: str, rows: ir.Table) -> int:
-        """Count the rows of a stage by their cursor; answers the whole."""
-        asked = {f"w{n}": rows.count(where=_within(rows._cursor, one)) for n, one in enumerate(self.windows)}
-        (row,) = rows.agg(whole=rows.count(), **asked).to_pyarrow().to_pylist()
+        """Count the rows of a stage by slice; returns the count of all."""
+        by_window = {f"w{n}": rows.count(where=_within(rows._cursor, window)) for n, window in enumerate(self.windows)}
+        (row,) = rows.agg(whole=rows.count(), **by_window).to_pyarrow().to_pylist()
         self.counts[stage] = [int(value or 0) for value in row.values()]
         return self.counts[stage][0]
 
     def none(self, stage: str) -> None:
-        """Write down that no row is at a stage."""
+        """Record that a stage has no rows."""
         self.counts[stage] = [0] * (1 + len(self.windows))
 
     def note(self, stage: str, whole: int) -> None:
-        """Write down a count of the whole."""
+        """Record the count of all rows of a stage."""
         self.counts[stage] = [whole, *self.counts.get(stage, [])[1:]]
 
     def rows(self) -> Iterable[dict[str, Any]]:
-        """Give the rows of `reconciliation`: one a window, and one for the whole."""
-        for place, window in enumerate(self.windows, start=1):
-            yield _closed(self._row(place, window))
-        yield _closed(self._whole(next((one for one in self.balances if one.is_total), None)))
+        """Yield the rows of `reconciliation`: one for each slice, and one for the whole stream."""
+        for number, window in enumerate(self.windows, start=1):
+            yield _closed(self._row(number, window))
+        yield _closed(self._whole(next((count for count in self.balances if count.is_total), None)))
 
-    def _row(self, place: int, window: SliceCount | None) -> dict[str, Any]:
-        counted = {stage: some[place] for stage, some in self.counts.items() if place < len(some)}
+    def _row(self, number: int, window: SliceCount | None) -> dict[str, Any]:
+        counted = {stage: counts[number] for stage, counts in self.counts.items() if number < len(counts)}
         row: dict[str, Any] = {"connection": self.connection, "stream": self.stream.name, "table": self.stream.table}
         row |= {"slice": WHOLE, "missing": 0, "surplus": 0, **counted}
         if window:
@@ -80,12 +84,56 @@ class Flow:
             row |= {"counted_at": total.at, "source_count": counted, "source_new": new}
             row |= {"missing": max(0, counted - new - landed), "surplus": max(0, landed - most)}
             if self.stream.deletes == "none" and row["surplus"]:
-                row["tolerated"] = True  # nobody tells of this stream's deletions: only the count does
+                row["tolerated"] = True  # the source reports no deletions of this stream: only its count shows them
         return row
 
 
+def reconciliation(
+    accounts: ir.Table,
+    owners: ir.Table,
+    deals: ir.Table,
+    orders: ir.Table,
+    invoices: ir.Table,
+    payments: ir.Table,
+    tickets: ir.Table,
+    activities: ir.Table,
+    ratings: ir.Table,
+    crosswalk: ir.Table,
+    previous: ir.Table,
+    *,
+    flows: "Flows",
+    con: backend.Backend,
+) -> Output:
+    """Every record of a stream counted at every stage; slices of earlier readings keep their counts.
+
+    Grain: connection, stream, slice.
+    """
+    conformed = {
+        "accounts": accounts,
+        "owners": owners,
+        "deals": deals,
+        "orders": orders,
+        "invoices": invoices,
+        "payments": payments,
+        "tickets": tickets,
+        "activities": activities,
+        "ratings": ratings,
+    }
+    accounts_joined = backend.keep(con, crosswalk.select("connection", "account_id"))
+    for table, rows in conformed.items():
+        flows.count_joined(table, rows, accounts_joined)
+    counted = flows.rows()
+    fresh = backend.table(con, pa.Table.from_pylist(counted, arrow_schema("reconciliation")))
+    earlier = previous.filter(previous.slice != WHOLE).anti_join(fresh, ["connection", "stream", "slice"])
+    open_rows = [row for row in counted if row["gap"]]
+    gaps = [f"{row['connection']} {row['stream']} ({row['slice']}): {row['gap']}" for row in open_rows]
+    short = {(flow.connection, flow.stream.name) for flow in flows if flows.may_be_short(flow)}
+    lost = sum((row["connection"], row["stream"]) not in short for row in open_rows)
+    return Output(ibis.union(fresh, earlier), {"gaps": gaps, "lost": lost})
+
+
 class Flows:
-    """Follow every stream of a build."""
+    """The counts of every stream of a build."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -95,7 +143,7 @@ class Flows:
         return iter(self._flows.values())
 
     def of(self, connection: str, stream: Stream) -> Flow:
-        """Begin to follow a stream, with what its last reading said of it."""
+        """Start to count a stream, with what its last run counted at the source."""
         ledger = self.project.ledger
         last = ledger.runs.last(f"extract:{connection}")
         unread = (last["summary"]["streams"] if last else {}).get(stream.name)
@@ -107,34 +155,41 @@ class Flows:
         flow = self._flows[connection, stream.name] = Flow(connection, stream, balances, unread, read_at)
         return flow
 
-    def count_joined(self, table: str, rows: ir.Table, known: ir.Table) -> None:
-        """Count a written table's rows by stream, and those whose account is among the known ones."""
+    def count_joined(self, table: str, rows: ir.Table, accounts: ir.Table) -> None:
+        """Count the rows of a table by stream, and those whose account belongs to a customer."""
         conformed = _by_stream(rows)
-        joined = _by_stream(rows.semi_join(known, known.columns)) if "account_id" in rows.columns else {}
+        joined = _by_stream(rows.semi_join(accounts, accounts.columns)) if "account_id" in rows.columns else {}
         for name, flow in self._flows.items():
             if flow.stream.table != table:
                 continue
             flow.note("conformed", conformed.get(name, 0))
             if flow.stamped is not None:
-                flow.count("joined", flow.stamped.semi_join(known, known.columns))
-                flow.count("unjoined", flow.stamped.anti_join(known, known.columns))
+                flow.count("joined", flow.stamped.semi_join(accounts, accounts.columns))
+                flow.count("unjoined", flow.stamped.anti_join(accounts, accounts.columns))
             if "account_id" in rows.columns:
                 flow.note("joined", joined.get(name, 0))
                 flow.note("unjoined", conformed.get(name, 0) - joined.get(name, 0))
 
+    def may_be_short(self, flow: Flow) -> bool:
+        """Whether a stream was not read to its end, and its connection is not required."""
+        return bool(flow.unread) and not self.project.connection(flow.connection).required
+
     def rows(self) -> list[dict[str, Any]]:
-        """Give the rows of `reconciliation`."""
+        """Return the rows of `reconciliation`."""
         return [row for flow in self for row in flow.rows()]
 
 
 def landed(raw: ir.Table) -> ir.Table:
-    """Tell the newest versions that are alive, by key and stamp alone: a count that owes nothing to what follows."""
+    """Return the newest version of each record that is not deleted, by key and cursor alone.
+
+    Counted apart from the transforms, so that a row lost in one of them shows.
+    """
     keyless = raw._key.isnull().ifelse(raw._payload, ibis.literal(""))
     return latest(raw.select("_key", "_cursor", "_deleted", "_extracted_at", _payload=keyless))
 
 
 def _within(stamp: ir.Value, window: SliceCount) -> ir.BooleanValue:
-    """Tell whether a stamp lies in a window; what has none belongs to the first."""
+    """Whether a cursor lies in a slice; a row without one belongs to the first."""
     start, end = window.slice_.start, window.slice_.end
     bounds = [stamp >= ibis.literal(start)] if start else []
     bounds += [stamp < ibis.literal(end)] if end else []
@@ -142,12 +197,12 @@ def _within(stamp: ir.Value, window: SliceCount) -> ir.BooleanValue:
 
 
 def _closed(row: dict[str, Any]) -> dict[str, Any]:
-    """Say what does not add up; nothing is the aim."""
+    """Add to a row of `reconciliation` whether its counts add up, and where they do not."""
     gaps = [row.get("gap")] if row.get("gap") else []
     if row["missing"]:
         gaps.append(f"{row['missing']} of {row['source_count']} records that the source counts are missing")
     if row["surplus"] and not row.pop("tolerated", False):
-        gaps.append(f"{row['surplus']} records are here that the source counts no more")
+        gaps.append(f"{row['surplus']} stored records are no longer counted by the source")
     row.pop("tolerated", None)
     gaps += [words for words in (_lost(row, *sums) for sums in SUMS) if words]
     return row | {"is_closed": not gaps, "gap": "; ".join(gaps) or None}
@@ -163,11 +218,11 @@ SUMS = (  # a stage, and the stages that must add up to it
 
 
 def _lost(row: Mapping[str, Any], stage: str, parts: Sequence[str]) -> str | None:
-    whole, known = row.get(stage), [row.get(part) for part in parts]
+    whole, counts = row.get(stage), [row.get(part) for part in parts]
     is_replaced = "accepted" in (stage, *parts) and stage != "landed" and row.get("kept") is not None
-    if whole is None or None in known or is_replaced:
+    if whole is None or None in counts or is_replaced:
         return None
-    added = sum(count for count in known if count is not None)
+    added = sum(count for count in counts if count is not None)
     return None if whole == added else f"{stage} {whole}, but {' + '.join(parts)} {added}"
 
 

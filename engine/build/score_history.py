@@ -1,4 +1,4 @@
-"""The history of scores in the lake: one file for each day, so that a day can be made anew and a night adds one file."""
+"""The history of scores in the lake: one file a day, so that a day can be made again and a build adds one file."""
 
 from datetime import date, timedelta
 
@@ -13,24 +13,24 @@ TABLE = "score_history"
 COMPARED = timedelta(days=30)
 
 
-class History:
-    """Read the days of the history that were taken down before a day."""
+class ScoreDays:
+    """The days of the history before a day: `last`, and `compared`, which changes are counted from."""
 
     def __init__(self, project: Project, con: Backend, as_of: date) -> None:
         self.project, self.con = project, con
         parts = project.ledger.files.parts(TABLE)
         self.files = {date.fromisoformat(day): file for day, file in parts.items() if day < as_of.isoformat()}
         self.last = max(self.files, default=None)
-        self.compared = max(
-            (day for day in self.files if day <= as_of - COMPARED), default=min(self.files, default=None)
-        )
+        earlier = (day for day in self.files if day <= as_of - COMPARED)
+        self.compared = max(earlier, default=min(self.files, default=None))
 
     def on(self, day: date | None) -> ir.Table:
-        """Read one day; of no day there are no rows."""
+        """Read the rows of one day; without a day there are none."""
         files = [self.files[day]] if day else []
-        return backend.filled(self.project.lake.read_files(self.con, files, arrow_schema(TABLE)), arrow_schema(TABLE))
+        schema = arrow_schema(TABLE)
+        return backend.filled(self.project.lake.read_files(self.con, files, schema), schema)
 
 
-def part(day: date) -> str:
-    """Name the part of the history that holds a day."""
+def part_of(day: date) -> str:
+    """The name in the lake of the part of the history that holds a day."""
     return f"{TABLE}.{day.isoformat()}"

@@ -1,148 +1,217 @@
-"""The third step of a build: retention, satisfaction, key accounts and the history of scores."""
+"""The steps of the scores that need more than tables: fits, overrides, and the days of the history."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import ibis.expr.types as ir
 
 from connectors.kit.errors import SettingsError
-from engine.build.active_criteria import criteria_rows
-from engine.build.context import BuildContext, TableResult
-from engine.build.model_parameters import event_for, priors_for, retention_for, revenue_for
-from engine.build.score_history import History, part
-from engine.build.tables import SCORED
+from engine.build.active_criteria import InForce, criteria_rows
+from engine.build.model_parameters import Fits, Retention, event_for, priors_for, retention_for, revenue_for
+from engine.build.registry import Output
+from engine.build.score_history import ScoreDays
+from engine.config.customer_model import RetentionConfig, SatisfactionConfig
+from engine.config.project import Project
 from engine.storage.backend import backend
 from engine.storage.table_schema import arrow_schema
-from transforms.customers.customer_360 import customer_360
 from transforms.joins import with_customer
-from transforms.scores.criteria import CriterionError
-from transforms.scores.criteria_measures import measured
-from transforms.scores.criteria_scores import key_account_criteria
+from transforms.scores import criteria_measures as measures
+from transforms.scores import order_events as events
+from transforms.scores import overrides as forced
+from transforms.scores import retention as retention_score
+from transforms.scores import retention_statistics as statistics
+from transforms.scores import satisfaction as satisfaction_score
+from transforms.scores import score_history as history
+from transforms.scores.criteria import Criterion, CriterionError
 from transforms.scores.custom_criteria import with_own
-from transforms.scores.key_accounts import key_accounts
-from transforms.scores.order_events import Event, order_events
-from transforms.scores.overrides import in_force, overridden, overrides
-from transforms.scores.retention import BANDS as RETENTION_BANDS
-from transforms.scores.retention import chances, retention
-from transforms.scores.retention_statistics import cells, retention_statistics
-from transforms.scores.satisfaction import BANDS as SATISFACTION_BANDS
-from transforms.scores.satisfaction import satisfaction, satisfaction_observations
-from transforms.scores.score_changes import LABELS
-from transforms.scores.score_history import last_tiers, score_history
-from transforms.scores.sensitivity import key_account_sensitivity
+from transforms.scores.satisfaction_priors import Priors
 from transforms.scores.tiers import review_due
 
 
-def score_tables(context: BuildContext) -> Iterator[TableResult]:
-    """Score the customers, and take the scores down in the history."""
-    t, f, as_of, ledger = context.tables, context.facts, context.as_of, context.project.ledger
-    rows = criteria_rows(context.in_force, context.config, as_of, arrow_schema("criteria"))
-    yield context.keep("criteria", backend.table(context.con, rows))
-    yield context.keep("overrides", overrides(context.in_force.overrides, as_of=as_of))
-    forced = in_force(context.in_force.overrides, as_of)
-    yield _retention_table(context, forced)
-    wanted = context.config.satisfaction
-    targets = {"first_reply": wanted.first_reply_minutes, "resolution": wanted.resolution_minutes}
-    seen = context.cached(
-        satisfaction_observations(f["crosswalk"], f["tickets"], f["ratings"], as_of=as_of, targets=targets)
-    )
-    priors = priors_for(ledger, seen, as_of, wanted)
-    scored = satisfaction(t["customers"], seen, as_of=as_of, priors=priors)
-    yield context.keep(
-        "satisfaction",
-        overridden(scored, forced, "satisfaction", SATISFACTION_BANDS, "F"),
-        notes={"priors": priors.version},
-    )
-    history = History(context.project, context.con, as_of)
-    yield from _key_account_tables(context, history)
-    yield context.keep("score_history", _history_rows(context, history), part=part(as_of))
-    yield context.keep("customer_360", customer_360(t["customers"], t["key_accounts"], t["score_history"], as_of=as_of))
+def criteria(*, active_criteria: InForce, project: Project, con: backend.Backend, as_of: date) -> ir.Table:
+    """The criteria for key accounts, with their anchors and where these come from.
+
+    Grain: criterion.
+    """
+    return backend.table(con, criteria_rows(active_criteria, project.model, as_of, arrow_schema("criteria")))
 
 
-def _history_rows(context: BuildContext, history: History) -> ir.Table:
-    scored = (context.tables[name] for name in SCORED)
-    return score_history(
-        *scored,
-        history.on(history.last),
-        history.on(history.compared),
-        as_of=context.as_of,
-        labels=LABELS | {one.name.upper(): one.label for one in context.in_force.criteria},
-        most=max(len(LABELS), len(context.in_force.criteria)),
-    )
+def overrides(*, overrides: Sequence[Mapping[str, Any]], as_of: date) -> ir.Table:
+    """All overrides of scores, with who made them and why, and which hold.
+
+    Grain: override_id.
+    """
+    return forced.overrides(overrides, as_of=as_of)
 
 
-def _retention_table(context: BuildContext, forced: Any) -> TableResult:
-    f, as_of, event = context.facts, context.as_of, _retention_event(context)
-    events = context.cached(order_events(f["crosswalk"], f["orders"], f["invoices"], event=event))
-    fitted = retention_for(context.project.ledger, events, as_of, context.config.retention, event)
-    statistics = context.cached(retention_statistics(events, as_of=as_of, contract_months=fitted.contract_months))
-    known = cells(statistics, fitted.model).to_pyarrow()
-    told = chances(fitted.model, fitted.fit, known, horizon=fitted.horizon, as_of=as_of)
-    scored = retention(
-        context.tables["customers"],
-        statistics,
-        backend.table(context.con, told),
+def active_overrides(*, overrides: Sequence[Mapping[str, Any]], as_of: date) -> ir.Table:
+    """The overrides that hold on `as_of`: one a customer and score."""
+    return forced.in_force(overrides, as_of)
+
+
+def order_event(orders: ir.Table, *, retention_config: RetentionConfig) -> events.Event:
+    """What counts as an order: "order" or "invoice"."""
+    return event_for(retention_config, orders)
+
+
+def order_events(crosswalk: ir.Table, orders: ir.Table, invoices: ir.Table, *, order_event: events.Event) -> ir.Table:
+    """The days on which customers ordered, by whichever table counts."""
+    return events.order_events(crosswalk, orders, invoices, event=order_event)
+
+
+def retention_fit(
+    order_events: ir.Table, *, order_event: events.Event, fits: Fits, as_of: date, retention_config: RetentionConfig
+) -> Retention:
+    """The fit that retention is scored by: a recent one, or a new one."""
+    return retention_for(fits, order_events, as_of, retention_config, order_event)
+
+
+def retention_statistics(order_events: ir.Table, *, retention_fit: Retention, as_of: date) -> ir.Table:
+    """How often and how recently each customer ordered.
+
+    Grain: customer_id.
+    """
+    months = retention_fit.contract_months
+    return statistics.retention_statistics(order_events, as_of=as_of, contract_months=months)
+
+
+def retention(
+    customers: ir.Table,
+    retention_statistics: ir.Table,
+    *,
+    retention_fit: Retention,
+    active_overrides: ir.Table,
+    con: backend.Backend,
+    as_of: date,
+) -> Output:
+    """The chance of an order within the horizon, in percent.
+
+    Grain: customer_id.
+    """
+    fitted = retention_fit
+    cells = statistics.cells(retention_statistics, fitted.model).to_pyarrow()
+    chances = retention_score.chances(fitted.model, fitted.fit, cells, horizon=fitted.horizon, as_of=as_of)
+    scored = retention_score.retention(
+        customers,
+        retention_statistics,
+        backend.table(con, chances),
         as_of=as_of,
         horizon=fitted.horizon,
         version=fitted.version,
         period=fitted.model.period,
     )
-    scored = overridden(scored, forced, "retention", RETENTION_BANDS, "critical")
-    return context.keep("retention", scored, notes=fitted.notes)
+    bands = retention_score.BANDS
+    return Output(forced.overridden(scored, active_overrides, "retention", bands, "critical"), fitted.notes)
 
 
-def _key_account_tables(context: BuildContext, history: History) -> Iterator[TableResult]:
-    t, as_of, wanted, held = context.tables, context.as_of, context.config.key_accounts, context.in_force
-    yield context.keep(
-        "key_account_criteria",
-        key_account_criteria(
-            context.cached(_measured_criteria(context)),
-            as_of=as_of,
-            criteria=held.criteria,
-            missing=held.missing,
-            overrides=held.overrides,
-        ),
+def satisfaction_priors(
+    satisfaction_observations: ir.Table, *, fits: Fits, as_of: date, satisfaction_config: SatisfactionConfig
+) -> Priors:
+    """The portfolio's means that satisfaction is shrunk to: recent ones, or a new fit."""
+    return priors_for(fits, satisfaction_observations, as_of, satisfaction_config)
+
+
+def satisfaction(
+    customers: ir.Table,
+    satisfaction_observations: ir.Table,
+    *,
+    satisfaction_priors: Priors,
+    active_overrides: ir.Table,
+    as_of: date,
+) -> Output:
+    """How satisfied each customer is, 0 to 100.
+
+    Grain: customer_id.
+    """
+    priors, bands = satisfaction_priors, satisfaction_score.BANDS
+    scored = satisfaction_score.satisfaction(customers, satisfaction_observations, as_of=as_of, priors=priors)
+    rows = forced.overridden(scored, active_overrides, "satisfaction", bands, "F")
+    return Output(rows, {"priors": priors.version})
+
+
+def median_revenue(customers: ir.Table, *, fits: Fits, as_of: date) -> float:
+    """The median revenue that criteria compare with, in the reporting currency; frozen once it was fitted."""
+    return revenue_for(fits, customers, as_of)
+
+
+def criteria_measures(
+    customers: ir.Table,
+    crosswalk: ir.Table,
+    accounts: ir.Table,
+    deals: ir.Table,
+    orders: ir.Table,
+    tickets: ir.Table,
+    invoices: ir.Table,
+    payments: ir.Table,
+    activities: ir.Table,
+    ratings: ir.Table,
+    retention: ir.Table,
+    satisfaction: ir.Table,
+    *,
+    criteria: Sequence[Criterion],
+    median_revenue: float,
+    cost_per_ticket: float,
+    cost_per_agent_hour: float,
+    as_of: date,
+) -> ir.Table:
+    """What each criterion measures of each customer, ours and the user's own.
+
+    Grain: customer_id. Raises SettingsError for the SQL of a criterion that its table cannot answer.
+    """
+    measured = measures.measured(
+        customers,
+        crosswalk,
+        accounts,
+        deals,
+        tickets,
+        invoices,
+        payments,
+        activities,
+        satisfaction,
+        as_of=as_of,
+        median_revenue=median_revenue,
+        cost_per_ticket=cost_per_ticket,
+        cost_per_agent_hour=cost_per_agent_hour,
     )
-    ranking: dict[str, Any] = {
-        "as_of": as_of,
-        "criteria": held.criteria,
-        "missing": held.missing,
-        "overrides": held.overrides,
-        "min_total": wanted.min_total,
-        "min_coverage": wanted.min_coverage,
-        "capacity": wanted.capacity,
+    by_account = {
+        "accounts": accounts,
+        "deals": deals,
+        "orders": orders,
+        "tickets": tickets,
+        "invoices": invoices,
+        "payments": payments,
+        "activities": activities,
+        "ratings": ratings,
     }
-    scored = (t["key_account_criteria"], t["customers"])
-    review = {
-        "is_review": review_due(history.last, as_of, wanted.review_months),
-        "review_months": wanted.review_months,
-    }
-    yield context.keep("key_accounts", key_accounts(*scored, last_tiers(history.on(history.last)), **ranking, **review))
-    yield context.keep("key_account_sensitivity", key_account_sensitivity(*scored, **ranking))
-
-
-def _measured_criteria(context: BuildContext) -> ir.Table:
-    """Measure what the criteria ask for, ours and the user's own."""
-    t, wanted = context.tables, context.config.key_accounts
-    reads = ("customers", "crosswalk", "accounts", "deals", "tickets", "invoices", "payments", "activities")
-    values = measured(
-        *(context.facts.get(name, t.get(name)) for name in (*reads, "satisfaction")),
-        as_of=context.as_of,
-        median_revenue=revenue_for(context.project.ledger, t["customers"], context.as_of),
-        cost_per_ticket=wanted.cost_per_ticket,
-        cost_per_agent_hour=wanted.cost_per_agent_hour,
-    )
-    owned = {
-        name: with_customer(t, context.tables["crosswalk"])
-        for name, t in context.facts.items()
-        if "account_id" in t.columns and name != "crosswalk"
-    }
-    about = {name: t[name] for name in ("customers", "retention", "satisfaction")}
+    offered = {name: with_customer(rows, crosswalk) for name, rows in by_account.items()}
+    offered |= {"customers": customers, "retention": retention, "satisfaction": satisfaction}
     try:
-        return with_own(values, owned | about, context.in_force.criteria, as_of=context.as_of)
+        return with_own(measured, offered, criteria, as_of=as_of)
     except CriterionError as error:
         raise SettingsError(f"customer model: key_accounts: {error}") from None
 
 
-def _retention_event(context: BuildContext) -> Event:
-    return event_for(context.config.retention, context.facts["orders"])
+def score_days(*, project: Project, con: backend.Backend, as_of: date) -> ScoreDays:
+    """The days of the score history before `as_of`."""
+    return ScoreDays(project, con, as_of)
+
+
+def last_scores(score_days: ScoreDays) -> ir.Table:
+    """The scores of the last day before `as_of`."""
+    return score_days.on(score_days.last)
+
+
+def compared_scores(score_days: ScoreDays) -> ir.Table:
+    """The scores that changes are counted from: of 30 days ago, or the first ones since."""
+    return score_days.on(score_days.compared)
+
+
+def last_tiers(last_scores: ir.Table) -> ir.Table:
+    """The tiers of key accounts on the last day before `as_of`."""
+    return history.last_tiers(last_scores)
+
+
+def is_review(*, score_days: ScoreDays, review_months: int, as_of: date) -> bool:
+    """Whether tiers may change: a review period has begun since the last day."""
+    return review_due(score_days.last, as_of, review_months)

@@ -53,6 +53,23 @@ def refuse_code(defs: Path, ours: Collection[str]) -> None:
             read_defs_file(Path(folder, file), ours)
 
 
+def line_of(path: Path, *place: str | int) -> int:
+    """The line of a setting in a file: of keys and indexes from the top, as far as they are there."""
+    node = yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader)
+    line = 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            pairs = {key.value: (key, value) for key, value in node.value}
+            if part not in pairs:
+                break
+            key, node = pairs[part]
+            line = key.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
 def short(path: Path) -> str:
     """Return the path of a file from the project's folder on, where it lies in there."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

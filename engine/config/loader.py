@@ -1,6 +1,7 @@
 """Read the defs folder: one `defs.yaml` for each component, checked by its model of settings."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from engine.config.connection import ConnectionConfig
 from engine.config.customer_model import CustomerModelConfig
 from engine.config.defs_file import ROOT, read_defs_file, short
 from engine.config.delivery import DeliveryConfig
+from engine.config.table import TableConfig
 from engine.config.warehouse import WarehouseConfig
 
 COMPONENTS: Mapping[str, type[Config]] = {
     "orchestration.components.Connection": ConnectionConfig,
     "orchestration.components.CustomerModel": CustomerModelConfig,
     "orchestration.components.Delivery": DeliveryConfig,
+    "orchestration.components.Table": TableConfig,
     "orchestration.components.Warehouse": WarehouseConfig,
 }
 # Attributes in which a variable that is not set stops only its own connection or warehouse, when that is used.
@@ -41,22 +44,32 @@ def home_folder() -> Path:
     return home
 
 
-def read_components(defs: Path) -> Iterator[tuple[str, str, Config]]:
-    """Yield name, kind (such as `Connection`) and settings of each of our components.
+def asset_prefix() -> list[str]:
+    """The parts before every asset key in Dagster: BELVEDERE_ASSET_PREFIX, such as `crm/belvedere`; none by default.
+
+    Raises SettingsError for a part that Dagster does not take.
+    """
+    prefix = os.environ.get("BELVEDERE_ASSET_PREFIX", "")
+    if prefix and not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", prefix):
+        raise SettingsError(f"BELVEDERE_ASSET_PREFIX: {prefix!r} is not of letters, digits, _ and -, parted by /")
+    return prefix.split("/") if prefix else []
+
+
+def read_components(defs: Path) -> Iterator[tuple[Path, str, Config]]:
+    """Yield file, kind (such as `Connection`) and settings of each of our components.
 
     Components of others are skipped.
 
     Raises SettingsError that names the file and the setting.
     """
     for path in sorted(defs.glob("**/defs.yaml")):
-        name = path.parent.name  # the folder names the component
         document = read_defs_file(path, COMPONENTS)
         kind = str(document.get("type", ""))
         if kind not in COMPONENTS:  # a component of the user's own, which Dagster loads
             if kind.startswith("orchestration."):
                 raise SettingsError(f"{short(path)}: unknown type {kind!r}; {choices(kind, COMPONENTS)}")
             continue
-        yield name, kind.rpartition(".")[2], _config(path, kind, document.get("attributes") or {})
+        yield path, kind.rpartition(".")[2], _config(path, kind, document.get("attributes") or {})
 
 
 def _config(path: Path, kind: str, attributes: Any) -> Config:

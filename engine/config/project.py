@@ -18,6 +18,7 @@ from engine.config.delivery import DeliveryConfig
 from engine.config.delivery_order import in_order
 from engine.config.field_maps import with_overrides
 from engine.config.loader import defs_folder, home_folder, read_components
+from engine.config.table import TableConfig
 from engine.config.warehouse import WarehouseConfig
 from engine.storage.lake import Lake
 from engine.storage.ledger import Ledger
@@ -36,14 +37,19 @@ class Project:
     deliveries: dict[str, DeliveryConfig] = field(default_factory=dict)
     warehouses: dict[str, WarehouseConfig] = field(default_factory=dict)
     models: dict[str, CustomerModelConfig] = field(default_factory=dict)
+    tables: dict[str, TableConfig] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)  # of the tables: their defs.yaml
 
     @classmethod
     def load(cls, defs: Path | None = None, home: Path | None = None) -> "Project":
         """Read every `defs.yaml`; raises SettingsError that names the file and the setting."""
         project = cls(defs or defs_folder(), home or home_folder())
         # Checked once all are read: a delivery or the customer model may name a connection of another file.
-        for name, kind, config in read_components(project.defs):
+        for path, kind, config in read_components(project.defs):
+            name = path.parent.name  # the folder names the component
             project._components(kind)[name] = config
+            if kind == "Table":
+                project.files[name] = path
         project._cross_check()
         project.deliveries = in_order(project.deliveries, project.roles())
         return project
@@ -145,6 +151,7 @@ class Project:
             "Connection": self.connections,
             "CustomerModel": self.models,
             "Delivery": self.deliveries,
+            "Table": self.tables,
             "Warehouse": self.warehouses,
         }
         return by_kind[kind]

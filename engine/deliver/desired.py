@@ -60,7 +60,7 @@ class _DesiredState:
         self.project, self.name, self.target = project, name, target
         self.config: DeliveryConfig = project.delivery(name)
         self.ledger = project.ledger
-        self.tables = Tables(project, sources(self.config), afresh=True)
+        self.tables = Tables(project, sources(self.config, project.tables), afresh=True)
         self.created = self.ledger.operations.created_by_key(name) if self.config.key else {}
         self.rejections = self.ledger.operations.rejection_counts(name)
         self.owned = {owner: owners(project, owner) for owner in self._owners()}

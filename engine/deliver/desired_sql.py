@@ -1,7 +1,7 @@
 """The query of a delivery: each row of its table with its record at the target and the owners' values."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from engine.config.delivery import DeliveryConfig, FieldDelivery
 from engine.storage.duckdb_session import quoted
@@ -10,11 +10,14 @@ from schemas.find import tables
 OVERSIZED = "SELECT customer_id, bool_or(is_oversized) AS is_oversized FROM crosswalk GROUP BY customer_id"
 
 
-def sources(config: DeliveryConfig) -> set[str]:
-    """Return the tables that a delivery reads: its own, `accounts`, `crosswalk`, and those its conditions name."""
+def sources(config: DeliveryConfig, own: Collection[str] = ()) -> set[str]:
+    """Return the tables that a delivery reads: its own, `accounts`, `crosswalk`, and those its conditions name.
+
+    `own` are the tables of the project's own.
+    """
     conditions = f"{config.where or ''} {config.create_where or ''}".lower()
     # Any word that is a table's name counts, be it a column: one table too many is proven then, none too few.
-    named = set(re.findall(r"\w+", conditions)) & set(tables())
+    named = set(re.findall(r"\w+", conditions)) & {*tables(), *own}
     return {config.table, "accounts", "crosswalk", *named}
 
 

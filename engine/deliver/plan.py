@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from connectors.kit.base import TargetRecord
+from engine.build.freshness import refuse_stale
 from engine.config.delivery import DeliveryConfig
 from engine.config.project import Project
 from engine.deliver.desired import Desired, created_by_others, desired
@@ -34,9 +35,11 @@ def plan(project: Project, name: str, run_id: str) -> Plan:
     """Make and save a plan; nothing is written to the target.
 
     Raises SettingsError for settings that do not fit the tables or the target, AccessError when the target is another
-    account than before, LeaseTaken when another run is at work on this delivery.
+    account than before, StaleTables when tables are older than those they are made of, LeaseTaken when another run
+    is at work on this delivery.
     """
     config = project.delivery(name)
+    refuse_stale(project)
     with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id), opened(project, config) as target:
         return make_plan(project, name, target, run_id)
 

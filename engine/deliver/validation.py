@@ -23,10 +23,11 @@ def owners(project: Project, owner: str) -> list[str]:
 
 
 def _problems(project: Project, config: DeliveryConfig, target: Target) -> Iterator[str]:
-    if config.table not in tables():
-        yield f"no table {config.table!r}; {choices(config.table, tables())}"
+    known = [*tables(), *project.tables]
+    if config.table not in known:
+        yield f"no table {config.table!r}; {choices(config.table, known)}"
         return
-    if "customer_id" not in _columns(config.table):
+    if "customer_id" not in _columns(project, config.table):
         yield f"table {config.table!r} cannot be delivered: it has no column customer_id"
     if config.match != "create_only" and target.stream.table != "accounts":
         yield f"match: {config.match} works for accounts only; for {target.stream.name} set `match: create_only` and a `key`"
@@ -35,7 +36,7 @@ def _problems(project: Project, config: DeliveryConfig, target: Target) -> Itera
     for field in config.gone:
         yield from (f"gone.{field}: {problem}" for problem in _unwritable(target, field))
     if config.key:
-        yield from _of_key(config, target)
+        yield from _of_key(project, config, target)
 
 
 def _of_field(
@@ -43,8 +44,8 @@ def _of_field(
 ) -> Iterator[str]:
     yield from _unwritable(target, field)
     table = "accounts" if setting.owner else config.table
-    if setting.source and setting.source not in _columns(table):
-        yield f"table {table} has no column {setting.source!r}; {choices(setting.source, _columns(table))}"
+    if setting.source and setting.source not in _columns(project, table):
+        yield f"table {table} has no column {setting.source!r}; {choices(setting.source, _columns(project, table))}"
     if setting.owner and not (owner_connections := owners(project, setting.owner)):
         valid_owners = {*project.connections, *project.roles().values()}
         yield f"owner {setting.owner!r} is neither a connection nor a role; {choices(setting.owner, valid_owners)}"
@@ -52,13 +53,13 @@ def _of_field(
         yield f"owner {setting.owner!r} is the target itself, and a value is not written to the system that owns it"
 
 
-def _of_key(config: DeliveryConfig, target: Target) -> Iterator[str]:
+def _of_key(project: Project, config: DeliveryConfig, target: Target) -> Iterator[str]:
     key = config.key
     if key is None:
         return
     yield from (f"key: {problem}" for problem in _unwritable(target, key.field))
-    if key.source not in _columns(config.table):
-        yield f"key: table {config.table} has no column {key.source!r}; {choices(key.source, _columns(config.table))}"
+    if key.source not in _columns(project, config.table):
+        yield f"key: table {config.table} has no column {key.source!r}; {choices(key.source, _columns(project, config.table))}"
     if not (target.creates_once(key.field) or config.allow_blind_creates):
         yield (
             f"key: {target.connector.name} allows several records with the same {key.field!r} and has no idempotency key, "
@@ -74,5 +75,7 @@ def _unwritable(target: Target, field: str) -> Iterator[str]:
         yield f"{target.connector.name} does not let it be written"
 
 
-def _columns(table: str) -> list[str]:
+def _columns(project: Project, table: str) -> list[str]:
+    if table in project.tables:
+        return sorted(project.lake.columns(table))
     return list(model(table).to_schema().columns)

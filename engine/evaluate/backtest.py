@@ -90,7 +90,7 @@ def backtest(project: Project, run_id: str) -> BacktestResult:
     event: Event = event_for(config, tables[1])
     events = backend.keep(con, order_events(*tables, event=event))
     result = compare_models(
-        events, horizon_for(project.ledger, events, current.as_of, config)[0], current.as_of, config
+        events, horizon_for(project.ledger.model_parameters, events, current.as_of, config)[0], current.as_of, config
     )
     with lease(project.ledger, "build", run_id):
         for table, rows in result.rows.items():

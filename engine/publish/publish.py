@@ -11,6 +11,7 @@ import yaml
 
 from connectors.kit.errors import SettingsError, choices
 from connectors.kit.settings import refuse_missing_env
+from engine.build.freshness import refuse_stale
 from engine.config.project import Project
 from engine.config.warehouse import WarehouseConfig
 from engine.deliver.audit_log import delivered_rows
@@ -19,7 +20,7 @@ from engine.extract.schema_drift.field_usage import source_fields
 from engine.publish import duckdb as warehouse_duckdb
 from engine.publish import sql
 from engine.publish.ownership import LOAD_INFO, LOAD_INFO_COMMENT
-from engine.publish.table import RECONCILIATION, TableToPublish, described
+from engine.publish.table import RECONCILIATION, TableToPublish, described, own_table
 from engine.storage.lease import lease
 from engine.storage.manifest import Snapshot
 from engine.storage.table_schema import arrow_schema
@@ -54,11 +55,12 @@ def publish(project: Project, name: str, run_id: str) -> Published:
     """Publish the tables of the current build to one warehouse.
 
     Raises SettingsError when nothing was built, when a column changed its type, or when the
-    warehouse holds what we did not publish; BusyError when it cannot be written now; LeaseTaken
-    when another run publishes there.
+    warehouse holds what we did not publish; StaleTables when tables are older than those they are made of;
+    BusyError when it cannot be written now; LeaseTaken when another run publishes there.
     """
     config = project.warehouse(name)
     with lease(project.ledger, f"warehouse:{name}", run_id):
+        refuse_stale(project)
         return _publish(project, name, config, run_id)
 
 
@@ -68,7 +70,7 @@ def refresh(project: Project, name: str, run_id: str) -> None:
     A DuckDB file that was never published stays missing.
     """
     config = project.warehouse(name)
-    published = [_from_lake(project, table) for table in AFTER_DELIVERY if table in _chosen(name, config)]
+    published = [_from_lake(project, table) for table in AFTER_DELIVERY if table in _chosen(project, name, config)]
     url = _url(project, name, config)
     with lease(project.ledger, f"warehouse:{name}", run_id):
         if not url.startswith(DUCKDB):
@@ -81,7 +83,7 @@ def _publish(project: Project, name: str, config: WarehouseConfig, run_id: str) 
     current = project.ledger.snapshots.current()
     if current is None:
         raise SettingsError("nothing was built yet: run `belvedere sync` first")
-    published = [_from_lake(project, table) for table in _chosen(name, config)]
+    published = [_from_lake(project, table) for table in _chosen(project, name, config)]
     published.sort(key=lambda table: table.name == RECONCILIATION)  # it counts what is published: it comes last
     published.append(_load_info(published, current, run_id))
     url = _url(project, name, config)
@@ -95,8 +97,8 @@ def _publish(project: Project, name: str, config: WarehouseConfig, run_id: str) 
     return Published(location, {table.name: table.rows for table in published})
 
 
-def _chosen(name: str, config: WarehouseConfig) -> list[str]:
-    published = [table for table in tables() if table not in NOT_PUBLISHED]
+def _chosen(project: Project, name: str, config: WarehouseConfig) -> list[str]:
+    published = [table for table in (*tables(), *project.tables) if table not in NOT_PUBLISHED]
     for table in config.tables or ():
         if table not in published:
             raise SettingsError(f"warehouse {name!r}: no table {table!r}; {choices(table, published)}")
@@ -118,7 +120,10 @@ def _from_lake(project: Project, table: str) -> TableToPublish:
     if table == "source_fields":
         return described(table, data=pa.Table.from_pylist(list(source_fields(project)), arrow_schema(table)))
     files = project.ledger.files.for_asset(table)
-    return described(table, paths=project.lake.proven(files), rows=sum(file.rows for file in files))
+    paths, count = project.lake.proven(files), sum(file.rows for file in files)
+    if table in project.tables:
+        return own_table(table, project.tables[table], paths, count)
+    return described(table, paths=paths, rows=count)
 
 
 def _load_info(published: Sequence[TableToPublish], current: Snapshot, run_id: str) -> TableToPublish:

@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from connectors.kit.errors import ReplyError
+from engine.config.table import TableConfig
 from engine.storage.table_schema import arrow_schema
 from schemas.find import model
 
@@ -51,6 +52,20 @@ def described(name: str, *, paths: Sequence[str] = (), data: pa.Table | None = N
         paths=paths,
         data=data,
         rows=rows if data is None else data.num_rows,
+    )
+
+
+def own_table(name: str, config: TableConfig, paths: Sequence[str], rows: int) -> TableToPublish:
+    """Describe a table of the project's own by its settings; its types are those that it was built with."""
+    schema = pa.unify_schemas([pq.read_schema(path) for path in paths]).remove_metadata()
+    return TableToPublish(
+        name=name,
+        comment=f"{config.description} {config.grain[:1].upper()}{config.grain[1:].rstrip('.')}.",
+        schema=schema,
+        comments={column: config.columns.get(column, "") for column in schema.names},
+        key=config.key,
+        paths=paths,
+        rows=rows,
     )
 
 

@@ -1,6 +1,6 @@
 """The manifest: which files of the lake count, and which of them make up each snapshot."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, fun
 from connectors.kit.errors import BusyError
 from connectors.kit.write import chunks
 from engine.storage import ledger_tables as t
+from engine.storage.model_parameters import Parameters, write_parameters
 from engine.storage.transactions import Store
 
 NAMES_PER_STATEMENT = 10_000  # SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535
@@ -167,13 +168,15 @@ class Snapshots(Store):
             opened.execute(delete(t.snapshot_files).where(*is_table))
             opened.execute(insert(t.snapshot_files).values(snapshot=snapshot, asset=file.asset, path=file.path))
 
-    def switch(self, snapshot: str, as_of: date, run_id: str) -> None:
-        """Make all tables of a snapshot current at once.
+    def switch(self, snapshot: str, as_of: date, run_id: str, fits: Iterable[Parameters] = ()) -> None:
+        """Make all tables of a snapshot current at once, and store what their build fitted.
 
         Tables that it lacks are taken over from the last one.
         """
         at = t.snapshot_files.c
         with self.transaction() as opened:
+            for fit in fits:
+                write_parameters(opened, fit)
             added = select(at.asset).where(at.snapshot == snapshot)
             missing = select(at.asset, at.path).where(at.snapshot == _current_id(opened), at.asset.not_in(added))
             rows = [{"snapshot": snapshot, "asset": row.asset, "path": row.path} for row in opened.execute(missing)]
@@ -181,6 +184,14 @@ class Snapshots(Store):
                 opened.execute(insert(t.snapshot_files), rows)
             row = {"id": snapshot, "as_of": as_of, "run_id": run_id, "created_at": datetime.now(UTC)}
             opened.execute(insert(t.snapshots).values(row))
+
+    def landing_order(self, snapshot: str) -> dict[str, int]:
+        """Number the files of a snapshot in the order in which they landed, by asset."""
+        with self.transaction() as opened:
+            query = select(t.snapshot_files.c.asset, t.manifest.c.id)
+            joined = query.join(t.manifest, t.manifest.c.path == t.snapshot_files.c.path)
+            rows = opened.execute(joined.where(t.snapshot_files.c.snapshot == snapshot))
+            return {asset: int(number) for asset, number in rows}
 
     def current(self) -> Snapshot | None:
         """Return the newest snapshot."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from engine.storage import ledger_tables as t
 from engine.storage.transactions import Store
@@ -20,16 +20,20 @@ class Parameters:
     values: dict[str, Any]
 
 
+def write_parameters(opened: Connection, fit: Parameters) -> None:
+    """Store what was fitted as of a date; a second fit of the same date replaces the first."""
+    same = (t.parameters.c.model == fit.model, t.parameters.c.as_of == fit.as_of)
+    opened.execute(delete(t.parameters).where(*same))
+    opened.execute(insert(t.parameters).values(**vars(fit), created_at=datetime.now(UTC)))
+
+
 class ModelParameters(Store):
     """The parameters of all models. Grain: model, as_of."""
 
     def save(self, model: str, version: str, as_of: date, values: dict[str, Any]) -> None:
         """Store the parameters of a fit; a second fit as of the same date replaces the first."""
-        row = {"model": model, "version": version, "as_of": as_of, "values": values, "created_at": datetime.now(UTC)}
         with self.transaction() as opened:
-            same = (t.parameters.c.model == model, t.parameters.c.as_of == as_of)
-            opened.execute(delete(t.parameters).where(*same))
-            opened.execute(insert(t.parameters).values(row))
+            write_parameters(opened, Parameters(model, version, as_of, values))
 
     def newest(self, model: str, as_of: date) -> Parameters | None:
         """Return the newest parameters of a model that were fitted as of a date or before."""

@@ -1,4 +1,4 @@
-"""The backtest's assets: apart from the nightly build, since they fit every model several times."""
+"""The assets of the backtest: outside the nightly build, since they fit every model several times."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from engine.config.project import Project
 from engine.evaluate.backtest import ALL, TABLES, BacktestResult, backtest
 from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
+from orchestration.assets.keys import STAGE, table_key
 from orchestration.assets.metadata import rows_table
 from pages.calibration import calibration_svg
 from schemas.find import model
@@ -23,53 +24,54 @@ def backtest_assets() -> dg.Definitions:
     """Make the tables `backtest` and `calibration`, each with a check that its rows keep their schema's rules."""
     specs = [
         dg.AssetSpec(
-            table,
-            deps=["crosswalk", "orders", "invoices"],
+            table_key(table),
+            deps=[table_key(name) for name in ("crosswalk", "orders", "invoices")],
+            tags={STAGE: "backtest"},
             group_name=GROUP,
             description=getdoc(model(table)),
             kinds={"parquet"},
         )
         for table in TABLES
     ]
-    checks = [dg.AssetCheckSpec("rules", asset=table) for table in TABLES]
+    checks = [dg.AssetCheckSpec("rules", asset=table_key(table)) for table in TABLES]
 
     @dg.multi_asset(name="backtest_models", specs=specs, check_specs=checks, pool="build")
     def compared(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         try:
-            made = backtest(Project.load(), context.run.run_id)
+            result = backtest(Project.load(), context.run.run_id)
         except (ConnectorError, LeaseTaken) as error:
             raise failure(error) from None
-        for table, shown in (("backtest", _measures(made)), ("calibration", _plot(made))):
+        for table, figures in (("backtest", _measures(result)), ("calibration", _plot(result))):
             yield dg.MaterializeResult(
-                asset_key=table,
-                metadata={"dagster/row_count": len(made.rows[table]), "summary": summary(made), **shown},
+                asset_key=table_key(table),
+                metadata={"dagster/row_count": len(result.rows[table]), "summary": summary(result), **figures},
             )
             yield dg.AssetCheckResult(
-                passed=not made.broken[table],
+                passed=not result.broken[table],
                 check_name="rules",
-                asset_key=table,
-                metadata={"broken": made.broken[table]},
+                asset_key=table_key(table),
+                metadata={"broken": result.broken[table]},
             )
 
     return dg.Definitions(assets=[compared])
 
 
-def summary(made: BacktestResult) -> str:
-    """Say in one line what came of it."""
-    return made.note or f"{made.chosen} is chosen, an order within {made.horizon} months, as of {made.as_of}"
+def summary(result: BacktestResult) -> str:
+    """Sum up a backtest in one line."""
+    return result.note or f"{result.chosen} is chosen, an order within {result.horizon} months, as of {result.as_of}"
 
 
-def _measures(made: BacktestResult) -> dict[str, dg.MetadataValue]:
-    means = [{name: row.get(name) for name in SHOWN} for row in made.rows["backtest"] if row["slice"] == ALL]
+def _measures(result: BacktestResult) -> dict[str, dg.MetadataValue]:
+    means = [{name: row.get(name) for name in SHOWN} for row in result.rows["backtest"] if row["slice"] == ALL]
     return {"models": rows_table(sorted(means, key=lambda row: row["log_loss"]))}
 
 
-def _plot(made: BacktestResult) -> dict[str, dg.MetadataValue]:
-    rows = made.rows["calibration"]
+def _plot(result: BacktestResult) -> dict[str, dg.MetadataValue]:
+    rows = result.rows["calibration"]
     if not rows:
         return {}
-    image = b64encode(calibration_svg(rows, made.chosen).encode()).decode()
+    image = b64encode(calibration_svg(rows, result.chosen).encode()).decode()
     return {
         "plot": dg.MetadataValue.md(f"![promised and came, by tenths](data:image/svg+xml;base64,{image})"),
-        "tenths": rows_table([row for row in rows if row["model"] == made.chosen]),
+        "tenths": rows_table([row for row in rows if row["model"] == result.chosen]),
     }

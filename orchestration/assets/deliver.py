@@ -8,12 +8,14 @@ from engine.config.delivery_order import chain_lengths, creates_accounts, follow
 from engine.config.project import Project
 from engine.deliver.apply import ApplyResult, apply
 from engine.deliver.approve import approval_of, approve
+from engine.deliver.desired_sql import sources
 from engine.deliver.plan import plan
 from engine.deliver.plan_store import Plan, find
 from engine.deliver.verify import ReadBack, read_back
 from engine.publish.publish import refresh
 from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
+from orchestration.assets.keys import STAGE, delivered_key, plan_key, table_key
 from pages.visible import visible
 
 GROUP = "deliver"
@@ -36,16 +38,6 @@ class PlanToApply(dg.Config):
     approved_by: str | None = None
 
 
-def plan_key(name: str) -> dg.AssetKey:
-    """Name a delivery's plan."""
-    return dg.AssetKey(["plan", name])
-
-
-def delivered_key(name: str) -> dg.AssetKey:
-    """Name a delivery's outcomes."""
-    return dg.AssetKey(["delivered", name])
-
-
 def delivered_op(name: str) -> str:
     """Name the step that applies a plan."""
     return f"delivered__{name}"
@@ -59,7 +51,7 @@ def delivery_assets(name: str) -> dg.Definitions:
     """
     project = Project.load()
     config, tags = project.delivery(name), {PRIORITY: str(chain_lengths(project.deliveries, project.roles())[name])}
-    assets = dg.Definitions(assets=[_planned(name, config, tags), _delivered(name, config, tags)])
+    assets = dg.Definitions(assets=[_planned(project, name, config, tags), _delivered(name, config, tags)])
     return dg.Definitions.merge(assets, _approval(project, name)) if config.approve == "manual" else assets
 
 
@@ -69,13 +61,14 @@ def after_creates(project: Project, name: str) -> list[dg.AssetKey]:
     return [key for other in others for key in (plan_key(other), delivered_key(other))]
 
 
-def _planned(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.AssetsDefinition:
+def _planned(project: Project, name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.AssetsDefinition:
     target = f"{config.target.connection} {config.target.stream}"
 
     @dg.asset(
         key=plan_key(name),
         group_name=GROUP,
-        deps=[config.table, "crosswalk", *(delivered_key(other) for other in config.after)],
+        tags={STAGE: "deliver"},
+        deps=[*map(table_key, sorted(sources(config, project.tables))), *map(delivered_key, config.after)],
         kinds={"plan"},
         op_tags=tags,
         pool=f"delivery_{name}",
@@ -87,36 +80,36 @@ def _planned(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.Asse
     )
     def planned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         try:
-            made = plan(Project.load(), name, context.run.run_id)
+            result = plan(Project.load(), name, context.run.run_id)
         except (ConnectorError, LeaseTaken) as error:
             raise failure(error) from None
-        return _plan_result(made)
+        return _plan_result(result)
 
     return planned
 
 
-def _plan_result(made: Plan) -> dg.MaterializeResult:
-    asked = len(made.rows("ask"))
+def _plan_result(result: Plan) -> dg.MaterializeResult:
+    conflicts = len(result.rows("ask"))
     return dg.MaterializeResult(
         metadata={
-            "summary": made.summary(),
-            "digest": made.digest,
-            "dagster/row_count": made.fields,
-            "records": made.changes,
-            "creates": made.creates,
-            "conflicts": made.conflicts,
-            "review": made.review,
-            "changes": _table(made.rows()[:SHOWN]),
+            "summary": result.summary(),
+            "digest": result.digest,
+            "dagster/row_count": result.fields,
+            "records": result.changes,
+            "creates": result.creates,
+            "conflicts": result.conflicts,
+            "review": result.review,
+            "changes": _table(result.rows()[:SHOWN]),
         },
         check_results=[
             dg.AssetCheckResult(
-                passed=not made.violations, check_name="guards", description="; ".join(made.violations) or None
+                passed=not result.violations, check_name="guards", description="; ".join(result.violations) or None
             ),
             dg.AssetCheckResult(
-                passed=not asked,
+                passed=not conflicts,
                 check_name="conflicts",
                 severity=dg.AssetCheckSeverity.WARN,
-                description=f"{asked} fields wait for a decision: belvedere conflicts list" if asked else None,
+                description=f"{conflicts} fields wait for a decision: belvedere conflicts list" if conflicts else None,
             ),
         ],
     )
@@ -128,6 +121,7 @@ def _delivered(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.As
     @dg.asset(
         key=delivered_key(name),
         group_name=GROUP,
+        tags={STAGE: "deliver"},
         deps=[plan_key(name)],
         kinds={config.target.connection},
         op_tags=tags,
@@ -145,13 +139,13 @@ def _delivered(name: str, config: DeliveryConfig, tags: dict[str, str]) -> dg.As
                 approve(project, name, config.digest or "", by=config.approved_by, via=f"Dagster run {run_id}")
             elif waiting := _waiting(name, project, config):
                 return waiting
-            made = apply(project, name, run_id, digest=config.digest)
+            result = apply(project, name, run_id, digest=config.digest)
             again = read_back(project, name)
         except (ConnectorError, LeaseTaken) as error:
             raise failure(error) from None
         finally:
             _audited(context, project)
-        return _delivered_result(made, again, made.summary())
+        return _delivered_result(result, again, result.summary())
 
     return delivered
 
@@ -169,29 +163,29 @@ def _waiting(name: str, project: Project, config: PlanToApply) -> dg.Materialize
     nothing = ApplyResult(name, newest.digest)
     asks = f"{newest.changes} records wait for approval: belvedere apply {newest.digest[:12]}"
     is_open = newest.head.status == "planned" and newest.changes
-    said = f"{asks}, or the job {approval_job(name)} with this digest" if is_open else nothing.summary()
-    return _delivered_result(nothing, ReadBack(0), said)
+    summary = f"{asks}, or the job {approval_job(name)} with this digest" if is_open else nothing.summary()
+    return _delivered_result(nothing, ReadBack(0), summary)
 
 
-def _delivered_result(made: ApplyResult, again: ReadBack, summary: str) -> dg.MaterializeResult:
-    counts = {outcome: count for outcome, count in made.counts.items() if count}
+def _delivered_result(result: ApplyResult, again: ReadBack, summary: str) -> dg.MaterializeResult:
+    counts = {outcome: count for outcome, count in result.counts.items() if count}
     bad = {outcome: count for outcome, count in counts.items() if outcome not in ("applied", "unchanged")}
-    said = [", ".join(f"{count} {outcome}" for outcome, count in bad.items()), made.error or ""]
+    problems = [", ".join(f"{count} {outcome}" for outcome, count in bad.items()), result.error or ""]
     return dg.MaterializeResult(
         metadata={
             "summary": summary,
-            "digest": made.digest,
+            "digest": result.digest,
             "dagster/row_count": sum(counts.values()),
             "records_read_back": again.records,
             **{f"records_{outcome}": count for outcome, count in counts.items()},
-            "outcomes": _table(made.rows()[:SHOWN]),
+            "outcomes": _table(result.rows()[:SHOWN]),
         },
         check_results=[
             dg.AssetCheckResult(
-                passed=not bad and not made.error,
+                passed=not bad and not result.error,
                 check_name="all_applied",
                 severity=dg.AssetCheckSeverity.WARN,
-                description="; ".join(filter(None, said)) or None,
+                description="; ".join(filter(None, problems)) or None,
             ),
             dg.AssetCheckResult(
                 passed=not again.differences,
@@ -214,7 +208,7 @@ def _approval(project: Project, name: str) -> dg.Definitions:
         selection=[delivered_key(name), *after_creates(project, name)],
         config=dg.ConfigMapping(
             config_schema={"digest": str, "approved_by": str},
-            config_fn=lambda given: {"ops": {delivered_op(name): {"config": given}}},
+            config_fn=lambda approval: {"ops": {delivered_op(name): {"config": approval}}},
         ),
         executor_def=dg.in_process_executor,
         description=(
@@ -235,9 +229,9 @@ def _audited(context: dg.AssetExecutionContext, project: Project) -> None:
 
 
 def _table(rows: list[dict[str, object]]) -> dg.MetadataValue:
-    shown = [name for name in SHOWN_COLUMNS if rows and name in rows[0]]
+    columns = [name for name in SHOWN_COLUMNS if rows and name in rows[0]]
     records = [
-        dg.TableRecord({name: str(row[name] if row[name] is not None else "") for name in shown}) for row in rows
+        dg.TableRecord({name: str(row[name] if row[name] is not None else "") for name in columns}) for row in rows
     ]
-    schema = dg.TableSchema([dg.TableColumn(name) for name in shown] or [dg.TableColumn("nothing")])
+    schema = dg.TableSchema([dg.TableColumn(name) for name in columns] or [dg.TableColumn("nothing")])
     return dg.MetadataValue.table(records, schema=schema)

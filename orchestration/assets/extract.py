@@ -1,4 +1,4 @@
-"""The raw assets: one step a connection, one asset a stream, each materialised as it lands."""
+"""The raw assets: one step for each connection, one asset for each stream, materialized as it lands."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,6 +12,7 @@ from engine.extract.run import extract
 from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
 from orchestration.assets.field_checks import FIELDS, fields_check, fields_metadata
+from orchestration.assets.keys import STAGE, raw_key
 from pages.visible import visible
 
 GROUP = "extract"
@@ -19,18 +20,13 @@ FRESH = dg.FreshnessPolicy.cron(deadline_cron="0 6 * * *", lower_bound_delta=tim
 
 
 class ExtractRunConfig(dg.Config):
-    """Say how to read: what changed, or everything again."""
+    """How to read: what changed, or with `full` everything again."""
 
     full: bool = False
 
 
-def raw_key(connection: str, stream: str) -> dg.AssetKey:
-    """Name a stream's raw asset: the lake path in parts."""
-    return dg.AssetKey(["raw", connection, stream])
-
-
 def connection_assets(name: str) -> dg.Definitions:
-    """Make one connection's raw assets, and the checks that each is complete and has the fields that are known."""
+    """Make the raw assets of a connection, each with checks that it is complete and that its fields did not change."""
     project = Project.load()
     config = project.connection(name)
     streams = project.streams(name)
@@ -43,7 +39,7 @@ def connection_assets(name: str) -> dg.Definitions:
             + (f"; feeds the table {stream.table}" if stream.table else ""),
             skippable=True,
             freshness_policy=FRESH,
-            tags={"belvedere/role": config.role},
+            tags={"belvedere/role": config.role, STAGE: "extract"},
         )
         for stream in streams
     ]
@@ -58,7 +54,7 @@ def connection_assets(name: str) -> dg.Definitions:
     def connection(
         context: dg.AssetExecutionContext, config: ExtractRunConfig
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-        chosen = [one.name for one in streams if raw_key(name, one.name) in context.selected_asset_keys]
+        chosen = [stream.name for stream in streams if raw_key(name, stream.name) in context.selected_asset_keys]
         failed = []
         try:
             for result in extract(Project.load(), name, context.run.run_id, streams=chosen, full=config.full):
@@ -78,12 +74,12 @@ def connection_assets(name: str) -> dg.Definitions:
 
 
 def _metadata(result: StreamResult) -> dict[str, dg.MetadataValue]:
-    told = {} if result.total is None else {"source_count": dg.MetadataValue.int(result.total)}
+    optional = {} if result.total is None else {"source_count": dg.MetadataValue.int(result.total)}
     if result.derived_read_at:
-        told["derived_read_at"] = dg.MetadataValue.text(str(result.derived_read_at))
+        optional["derived_read_at"] = dg.MetadataValue.text(str(result.derived_read_at))
     if result.notes:
-        told["notes"] = dg.MetadataValue.text("\n".join(result.notes))
-    return told | {
+        optional["notes"] = dg.MetadataValue.text("\n".join(result.notes))
+    return optional | {
         "dagster/row_count": dg.MetadataValue.int(result.read),
         "held": dg.MetadataValue.int(max(0, result.read - result.landed)),
         "new": dg.MetadataValue.int(result.new),

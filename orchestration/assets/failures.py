@@ -1,4 +1,4 @@
-"""What a person reads when a step fails: the message and no traceback, which may hold what a log must not."""
+"""How a step fails: with the message, without a traceback, which might print secrets or records."""
 
 import dagster as dg
 
@@ -7,6 +7,6 @@ from pages.visible import visible
 
 
 def failure(error: Exception) -> dg.Failure:
-    """Turn an expected error into a failed step; a held lease is marked, so that the shell can say 75."""
-    held = {"belvedere/held": True} if isinstance(error, LeaseTaken) else {}
-    return dg.Failure(visible(str(error)), metadata=held, allow_retries=False)
+    """Turn an expected error into a failed step; a lease of another run is marked, so that commands exit with 75."""
+    metadata = {"belvedere/held": True} if isinstance(error, LeaseTaken) else {}
+    return dg.Failure(visible(str(error)), metadata=metadata, allow_retries=False)

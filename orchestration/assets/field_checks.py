@@ -1,4 +1,4 @@
-"""What Dagster shows of a stream's fields: a check that they are as they were accepted, and which are not."""
+"""The check of a stream's fields against those that were accepted."""
 
 from collections.abc import Mapping
 
@@ -12,22 +12,22 @@ FIELDS = "fields"
 
 
 def fields_check(key: dg.AssetKey, result: StreamResult, contract: Contract) -> dg.AssetCheckResult:
-    """Warn of fields that are not as they were accepted; where the contract is freeze, that is an error."""
-    found = Drift(tuple(result.new_fields), tuple(result.gone_fields), tuple(result.retyped_fields))
+    """Fail with a warning for fields that are new, gone or retyped; with an error under the contract freeze."""
+    drift = Drift(tuple(result.new_fields), tuple(result.gone_fields), tuple(result.retyped_fields))
     severity = dg.AssetCheckSeverity.ERROR if contract == "freeze" else dg.AssetCheckSeverity.WARN
     accept = f"belvedere fields accept {result.connection} {result.stream}"
     return dg.AssetCheckResult(
-        passed=not found,
+        passed=not drift,
         check_name=FIELDS,
         asset_key=key,
         severity=severity,
-        description=f"{found} ({accept})" if found else None,
+        description=f"{drift} ({accept})" if drift else None,
         metadata={"contract": contract, **fields_metadata(result)},
     )
 
 
 def fields_metadata(result: StreamResult) -> Mapping[str, dg.MetadataValue]:
-    """Name the fields by what is the matter with them; nothing where all are well."""
+    """List new, gone, retyped and never seen fields; empty without any."""
     listed = {
         "new_fields": result.new_fields,
         "gone_fields": result.gone_fields,

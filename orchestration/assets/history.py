@@ -1,4 +1,4 @@
-"""The history of scores as an asset of daily partitions: a night adds its day, a backfill makes past days anew."""
+"""The history of scores as an asset with daily partitions: a build adds its day, a backfill makes past days again."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,9 +11,11 @@ from connectors.kit.errors import ConnectorError
 from engine.build.backfill import backfill
 from engine.build.context import TableResult
 from engine.build.score_history import TABLE
+from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.storage.lease import LeaseTaken
 from orchestration.assets.failures import failure
+from orchestration.assets.keys import STAGE, table_key
 from orchestration.assets.schema_checks import rules
 from schemas.find import model
 
@@ -29,12 +31,13 @@ def history_assets() -> dg.Definitions:
         warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy: a run a day would take hours for a year
 
         @dg.asset(
-            name=TABLE,
+            key=table_key(TABLE),
             partitions_def=dg.DailyPartitionsDefinition(start_date=start.isoformat(), end_offset=1),
             backfill_policy=dg.BackfillPolicy.single_run(),
             group_name=GROUP,
-            deps=["customers", "retention", "satisfaction", "key_accounts", "key_account_criteria"],
-            check_specs=[dg.AssetCheckSpec("rules", asset=TABLE)],
+            deps=[table_key(name) for name in sorted(TABLES.reads(TABLE))],
+            check_specs=[dg.AssetCheckSpec("rules", asset=table_key(TABLE))],
+            tags={STAGE: "history"},
             kinds={config.engine, "parquet"},
             pool="build",
             description=f"{getdoc(model(TABLE))} Each build adds its day; a partition that is materialised here is made "
@@ -48,18 +51,20 @@ def history_assets() -> dg.Definitions:
                     context.log.info(f"{day}: {results[-1].rows} rows")
             except (ConnectorError, LeaseTaken) as error:
                 raise failure(error) from None
-            made = TableResult(TABLE, sum(one.rows for one in results), sum(one.seconds for one in results))
-            for one in results:
-                made.broken |= one.broken
-            yield dg.MaterializeResult(metadata={"dagster/row_count": made.rows, "seconds": round(made.seconds, 2)})
-            yield rules(made)
+            total = TableResult(
+                TABLE, sum(day_result.rows for day_result in results), sum(day_result.seconds for day_result in results)
+            )
+            for day_result in results:
+                total.broken |= day_result.broken
+            yield dg.MaterializeResult(metadata={"dagster/row_count": total.rows, "seconds": round(total.seconds, 2)})
+            yield rules(total)
 
     return dg.Definitions(assets=[score_history])
 
 
-def add_day(context: dg.AssetExecutionContext, as_of: date, result: TableResult) -> None:
+def add_day(context: dg.AssetExecutionContext, day: date, result: TableResult) -> None:
     """Show in Dagster that a build has added its day."""
     metadata = {"dagster/row_count": result.rows, "seconds": round(result.seconds, 2)}
-    context.log_event(dg.AssetMaterialization(TABLE, partition=as_of.isoformat(), metadata=metadata))
+    context.log_event(dg.AssetMaterialization(table_key(TABLE), partition=day.isoformat(), metadata=metadata))
     for reason, rows in result.broken.items():
         context.log.error(f"{TABLE}: {rows} rows: {reason}")

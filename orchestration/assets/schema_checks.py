@@ -1,13 +1,14 @@
-"""The check that every table of a build has: its rows keep their schema's rules."""
+"""The check `rules` of every table of a build: its rows keep the rules of their schema."""
 
 import dagster as dg
 
 from engine.build.context import TableResult
+from orchestration.assets.keys import table_key
 
 
 def rules(result: TableResult) -> dg.AssetCheckResult:
     """Report rows set aside, as a warning; a stream that kept its last table, or a result that breaks its own rules, as an error."""
-    kept = [
+    not_replaced = [
         f"{stream}: {note['share']:.0%} of its rows are broken; "
         + (f"its last {note['kept_last']} good rows stay" if note["kept_last"] else "there is no earlier table to keep")
         for stream, note in result.notes.items()
@@ -20,9 +21,9 @@ def rules(result: TableResult) -> dg.AssetCheckResult:
         if isinstance(note, dict) and "unfit" in note
     ]
     return dg.AssetCheckResult(
-        passed=not kept and not broken,
+        passed=not not_replaced and not broken,
         check_name="rules",
-        asset_key=result.table,
-        description="; ".join([*kept, *broken]) or None,
+        asset_key=table_key(result.table),
+        description="; ".join([*not_replaced, *broken]) or None,
         metadata={"rows": result.rows},
     )

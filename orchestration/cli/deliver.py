@@ -38,7 +38,7 @@ def plan_command(args: argparse.Namespace) -> Exit:
 
 def _plan(project: "Project", names: list[str], diff: bool) -> Exit:
     from engine.deliver.plan_store import find
-    from orchestration.assets.deliver import plan_key
+    from orchestration.assets.keys import plan_key
     from orchestration.cli.launch import run as run_job
     from orchestration.cli.output import heading
     from orchestration.cli.run import print_delivery
@@ -137,7 +137,8 @@ def apply_command(args: argparse.Namespace) -> Exit:
     from engine.deliver.approve import approve, needs_approval
     from engine.deliver.plan_store import find
     from engine.extract.run import failed_required
-    from orchestration.assets.deliver import after_creates, delivered_key, delivered_op
+    from orchestration.assets.deliver import after_creates, delivered_op
+    from orchestration.assets.keys import delivered_key
     from orchestration.cli.launch import run as run_job
     from orchestration.cli.output import print_line
     from orchestration.cli.run import delivered_exit, print_delivery

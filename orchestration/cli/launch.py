@@ -13,6 +13,7 @@ from engine.config.project import Project
 from engine.storage.disk import DiskError, explain_recorded
 from engine.storage.lease import lease
 from orchestration.assets.field_checks import FIELDS
+from orchestration.assets.keys import name_of
 from orchestration.cli.exits import Exit
 from orchestration.cli.instance import instance
 from orchestration.cli.stop import NoiseFilter, before_hard_end, end_children, is_stopped
@@ -111,11 +112,11 @@ def _run_result(result: Any) -> RunResult:
             _add_unexpected(ran, event.job_failure_data.error)
         elif event.is_step_materialization:
             materialization = event.step_materialization_data.materialization
-            key = materialization.asset_key.to_user_string()
+            key = name_of(materialization.asset_key)
             ran.metadata[key] = {name: value.value for name, value in materialization.metadata.items()}
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             check = event.asset_check_evaluation_data
-            key = check.asset_key.to_user_string()
+            key = name_of(check.asset_key)
             if check.check_name == FIELDS and not check.passed and check.severity == dg.AssetCheckSeverity.WARN:
                 ran.warnings.append((key, check.description))
             else:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def extract(connections: Sequence[str] = (), streams: Sequence[str] = (), *, full: bool = False) -> Exit:
     """Run the stage extract and print the rows of each connection."""
     from engine.config.project import Project
-    from orchestration.assets.extract import raw_key
+    from orchestration.assets.keys import raw_key
     from orchestration.cli.launch import run
 
     project = Project.load()
@@ -86,7 +86,7 @@ def delivered_exit(ran: "RunResult") -> Exit:
 
 
 def _print_extract(ran: "RunResult", wanted: dict[str, list[str]]) -> None:
-    from orchestration.assets.extract import raw_key
+    from orchestration.assets.keys import name_of, raw_key
     from orchestration.cli.output import print_line, table
 
     print_failures(ran)
@@ -95,9 +95,7 @@ def _print_extract(ran: "RunResult", wanted: dict[str, list[str]]) -> None:
         print_line(f"{key.removeprefix('raw/')}: {reason}")
     rows = []
     for name, streams in wanted.items():
-        streams_read = [
-            meta for stream in streams if (meta := ran.metadata.get(raw_key(name, stream).to_user_string()))
-        ]
+        streams_read = [meta for stream in streams if (meta := ran.metadata.get(name_of(raw_key(name, stream))))]
         total = [sum(int(meta[key]) for meta in streams_read) for key in ("dagster/row_count", *COUNTS)]
         rows.append((name, f"{len(streams_read)} of {len(streams)}", *total))
         for note, about in _notes(ran, name, streams).items():
@@ -108,11 +106,11 @@ def _print_extract(ran: "RunResult", wanted: dict[str, list[str]]) -> None:
 
 def _notes(ran: "RunResult", name: str, streams: list[str]) -> dict[str, list[str]]:
     """Return the streams of each note, so that a note is printed once."""
-    from orchestration.assets.extract import raw_key
+    from orchestration.assets.keys import name_of, raw_key
 
     notes: dict[str, list[str]] = {}
     for stream in streams:
-        stream_notes = ran.metadata.get(raw_key(name, stream).to_user_string(), {}).get("notes")
+        stream_notes = ran.metadata.get(name_of(raw_key(name, stream)), {}).get("notes")
         for note in str(stream_notes or "").splitlines():
             notes.setdefault(note, []).append(stream)
     return notes
@@ -274,7 +272,7 @@ def publish_arguments(parser: argparse.ArgumentParser) -> None:
 def publish_command(args: argparse.Namespace) -> Exit:
     """Publish all tables to each warehouse."""
     from engine.config.project import Project
-    from orchestration.assets.publish import warehouse_key
+    from orchestration.assets.keys import warehouse_key
     from orchestration.cli.launch import run as run_job
 
     project = Project.load()

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.build.run import build
-from engine.build.score_history import part
-from engine.build.tables import CONFORMED, RESULTS
+from engine.build.score_history import part_of
+from engine.build.tables import TABLES
 from engine.config.customer_model import CustomerModelConfig
 from engine.config.project import Project
 from engine.extract.run import extract
@@ -28,7 +28,7 @@ STREAMS = {  # each table is fed by one, accounts by three; the others are read 
     "odoo": ["accounts", "orders", "invoices", "payments"],
     "zendesk": ["accounts", "tickets", "ratings"],
 }
-PARTED = {"score_history": part(TODAY)}
+PARTED = {"score_history": part_of(TODAY)}
 Built = dict[str, pa.Table]
 
 
@@ -73,7 +73,7 @@ def built(landed: Path, few_rates: Path, name: str) -> Built:
     project.models = {"model": CustomerModelConfig.model_validate(project.model.model_dump() | wanted)}
     broken = {result.table: result.broken for result in build(project, TODAY, "night") if result.broken}
     assert broken == {}
-    return {table: held(project, PARTED.get(table, table)) for table in (*CONFORMED, *RESULTS)}
+    return {table: held(project, PARTED.get(table, table)) for table in TABLES.tables}
 
 
 def small(home: Path) -> Project:
@@ -87,7 +87,7 @@ def held(project: Project, table: str) -> pa.Table:
     return pq.ParquetFile(project.lake.full(file.path)).read()
 
 
-@pytest.mark.parametrize("table", [*CONFORMED, *RESULTS])
+@pytest.mark.parametrize("table", [*TABLES.tables])
 def test_a_table_is_the_same_in_rows_order_and_types(told: dict[str, Built], table: str):
     ours, theirs = told["duckdb"][table], told["spark"][table]
     assert types(theirs) == types(ours)
@@ -116,7 +116,7 @@ def test_no_number_is_none(told: dict[str, Built]):
 
 def test_there_was_something_to_compare(told: dict[str, Built]):
     rows = {table: told["spark"][table].num_rows for table in told["spark"]}
-    assert min(rows[table] for table in CONFORMED) > 10
+    assert min(rows[table] for table in TABLES.conformed) > 10
     assert rows["quarantine"] == 13
     assert {table for table, count in rows.items() if count == 0} == {
         "customer_redirects",

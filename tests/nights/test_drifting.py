@@ -12,6 +12,7 @@ from connectors.kit.errors import SettingsError
 from engine.build.conform import conform_tables
 from engine.build.context import BuildContext, TableResult
 from engine.build.current_tables import Tables
+from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.extract.result import StreamResult
 from engine.extract.run import extract
@@ -89,8 +90,8 @@ class DriftEnv:
 
     def build(self) -> None:
         """Make the conformed tables: scores would only take their time."""
-        making = BuildContext(self.project, TODAY, f"build-{self.runs}")
-        self.built = {one.table: one for one in conform_tables(making)}
+        making = BuildContext(self.project, TABLES, TODAY, f"build-{self.runs}")
+        self.built = {one.table: one for one in conform_tables(making, ["accounts"])}
         self.project.ledger.snapshots.switch(making.snapshot, TODAY, making.run_id)
 
     def night(self, *, full: bool = False) -> StreamResult:
@@ -125,9 +126,6 @@ def ignoring(connector: Connector, path: str) -> Connector:
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], DriftEnv]]:
     with Sandbox(customers=24, seed=3, today=TODAY) as sandbox:
         monkeypatch.setenv("SANDBOX_URL", sandbox.url)
-        for module in ("conform", "context", "run"):
-            monkeypatch.setattr(f"engine.build.{module}.CONFORMED", ("accounts",))
-        monkeypatch.setattr("engine.build.conform.quotes", lambda rates: FEW_QUOTES)
 
         def make(system: str) -> DriftEnv:
             project = opened(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from connectors.kit.errors import ConnectorError
 from engine.build.run import build
-from engine.build.tables import CONFORMED
+from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.extract.result import StreamResult
 from engine.extract.run import failed_required, stale
@@ -104,7 +104,7 @@ def conformed(project: Project, run: str) -> dict[str, list[Any]]:
         if result.table == "quarantine":
             break
     rows = {}
-    for table in (*CONFORMED, "quarantine"):
+    for table in (*TABLES.conformed, "quarantine"):
         left_out = " EXCLUDE (payload)" if table == "quarantine" else ""
         made = f"{project.home}/lake/{table}/*.parquet"
         rows[table] = duckdb.sql(f"SELECT *{left_out} FROM read_parquet('{made}') ORDER BY ALL").fetchall()

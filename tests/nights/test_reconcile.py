@@ -31,7 +31,7 @@ def test_what_was_just_read_is_equal(project: Project, sandbox: Sandbox, connect
     found = compared(project, connection)
     assert found.keys() == {stream.name for stream in project.streams(connection)}
     assert [one for one in found.values() if not one.is_equal] == []
-    assert sum(one.here for one in found.values()) > 50
+    assert sum(one.stored_rows for one in found.values()) > 50
 
 
 def test_what_came_too_late_or_moved_no_stamp_is_named_and_a_full_reading_mends_it(project: Project, sandbox: Sandbox):

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import dagster as dg
@@ -10,9 +9,8 @@ import pytest
 import yaml
 from dagster._core.events import JobFailureData, RunFailureReason
 
-from engine.build import tables
 from engine.build.context import TableResult
-from engine.build.tables import CONFORMED, RESULTS
+from engine.build.tables import TABLES
 from engine.config.loader import ROOT
 from engine.config.project import Project
 from engine.storage.lease import lease
@@ -112,10 +110,8 @@ def test_the_run_of_a_killed_command_is_marked_and_that_of_a_living_one_is_not(
 def built(monkeypatch: pytest.MonkeyPatch, project: Project, broken: str | None, **notes: object) -> bool:
     """Run the build's step on made-up results; tells whether its run succeeded."""
 
-    reads = {table: {"fx_rates"} for table in CONFORMED} | dict.fromkeys(RESULTS, ()) | tables.READS
-
     def results(*_: object) -> Iterator[TableResult]:
-        for table in TopologicalSorter(reads).static_order():
+        for table in TABLES.tables:
             bad = {"no name": 3} if table == broken else {}
             yield TableResult(table, 1, 0.0, bad, notes if table == "reconciliation" else {})
 

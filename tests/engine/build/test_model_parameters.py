@@ -40,7 +40,9 @@ def bought(con: Any) -> ir.Table:
 
 
 def fitted(ledger: Ledger, bought: ir.Table, later: int = 0, **settings: Any) -> Retention:
-    return retention_for(ledger, bought, DAY + timedelta(days=later), RetentionConfig(**settings), "order")
+    return retention_for(
+        ledger.model_parameters, bought, DAY + timedelta(days=later), RetentionConfig(**settings), "order"
+    )
 
 
 def test_a_fit_is_used_for_a_week(ledger: Ledger, bought: ir.Table):
@@ -130,7 +132,7 @@ RATED = [(float(number % 5), 4 + number % 3) for number in range(60)]
 
 
 def priors(ledger: Ledger, seen: ir.Table, later: int = 0, **settings: Any) -> Priors:
-    return priors_for(ledger, seen, DAY + timedelta(days=later), SatisfactionConfig(**settings))
+    return priors_for(ledger.model_parameters, seen, DAY + timedelta(days=later), SatisfactionConfig(**settings))
 
 
 def test_priors_are_named_by_their_data_and_keep_their_numbers(
@@ -168,7 +170,10 @@ def test_the_horizon_is_chosen_once_and_kept(ledger: Ledger, con: Any, bought: i
     assert first.horizon > 3
     days = [DAY - timedelta(days=30 * month + number % 20) for number in range(60) for month in range(12)]
     often = events(con, *{(f"C{number}", day) for number in range(60) for day in days[number::60]})
-    assert retention_for(ledger, often, DAY, RetentionConfig(refit_days=0), "invoice").horizon == first.horizon
+    assert (
+        retention_for(ledger.model_parameters, often, DAY, RetentionConfig(refit_days=0), "invoice").horizon
+        == first.horizon
+    )
     assert fitted(ledger, bought, horizon_months=3).horizon == 3
 
 
@@ -178,7 +183,9 @@ def test_another_model_another_event_or_another_horizon_is_fitted_at_once(ledger
     assert (first.model.name, other.model.name) == ("bgbb", "mbgnbd")
     assert other.version.startswith("mbgnbd-")
     assert fitted(ledger, bought, horizon_months=12, model="mbgnbd").version.endswith("-h12")
-    again = retention_for(ledger, bought, DAY, RetentionConfig(horizon_months=12, model="mbgnbd"), "invoice")
+    again = retention_for(
+        ledger.model_parameters, bought, DAY, RetentionConfig(horizon_months=12, model="mbgnbd"), "invoice"
+    )
     assert ledger.model_parameters.newest("retention", DAY).values["event"] == "invoice"
     assert again.fit == fitted(ledger, bought, horizon_months=12, model="mbgnbd").fit
 

@@ -85,7 +85,7 @@ def model(con) -> dict[str, Any]:
 
 
 def test_finds_the_same_companies_of_two_systems_without_being_told_any(con, ledger):
-    found = matches(con, table(con, village()), ledger, DAY, MatchingConfig())
+    found = matches(con, table(con, village()), ledger.model_parameters, DAY, MatchingConfig())
     joined = {(left, right) for left, right, _ in pairs(found.joining)}
     assert len(joined) > 360
     assert {left.removeprefix("crm/") == right.removeprefix("erp/") for left, right in joined} == {True}
@@ -93,7 +93,9 @@ def test_finds_the_same_companies_of_two_systems_without_being_told_any(con, led
     assert not [name for name in con.list_tables() if "splink" in name]
     held = ledger.model_parameters.newest("matching", DAY)
     assert held is not None
-    again = matches(con, table(con, village()[:300]), ledger, DAY + timedelta(days=29), MatchingConfig())
+    again = matches(
+        con, table(con, village()[:300]), ledger.model_parameters, DAY + timedelta(days=29), MatchingConfig()
+    )
     assert ledger.model_parameters.newest("matching", DAY + timedelta(days=29)) == held  # young enough
     assert pairs(again.joining)
 
@@ -120,7 +122,7 @@ def test_no_difference_alone_is_proof(model):
 
 
 def test_too_few_accounts_teach_nothing(con, ledger):
-    found = matches(con, table(con, village()[:100]), ledger, DAY, MatchingConfig())
+    found = matches(con, table(con, village()[:100]), ledger.model_parameters, DAY, MatchingConfig())
     assert (pairs(found.joining), pairs(found.suggested)) == (set(), set())
     assert found.notes == {"probabilistic": "too few accounts to learn from"}
 
@@ -128,7 +130,7 @@ def test_too_few_accounts_teach_nothing(con, ledger):
 @pytest.mark.parametrize(("enabled", "told"), [(False, "off"), (True, "Splink is not installed (extra: matching)")])
 def test_without_it_the_rules_stand_alone(con, ledger, monkeypatch, enabled, told):
     monkeypatch.setattr(probabilistic_matching, "find_spec", lambda _: None)
-    found = matches(con, table(con, village()), ledger, DAY, MatchingConfig(enabled=enabled))
+    found = matches(con, table(con, village()), ledger.model_parameters, DAY, MatchingConfig(enabled=enabled))
     assert pairs(found.joining) == set()
     assert found.notes == {"probabilistic": told}
 

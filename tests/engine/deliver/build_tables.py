@@ -8,6 +8,7 @@ import ibis
 import pyarrow as pa
 from sqlalchemy import event
 
+from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.storage.ledger import Ledger
 from schemas.find import model
@@ -18,8 +19,9 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def write_build(project: Project, snapshot: str, tables: Mapping[str, Rows]) -> None:
-    """Make a build of these rows; what a row does not say is filled up."""
-    for name in {"customers", "accounts", "crosswalk", *tables}:
+    """Make a build of these rows, in the order of a build; what a row does not say is filled up."""
+    wanted = {"customers", "accounts", "crosswalk", *tables}
+    for name in [name for name in TABLES.tables if name in wanted]:
         columns = {str(key): value.dtype.type for key, value in model(name).to_schema().columns.items()}
         nullable = {str(key) for key, value in model(name).to_schema().columns.items() if value.nullable}
         rows = [

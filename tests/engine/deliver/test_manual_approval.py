@@ -8,7 +8,8 @@ import pytest
 
 from engine.config.project import Project
 from engine.deliver.audit_log import delivered_rows
-from orchestration.assets.deliver import delivered_key, delivery_assets
+from orchestration.assets.deliver import delivery_assets
+from orchestration.assets.keys import delivered_key
 from orchestration.cli.main import main
 from tests.engine.deliver.stub_target import DeliverEnv
 

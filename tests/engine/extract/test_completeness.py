@@ -562,7 +562,7 @@ class TestTheWhole:
         here.world.put(36)
         here.read()
         row = whole(here, here.project.ledger.slice_counts.for_stream("crm", "accounts")[-1])
-        assert row["gap"] == "1 records are here that the source counts no more"
+        assert row["gap"] == "1 stored records are no longer counted by the source"
 
     def test_a_source_that_never_rests_is_given_the_benefit_of_the_doubt(self, house):
         class Busy(Counting):
