@@ -6,7 +6,6 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from connectors.kit.raw_rows import raw_schema
 from connectors.kit.stream import Stream
 from engine.build.context import BuildContext, TableResult
 from engine.build.reconciliation import Flow, landed
@@ -14,6 +13,7 @@ from engine.build.tables import CONFORMED
 from engine.config.connection import Contract
 from engine.config.project import Project
 from engine.extract.schema_drift import drift
+from engine.extract.stored_rows import stored_rows
 from engine.storage.backend import backend
 from schemas.find import model
 from transforms.conform.check import check
@@ -119,7 +119,7 @@ def _may_be_short(context: BuildContext, flow: Flow) -> bool:
 
 
 def _raw_rows(context: BuildContext, connection: str, stream: Stream) -> ir.Table:
-    return context.project.lake.read(context.con, f"raw/{connection}/{stream.name}", schema=raw_schema(stream))
+    return stored_rows(context.project, context.con, connection, stream)
 
 
 def _united(context: BuildContext, table: str, parts: Sequence[ir.Table]) -> ir.Table:

@@ -130,7 +130,8 @@ class Flows:
 def landed(raw: ir.Table) -> ir.Table:
     """Tell the newest versions that are alive, by key and stamp alone: a count that owes nothing to what follows."""
     keyless = raw._key.isnull().ifelse(raw._payload, ibis.literal(""))
-    return latest(raw.select("_key", "_cursor", "_deleted", "_extracted_at", _payload=keyless))
+    numbers = ("_generation", "_sequence")
+    return latest(raw.select("_key", "_cursor", "_deleted", "_extracted_at", *numbers, _payload=keyless))
 
 
 def _within(stamp: ir.Value, window: SliceCount) -> ir.BooleanValue:
