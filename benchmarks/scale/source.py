@@ -204,7 +204,8 @@ def raw(source: Source, customers: int, columns: list[str]) -> str:
     seen = "TIMESTAMPTZ '2026-06-30 22:00:00+00'"
     return f"""
         SELECT r."{columns[0]}" AS _key, r.updated_at::TIMESTAMPTZ - to_hours(age) AS _cursor, false AS _deleted,
-            {seen} - to_hours(age) AS _extracted_at, to_json(r)::VARCHAR AS _payload, {texts}
+            {seen} - to_hours(age) AS _extracted_at, to_json(r)::VARCHAR AS _payload,
+            0::BIGINT AS _generation, 24 - age AS _sequence, {texts}
         FROM ({records(source, customers)}) r, (VALUES (0), (24)) versions(age)
         WHERE age = 0 OR hash(r."{columns[0]}") % 20 = 0"""
 

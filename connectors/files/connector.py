@@ -61,6 +61,7 @@ class FileStream(BaseModel):
     def declared(self, name: str) -> Stream:
         """Declare it as every connector does."""
         fields = {field: mapped(path) for field, path in self.fields.items()}
+        columns = [self.primary_key] if isinstance(self.primary_key, str) else self.primary_key or ["number of the row"]
         return Stream(
             name,
             "_row",
@@ -70,6 +71,7 @@ class FileStream(BaseModel):
             deletes="sweep",
             nulls=tuple(self.nulls),
             ignores=tuple(self.ignores),
+            key_columns="|".join(columns),
         )
 
 

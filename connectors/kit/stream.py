@@ -29,6 +29,7 @@ class Stream:
     their records which fields there are.
     `offset_paged` says that pages are asked for by their number: a record that goes while they are read hides another, so
     that one reading proves nothing, and none is gone on with later.
+    `key_columns` tells what the key is made of, where `primary_key` is a column of the connector's own.
     `deleted_values` maps a path to the texts that mark a deleted record, where `deletes` is "flag".
     """
 
@@ -50,6 +51,7 @@ class Stream:
     ignores: tuple[str, ...] = ()
     has_schema_api: bool = False
     offset_paged: bool = False
+    key_columns: str = ""
 
     @cached_property
     def paths(self) -> tuple[str, ...]:

@@ -14,11 +14,11 @@ import ibis
 import ibis.expr.types as ir
 
 from connectors.kit.errors import ReplyError
-from connectors.kit.raw_rows import raw_schema
 from connectors.kit.stream import Stream
 from engine.build.conform import conformed
 from engine.config.project import Project
 from engine.extract.run import extract
+from engine.extract.stored_rows import stored_rows
 from engine.storage.backend import backend
 from engine.storage.lake import Lake
 from engine.storage.lease import lease
@@ -145,7 +145,7 @@ class _Comparison:
 
     def _signed(self, project: Project) -> ir.Table:
         """Return what a build would make of each record, with a hash of its columns."""
-        raw = project.lake.read(self.con, f"raw/{self.name}/{self.stream.name}", schema=raw_schema(self.stream))
+        raw = stored_rows(project, self.con, self.name, self.stream)
         alive = latest(raw)
         if self.stream.merges in raw.columns:
             away = redirects(newest(raw), str(self.stream.merges), connection=self.name, stream=self.stream.name)

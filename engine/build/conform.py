@@ -9,13 +9,13 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from connectors.kit.raw_rows import raw_schema
 from connectors.kit.stream import Stream
 from engine.build.context import BuildContext, TableResult
 from engine.build.reconciliation import Flow, landed
 from engine.config.connection import Contract
 from engine.config.project import Project
 from engine.extract.schema_drift import drift
+from engine.extract.stored_rows import stored_rows
 from engine.storage.backend import backend
 from schemas.find import model
 from transforms.conform import exchange_rates
@@ -153,8 +153,7 @@ def _redirected_rows(unit: _Unit, flow: Flow, raw: ir.Table, counted: ir.Table) 
 
 
 def _raw_rows(context: BuildContext, connection: str, stream: Stream) -> ir.Table:
-    asset = f"raw/{connection}/{stream.name}"
-    return context.project.lake.read(context.con, asset, schema=raw_schema(stream))
+    return stored_rows(context.project, context.con, connection, stream)
 
 
 def _united(context: BuildContext, table: str, parts: Sequence[ir.Table]) -> ir.Table:

@@ -185,7 +185,8 @@ def landed(raw: ir.Table) -> ir.Table:
     Counted apart from the transforms, so that a row lost in one of them shows.
     """
     keyless = raw._key.isnull().ifelse(raw._payload, ibis.literal(""))
-    return latest(raw.select("_key", "_cursor", "_deleted", "_extracted_at", _payload=keyless))
+    numbers = ("_generation", "_sequence")
+    return latest(raw.select("_key", "_cursor", "_deleted", "_extracted_at", *numbers, _payload=keyless))
 
 
 def _within(stamp: ir.Value, window: SliceCount) -> ir.BooleanValue:

@@ -3,7 +3,7 @@
 import json
 from hashlib import sha256
 
-from connectors.kit.errors import AccessError, SettingsError
+from connectors.kit.errors import AccessError
 from connectors.kit.stream import Stream
 from engine.config.project import Project
 
@@ -28,27 +28,28 @@ def pin_of(connection: str) -> str:
 
 
 def reset_if_changed(project: Project, connection: str, stream: Stream) -> None:
-    """Reset a stream whose settings have changed since it was read.
+    """Begin a full refresh of a stream whose settings have changed since it was read.
 
-    Raises SettingsError for another primary key.
+    Stored cursor values cannot be compared with those of another cursor, nor keys with those of
+    another primary key.
     """
     ledger, identity = project.ledger, f"{connection}/{stream.name}"
     key = f"stream:{sha256(identity.encode()).hexdigest()[:32]}"  # keys of pins hold 50 characters, names up to 200
     settings = {
-        "primary_key": stream.primary_key,
+        "primary_key": stream.key_columns or stream.primary_key,
         "object": stream.object,
         "cursor": stream.cursor,
         "cursor_unit": stream.cursor_unit,
     }
-    before = json.loads(ledger.pins.pin(key, json.dumps(settings)))
-    if before == settings:
+    pinned = ledger.pins.pin(key, json.dumps(settings))
+    if pinned == json.dumps(settings):
         return
-    if before["primary_key"] != stream.primary_key and ledger.files.for_asset(f"raw/{connection}/{stream.name}"):
-        raise SettingsError(
-            f"{connection} {stream.name}: the primary key was {before['primary_key']!r} and is "
-            f"{stream.primary_key!r} now: rows stored under the old key would never be updated or deleted; restore "
-            "the key, or give the stream another name"
-        )
-    ledger.sync.reset(connection, stream.name)
+    before = json.loads(pinned)
+    if before["primary_key"] == stream.primary_key:  # version 0.1 pinned the connector's own column
+        before["primary_key"] = settings["primary_key"]
+    if changed := [name for name in settings if before[name] != settings[name]]:
+        has_new_key = "primary_key" in changed and bool(ledger.files.for_asset(f"raw/{connection}/{stream.name}"))
+        reason = ", ".join(f"{name} was {before[name]!r} and is {settings[name]!r} now" for name in changed)
+        ledger.sync.begin_full_refresh(connection, stream.name, reason, has_new_key=has_new_key)
     ledger.pins.unpin(key)
     ledger.pins.pin(key, json.dumps(settings))

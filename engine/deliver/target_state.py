@@ -73,7 +73,7 @@ def read_extracted(
     project: Project, target: Target, record_ids: Sequence[str], fields: Sequence[str]
 ) -> dict[str, TargetRecord]:
     """Read records from the lake; a record that is not there or lacks a field is left out."""
-    from connectors.kit.raw_rows import raw_schema
+    from engine.extract.stored_rows import stored_rows
     from engine.storage.backend import backend
     from transforms.conform.conform import latest
 
@@ -83,7 +83,7 @@ def read_extracted(
         return {}
     con = backend.connect()
     keys = backend.table(con, pa.table({"_key": pa.array(record_ids, pa.string())}))
-    raw = project.lake.read(con, f"raw/{name}/{stream.name}", schema=raw_schema(stream))
+    raw = stored_rows(project, con, name, stream)
     rows = latest(raw.semi_join(keys, "_key")).select("_payload").to_pyarrow()
     records = (reads.current_record(stream, payload.encode(), fields) for payload in rows["_payload"].to_pylist())
     return {record.record_id: record for record in records if record is not None}

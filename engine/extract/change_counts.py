@@ -1,4 +1,4 @@
-"""What a run brought: how many records are new, changed, unchanged or deleted, by what feeds our fields."""
+"""How many records a run found new, changed, unchanged or deleted, judged by the fields that are mapped."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -11,33 +11,37 @@ from schemas.mapping import paths
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-APART, NOTHING = "\x1f", "\x1e"
+SEPARATOR, NULL = "\x1f", "\x1e"  # control characters that no field of a source contains
 
 
-def news(held: StoredStream, landed: Sequence[Written]) -> tuple[int, int, int, int]:
-    """Count new, changed, unchanged and deleted records among those that landed, stamps apart."""
+def count_changes(stored: StoredStream, landed: Sequence[Written]) -> tuple[int, int, int, int]:
+    """Count the new, changed, unchanged and deleted records among those in the files that landed.
+
+    A record whose cursor alone moved is unchanged.
+    """
     if not landed:
         return 0, 0, 0, 0
-    if not held.before:
-        return held.count_alive_in(landed), 0, 0, 0
+    if not stored.before:
+        return stored.count_alive_in(landed), 0, 0, 0
     import ibis
 
-    touched = held.read(landed).select("_key").filter(ibis._._key.notnull()).distinct()
-    old, now = (_signed(held, files, touched) for files in (held.before, held.files_now()))
+    touched = stored.read(landed).select("_key").filter(ibis._._key.notnull()).distinct()
+    old, now = (_with_signature(stored, files, touched) for files in (stored.before, stored.files_now()))
     both = now.left_join(old, "_key")
-    is_gone, was_there = both._deleted, ibis.coalesce(~both._deleted_right, False)
+    is_deleted, was_alive = both._deleted, ibis.coalesce(~both._deleted_right, False)
     counts = both.agg(
-        new=(~is_gone & ~was_there).sum(),
-        changed=(~is_gone & was_there & (both.sign != both.sign_right)).sum(),
-        unchanged=(~is_gone & was_there & (both.sign == both.sign_right)).sum(),
-        deleted=(is_gone & was_there).sum(),
+        new=(~is_deleted & ~was_alive).sum(),
+        changed=(~is_deleted & was_alive & (both.signature != both.signature_right)).sum(),
+        unchanged=(~is_deleted & was_alive & (both.signature == both.signature_right)).sum(),
+        deleted=(is_deleted & was_alive).sum(),
     )
     row = counts.to_pyarrow().to_pylist()[0]
     return row["new"] or 0, row["changed"] or 0, row["unchanged"] or 0, row["deleted"] or 0
 
 
-def _signed(held: StoredStream, files: Sequence[Written], touched: "ir.Table") -> "ir.Table":
-    rows = newest(held.read(files).semi_join(touched, "_key"))
-    fields = [path for path in paths(held.stream.fields) if path in rows.columns and path != held.stream.cursor]
-    values = [rows[path].fill_null(NOTHING) for path in fields] or [rows._key]
-    return rows.select("_key", "_deleted", sign=reduce(lambda left, right: left + APART + right, values))
+def _with_signature(stored: StoredStream, files: Sequence[Written], touched: "ir.Table") -> "ir.Table":
+    """Return the counting row of each touched record, its mapped fields joined to one text."""
+    rows = newest(stored.read(files).semi_join(touched, "_key"))
+    fields = [path for path in paths(stored.stream.fields) if path in rows.columns and path != stored.stream.cursor]
+    values = [rows[path].fill_null(NULL) for path in fields] or [rows._key]
+    return rows.select("_key", "_deleted", signature=reduce(lambda left, right: left + SEPARATOR + right, values))

@@ -1,4 +1,4 @@
-"""Does a slice hold what the source counts in it? What was counted, what was read, and what became of the rest."""
+"""Compares what was read of a slice, or of a whole stream, with the source's own count."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,34 +17,43 @@ from engine.storage.sync_state import OpenSlice, seen_of
 
 @dataclass(frozen=True)
 class ObservedKeys:
-    """Hold files with a `_key` and a `_cursor`, and tables of those that this run found to be held already."""
+    """The keys and cursors that the reading of a slice has shown.
+
+    `files` hold the rows that landed, `stored` are tables of the rows that the lake had already.
+    """
 
     project: Project
     files: Sequence[Written]
-    same: Sequence[pa.Table]
+    stored: Sequence[pa.Table]
 
     @classmethod
     def of(
-        cls, project: Project, connection: str, stream: str, state: str, read: OpenSlice, same: Sequence[pa.Table] = ()
+        cls,
+        project: Project,
+        connection: str,
+        stream: str,
+        state: str,
+        read: OpenSlice,
+        stored: Sequence[pa.Table] = (),
     ) -> "ObservedKeys":
-        """Gather what an open slice has shown, by this run and by others that were killed."""
+        """Gather what an open slice has shown in this run and in earlier ones that were killed."""
         ledger, asset = project.ledger, f"raw/{connection}/{stream}"
         waiting = [*ledger.files.pending(asset), *ledger.files.pending(seen_of(connection, state))]
-        return cls(project, [*ledger.files.landed_since(asset, read.mark), *waiting], same)
+        return cls(project, [*ledger.files.landed_since(asset, read.mark), *waiting], stored)
 
     def count(self, within: Slice) -> int:
-        """Count the records by key; rows without one count each."""
-        bounds = ["_cursor >= $start"] if within.start else []  # what has no stamp belongs to the first slice
+        """Count the records of a slice by key; each row without a key counts as one."""
+        bounds = ["_cursor >= $start"] if within.start else []  # rows without a stamp belong to the first slice
         bounds += ["coalesce(_cursor < $end, true)"] if within.end else []
         values = {name: at for name, at in (("start", within.start), ("end", within.end)) if at}
         paths = listed(self.project.lake.proven(self.files))
         parts = [f"SELECT _key, _cursor FROM read_parquet({paths}, union_by_name = true)"] if self.files else []
-        parts += ["SELECT _key, _cursor FROM same"] if self.same else []
+        parts += ["SELECT _key, _cursor FROM stored"] if self.stored else []
         if not parts:
             return 0
         with duckdb_session.shared_cursor() as con:
-            if self.same:
-                con.register("same", pa.concat_tables(self.same))
+            if self.stored:
+                con.register("stored", pa.concat_tables(self.stored))
             sql = f"FROM ({' UNION ALL '.join(parts)}) WHERE _key IS NULL OR ({' AND '.join(bounds) or 'true'})"
             (row,) = con.execute(
                 f"SELECT count(DISTINCT _key), count(*) - count(_key) {sql}", values or None
@@ -52,16 +61,16 @@ class ObservedKeys:
         return int(row[0]) + int(row[1])
 
 
-TRIES = 3
+TRIES = 3  # how often a source that goes on changing is asked for its count of new records
 
 
-def balance(connector: Connector, stream: Stream, read: OpenSlice, shown: ObservedKeys) -> SliceCount:
-    """Prove a slice that has been read to its end against the source's own count.
+def compare_counts(connector: Connector, stream: Stream, read: OpenSlice, observed: ObservedKeys) -> SliceCount:
+    """Compare a slice that has been read to its end with the source's own count.
 
-    Records that are edited or deleted while they are read leave the slice: the source is asked again, and what it
-    counts no more has moved. What it still counts and did not send is missing.
+    Records that are edited or deleted during the reading leave the slice. So where too few came, the source is asked
+    again: records that it does not count any more have moved, those that it still counts are missing.
     """
-    count = shown.count(connector.counted(stream, read.slice_))
+    count = observed.count(connector.counted(stream, read.slice_))
     counted, missing, moved = read.source_count, 0, 0
     if counted is not None and count < counted:
         now = counted_now(connector, stream, read.slice_)
@@ -71,7 +80,7 @@ def balance(connector: Connector, stream: Stream, read: OpenSlice, shown: Observ
 
 
 def counted_now(connector: Connector, stream: Stream, slice_: Slice) -> int | None:
-    """Ask the source for its count: by a call of its own, else by the first page of the slice."""
+    """Ask for the source's count of a slice, by `CountsSlices` or else with the first page."""
     if isinstance(connector, CountsSlices):
         return connector.count(stream, slice_)
     return next(iter(connector.read(stream, slice_))).total
@@ -80,24 +89,24 @@ def counted_now(connector: Connector, stream: Stream, slice_: Slice) -> int | No
 def total(
     connector: Connector, stream: Stream, whole: Slice, to_come: Slice, alive: Callable[[set[str]], int]
 ) -> SliceCount | None:
-    """Ask the source how many records it holds in all, how many of them the next run reads, and who they are.
+    """Ask for the source's count of a whole stream, and how many of those records the next run reads.
 
-    `alive` tells how many of some keys are held. Where the source goes on changing while it is asked, nobody can say
-    which of them are new.
+    `alive` returns how many of some keys are stored. `source_held` stays None where the source went on changing
+    while it was asked. Returns None for a source that does not count the stream.
     """
     if not isinstance(connector, CountsSlices) or (counted := _counts(connector, stream, whole, to_come)) is None:
         return None
-    held = None if counted[1] else 0
+    stored = None if counted[1] else 0
     for _ in range(TRIES if 0 < counted[1] <= MOST else 0):
         keys = changed_since(connector, stream, to_come)
         before, counted = counted, _counts(connector, stream, whole, to_come) or counted
         if keys is not None and counted == before and len(keys) == counted[1]:
-            held = alive(keys)
+            stored = alive(keys)
             break
     everything, new = counted
     at = connector.now()
     return SliceCount(
-        connector.name, stream.name, whole, at, everything, source_new=new, source_held=held, is_total=True
+        connector.name, stream.name, whole, at, everything, source_new=new, source_held=stored, is_total=True
     )
 
 
@@ -108,29 +117,29 @@ def _counts(connector: CountsSlices, stream: Stream, whole: Slice, to_come: Slic
     return everything, (connector.count(stream, to_come) or 0) if stream.cursor else 0
 
 
-def said(balance_: SliceCount) -> str:
-    """Say what is missing, in words."""
+def describe_missing(balance_: SliceCount) -> str:
+    """Write the message about records that a source counts and did not send."""
     start, end = balance_.slice_.start, balance_.slice_.end
     between = f"between {start or 'the beginning'} and {end or 'now'}"
     return (
         f"{balance_.connection} {balance_.stream}: {balance_.missing} of {balance_.source_count} records {between} are "
-        "missing: the source counts them and did not send them; they are asked for again by the next run"
+        "missing: the source counts them and did not send them; the next run reads the slice again"
     )
 
 
-def moving(balance_: SliceCount) -> str:
-    """Say that pages moved while they were read, in words."""
+def describe_moving(balance_: SliceCount) -> str:
+    """Write the message about numbered pages whose two readings disagree."""
     return (
         f"{balance_.connection} {balance_.stream}: its pages moved while they were read, and a second reading showed "
-        "other records than the first; what both showed is kept, and all is asked for again by the next run"
+        "other records than the first; the rows of both are stored, and the next run reads the slice again"
     )
 
 
-MOST = 10_000  # records: more of them are not looked at one by one
+MOST = 10_000  # keys that are compared or asked for one by one
 
 
 def changed_since(connector: Connector, stream: Stream, since: Slice) -> set[str] | None:
-    """Tell the keys of what changed since; None where that is more than is looked at. Nothing of it lands."""
+    """Return the keys of the records that changed since, None if they are more than MOST; no row lands."""
     keys: set[str] = set()
     for page in connector.read(stream, since):
         keys.update(key for key in page.records.column("_key").to_pylist() if key is not None)

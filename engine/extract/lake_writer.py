@@ -1,7 +1,7 @@
-"""Pages on their way into the lake: gathered, typed in bulk, landed together with the place to go on from.
+"""Gathers pages, types their records in bulk, and lands them in the lake together with the checkpoint.
 
-A file and a transaction a page would cost more than reading it. What is gathered is bounded in rows, bytes and time,
-and lands at once when a slice ends or breaks off.
+A file and a transaction for each page would cost more than reading it. What is gathered is bounded in rows, bytes and
+time (`Limits`), and lands when a slice ends or breaks off.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,51 +16,44 @@ from connectors.kit.arrow import instants, texts
 from connectors.kit.raw_rows import Page, raw_table
 from connectors.kit.repair import Repairs
 from connectors.kit.stream import Stream
-from engine.config.project import Project
-from engine.extract.result import StreamResult
-from engine.extract.stored_stream import StoredStream
+from engine.extract.context import StreamContext
+from engine.extract.limits import Limits
 from engine.storage.manifest import Written
-from engine.storage.sync_state import UNCURSORED_REFRESH, OpenSlice, Progress, full_refresh_of, seen_of
-
-ROWS, BYTES, SECONDS = 50_000, 32 << 20, 5.0
+from engine.storage.sync_state import UNCURSORED_REFRESH, OpenSlice, Progress, seen_of
 
 
 class LakeWriter:
-    """Land the pages of one slice; rows that the lake holds already are left out.
+    """Land the pages of one slice, without the rows that are stored in the newest generation already.
 
-    `known` is the stamp up to which the stream had been read: rows of this slice before it are late ones.
-    `before` is an earlier landing of the same slice, whose rows count too. `is_anew` says that the stream is being read
-    as a whole once more: whom it has shown is remembered until that is done.
+    `read_until` is the stamp up to which the stream had been read: rows of this slice before it are late.
+    `before` is the first reading of the same slice, whose rows count too.
     """
 
     def __init__(
         self,
-        project: Project,
-        held: StoredStream,
+        run: StreamContext,
         state: str,
         slice_: OpenSlice,
-        result: StreamResult,
-        run_id: str,
         *,
-        known: datetime | None = None,
+        read_until: datetime | None = None,
         before: "LakeWriter | None" = None,
-        is_anew: bool = False,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self.project, self.held, self.state, self.result = project, held, state, result
-        self.run_id, self.known, self.is_anew, self._clock = run_id, known, is_anew, clock
+        self.run, self.stored, self.state, self.result = run, run.current(), state, run.result
+        self.read_until, self._clock = read_until, clock
         self.progress = before.progress if before else _progress(slice_)
         self.skipped_keys: list[pa.Table] = before.skipped_keys if before else []
         self.seen: list[pa.ChunkedArray] = before.seen if before else []
         self.is_empty = slice_.checkpoint is None and not slice_.is_read
         self._since = None if state.endswith(UNCURSORED_REFRESH) else slice_.slice_.start
         self.pages, self._is_second = 0, before is not None
+        self._landed_keys: list[pa.ChunkedArray] = []
         self._pages: list[Page] = []
         self._rows = self._bytes = 0
         self._began = clock()
 
     def add(self, page: Page) -> None:
-        """Take a page; land what has gathered when it is enough, or when the slice ends."""
+        """Take a page; land what has been gathered when it is enough, or when the slice ends."""
         if self.progress.source_count is None and page.total is not None:
             self.progress = replace(self.progress, source_count=page.total)
         self.is_empty = self.is_empty and not page.rows
@@ -76,26 +69,30 @@ class LakeWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Land what has gathered, and the place to go on from, in one transaction."""
+        """Land what has been gathered, and the checkpoint, in one transaction."""
         if not self._pages:
             return
-        place = self._pages[-1].checkpoint
-        self.progress = replace(self.progress, checkpoint=place, is_read=place is None)
-        rows = _flagged(typed(self._pages, self.result.repairs), self.held.stream)
-        if self.held.stream.cursor is None:
+        checkpoint = self._pages[-1].checkpoint
+        self.progress = replace(self.progress, checkpoint=checkpoint, is_read=checkpoint is None)
+        stream = self.run.stream
+        rows = without_payload(_flagged(typed(self._pages, self.result.repairs), stream), stream)
+        if stream.cursor is None:
             self.seen.append(rows.column("_key").drop_null())
-        fresh, held = self.held.split_stored_rows(rows, self._since)
-        self.land(fresh, self._skipped(held) if held.num_rows else [])
+        fresh, stored = self.stored.split_stored_rows(rows, self._since, self._landed_keys)
+        if self.stored.before and fresh.num_rows:
+            self._landed_keys.append(fresh.column("_key").drop_null())
+        self.land(fresh, self._skipped(stored) if stored.num_rows else [])
         self._pages, self._rows, self._bytes, self._began = [], 0, 0, self._clock()
 
     def land(self, rows: pa.Table, skipped: Sequence[Written] = ()) -> None:
-        """Write rows and count them in together with the state, and who else was seen in a slice that is left open."""
-        now, later = self._parted(rows)
+        """Write rows and count them in together with the state; `skipped` are files of other keys that came."""
+        run = self.run
         written, pending = (
-            [self.project.lake.write(self.held.asset, some)] if some.num_rows else [] for some in (now, later)
+            [run.project.lake.write(run.asset, part)] if part.num_rows else []
+            for part in self._parted(run.row_numbers.number(rows))
         )
         waiting = [*pending, *skipped]
-        self.project.ledger.sync.land(self.result.connection, self.state, written, self.progress, self.run_id, waiting)
+        run.ledger.sync.land(run.name, self.state, written, self.progress, run.run_id, waiting)
         result = self.result
         result.files += written
         result.landed += rows.num_rows
@@ -103,45 +100,62 @@ class LakeWriter:
         result.late += self._late(rows)
 
     def _late(self, rows: pa.Table) -> int:
-        """Count what came under a stamp that had been read before."""
+        """Count the rows with a stamp that had been read before."""
         start, end = self.progress.slice_.start, self.progress.slice_.end
-        if not (self.known and start and end and start < self.known <= end):
+        if not (self.read_until and start and end and start < self.read_until <= end):
             return 0
-        return int(pc.sum(pc.less(rows.column("_cursor"), instants([self.known])[0])).as_py() or 0)
+        return int(pc.sum(pc.less(rows.column("_cursor"), instants([self.read_until])[0])).as_py() or 0)
 
     def _is_enough(self) -> bool:
-        return self._rows >= ROWS or self._bytes >= BYTES or self._clock() - self._began >= SECONDS
+        limits = self.run.limits
+        is_full = self._rows >= limits.rows or self._bytes >= limits.bytes
+        return is_full or self._clock() - self._began >= limits.seconds
 
     def _parted(self, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
-        """Set apart the flagged rows that would delete what is held: the breaker looks at all of them at the end."""
+        """Set apart the flagged rows that delete stored records: the delete guard judges all of them at the end."""
         flags = rows.column("_deleted")
-        if self.held.stream.deletes != "flag" or not self.held.before or not pc.any(flags).as_py():
+        if self.run.stream.deletes != "flag" or not self.stored.before or not pc.any(flags).as_py():
             return rows, rows.slice(0, 0)
-        killing = pa.array(sorted(self.held.alive(rows.filter(flags).column("_key"))), pa.string())
+        killing = pa.array(sorted(self.stored.alive(rows.filter(flags).column("_key"))), pa.string())
         waits = pc.and_(flags, pc.fill_null(pc.is_in(rows.column("_key"), value_set=killing), False))
         return rows.filter(pc.invert(waits)), rows.filter(waits)
 
-    def _skipped(self, held: pa.Table) -> list[Written]:
-        """Remember whom the lake held already: a balance counts them as read, that of another run, too."""
-        sent = held.select(["_key", "_cursor"])
-        if self._is_second:  # a row without a key is told by nothing, and has counted
+    def _skipped(self, stored: pa.Table) -> list[Written]:
+        """Remember the keys of rows that were stored already: the count of the slice includes them."""
+        sent = stored.select(["_key", "_cursor"])
+        if self._is_second:  # rows without a key cannot be told apart, and were counted by the first reading
             sent = sent.filter(sent.column("_key").is_valid())
         self.skipped_keys.append(sent)
-        states = [self.state] if self.progress.checkpoint else []  # a slice that ends here is proven by this run
-        states += [full_refresh_of(self.result.stream)] if self.is_anew else []
-        return [self.project.lake.write(seen_of(self.result.connection, state), sent) for state in states]
+        if not self.progress.checkpoint:  # the slice ends here, so that no other run proves it
+            return []
+        return [self.run.project.lake.write(seen_of(self.run.name, self.state), sent)]
 
 
-def gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Put small tables together, as many as land at once."""
-    some: list[pa.Table] = []
+def gathered(tables: Iterable[pa.Table], limits: Limits) -> Iterator[pa.Table]:
+    """Put small tables together until they are large enough to land."""
+    batch: list[pa.Table] = []
     for table in tables:
-        some += [table] if table.num_rows else []
-        if sum(one.num_rows for one in some) >= ROWS or sum(one.nbytes for one in some) >= BYTES:
-            yield pa.concat_tables(some)
-            some = []
-    if some:
-        yield pa.concat_tables(some)
+        batch += [table] if table.num_rows else []
+        rows, size = sum(member.num_rows for member in batch), sum(member.nbytes for member in batch)
+        if rows >= limits.rows or size >= limits.bytes:
+            yield pa.concat_tables(batch)
+            batch = []
+    if batch:
+        yield pa.concat_tables(batch)
+
+
+def without_payload(rows: pa.Table, stream: Stream) -> pa.Table:
+    """Empty the tombstones: the key, the times and the ids that were merged into their records stay."""
+    deleted = rows.column("_deleted")
+    if not pc.any(deleted).as_py():
+        return rows
+    for index, field in enumerate(rows.schema):
+        if field.name == "_payload":
+            rows = rows.set_column(index, field, pc.if_else(deleted, "{}", rows.column(index)))
+        elif field.name in stream.paths and field.name != stream.merges:
+            nothing = pa.nulls(rows.num_rows, field.type)
+            rows = rows.set_column(index, field, pc.if_else(deleted, nothing, rows.column(index)))
+    return rows
 
 
 def _progress(slice_: OpenSlice) -> Progress:
@@ -149,19 +163,19 @@ def _progress(slice_: OpenSlice) -> Progress:
 
 
 def typed(pages: Sequence[Page], repairs: Repairs | None = None) -> pa.Table:
-    """Type the records of many pages at once, each stamped with its page's time; count in `repairs` what is replaced."""
+    """Type the records of many pages at once, each with the time of its page; `repairs` counts replaced text."""
     rows = [row for page in pages for row in page.rows]
     table = raw_table(rows, pages[0].stream, pages[0].extracted_at, deleted=pages[0].deleted, repairs=repairs)
     if len({page.extracted_at for page in pages}) == 1:
         return table
     stamps = instants([page.extracted_at for page in pages])
     times = [pa.repeat(stamp, len(page.rows)) for stamp, page in zip(stamps, pages, strict=True)]
-    place = table.schema.get_field_index("_extracted_at")
-    return table.set_column(place, table.schema.field(place), pa.chunked_array(times))
+    index = table.schema.get_field_index("_extracted_at")
+    return table.set_column(index, table.schema.field(index), pa.chunked_array(times))
 
 
 def _flagged(rows: pa.Table, stream: Stream) -> pa.Table:
-    """Mark the rows by which a source says that their record is deleted."""
+    """Set `_deleted` in the rows whose values say that the record is deleted (`Stream.deleted_values`)."""
     deleted = rows.column("_deleted")
     for path, words in stream.deleted_values.items():
         says = pc.is_in(_texts(rows, path, stream), value_set=texts([word.encode() for word in words]))
@@ -170,7 +184,7 @@ def _flagged(rows: pa.Table, stream: Stream) -> pa.Table:
 
 
 def _texts(rows: pa.Table, path: str, stream: Stream) -> pa.ChunkedArray:
-    """Give the texts at a path; one that feeds no field of ours has no column and is read from the payload."""
+    """Return the texts at a path, from the payload where the path is not mapped and so has no column."""
     if path in rows.column_names:
         return rows.column(path)
     records = [payload.encode() for payload in rows.column("_payload").to_pylist()]

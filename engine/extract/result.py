@@ -9,16 +9,17 @@ from engine.storage.manifest import Written
 
 @dataclass
 class StreamResult:
-    """Say what one run read of one stream.
+    """What one run read of one stream.
 
-    `status` is done; failed (an error stopped it); short (the source counts records that it did not send); or blocked
-    (more records would be deleted than is believable). `read` are rows as they came, `landed` those that were not held
-    already. `late` came under a stamp that had been read before: more of them than none says that the connector's
-    `lookback` is needed. `total` is the source's own count of what was asked for, `missing` what it did not send.
-    `new_fields`, `gone_fields` and `retyped_fields` are not as they were accepted; `never_seen` are mapped, and no record
-    ever had them.
-    `derived_read_at` is the stamp up to which fields that move no cursor were read last. `notes` say what somebody may
-    want to know of a reading that is done; `repairs` count the broken text that was replaced in what was read.
+    `status` is done; failed (an error stopped it); short (the source counts or lists records that did
+    not come); or blocked (the delete guard held deletions back, or the source answered no record).
+    `read` counts rows as they came, `landed` those that were not stored already. `late` counts rows
+    with a stamp that had been read before, which is why a stream has a `lookback`. `total` is the
+    source's own count of what was asked for, `missing` how many of those did not come.
+    `new_fields`, `gone_fields` and `retyped_fields` differ from what was accepted; `never_seen` are
+    mapped fields that no record ever had. `derived_read_at` is the stamp up to which fields whose
+    changes move no cursor were read last. `notes` are messages for people; `repairs` counts the
+    broken text that was replaced.
     """
 
     connection: str
@@ -48,7 +49,7 @@ class StreamResult:
     never_seen: list[str] = field(default_factory=list)
     files: list[Written] = field(default_factory=list, repr=False)
 
-    def stop(self, status: str, why: str) -> None:
-        """Note the first thing that went wrong."""
+    def stop(self, status: str, reason: str) -> None:
+        """Record the first thing that went wrong."""
         if self.status == "done":
-            self.status, self.error = status, why
+            self.status, self.error = status, reason

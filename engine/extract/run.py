@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from connectors.kit.errors import ConnectorError
 from engine.config.pins import pin
 from engine.config.project import Project
-from engine.extract import source_rollback
+from engine.extract import rollback
 from engine.extract.context import StreamContext
+from engine.extract.limits import Limits
 from engine.extract.result import StreamResult
 from engine.extract.schema_drift import drift
 from engine.extract.stream import StreamReader
@@ -22,6 +23,7 @@ def extract(
     *,
     streams: Sequence[str] | None = None,
     full: bool = False,
+    limits: Limits | None = None,
 ) -> Iterator[StreamResult]:
     """Read a connection's streams one after the other, yielding each result as it is known.
 
@@ -31,21 +33,20 @@ def extract(
     chosen = _chosen(project, name, streams)
     with lease(project.ledger, f"connection:{name}", run_id):
         note, now = _Note.of(project, name, run_id, chosen), datetime.now(UTC).isoformat()
-        note.write("reading")  # what a run that is killed leaves behind
+        note.write("reading")  # a killed run leaves this behind
         try:
             connector = project.open(name)
             try:
                 check = connector.check()
                 began = check.now
                 pin(project, name, check.account)
-                back = note.compare(began)
+                clock_notes = note.compare(began)
                 shapes = drift.look(project, connector, chosen, began)
                 for stream in connector.streams:
                     if stream.name in chosen:
-                        extraction = StreamContext(project, connector, stream, run_id, began)
+                        extraction = StreamContext(project, connector, stream, run_id, began, limits)
                         result = StreamReader(extraction, shapes[stream.name], full=full).done()
-                        if back:
-                            result.notes.append(f"the source's clock has gone back by {back}; so much was read again")
+                        result.notes += [clock_notes[stream.name]] if stream.name in clock_notes else []
                         if result.status == "done":
                             del note.unread[stream.name]
                             note.read_at[stream.name] = now
@@ -61,7 +62,7 @@ def extract(
 
 
 def failed_required(project: Project) -> list[str]:
-    """Name the required connections whose last reading failed, wholly or in part."""
+    """List the required connections whose last run failed, wholly or in part."""
     last = {
         name: project.ledger.runs.last(f"extract:{name}")
         for name, config in project.connections.items()
@@ -71,19 +72,19 @@ def failed_required(project: Project) -> list[str]:
 
 
 def stale(project: Project) -> list[str]:
-    """Name the connections whose last reading failed: their tables are those of an earlier night."""
+    """List the connections whose last run failed: their tables are those of an earlier night."""
     notes = {name: project.ledger.runs.last(f"extract:{name}") for name in project.connections}
     return [name for name, note in notes.items() if note and note["summary"]["status"] != "done"]
 
 
 def _chosen(project: Project, name: str, streams: Sequence[str] | None) -> list[str]:
     chosen = project.chosen([name], streams or ()).get(name, [])
-    return chosen if streams is None else [one for one in chosen if one in streams]
+    return chosen if streams is None else [stream for stream in chosen if stream in streams]
 
 
 @dataclass
 class _Note:
-    """Keep what is known of a connection's reading: it is written down as it begins, and as it ends.
+    """The record of a connection's run in the ledger, written when it begins and when it ends.
 
     `unread` are the streams that were not read to their end, each with the reason; `read_at` is when the run began that
     last did so; `ahead` is by how much the source's clock was ahead of ours.
@@ -98,27 +99,27 @@ class _Note:
 
     @classmethod
     def of(cls, project: Project, name: str, run_id: str, chosen: Sequence[str]) -> "_Note":
-        """Begin with every stream of this run, and those that an earlier run failed at and this one leaves out."""
+        """Begin with every stream of this run, and with those that an earlier run failed to read and this one leaves out."""
         noted = project.ledger.runs.last(f"extract:{name}")
         last = noted["summary"] if noted else {}
-        known = {stream.name for stream in project.streams(name)} - set(chosen)
-        failed = {stream: why for stream, why in last.get("streams", {}).items() if stream in known}
+        others = {stream.name for stream in project.streams(name)} - set(chosen)
+        failed = {stream: reason for stream, reason in last.get("streams", {}).items() if stream in others}
         unread = failed | dict.fromkeys(chosen, "it was not read to its end")
         ahead = last.get("clock_ahead")
         read_at = dict(last.get("read_at", {}))
         return cls(project, name, run_id, unread, read_at, None if ahead is None else timedelta(seconds=ahead))
 
-    def compare(self, clock: datetime) -> timedelta | None:
-        """Look at the source's clock, and remember it; answers by how much it has gone back."""
-        ahead = source_rollback.ahead(self.name, clock)
-        gone = timedelta(0) if self.ahead is None else self.ahead - ahead
-        back = source_rollback.set_back_clock(self.project, self.name, clock, gone)
-        self.ahead = ahead  # not before: where that failed, the next run has it to do
-        self.write("reading")  # before anything is read by it
-        return back
+    def compare(self, clock: datetime) -> dict[str, str]:
+        """Compare the source's clock with ours and remember the difference; returns notes by stream if it went back."""
+        offset = rollback.clock_offset(self.name, clock)
+        back = timedelta(0) if self.ahead is None else self.ahead - offset
+        notes = rollback.follow_clock(self.project, self.name, clock, back)
+        self.ahead = offset  # not before: if that failed, the next run must do it
+        self.write("reading")  # before anything is read by this clock
+        return notes
 
     def write(self, status: str, error: str | None = None) -> None:
-        """Write it down."""
+        """Store the record."""
         summary = {"status": status, "error": error, "streams": self.unread, "read_at": self.read_at}
         ahead = None if self.ahead is None else self.ahead.total_seconds()
         self.project.ledger.runs.record(self.run_id, f"extract:{self.name}", summary | {"clock_ahead": ahead})

@@ -1,4 +1,4 @@
-"""Which parts of a stream are left to read: the gaps between what has been read, in windows."""
+"""Plans the slices that are left to read: the gaps between the intervals read so far, cut into windows."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from engine.storage.sync_state import Interval, union
 Window = timedelta | None
 
 
-def left(
+def remaining_slices(
     spans: Sequence[Interval],
     first: datetime | None,
     until: datetime,
@@ -17,9 +17,9 @@ def left(
     window: Window = None,
     anchor: datetime | None = None,
 ) -> Iterator[Slice]:
-    """Yield what lies between the intervals read so far, and what came since; the last bit before each is read again.
+    """Yield the gaps between the intervals read so far, then what came since; each begins `lookback` earlier.
 
-    With an `anchor`, a stamp that is held, the last bit reaches back to it: an answer without it is none.
+    With an `anchor`, a stored stamp, the last slice reaches back to it: an answer without that record is an outage.
     """
     for gap in _gaps(spans, first, until, lookback, anchor):
         yield from _windows(gap, window)
@@ -35,7 +35,7 @@ def _gaps(
     at = first
     for start, end in ((span.start, span.end) for span in union(spans)):
         if end is None:
-            continue  # the whole stream, from before it had a cursor
+            continue  # a reading of the whole stream, from before it had a cursor
         if start is not None and (at is None or at < start):
             yield Slice(_back(at, first, lookback), start)
         at = end if at is None or at < end else at
@@ -46,12 +46,12 @@ def _gaps(
 
 
 def _back(at: datetime | None, first: datetime | None, lookback: timedelta) -> datetime | None:
-    """Go back from where something had been read up to: rows may have come late there."""
+    """Begin earlier than where a reading ended: rows may have come late there."""
     return at - lookback if at is not None and at != first else at
 
 
 def _windows(gap: Slice, window: Window) -> Iterator[Slice]:
-    """Cut a gap that is bounded on both sides; the cuts do not depend on when it is cut."""
+    """Cut a gap that is bounded on both sides into windows that begin at its start."""
     start, end = gap.start, gap.end
     while window and start and end and end - start > window:
         yield Slice(start, start + window)

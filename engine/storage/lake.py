@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from connectors.kit.errors import BusyError, ReplyError, SettingsError
 from engine.storage.disk import DiskError, explain
 from engine.storage.ledger import Ledger
-from engine.storage.manifest import COMPACTION, Written
+from engine.storage.manifest import Written
 
 if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to read
     import ibis.expr.types as ir
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # Ibis takes longer to import than a quiet night takes to rea
 
 TEMPORARY = ".tmp-"
 UNIQUE_COLUMNS = ("_key", "_payload")  # a dictionary of values that never repeat costs space and saves none
-RANGE_COLUMNS = ["_key", "_cursor"]  # read by range, which statistics make fast
+RANGE_COLUMNS = ["_key", "_cursor", "_generation"]  # read by range, which statistics make fast
 OWNER = ".ledger_id"  # holds the id of the ledger whose lake this is
 EARLIER_OWNER = ".generation"  # the same file, as version 0.1 named it
 LEFTOVER_AGE = 3600.0  # seconds: a file that is not counted by then was left by a run that died
@@ -45,6 +45,7 @@ class Lake:
         self.root = path.rstrip("/")
         self.is_local = isinstance(self.files, LocalFileSystem)
         self._proven: set[str] = set()
+        self._columns: dict[str, frozenset[str]] = {}
         self._is_ours = False
 
     def write(self, asset: str, table: "pa.Table | ir.Table", *, con: "Backend | None" = None) -> Written:
@@ -124,8 +125,14 @@ class Lake:
 
     def shared_columns(self, files: Sequence[Written]) -> set[str]:
         """Name the columns that all of some files have."""
-        columns = [set(pq.read_schema(self.full(file.path)).names) for file in files]
-        return set.intersection(*columns) if columns else set()
+        columns = [self.column_names(file) for file in files]
+        return set(frozenset.intersection(*columns)) if columns else set()
+
+    def column_names(self, file: Written) -> frozenset[str]:
+        """Name the columns of one file; its footer is read once a process, for a file never changes."""
+        if file.path not in self._columns:
+            self._columns[file.path] = frozenset(pq.read_schema(self.full(file.path)).names)
+        return self._columns[file.path]
 
     def full(self, path: str) -> str:
         """Return the local path of a file of the lake.
@@ -139,12 +146,6 @@ class Lake:
             self.files.get_file(f"{self.root}/{path}", str(temporary))
             temporary.rename(local)
         return str(local)
-
-    def compact(
-        self, con: "Backend", asset: str, files: Sequence[Written], newest: "Callable[[ir.Table], ir.Table]"
-    ) -> None:
-        """Write one file in place of several, with the rows that `newest` selects from theirs."""
-        self.ledger.files.replace(files, self.write(asset, newest(self.read_files(con, files)), con=con), COMPACTION)
 
     def sweep(self) -> int:
         """Delete files that the manifest does not list and that no run can be about to add.

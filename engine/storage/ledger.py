@@ -6,6 +6,7 @@ from sqlalchemy import Connection, select
 
 from engine.storage import ledger_tables as t
 from engine.storage.approvals import Approvals
+from engine.storage.generations import GenerationStore
 from engine.storage.judgements import Judgements
 from engine.storage.manifest import Files, Snapshots
 from engine.storage.migrations.steps import migrate
@@ -35,6 +36,7 @@ class Ledger:
         self.url, self.engine = database.url, database.engine
         self.files, self.snapshots = Files(database), Snapshots(database)
         self.sync, self.slice_counts = SyncState(database), SliceCounts(database)
+        self.generations = GenerationStore(database)
         self.source_fields = SourceFields(database)
         self.model_parameters, self.judgements = ModelParameters(database), Judgements(database)
         self.plans, self.approvals = Plans(database), Approvals(database)

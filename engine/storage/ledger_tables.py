@@ -101,6 +101,18 @@ open_slices = Table(
     Column("updated_at", Instant, nullable=False),
 )
 
+generations = Table(
+    "generations",
+    ledger,
+    Column("connection", String(200), primary_key=True),
+    Column("stream", String(200), primary_key=True),
+    Column("complete", Integer, nullable=False),
+    Column("newest", Integer, nullable=False),
+    Column("has_new_key", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+)
+
 # The source's counts: `SliceCount`.
 balances = Table(
     "balances",

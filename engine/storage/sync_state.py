@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 
 from connectors.kit.stream import Checkpoint, Slice
 from engine.storage import ledger_tables as t
+from engine.storage.generations import open_generation
 from engine.storage.manifest import Written, add_files, add_pending, newest_id
 from engine.storage.transactions import Store
 
@@ -177,27 +178,54 @@ class SyncState(Store):
             ends = select(t.intervals.c.end).where(t.intervals.c.connection == connection)
             return max((end for end in opened.scalars(ends) if end), default=None)
 
-    def reset(self, connection: str, stream: str | None = None) -> int:
-        """Drop the state of a connection or one stream and open a full refresh.
+    def reset(self, connection: str, stream: str) -> None:
+        """Drop the state of a stream, so that it is read as a whole, into the same generation.
 
-        Returns how many streams had a state.
-
-        Tombstones that wait to be released are dropped too: the full refresh finds them again,
-        unless the records are back at the source.
+        Tombstones that wait to be released are dropped too: the reading finds them again, unless
+        the records are back at the source.
         """
-        states = set()
         with self.transaction() as opened:
-            for table in (t.intervals, t.open_slices):
-                where = [table.c.connection == connection, *([table.c.stream.in_(_states(stream))] if stream else [])]
-                states |= set(opened.scalars(select(table.c.stream).where(*where)))
-                opened.execute(delete(table).where(*where))
-            mark = newest_id(opened)
-            for name in {state.partition("/")[0] for state in states}:
-                pending = [f"raw/{connection}/{name}", *(seen_of(connection, state) for state in _states(name))]
-                opened.execute(delete(t.pending).where(t.pending.c.asset.in_(pending)))
-                _keep_open(opened, connection, full_refresh_of(name), Progress(WHOLE, None, is_read=True), "", mark)
-        of_refreshes = (FULL_REFRESH, FULL_REFRESH_MISMATCH)  # left open by an earlier reset: nothing was read since
-        return len({state.partition("/")[0] for state in states if not state.endswith(of_refreshes)})
+            _reset(opened, connection, stream)
+
+    def begin_full_refresh(
+        self, connection: str, stream: str | None, reason: str, *, has_new_key: bool = False
+    ) -> list[str]:
+        """Drop the state of a connection or one stream, and open a generation of what is read then.
+
+        With `has_new_key` the new rows have another primary key than the stored ones. Returns the
+        streams that had a state.
+        """
+        with self.transaction() as opened:
+            streams = [stream] if stream else _streams_with_state(opened, connection)
+            reset = [name for name in streams if _reset(opened, connection, name)]
+            for name in {*reset, *([stream] if stream else [])}:
+                open_generation(opened, connection, name, reason, has_new_key=has_new_key)
+            return sorted(reset)
+
+
+def _streams_with_state(opened: Connection, connection: str) -> list[str]:
+    names: set[str] = set()
+    for table in (t.intervals, t.open_slices):
+        query = select(table.c.stream).where(table.c.connection == connection).distinct()
+        names |= {state.partition("/")[0] for state in opened.scalars(query)}
+    return sorted(names)
+
+
+def _reset(opened: Connection, connection: str, stream: str) -> bool:
+    """Drop the state of a stream; returns whether anything had been read of it."""
+    states: set[str] = set()
+    for table in (t.intervals, t.open_slices):
+        is_state = (table.c.connection == connection, table.c.stream.in_(_states(stream)))
+        states |= set(opened.scalars(select(table.c.stream).where(*is_state)))
+        opened.execute(delete(table).where(*is_state))
+    if not states:
+        return False
+    pending = [f"raw/{connection}/{stream}", *(seen_of(connection, state) for state in _states(stream))]
+    opened.execute(delete(t.pending).where(t.pending.c.asset.in_(pending)))
+    whole, mark = Progress(WHOLE, None, is_read=True), newest_id(opened)
+    _keep_open(opened, connection, full_refresh_of(stream), whole, "", mark)
+    of_refreshes = {full_refresh_of(stream), full_refresh_mismatch_of(stream)}  # left open by an earlier reset
+    return bool(states - of_refreshes)
 
 
 def _states(stream: str) -> list[str]:

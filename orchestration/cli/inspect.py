@@ -40,7 +40,7 @@ def state_command(args: argparse.Namespace) -> Exit:
     project = Project.load()
     if args.action == "reset":
         project.chosen([args.connection], [args.stream] if args.stream else ())
-        count = project.ledger.sync.reset(args.connection, args.stream)
+        count = len(project.ledger.sync.begin_full_refresh(args.connection, args.stream, "state reset"))
         print_line(f"{count} streams of {args.connection} will be read again from the beginning; rows stored stay")
         return Exit.DONE
     if args.action == "unpin":

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from connectors.kit.raw_rows import raw_schema
 from connectors.kit.stream import Stream
 from engine.config.project import Project
 from engine.extract.result import StreamResult
 from engine.extract.run import extract
+from engine.extract.stored_rows import stored_schema
 from transforms.conform.conform import newest
 
 Rows = dict[str, dict[str, Any]]
@@ -86,9 +86,12 @@ def _rows(project: Project, connection: str, stream: Stream, *, is_dead: bool | 
     columns = ["_key", "_cursor", *stream.paths]
     if not files:
         return {}
+    first, last = project.ledger.generations.of(connection, stream.name).counting
     with _engine().cursor() as con:
-        con.register("raw", pa.concat_tables(_files(files, raw_schema(stream))))
-        rows = con.execute(_newest(raw_schema(stream))).to_arrow_table()
+        raw = pa.concat_tables(_files(files, stored_schema(stream)))
+        generation = raw.column("_generation")
+        con.register("raw", raw.filter(pc.and_(pc.greater_equal(generation, first), pc.less_equal(generation, last))))
+        rows = con.execute(_newest(stored_schema(stream))).to_arrow_table()
     kept = rows if is_dead is None else rows.filter(pc.equal(rows.column("_deleted"), is_dead))
     rows = kept.select(list(dict.fromkeys(columns))).to_pylist()
     found = {row["_key"] or f"no key: {row}": row for row in rows}
@@ -97,7 +100,17 @@ def _rows(project: Project, connection: str, stream: Stream, *, is_dead: bool | 
 
 
 def _files(files: Collection[str], schema: pa.Schema) -> list[pa.Table]:
-    return [pq.read_table(file).select(schema.names).cast(schema) for file in files]
+    return [_numbered(pq.read_table(file), place).select(schema.names).cast(schema) for place, file in enumerate(files)]
+
+
+def _numbered(table: pa.Table, place: int) -> pa.Table:
+    """Give rows of version 0.1 the generation 0, in the order of the files."""
+    if "_sequence" in table.column_names:
+        return table
+    first = (place << 24) - (1 << 62)
+    sequence = pa.array(range(first, first + len(table)), pa.int64())
+    zeros = pa.array([0] * len(table), pa.int64())
+    return table.append_column("_generation", zeros).append_column("_sequence", sequence)
 
 
 @cache

@@ -14,6 +14,7 @@ from engine.build.context import BuildContext, TableResult
 from engine.build.current_tables import Tables
 from engine.build.tables import TABLES
 from engine.config.project import Project
+from engine.extract.limits import Limits
 from engine.extract.result import StreamResult
 from engine.extract.run import extract
 from sandbox.server import Sandbox
@@ -36,6 +37,7 @@ class DriftEnv:
     project: Project
     patch: pytest.MonkeyPatch
     runs: int = 0
+    limits: Limits = field(default_factory=Limits)
     built: dict[str, TableResult] = field(default_factory=dict)
 
     def path(self, name: str) -> str:
@@ -86,7 +88,7 @@ class DriftEnv:
         """Read the accounts an hour later."""
         self.runs += 1
         self.sandbox.clock.advance(3600)
-        return next(iter(extract(self.project, self.system, f"run-{self.runs}", full=full)))
+        return next(iter(extract(self.project, self.system, f"run-{self.runs}", full=full, limits=self.limits)))
 
     def build(self) -> None:
         """Make the conformed tables: scores would only take their time."""
@@ -387,7 +389,7 @@ class TestBackFill:
         assert "unread" not in here.note
 
     @BY_HUBSPOT
-    def test_files_of_before_and_after_the_map_changed_are_read_alike(self, house, system, monkeypatch):
+    def test_files_of_before_and_after_the_map_changed_are_read_alike(self, house, system):
         here = house(system)
         here.add("ust_id", values="DE1")
         here.night()
@@ -397,14 +399,14 @@ class TestBackFill:
         found = here.column("tax_id")
         assert {found[key] for key in touched} == {"DE2"}
         assert {found[key] for key in found.keys() - set(touched)} == {"DE1"}
-        monkeypatch.setattr("engine.extract.compaction.FILES", 1)
+        here.limits = Limits(files=1)
         here.touch(1)
         here.night()
         assert len(here.project.ledger.files.for_asset(f"raw/{system}/accounts")) == 1
         assert here.column("tax_id") == found
 
     @BY_HUBSPOT
-    def test_a_compaction_keeps_no_column_that_only_some_files_have(self, house, system, monkeypatch):
+    def test_a_compaction_keeps_no_column_that_only_some_files_have(self, house, system):
         here = house(system)
         here.add("ust_id", values="DE1")
         here.night()
@@ -412,7 +414,7 @@ class TestBackFill:
         here.touch(3)
         here.night()
         here.map()
-        monkeypatch.setattr("engine.extract.compaction.FILES", 1)
+        here.limits = Limits(files=1)
         here.touch(1)
         here.night()
         here.map(tax_id=here.path("ust_id"))
@@ -420,12 +422,12 @@ class TestBackFill:
         assert set(here.column("tax_id").values()) == {"DE1"}
 
 
-def test_rows_that_were_read_before_a_field_was_asked_for_are_named_until_they_are_read_again(house, monkeypatch):
+def test_rows_that_were_read_before_a_field_was_asked_for_are_named_until_they_are_read_again(house):
     here = house(HUBSPOT)
     here.night()
     here.map(industry="properties.annualrevenue")
     touched = here.touch(2)
-    monkeypatch.setattr("engine.extract.compaction.FILES", 1)
+    here.limits = Limits(files=1)
     for _ in range(2):  # a compaction does not make it forgotten
         here.night()
         held = here.note["received"]

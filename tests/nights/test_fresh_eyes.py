@@ -35,7 +35,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from engine.config.project import Project
-from engine.extract import source_rollback
+from engine.extract import rollback
 from sandbox.odoo.activity import OdooError
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
@@ -92,7 +92,7 @@ class Nights(RuleBasedStateMachine):
         self.sandbox.clock.stop()
         self.sandbox.clock.advance(7200)
         self.ahead, self.backup = 0, None
-        self.patch.setattr(source_rollback, "ours", lambda: self.sandbox.clock.now() - timedelta(seconds=self.ahead))
+        self.patch.setattr(rollback, "ours", lambda: self.sandbox.clock.now() - timedelta(seconds=self.ahead))
         self.patch.setenv("SANDBOX_URL", self.sandbox.url)
         self.folder = TemporaryDirectory()
         self.homes = 0

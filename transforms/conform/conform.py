@@ -23,7 +23,14 @@ _TRUTHS = ("true", "false", "t", "f", "yes", "no", "y", "n", "1", "0")
 
 
 def newest(raw: ir.Table) -> ir.Table:
-    """Keep the newest version of each record, tombstones too; most have but one, and need no window, which is dear."""
+    """Keep the row of each key that counts, tombstones too.
+
+    `raw` are the rows of the generations that count. Of several rows with one key the newest counts: by `_generation`,
+    by cursor (without one by the time of extraction), by the time of extraction, by `_sequence`. A tombstone without a
+    cursor yields to a later sighting of its record in the same generation. Rows without a key cannot be told apart by
+    it: each of their distinct payloads stays, for the rules to refuse.
+    """
+    # Most keys have one row and need no window function, which is expensive.
     keyed = raw.mutate(_deleted=ibis.coalesce(raw._deleted, False))
     versions = raw.group_by("_key").agg(_versions=lambda rows: rows.count())
     several = versions.filter(versions._key.isnull() | (versions._versions > 1)).select(_several="_key")
@@ -32,11 +39,7 @@ def newest(raw: ir.Table) -> ir.Table:
 
 
 def latest(raw: ir.Table) -> ir.Table:
-    """Keep the newest version of each record, by cursor, then by the time of extraction, then by payload.
-
-    A record whose newest version is a tombstone is left out. Rows without a key cannot be told apart
-    by it: each of their distinct payloads stays, for the rules to refuse.
-    """
+    """Keep the row of each key that counts (see `newest`), without the records whose row is a tombstone."""
     return newest(raw).filter(lambda table: ~table._deleted)
 
 
@@ -135,16 +138,13 @@ class _Source:
 
 
 def _newest_of_several(raw: ir.Table) -> ir.Table:
-    """Number the versions of each record and keep the first.
-
-    A tombstone without a cursor stands at the time it was noticed; if the record was seen alive by a
-    later extraction, the tombstone was a mistake.
-    """
+    """Number the rows of each key and keep the first."""
     same = {"_group": raw._key, "_keyless": raw._key.isnull().ifelse(raw._payload, ibis.null("string"))}
     seen = raw.mutate(**same, _stamp=ibis.coalesce(raw._cursor, raw._extracted_at))
-    alive = seen._extracted_at.max(where=~seen._deleted).over(group_by=["_group", "_keyless"])
+    within = ["_group", "_keyless", "_generation"]
+    alive = seen._extracted_at.max(where=~seen._deleted).over(group_by=within)
     mistaken = ibis.coalesce(seen._deleted & seen._cursor.isnull() & (seen._extracted_at < alive), False)
-    order = [ibis.desc(column) for column in ("_stamp", "_extracted_at", "_deleted", "_payload")]
+    order = [ibis.desc(column) for column in ("_generation", "_stamp", "_extracted_at", "_sequence")]
     undoubted = seen.mutate(_mistaken=mistaken).filter(lambda table: ~table._mistaken)
     return first(undoubted, ["_group", "_keyless"], order).select(raw.columns)
 

@@ -1,4 +1,4 @@
-"""What a project does with the fields of its sources: which it reads, writes or ignores on purpose."""
+"""Which fields of its sources a project reads, writes or ignores on purpose."""
 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
@@ -15,7 +15,7 @@ SHOWN = (
 
 
 class FieldUsage:
-    """Know what a project does with the fields of a stream."""
+    """What a project does with the fields of one stream."""
 
     def __init__(self, project: Project, connection: str, stream: Stream) -> None:
         read = [stream.primary_key, stream.cursor or stream.primary_key, *stream.paths]
@@ -30,38 +30,42 @@ class FieldUsage:
         }
 
     def __call__(self, path: str) -> bool:
-        """Tell whether a field is read or written: whoever uses it knows of it."""
-        return path in self.mapped or self.is_written(path) or any(one.startswith(f"{path}.") for one in self.mapped)
+        """Return whether a field is read or written, and so needs no acceptance."""
+        return (
+            path in self.mapped or self.is_written(path) or any(mapped.startswith(f"{path}.") for mapped in self.mapped)
+        )
 
     def is_written(self, path: str) -> bool:
-        """Tell whether a delivery writes a field; it names it as the target does."""
+        """Return whether a delivery writes a field, which it names as the target does."""
         return path in self.written or path.rpartition(".")[2] in self.written
 
     def is_tracked(self, path: str) -> bool:
-        """Tell whether a field is watched: those that are ignored on purpose are not."""
+        """Return whether a field is watched for drift: not if it is ignored on purpose."""
         return path in self.mapped or path not in self.ignored
 
-    def tracked(self, seen: Iterable[FieldRecord]) -> list[FieldRecord]:
-        """Keep the sightings of fields that are watched."""
-        return [one for one in seen if self.is_tracked(one.path)]
+    def tracked(self, records: Iterable[FieldRecord]) -> list[FieldRecord]:
+        """Return the records of the fields that are watched."""
+        return [record for record in records if self.is_tracked(record.path)]
 
     def feeds(self, path: str) -> list[str]:
-        """Name our fields that a field feeds."""
+        """List our fields that a field of the source feeds."""
         fed = {name: {stem(one) for one in paths({name: mapped})} for name, mapped in self.fields.items()}
         return [name for name, read in fed.items() if path in read]
 
 
-def covering(path: str, known: Collection[str]) -> str | None:
-    """Name the field that a path reads, or one that it lies within."""
+def covering(path: str, fields: Collection[str]) -> str | None:
+    """Return the field that a path reads, or lies within."""
     parts = stem(path).split(".")
     above = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return next((one for one in above if one in known), None)
+    return next((candidate for candidate in above if candidate in fields), None)
 
 
 def source_fields(project: Project) -> Iterator[dict[str, Any]]:
-    """List the rows of the table `source_fields`."""
+    """Yield the rows of the table `source_fields`. Grain: connection, stream, path."""
     for connection in project.connections:
         for stream in project.streams(connection):
             use = FieldUsage(project, connection, stream)
-            for one in use.tracked(project.ledger.source_fields.records(connection, stream.name)):
-                yield {name: getattr(one, name) for name in SHOWN} | {"feeds": ";".join(use.feeds(one.path)) or None}
+            for record in use.tracked(project.ledger.source_fields.records(connection, stream.name)):
+                yield {name: getattr(record, name) for name in SHOWN} | {
+                    "feeds": ";".join(use.feeds(record.path)) or None
+                }

@@ -79,6 +79,12 @@ def read(engine: Backend, paths: Sequence[str], schema: pa.Schema | None = None)
     return table(engine, (schema or NOTHING).empty_table())
 
 
+@singledispatch
+def numbered(engine: Backend, path: str) -> ir.Table:
+    """Read one Parquet file with the number of each row in it, as `file_row_number`."""
+    return engine.read_parquet([path], file_row_number=True)
+
+
 def filled(table: ir.Table, schema: pa.Schema) -> ir.Table:
     """Add the columns that a table of an earlier version lacks, as nulls."""
     new = [column for column in schema if column.name not in table.columns]

@@ -125,6 +125,13 @@ def read(spark: Spark, paths: Sequence[str], schema: pa.Schema | None = None) ->
     return spark.read(paths, pa.unify_schemas([pq.read_schema(path).remove_metadata() for path in paths]))
 
 
+@backend.numbered.register
+def numbered(spark: Spark, path: str) -> ir.Table:
+    """Read one file with the number of each row in it: Spark's ids rise in the order of the file."""
+    rows = spark.frame(read(spark, [path]))
+    return spark.named(rows.selectExpr("*", "monotonically_increasing_id() AS file_row_number"))
+
+
 @backend.table.register
 def table(spark: Spark, rows: pa.Table) -> ir.Table:
     """Load rows into the session."""

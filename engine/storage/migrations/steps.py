@@ -7,15 +7,19 @@ write a step that does the same to a ledger of the newest version, and put it at
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Connection,
+    Integer,
     MetaData,
     String,
     Table,
+    Text,
     delete,
     false,
     func,
@@ -117,6 +121,25 @@ def _begin_full_refreshes_again(opened: Connection) -> None:
         opened.execute(update(v5.open_slices).where(at.id == row.id).values(begun))
 
 
+def _generations(opened: Connection) -> None:
+    """Version 6 had no generations: a full refresh that is open is the first generation that its stream opened."""
+    columns: list[Column[Any]] = [
+        *(Column(name, String(200), primary_key=True) for name in ("connection", "stream")),
+        *(Column(name, Integer, nullable=False) for name in ("complete", "newest")),
+        Column("has_new_key", Boolean, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("opened_at", String(32), nullable=False),
+    ]
+    generations = Table("generations", MetaData(), *columns)
+    generations.create(opened)
+    at, state = v5.open_slices.c, "/full_refresh"
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    values = {"complete": 0, "newest": 1, "has_new_key": False, "reason": "a full refresh", "opened_at": now}
+    for row in opened.execute(select(at.connection, at.stream).where(at.stream.endswith(state))).all():
+        stream = {"connection": row.connection, "stream": row.stream.removesuffix(state)}
+        opened.execute(insert(generations).values(stream | values))
+
+
 def _add(opened: Connection, column: "Column[object]") -> None:
     """Add a column to its table, unless the table was created with it just now."""
     table = column.table.name
@@ -134,6 +157,7 @@ STEPS: Mapping[int, Callable[[Connection], None]] = {
     3: _observed_keys_and_missed_fields,
     4: _new_records_and_one_account,
     5: _names_of_the_field,
+    6: _generations,
 }
 VERSION = max(STEPS) + 1
 

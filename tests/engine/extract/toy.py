@@ -12,11 +12,14 @@ from connectors.kit.raw_rows import Page
 from connectors.kit.stream import Checkpoint, Slice, Stream
 from engine.config.connection import ConnectionConfig
 from engine.config.project import Project
+from engine.extract.limits import Limits
 from engine.extract.result import StreamResult
 from engine.extract.run import extract
+from engine.extract.stored_rows import stored_rows
 from engine.storage.backend import backend
 from transforms.conform.conform import latest
 
+PAGE_BY_PAGE = Limits(rows=1)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCOUNTS = Stream(
     "accounts",
@@ -45,9 +48,9 @@ class World:
 
     def put(self, number: int, name: str = "", at: datetime | None = None, **more: Any) -> None:
         """Make or change a record, stamped now."""
-        held = self.records.get(number, {"id": number, "name": f"name {number}"})
+        record = self.records.get(number, {"id": number, "name": f"name {number}"})
         stamp = (at or self.now).isoformat()
-        self.records[number] = held | {"at": stamp} | ({"name": name} if name else {}) | more
+        self.records[number] = record | {"at": stamp} | ({"name": name} if name else {}) | more
 
     def fill(self, count: int, at: datetime | None = None) -> None:
         """Make records a minute apart, the newest two minutes old."""
@@ -89,8 +92,8 @@ class Toy(Connector):
             rows = [row for row in world.within(slice_) if row["id"] > last][: world.size]
             is_end = len(rows) < world.size
             last = rows[-1]["id"] if rows else last
-            shown = [json.dumps(row).encode() for row in rows if row["id"] not in world.hidden]
-            yield Page(stream, shown, world.now, None if is_end else {"last": last}, total)
+            sent = [json.dumps(row).encode() for row in rows if row["id"] not in world.hidden]
+            yield Page(stream, sent, world.now, None if is_end else {"last": last}, total)
             total = None
             if is_end:
                 return
@@ -126,6 +129,7 @@ class ExtractEnv:
         self.kind = type("Scripted", (kind,), {"world": self.world, "streams": (stream,)})
         monkeypatch.setattr("engine.config.project.find", lambda name: self.kind)
         self.home, self.stream, self.runs = home, stream, 0
+        self.limits = Limits()
         self.project = self.opened()
 
     def opened(self) -> Project:
@@ -137,12 +141,12 @@ class ExtractEnv:
         """Run the extract stage."""
         self.runs += 1
         self.world.asked.clear()
-        return next(iter(extract(self.project, "crm", f"run-{self.runs}", **options)))
+        return next(iter(extract(self.project, "crm", f"run-{self.runs}", limits=self.limits, **options)))
 
     def held(self) -> dict[str, str]:
         """Give the name of each account that is alive in the lake."""
         con = backend.connect(threads=1)
-        rows = latest(self.project.lake.read(con, "raw/crm/accounts")).to_pyarrow().to_pylist()
+        rows = latest(stored_rows(self.project, con, "crm", self.kind.streams[0])).to_pyarrow().to_pylist()
         return {row["_key"]: row["name"] for row in rows}
 
     def landed(self) -> int:

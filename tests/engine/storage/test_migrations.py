@@ -61,9 +61,10 @@ def earlier(url: str, version: int) -> Iterator[Connection]:
                 opened.execute(text(statement))
         if version == 1:
             slices.create(opened)
-        opened.execute(
-            insert(v5.meta), [{"key": "version", "value": str(version)}, {"key": "generation", "value": "g"}]
-        )
+        if version > 5:
+            opened.execute(text("ALTER TABLE runs RENAME COLUMN beat TO stage"))
+        born = {"version": str(version), "ledger_id" if version > 5 else "generation": "g"}
+        opened.execute(insert(v5.meta), [{"key": key, "value": value} for key, value in born.items()])
         yield opened
     database.engine.dispose()
 
@@ -217,6 +218,7 @@ def test_version_5_begins_an_open_full_refresh_again(url: str, open_ledger: Open
         newest = opened.scalar(select(v5.manifest.c.id))
     ledger = open_ledger(url)
     (begun,) = ledger.sync.open_slices("crm", "deals/full_refresh")
+    assert [ledger.generations.of("crm", stream).newest for stream in ("deals", "deals_2")] == [1, 0]
     assert (begun.slice_, begun.checkpoint, begun.is_read, begun.mark) == (Slice(), None, True, newest)
     for state in ("deals", "deals/deletes", "deals/uncursored_refresh"):
         assert ledger.sync.intervals("crm", state) == ledger.sync.open_slices("crm", state) == []

@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from connectors.kit.stream import Slice
 from engine.storage import ledger_tables as t
+from engine.storage.generations import Generations
 from engine.storage.ledger import Ledger
 from engine.storage.manifest import Written
 from engine.storage.sync_state import Interval, OpenSlice, Progress, deletes_of, union
@@ -141,20 +142,38 @@ def test_a_reset_drops_the_state_of_one_stream_and_keeps_its_files(ledger: Ledge
     for stream in ("deals", deletes_of("deals"), "tickets"):
         ledger.sync.land("crm", stream, [], Progress(Slice(at(0), at(5)), None), "run")
     ledger.sync.land("crm", "deals", [file("a")], Progress(Slice(at(5), at(9)), {"page": 2}), "run")
-    assert ledger.sync.reset("crm", "deals") == 1
+    ledger.sync.reset("crm", "deals")
+    assert ledger.generations.of("crm", "deals") == Generations()
     assert ledger.sync.intervals("crm", "deals") == ledger.sync.intervals("crm", deletes_of("deals")) == []
     assert ledger.sync.open_slices("crm", "deals") == []
     assert ledger.sync.intervals("crm", "tickets") == [span(0, 5)]
     assert ledger.files.for_asset("raw/crm/deals") == [file("a")]
 
 
-def test_a_reset_of_a_connection_counts_its_streams(ledger: Ledger):
+def test_a_full_refresh_of_a_connection_opens_a_generation_of_each_stream_with_a_state(ledger: Ledger):
     for stream in ("deals", deletes_of("deals"), "tickets"):
         ledger.sync.land("crm", stream, [], Progress(Slice(at(0), at(5)), None), "run")
     ledger.sync.land("erp", "deals", [], Progress(Slice(at(0), at(5)), None), "run")
-    assert ledger.sync.reset("crm") == 2
-    assert ledger.sync.reset("crm") == 0
+    assert ledger.sync.begin_full_refresh("crm", None, "state reset") == ["deals", "tickets"]
+    assert ledger.sync.begin_full_refresh("crm", None, "state reset") == []
+    assert [ledger.generations.of("crm", stream).newest for stream in ("deals", "tickets", "owners")] == [1, 1, 0]
+    assert ledger.sync.intervals("crm", "deals") == []
     assert ledger.sync.intervals("erp", "deals") == [span(0, 5)]
+
+
+def test_a_generation_is_complete_with_the_files_that_it_carries_over(ledger: Ledger):
+    assert ledger.sync.begin_full_refresh("crm", "deals", "extract --full") == []
+    assert ledger.generations.of("crm", "deals") == Generations(0, 1)
+    ledger.sync.begin_full_refresh("crm", "deals", "another key", has_new_key=True)
+    ledger.sync.begin_full_refresh("crm", "deals", "extract --full")
+    opened = ledger.generations.of("crm", "deals")
+    assert (opened, opened.counting, opened.comparable) == (Generations(0, 3, has_new_key=True), (0, 0), (3, 3))
+    ledger.generations.complete("crm", "deals", 2, [])  # another one was opened since
+    assert ledger.generations.of("crm", "deals") == opened
+    ledger.generations.complete("crm", "deals", 3, [file("carried")])
+    complete = ledger.generations.of("crm", "deals")
+    assert (complete, complete.counting, complete.comparable) == (Generations(3, 3), (3, 3), (3, 3))
+    assert ledger.files.for_asset("raw/crm/deals") == [file("carried")]
 
 
 def test_intervals_are_listed_in_order(sqlite: Ledger):

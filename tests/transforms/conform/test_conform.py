@@ -21,6 +21,8 @@ RAW = pa.schema(
         ("_deleted", pa.bool_()),
         ("_extracted_at", STAMP),
         ("_payload", pa.string()),
+        ("_generation", pa.int64()),
+        ("_sequence", pa.int64()),
     ]
 )
 
@@ -35,11 +37,12 @@ def raw(con):
 
     def make(*records: dict[str, Any], paths: tuple[str, ...] = ()) -> Any:
         rows = []
-        for record in records:
+        for number, record in enumerate(records):
             about = {name: record.pop(name) for name in [*RAW.names, "_columns"] if name in record}
             key = None if "id" not in record else str(record["id"])
             columns = {path: about.get("_columns", {}).get(path) for path in paths}
             base = {"_key": key, "_deleted": False, "_extracted_at": at(9), "_payload": json.dumps(record)}
+            base |= {"_generation": 0, "_sequence": number}
             rows.append({**base, **columns, **about})
         schema = pa.schema([*RAW, *((path, pa.string()) for path in paths)])
         return con.create_table("raw", pa.Table.from_pylist(rows, schema=schema), temp=True, overwrite=True)
@@ -57,16 +60,23 @@ def payloads(table: Any) -> list[dict[str, Any]]:
     return sorted(found, key=str)
 
 
-def test_the_newest_version_wins_by_cursor_then_extraction_then_payload(raw):
+def test_the_newest_row_counts_by_generation_then_cursor_then_extraction_then_sequence(raw):
     table = raw(
         {"id": 1, "v": "old", "_cursor": at(1), "_extracted_at": at(9)},
         {"id": 1, "v": "new", "_cursor": at(2), "_extracted_at": at(8)},
         {"id": 2, "v": "old", "_extracted_at": at(1)},
         {"id": 2, "v": "new", "_extracted_at": at(2)},
-        {"id": 3, "v": "a", "_cursor": at(1)},
         {"id": 3, "v": "b", "_cursor": at(1)},
+        {"id": 3, "v": "a", "_cursor": at(1)},
+        {"id": 4, "v": "lost by a restore", "_cursor": at(5)},
+        {"id": 4, "v": "restored", "_cursor": at(2), "_generation": 1},
     )
-    assert payloads(latest(table)) == [{"id": 1, "v": "new"}, {"id": 2, "v": "new"}, {"id": 3, "v": "b"}]
+    assert payloads(latest(table)) == [
+        {"id": 1, "v": "new"},
+        {"id": 2, "v": "new"},
+        {"id": 3, "v": "a"},
+        {"id": 4, "v": "restored"},
+    ]
 
 
 def test_a_tombstone_ends_a_record_until_it_is_seen_alive_again(raw):
@@ -80,10 +90,12 @@ def test_a_tombstone_ends_a_record_until_it_is_seen_alive_again(raw):
         {"id": 3, "_cursor": at(4), "_extracted_at": at(4)},
         {"id": 4, "_cursor": at(1), "_extracted_at": at(5)},
         {"id": 4, "_deleted": True, "_extracted_at": at(5)},
+        {"id": 5, "_cursor": at(1), "_extracted_at": at(6)},
+        {"id": 5, "_deleted": True, "_extracted_at": at(5), "_generation": 1},
     )
     assert payloads(latest(table)) == [{"again": True, "id": 2}, {"id": 3}]
     gone = newest(table).filter(lambda rows: rows._deleted)
-    assert sorted(gone.to_pyarrow()["_key"].to_pylist()) == ["1", "4"]
+    assert sorted(gone.to_pyarrow()["_key"].to_pylist()) == ["1", "4", "5"]
 
 
 def test_rows_without_a_key_are_kept_once_for_each_payload(raw):

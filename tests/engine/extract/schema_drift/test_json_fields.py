@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.extract.schema_drift.json_fields import FieldObservation, JsonShape, looked_at, payloads
+from engine.extract.schema_drift.json_fields import PIECE, FieldObservation, JsonShape, observe_records, payloads
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def look(*records: Any, mapped: tuple[str, ...] = ()) -> FieldObservation:
+def look(*records: Any, mapped: tuple[str, ...] = (), piece: int = PIECE) -> FieldObservation:
     texts = [record if isinstance(record, str) else json.dumps(record) for record in records]
-    return looked_at([pa.array(texts, pa.string())], mapped, NOON)
+    return observe_records([pa.array(texts, pa.string())], mapped, NOON, piece=piece)
 
 
 def kinds(seen: FieldObservation) -> dict[str, str]:
@@ -107,19 +107,18 @@ def test_keys_that_no_path_can_name_and_the_connectors_own_are_left_out():
 def test_tombstones_tell_nothing_of_fields(tmp_path: Path):
     rows = pa.table({"_payload": ['{"id":1}', "{}"], "_deleted": [False, True], "_key": ["1", "2"]})
     pq.write_table(rows, tmp_path / "rows.parquet")
-    assert looked_at(payloads([str(tmp_path / "rows.parquet")]), (), NOON).rows == 1
+    assert observe_records(payloads([str(tmp_path / "rows.parquet")]), (), NOON).rows == 1
 
 
 @pytest.mark.parametrize("size", [1, 40, 1 << 20])
-def test_a_look_piece_by_piece_sees_what_one_at_once_sees(monkeypatch: pytest.MonkeyPatch, size: int):
-    monkeypatch.setattr("engine.extract.schema_drift.json_fields.PIECE", size)
+def test_a_look_piece_by_piece_sees_what_one_at_once_sees(size: int):
     records = [
         {"id": 1, "name": "A", "n": 1, "late": None},
         {"id": 2, "name": {"first": "A"}, "n": 1.5},
         {"id": 3, "name": "B", "n": 2, "late": "x", "rare": [1]},
         "null",
     ]
-    seen = look(*records, mapped=("name", "never"))
+    seen = look(*records, mapped=("name", "never"), piece=size)
     assert (seen.rows, dict(seen.counts)) == (
         3,
         {"id": 3, "name": 3, "n": 3, "late": 2, "rare": 1} | ({} if size > 40 else {"name.first": 1}),
@@ -134,12 +133,11 @@ def test_a_look_piece_by_piece_sees_what_one_at_once_sees(monkeypatch: pytest.Mo
     }
 
 
-def test_what_only_a_late_record_brings_is_seen_at_every_depth(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("engine.extract.schema_drift.json_fields.PIECE", 1)
+def test_what_only_a_late_record_brings_is_seen_at_every_depth():
     early = {"id": 1, "a": {"b": {"c": 1}}, "empty": {}, "was": "text"}
-    assert look({"empty": {}}, {"empty": {"f": 4}}).counts == {"empty": 2, "empty.f": 1}
+    assert look({"empty": {}}, {"empty": {"f": 4}}, piece=1).counts == {"empty": 2, "empty.f": 1}
     late = {"id": 2, "a": {"b": {"c": 1, "d": 2}, "e": 3}, "empty": {"f": 4}, "was": {"g": 5}, "h": 6}
-    assert look(*[early] * 3, late).counts | {"empty": 4, "was": 4} == {
+    assert look(*[early] * 3, late, piece=1).counts | {"empty": 4, "was": 4} == {
         "id": 4,
         "a.b.c": 4,
         "a.b.d": 1,
@@ -153,7 +151,6 @@ def test_what_only_a_late_record_brings_is_seen_at_every_depth(monkeypatch: pyte
 
 
 def test_a_closer_look_is_taken_only_where_something_is_new(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("engine.extract.schema_drift.json_fields.PIECE", 1)
     learnt = []
     learn = JsonShape.learn
 
@@ -163,7 +160,7 @@ def test_a_closer_look_is_taken_only_where_something_is_new(monkeypatch: pytest.
 
     monkeypatch.setattr(JsonShape, "learn", noted)
     record = {"_row": "1", "a.b": {"x": 1}, "7": 2, 'say "x"': 3, "": 4, "*": 5, "x/y~z": 6, "many": {"n": None}}
-    assert look(*[record] * 5).rows == 5
+    assert look(*[record] * 5, piece=1).rows == 5
     assert len(learnt) == 2  # the record, and the object in it
 
 
@@ -196,9 +193,7 @@ def counted(shape: Any, record: Any, prefix: str = "", depth: int = 1) -> Counte
 @given(SHAPES, st.integers(0, 6), st.sampled_from([1, 60, 1 << 20]), st.randoms(use_true_random=False))
 def test_counts_are_those_of_each_record_by_itself(shape: Any, count: int, size: int, chance: random.Random):
     records = [filled(shape, chance) for _ in range(count)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.extract.schema_drift.json_fields.PIECE", size)
-        seen = look(*records)
+    seen = look(*records, piece=size)
     expected = sum((counted(shape, record) for record in records), Counter())
     assert seen.rows == count
     assert {path: number for path, number in seen.counts.items() if path in expected} == expected
@@ -223,7 +218,7 @@ def test_its_memory_is_bounded_by_the_piece_and_not_by_the_stream():
     texts = pa.array([json.dumps({f"f{k}": f"value {k} {n}" for k in range(25)}) for n in range(4000)], pa.string())
     look(*texts.to_pylist()[:100])
     before = getrusage(RUSAGE_SELF).ru_maxrss
-    assert looked_at([texts] * 25, (), NOON).rows == 100_000
+    assert observe_records([texts] * 25, (), NOON).rows == 100_000
     assert getrusage(RUSAGE_SELF).ru_maxrss - before < 200 * 1024
 
 
@@ -232,11 +227,11 @@ def test_landing_and_looking_do_not_import_pandas():
     code = (
         "import sys; from datetime import UTC, datetime, timedelta; from connectors.kit.raw_rows import Page; "
         "from connectors.kit.stream import Stream; "
-        "from engine.extract.lake_writer import typed; from engine.extract.schema_drift.json_fields import looked_at; "
+        "from engine.extract.lake_writer import typed; from engine.extract.schema_drift.json_fields import observe_records; "
         "stream, now = Stream('s', 'id', {'a': 'b'}, cursor='at'), datetime.now(UTC); "
         "pages = [Page(stream, [b'{}'], now + timedelta(seconds=n), {}) for n in range(2)]; "
         "rows = typed(pages); "
-        "looked_at([rows.column('_payload').combine_chunks()], [], now); "
+        "observe_records([rows.column('_payload').combine_chunks()], [], now); "
         "sys.exit('pandas' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
