@@ -57,7 +57,7 @@ def emptied(prefix: str, request: Request, payload: Any) -> Any:
         return bare | ({"total": 0} if "total" in bare else {})
     if prefix == "plain":
         return bare | ({"next": None, "total": 0} if "next" in bare else {})
-    ends = {"end_of_stream": True, "count": 0, "next_page": None, "links": {"next": None, "prev": None}}
+    ends: dict[str, Any] = {"end_of_stream": True, "count": 0, "next_page": None, "links": {"next": None, "prev": None}}
     ends["meta"] = {"has_more": False, "after_cursor": None}
     return bare | {name: value for name, value in ends.items() if name in bare}
 

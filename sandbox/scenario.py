@@ -1,5 +1,6 @@
 """A handful of changes at the sources, as a working day brings them."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -34,9 +35,15 @@ def change(world: World, hubspot: HubSpot, odoo: Odoo, zendesk: Zendesk) -> Told
     tell("hubspot", "companies", loser["id"], f"merged into {merged['id']}")
     with suppress(StopIteration):  # a small world may hold nothing that fits: it is left out
         _repaired(world, hubspot, tell)
-    for step, system in ((_lost, hubspot), (_billed, odoo), (_paid, odoo), (_solved, zendesk)):
+    steps: list[Callable[[], None]] = [
+        lambda: _lost(hubspot, tell),
+        lambda: _billed(odoo, tell),
+        lambda: _paid(odoo, tell),
+        lambda: _solved(zendesk, tell),
+    ]
+    for step in steps:
         with suppress(StopIteration):
-            step(system, tell)
+            step()
     return told
 
 

@@ -25,7 +25,7 @@ class People:
     zendesk: Zendesk
     plain: Plain
     log: WriteLog
-    lock: RLock  # type: ignore[valid-type]
+    lock: RLock
 
     def edit(self, system: str, kind: str, number: Any, values: dict[str, Any]) -> None:
         """Change a record."""

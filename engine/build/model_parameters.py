@@ -161,7 +161,7 @@ def priors_for(fits: ParameterStore, observations: ir.Table, as_of: date, config
         priors = fit_priors(statistics, weights)
         if before and before.statistics is None and _same_priors(before, priors):
             priors = before
-    values = {"pi": dict(priors.pi), "m": dict(priors.m), "backlog": priors.backlog}
+    values: dict[str, Any] = {"pi": dict(priors.pi), "m": dict(priors.m), "backlog": priors.backlog}
     values |= {"statistics": priors.statistics} if priors.statistics else {}
     fits.save(SATISFACTION, priors.version, as_of, values)
     return priors
@@ -216,7 +216,7 @@ def _same_fit(values: dict[str, Any], fit: Fit, horizon: int) -> bool:
     """Whether a fit that an earlier version stored is of the same data: then it keeps its name."""
     if "revision" in values or (values.get("model"), values["horizon"]) != (fit.model, horizon):
         return False
-    return values["customers"] == fit.customers and abs(values["loglik"] - fit.loglik) < SAME_LOGLIK
+    return bool(values["customers"] == fit.customers) and abs(values["loglik"] - fit.loglik) < SAME_LOGLIK
 
 
 def _same_priors(before: Priors, after: Priors) -> bool:

@@ -125,7 +125,7 @@ def fit(con: backend.Backend, accounts: ir.Table) -> dict[str, Any]:
         return {}
     with _linker(con, accounts, _settings(filled)) as linker:
         learn = linker.training
-        exact = [block_on(*columns) for columns in EXACT if {*columns} <= filled]
+        exact: list[Any] = [block_on(*columns) for columns in EXACT if {*columns} <= filled]
         learn.estimate_probability_two_random_records_match(exact, recall=0.9)
         learn.estimate_u_using_random_sampling(max_pairs=PAIRS, seed=1)
         share = min(1.0, LEARNT_FROM / accounts_count)

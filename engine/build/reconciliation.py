@@ -199,7 +199,7 @@ def _within(stamp: ir.Value, window: SliceCount) -> ir.BooleanValue:
 
 def _closed(row: dict[str, Any]) -> dict[str, Any]:
     """Add to a row of `reconciliation` whether its counts add up, and where they do not."""
-    gaps = [row.get("gap")] if row.get("gap") else []
+    gaps: list[str] = [str(row["gap"])] if row.get("gap") else []
     if row["missing"]:
         gaps.append(f"{row['missing']} of {row['source_count']} records that the source counts are missing")
     if row["surplus"] and not row.pop("tolerated", False):

@@ -33,7 +33,7 @@ class DeletionDetector:
         elif isinstance(connector, ListsKeys) and deletes == "sweep":
             self.bury_unlisted(connector.keys(self.run.stream))
 
-    def bury_unlisted(self, keys: Iterable[list[str]]) -> None:
+    def bury_unlisted(self, keys: Iterable[Sequence[str]]) -> None:
         """Delete the stored records that are not among all keys of the source."""
         stored = self.run.current()
         unlisted, listed = stored.unlisted(keys)
@@ -47,7 +47,8 @@ class DeletionDetector:
         """Land the deletions that the source reports; if the guard blocks them, the next run asks again."""
         run, stream, state = self.run, self.run.stream, deletes_of(self.run.stream.name)
         spans, stored = run.ledger.sync.intervals(run.name, state), run.current()
-        slice_ = Slice(spans[-1].end - stream.lookback if spans else run.first, run.until)
+        last = spans[-1].end if spans else None
+        slice_ = Slice(last - stream.lookback if last else run.first, run.until)
         deleted: set[str] = set()
         written: list[Written] = []
         tombstones = (stored.unseen_tombstones(page.records) for page in connector.deletes(stream, slice_))

@@ -41,7 +41,7 @@ class LakeWriter:
     ) -> None:
         self.run, self.stored, self.state, self.result = run, run.current(), state, run.result
         self.read_until, self._clock = read_until, clock
-        self.progress = before.progress if before else _progress(slice_)
+        self.progress: Progress = before.progress if before else _progress(slice_)
         self.skipped_keys: list[pa.Table] = before.skipped_keys if before else []
         self.seen: list[pa.ChunkedArray] = before.seen if before else []
         self.is_empty = slice_.checkpoint is None and not slice_.is_read

@@ -96,7 +96,7 @@ def _stamp(values: Mapping[str, Any], fields: Sequence[str], stream: Stream) -> 
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     with suppress(TypeError, ValueError, OverflowError):
-        if stream.cursor_unit != "text":
+        if stream.cursor_unit != "text" and value is not None:
             return datetime.fromtimestamp(float(value) / (1000 if stream.cursor_unit == "epoch_ms" else 1), UTC)
         stamp = datetime.fromisoformat(str(value))
         return stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)

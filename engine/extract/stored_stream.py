@@ -69,8 +69,9 @@ class StoredStream:
         if not self.before:
             return None
         newest = f"SELECT date_trunc('second', max(_cursor)) FROM {self._rows(self.before)} WHERE _cursor < $before"
-        (row,) = self.con.execute(newest, {"before": before}).fetchall()
-        return row[0]
+        stamp: datetime | None
+        ((stamp,),) = self.con.execute(newest, {"before": before}).fetchall()
+        return stamp
 
     def newest_records(self, before: datetime, most: int) -> dict[str, datetime]:
         """Give the records with the newest stamps of those before some moment, by key."""
@@ -232,7 +233,7 @@ class StoredStream:
             return tombstones
         absorbed = tombstones.select(["_key", path]).rename_columns(["_key", "absorbed"])
         with self._lent(absorbed.append_column("n", numbers(range(tombstones.num_rows))), "page"):
-            full = self.con.execute(
+            full: pa.Table = self.con.execute(
                 "SELECT coalesce(p.absorbed, a.absorbed) AS absorbed "
                 f"FROM page p LEFT JOIN {self._absorbers} a USING (_key) ORDER BY n"
             ).to_arrow_table()

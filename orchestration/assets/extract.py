@@ -74,7 +74,9 @@ def connection_assets(name: str) -> dg.Definitions:
 
 
 def _metadata(result: StreamResult) -> dict[str, dg.MetadataValue]:
-    optional = {} if result.total is None else {"source_count": dg.MetadataValue.int(result.total)}
+    optional: dict[str, dg.MetadataValue] = (
+        {} if result.total is None else {"source_count": dg.MetadataValue.int(result.total)}
+    )
     if result.derived_read_at:
         optional["derived_read_at"] = dg.MetadataValue.text(str(result.derived_read_at))
     if result.notes:

@@ -30,12 +30,12 @@ def _fits(record: Record, filters: list[Record]) -> bool:
     return all(_fits_one(record["properties"].get(one["propertyName"]), one) for one in filters)
 
 
-def _fits_one(held: Any, asked: Record) -> bool:
+def _fits_one(held: Any, asked: Record) -> Any:
     operator = asked["operator"]
     if operator in ("HAS_PROPERTY", "NOT_HAS_PROPERTY"):
         return (held not in (None, "")) == (operator == "HAS_PROPERTY")
     if operator in ("IN", "NOT_IN"):
-        return (held in asked["values"]) == (operator == "IN")
+        return bool((held in asked["values"]) == (operator == "IN"))
     if held in (None, ""):
         return operator == "NEQ"
     left, right = comparable(held), comparable(asked.get("value"))

@@ -1,6 +1,7 @@
 """Odoo's external API: JSON-RPC with `authenticate` and `execute_kw`."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sandbox.core.clock import Clock, seconds
@@ -70,8 +71,9 @@ class Odoo(OdooLoad):
             rows = [row for row in rows if row.get("active", True)]
         rows = [row for row in rows if matches(self, model, row, domain)]
         for part in reversed([part.split() for part in (order or "id").split(",")]):
-            self._known(model, [part[0]])
-            rows.sort(key=lambda row, name=part[0]: _sortable(row.get(name, False)), reverse="desc" in part[1:])
+            name = part[0]
+            self._known(model, [name])
+            rows = sorted(rows, key=partial(_sort_value, name=name), reverse="desc" in part[1:])
         return rows
 
     def _search(
@@ -155,6 +157,10 @@ class Odoo(OdooLoad):
 
 def _mentions(domain: list[Any], name: str) -> bool:
     return any(isinstance(part, list | tuple) and part[0] == name for part in domain)
+
+
+def _sort_value(row: Row, name: str) -> tuple[int, Any]:
+    return _sortable(row.get(name, False))
 
 
 def _sortable(value: Any) -> tuple[int, Any]:

@@ -35,7 +35,7 @@ def _term(server: Any, model: str, row: dict[str, Any], name: str, operator: str
         return other is not None and _term(server, relation, other, rest, operator, value)
     if isinstance(held, datetime):
         held = seconds(held)
-    return _compare(held, operator, _asked(value), kind)
+    return bool(_compare(held, operator, _asked(value), kind))
 
 
 def _asked(value: Any) -> Any:
@@ -44,7 +44,7 @@ def _asked(value: Any) -> Any:
     return value
 
 
-def _compare(held: Any, operator: str, value: Any, kind: str) -> bool:
+def _compare(held: Any, operator: str, value: Any, kind: str) -> Any:
     if operator in ("=", "!="):
         return ((held or False) == (value or False)) == (operator == "=")
     if operator == "=?":

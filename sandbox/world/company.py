@@ -80,7 +80,7 @@ class Customer:
 
 def people(random: Random) -> list[Person]:
     """Hire two account managers and two executives a region, and remember two who left."""
-    hired = []
+    hired: list[Person] = []
     for region in sorted(set(names.REGIONS.values())):
         for role in ("account_manager", "account_manager", "account_executive", "account_executive"):
             hired.append(Person(len(hired) + 1, random.choice(names.PEOPLE), random.choice(names.FAMILY), role, region))
