@@ -62,7 +62,7 @@ def test_what_a_connector_hands_over_unread_is_repaired_as_it_lands(tmp_path, mo
     result = house.read()
 
     assert (result.status, result.error) == ("done", None)
-    assert house.held() == {"1": "a\N{REPLACEMENT CHARACTER} b", "2": "fine"}
+    assert house.names() == {"1": "a\N{REPLACEMENT CHARACTER} b", "2": "fine"}
     assert result.notes == [
         "1 character that is not valid Unicode was replaced by \N{REPLACEMENT CHARACTER}",
         "1 number that is NaN or infinite was replaced by null",

@@ -57,7 +57,7 @@ class TestASecondPass:
         env.world.hidden = {17}
         env.world.on_page = lambda number: env.world.hidden.clear() if number == 5 else None
         result = env.read()
-        assert (result.status, result.deleted, env.held()) == ("done", 0, env.truth())
+        assert (result.status, result.deleted, env.names()) == ("done", 0, env.truth())
 
     @pytest.mark.parametrize("error", [ReplyError("broken off"), Killed()])
     def test_that_breaks_off_proves_nothing(self, make_env, monkeypatch, error):
@@ -75,7 +75,7 @@ class TestASecondPass:
         assert env.read().status == "short"
         env.world.hidden = set()
         env.world.now += DAY
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
 
 class TestWhatWasHeldAlready:
@@ -99,7 +99,7 @@ class TestWhatWasHeldAlready:
         assert env.read().status == "short"
         env.world.hidden = set()
         env.world.now += DAY
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
     def test_counts_once_with_its_newer_version(self, make_env):
         class Drifting(Toy):
@@ -121,7 +121,7 @@ class TestWhatWasHeldAlready:
         assert env.read().status == "short"
         old.clear()
         env.world.now += DAY
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
     def test_does_not_let_rows_without_a_key_count_twice(self, make_env):
         class Keyless(Toy):
@@ -176,9 +176,9 @@ class TestWhatWasHeldAlready:
             env.read()
         env.world.on_page = lambda number: None
         env.project = env.opened()
-        assert (env.read().status, env.held()) == ("done", env.truth())
-        (resumed, _), *_ = env.world.asked
-        assert [place["last"] for slice_, place in env.world.asked if slice_ == resumed] == [70, 80, 90, 100]
+        assert (env.read().status, env.names()) == ("done", env.truth())
+        (resumed, _), *_ = env.world.requests
+        assert [place["last"] for slice_, place in env.world.requests if slice_ == resumed] == [70, 80, 90, 100]
         assert env.project.ledger.files.pending("seen/crm/accounts") == []
 
 
@@ -190,9 +190,9 @@ class TestDeletions:
         env.world.now += DAY
         row = env.world.records.pop(7)
         env.read()
-        env.world.gone = [row | {"at": (env.world.now - 3 * MINUTE).isoformat()}]
+        env.world.deletions = [row | {"at": (env.world.now - 3 * MINUTE).isoformat()}]
         env.world.now += DAY
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
     @pytest.mark.parametrize("kind", [Sweeping, Telling])
     def test_are_not_counted_where_many_were_merged_that_night(self, make_env, kind):
@@ -203,7 +203,7 @@ class TestDeletions:
         env.world.now += HOUR
         env.world.put(8, merged=";".join(map(str, range(20, 40))))
         gone = [env.world.records.pop(number) for number in range(20, 40)]
-        env.world.gone = [row | {"at": env.world.now.isoformat()} for row in gone]
+        env.world.deletions = [row | {"at": env.world.now.isoformat()} for row in gone]
         env.world.now += DAY
         assert env.read().status == "done"
 
@@ -236,7 +236,7 @@ class TestABeginning:
         env.world.now += DAY
         env.world.put(2, "edited")
         env.world.now += HOUR
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
         env.project.connections["crm"].start = None
         env.world.now += DAY
         assert env.read().status == "done"
@@ -262,7 +262,7 @@ class TestABeginning:
         env.world.now += DAY
         env.world.put(1, "edited")
         env.world.now += DAY
-        assert (env.read(full=True).status, env.held()) == ("done", env.truth())
+        assert (env.read(full=True).status, env.names()) == ("done", env.truth())
 
     def test_that_is_empty_to_the_end_is_one(self, make_env):
         env = make_env(Toy, window=7 * DAY, deletes="none")
@@ -276,7 +276,7 @@ class TestABeginning:
         env.world.absent, env.world.now = False, env.world.now + DAY
         env.world.put(1, "edited")
         env.world.now += DAY
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
 
 def test_slices_are_bounded_by_whole_seconds_after_a_clock_was_set_right(make_env, monkeypatch):
@@ -298,8 +298,8 @@ class Numbered(Toy):
     def read(self, stream, slice_, checkpoint=None):
         number = (checkpoint or {}).get("page", 0)
         while True:
-            self.world.asked.append((slice_, checkpoint))
-            self.world.on_page(len(self.world.asked))
+            self.world.requests.append((slice_, checkpoint))
+            self.world.on_page(len(self.world.requests))
             found = self.world.within(slice_)
             rows = found[number * 10 : number * 10 + 10]
             number += 1
@@ -320,18 +320,18 @@ class TestPagesByNumber:
         env.world.now += DAY
         env.world.on_page = lambda number: env.world.records.pop(1, None) if number == 2 else None
         result = env.read()
-        assert (result.status, result.deleted, len(env.held())) == ("short", 0, 35)  # the first page had shown it
+        assert (result.status, result.deleted, len(env.names())) == ("short", 0, 35)  # the first page had shown it
         env.world.on_page = lambda number: None
         env.world.now += DAY
         result = env.read()
-        assert (result.status, result.deleted, env.held()) == ("done", 1, env.truth())
+        assert (result.status, result.deleted, env.names()) == ("done", 1, env.truth())
 
     def test_hide_a_record_that_is_not_left_out_for_that(self, make_env):
         env = make_env(Numbered, offset_paged=True)
         env.world.fill(35)
         env.world.on_page = lambda number: env.world.records.pop(1, None) if number == 2 else None
         assert env.read().status == "short"
-        assert env.held().items() >= env.truth().items()
+        assert env.names().items() >= env.truth().items()
         env.world.on_page = lambda number: None
         env.world.now += DAY
         assert env.read().status == "done"
@@ -359,11 +359,11 @@ class TestPagesByNumber:
 
         env.world.on_page = moves
         result = env.read()
-        assert (result.status, env.held().keys() >= env.truth().keys() - {"36"}) == ("short", True)
+        assert (result.status, env.names().keys() >= env.truth().keys() - {"36"}) == ("short", True)
         env.world.on_page = lambda number: None
         env.world.now += DAY
         assert env.read().status == "done"
-        assert env.held().items() >= env.truth().items()
+        assert env.names().items() >= env.truth().items()
 
     def test_of_a_whole_reading_agree_on_who_is_gone_whoever_comes(self, make_env):
         env = make_env(Numbered, cursor=None, deletes="sweep", lookback=timedelta(0), offset_paged=True)
@@ -374,7 +374,7 @@ class TestPagesByNumber:
             env.world.now += DAY
             del env.world.records[int(victim)]
             result = env.read()
-            assert (result.status, victim in env.held()) == ("done", False)
+            assert (result.status, victim in env.names()) == ("done", False)
 
     def test_that_never_agree_stay_unread(self, make_env):
         env = make_env(Numbered, offset_paged=True)
@@ -388,13 +388,13 @@ class TestPagesByNumber:
         ) == ("short", True)
         env.world.on_page = lambda number: None
         env.world.now += DAY
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
     def test_are_read_once_where_one_page_is_all(self, make_env):
         env = make_env(Numbered, offset_paged=True)
         env.world.fill(9)
         env.world.counts = False
-        assert (env.read().pages, env.held()) == (1, env.truth())
+        assert (env.read().pages, env.names()) == (1, env.truth())
 
     def test_are_begun_anew_where_they_may_have_moved(self, make_env, monkeypatch):
         env = make_env(Numbered, offset_paged=True)
@@ -409,7 +409,7 @@ class TestPagesByNumber:
             del env.world.records[number]
         env.project = env.opened()
         assert env.read().status == "done"
-        assert env.held().items() >= env.truth().items()
+        assert env.names().items() >= env.truth().items()
 
 
 def test_what_a_page_notes_is_told_once(make_env):
@@ -427,8 +427,8 @@ def test_a_count_that_is_not_told_again_is_still_that_count(make_env):
     class Once(Toy):
         def read(self, stream, slice_, checkpoint=None):
             rows = self.world.within(slice_)
-            total = len(rows) if not self.world.asked else None
-            self.world.asked.append((slice_, checkpoint))
+            total = len(rows) if not self.world.requests else None
+            self.world.requests.append((slice_, checkpoint))
             shown = [json.dumps(row).encode() for row in rows if row["id"] not in self.world.hidden]
             yield Page(stream, shown, self.world.now, None, total)
 
@@ -463,7 +463,7 @@ class TestSettingsThatChange:
         env.read()
         self.changed(env, **changes)
         env.world.now += DAY
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
     def test_another_key_takes_the_place_of_the_old_one(self, make_env):
         env = make_env()
@@ -474,7 +474,7 @@ class TestSettingsThatChange:
         for key, expected in (("code", "c"), ("id", "")):
             self.changed(env, primary_key=key)
             assert env.read().status == "done"
-            assert env.held() == {f"{expected}{number}": name for number, name in env.truth().items()}
+            assert env.names() == {f"{expected}{number}": name for number, name in env.truth().items()}
             env.world.now += DAY
 
     def test_another_account_is_refused(self, make_env, monkeypatch):
@@ -492,7 +492,7 @@ class TestKeysThatComeBack:
     def test_a_list_that_goes_on_naming_a_key_kills_it_once(self, make_env):
         class Listing(Counting):
             def deletes(self, stream, slice_):
-                rows = [json.dumps({"id": number}).encode() for number in self.world.gone]
+                rows = [json.dumps({"id": number}).encode() for number in self.world.deletions]
                 yield Page(replace(stream, cursor=None), rows, self.world.now, None, deleted=True)
 
         env = make_env(Listing, deletes="list")
@@ -500,15 +500,15 @@ class TestKeysThatComeBack:
         env.read()
         env.world.now += DAY
         env.world.records.pop(7)
-        env.world.gone = [7]
+        env.world.deletions = [7]
         env.world.now += HOUR
-        assert (env.read().deleted, "7" in env.held()) == (1, False)
+        assert (env.read().deleted, "7" in env.names()) == (1, False)
         env.world.now += DAY
         env.world.put(7, "made anew")
         env.world.now += HOUR
         for _ in range(3):
             env.read()
-            assert env.held() == env.truth()
+            assert env.names() == env.truth()
             compact_all(StoredStream(env.project, "raw/crm/accounts", env.kind.streams[0]))
             env.world.now += DAY
 
@@ -530,7 +530,7 @@ class TestKeysThatComeBack:
         result = env.read()
         assert (result.status, "3 records are listed that are not stored" in (result.error or "")) == ("short", True)
         env.world.now += DAY
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
 
 class TestTheWhole:
@@ -595,7 +595,7 @@ class TestTheWhole:
         result = env.read()
         assert (result.status, "2 records are listed that are not stored" in str(result.error)) == ("short", True)
         env.world.now += DAY
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
     def test_what_is_listed_and_cannot_be_read_is_not_asked_for_every_night(self, make_env):
         class More(Sweeping):
@@ -624,7 +624,7 @@ class TestTheWhole:
             assert env.read().status == "done"
             env.world.now += DAY
         del env.world.records[5]
-        assert (env.read().status, "5" in env.held()) == ("done", False)
+        assert (env.read().status, "5" in env.names()) == ("done", False)
 
     def test_what_comes_late_within_the_lookback_while_keys_are_listed_is_left_to_the_next_run(self, make_env):
         class Late(Sweeping):
@@ -637,11 +637,11 @@ class TestTheWhole:
         for _ in range(3):
             assert env.read().status == "done"
             env.world.now += 5 * MINUTE
-        assert env.held().keys() >= env.truth().keys() - {max(env.truth(), key=int)}
+        assert env.names().keys() >= env.truth().keys() - {max(env.truth(), key=int)}
 
 
 def whole(env: ExtractEnv, total: SliceCount) -> dict[str, Any]:
     """Give the row of `reconciliation` for a stream as a whole."""
     flow = Flow("crm", env.stream, [total])
-    flow.note("landed", len(env.held()))
+    flow.note("landed", len(env.names()))
     return next(iter(flow.rows()))

@@ -51,10 +51,10 @@ def test_a_full_reading_finds_what_it_went_back_to(make_env):
     result = env.read(full=True)
     assert (result.status, result.changed) == ("done", 4)
     assert result.notes == []
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
     env.world.now += DAY
     again = env.read(full=True)
-    assert (again.changed, again.notes, env.held()) == (0, [], env.truth())
+    assert (again.changed, again.notes, env.names()) == (0, [], env.truth())
 
 
 def test_edits_after_that_count_again(make_env):
@@ -64,14 +64,14 @@ def test_edits_after_that_count_again(make_env):
     env.world.put(2, "edited again")
     env.world.now += DAY
     env.read()
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
 
 
 def test_windows_are_each_looked_at(make_env):
     env = make_env(window=timedelta(hours=6))
     restored(env)
     env.read(full=True)
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
 
 
 def test_a_deletion_that_was_undone_is_undone(make_env):
@@ -80,14 +80,14 @@ def test_a_deletion_that_was_undone_is_undone(make_env):
     env.read()
     backup = deepcopy(env.world.records)
     env.world.now += DAY
-    env.world.gone = [{"id": 7, "at": (env.world.now - HOUR).isoformat()}]
+    env.world.deletions = [{"id": 7, "at": (env.world.now - HOUR).isoformat()}]
     del env.world.records[7]
     env.read()
-    assert "7" not in env.held()
-    env.world.records, env.world.gone = backup, []
+    assert "7" not in env.names()
+    env.world.records, env.world.deletions = backup, []
     env.world.now += DAY
     env.read(full=True)
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
 
 
 def break_off(env: ExtractEnv, at: int) -> None:
@@ -105,7 +105,7 @@ def test_a_full_reading_that_is_gone_on_with_by_the_next_run_does_so_too(make_en
     restored(env, edited=25)
     break_off(env, at)
     result = env.read()
-    assert (result.status, env.held()) == ("done", env.truth())
+    assert (result.status, env.names()) == ("done", env.truth())
     env.world.now += HOUR
     assert env.read().notes == []
 
@@ -130,7 +130,7 @@ def test_an_edit_in_the_midst_of_it_is_the_newest(make_env):
     env.world.now += DAY
     env.world.on_page = lambda number: None
     env.read()
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
 
 
 def test_a_second_look_at_derived_fields_heals_too(make_env):
@@ -138,7 +138,7 @@ def test_a_second_look_at_derived_fields_heals_too(make_env):
     restored(env)
     env.world.now += timedelta(days=40)
     env.read()
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
 
 
 @pytest.mark.parametrize("more", [{}, {"uncursored_fields": ("score",)}])
@@ -159,7 +159,7 @@ def test_an_answer_of_all_that_is_behind_by_minutes_does_no_harm(make_env, more)
     env.world.now += timedelta(minutes=2)
     for full in (False, not more):
         assert env.read(full=full).notes == []
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
         env.world.now += timedelta(minutes=2)
 
 
@@ -178,11 +178,11 @@ def test_an_answer_that_is_behind_does_no_harm_in_a_common_night(make_env):
     env.world.now += HOUR
     shown = old.pop(30)
     env.read()
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
     old[30] = shown
     env.world.now += timedelta(minutes=1)
     assert env.read().notes == []
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
 
 
 def test_an_edit_lands_while_a_slice_stays_open_and_is_kept(make_env):
@@ -193,7 +193,7 @@ def test_an_edit_lands_while_a_slice_stays_open_and_is_kept(make_env):
     env.read()
 
     def breaks(number: int) -> None:
-        slice_, checkpoint = env.world.asked[-1]
+        slice_, checkpoint = env.world.requests[-1]
         if checkpoint and slice_.start is None:
             raise ReplyError("not now")
 
@@ -207,7 +207,7 @@ def test_an_edit_lands_while_a_slice_stays_open_and_is_kept(make_env):
     env.world.on_page = lambda number: None
     env.world.now += DAY
     result = env.read()
-    assert (result.status, result.notes, env.held()) == ("done", [], env.truth())
+    assert (result.status, result.notes, env.names()) == ("done", [], env.truth())
 
 
 def test_windows_that_were_held_already_are_set_back_all_of_them(make_env):
@@ -229,7 +229,7 @@ def test_windows_that_were_held_already_are_set_back_all_of_them(make_env):
     broken = [ReplyError("not now")]
 
     def breaks(number: int) -> None:
-        if broken and env.world.asked[-1][1]:
+        if broken and env.world.requests[-1][1]:
             raise broken[0]
 
     env.world.on_page = breaks
@@ -238,7 +238,7 @@ def test_windows_that_were_held_already_are_set_back_all_of_them(make_env):
     env.world.now += DAY
     result = env.read()
     assert (result.status, result.notes) == ("done", [])
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
 
 
 @pytest.mark.parametrize("path", ["newest", "settled", "at"])
@@ -246,7 +246,7 @@ def test_a_field_may_be_called_as_it_likes(make_env, path):
     env = make_env(fields={"account_id": "id", "name": "name", "score": path})
     restored(env)
     assert env.read(full=True).changed == 4
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
 
 
 def test_a_key_that_comes_in_two_windows_is_no_sign_of_a_restore(make_env):
@@ -264,7 +264,7 @@ def test_a_key_that_comes_in_two_windows_is_no_sign_of_a_restore(make_env):
     for _ in range(2):
         env.world.now += DAY
         result = env.read(full=True)
-        assert (result.status, result.notes, env.held()) == ("done", [], {"1": "new"})
+        assert (result.status, result.notes, env.names()) == ("done", [], {"1": "new"})
 
 
 def test_a_build_in_between_takes_nothing_that_an_open_slice_counts(make_env):
@@ -290,7 +290,7 @@ def test_a_build_in_between_takes_nothing_that_an_open_slice_counts(make_env):
     assert env.project.ledger.files.landed_since(asset, refresh.mark) == since
     env.project.lake.proven(since)
     env.world.now += HOUR
-    assert (env.read().status, env.held()) == ("done", env.truth())
+    assert (env.read().status, env.names()) == ("done", env.truth())
     env.world.now += HOUR
     rewrite_all()
     env.project.lake.prune(1)
@@ -331,9 +331,9 @@ class TestWhatWasMadeAfterTheBackup:
         env = make_env(Fetching, deletes="flag")
         self.fill(env)
         env.read()
-        assert "31" in env.held()
+        assert "31" in env.names()
         result = env.read(full=True)
-        assert (result.status, result.deleted, env.held()) == ("done", 1, env.truth())
+        assert (result.status, result.deleted, env.names()) == ("done", 1, env.truth())
         env.world.now += DAY
         assert env.read().deleted == 0
 
@@ -358,7 +358,7 @@ class TestWhatWasMadeAfterTheBackup:
             "1 records are stored that the full refresh did not show, and this connector cannot be asked whether they are "
             "gone; they stay: 31"
         ]
-        assert "31" in env.held()
+        assert "31" in env.names()
 
     def test_stays_while_more_would_go_than_is_believable(self, make_env):
         env = make_env(Fetching, deletes="flag")
@@ -366,11 +366,11 @@ class TestWhatWasMadeAfterTheBackup:
         for number in range(20, 31):
             del env.world.records[number]
         assert env.read(full=True).status == "blocked"
-        assert {"20", "31"} <= {*env.held()}
+        assert {"20", "31"} <= {*env.names()}
         env.project.connections["crm"].max_delete_pct = 100
         env.world.now += DAY
         assert env.read().status == "done"
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
     def test_what_is_edited_while_all_is_read_stays(self, make_env):
         env = make_env(Fetching, deletes="flag")
@@ -385,7 +385,7 @@ class TestWhatWasMadeAfterTheBackup:
 
         env.world.on_page = edits
         result = env.read(full=True)
-        assert (result.status, result.deleted, {*env.held()}) == ("done", 0, {*env.truth()})
+        assert (result.status, result.deleted, {*env.names()}) == ("done", 0, {*env.truth()})
 
     @pytest.mark.parametrize("at", [1, 2, 3, 4])
     def test_whom_a_reading_showed_that_broke_off_counts_as_shown(self, make_env, at):
@@ -397,7 +397,7 @@ class TestWhatWasMadeAfterTheBackup:
         fetch = Fetching.fetch
         env.kind.fetch = lambda self, stream, keys, fields: asked.extend(keys) or fetch(self, stream, keys, fields)
         break_off(env, at)
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
         assert (asked[0], len(asked)) == ("31", 6)  # and five that are there
 
 
@@ -414,4 +414,4 @@ def test_a_mass_deletion_that_was_blocked_and_undone_blocks_no_more(make_env):
     env.world.records = backup
     env.world.now += DAY
     assert env.read(full=True).status == "done"
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()

@@ -100,20 +100,20 @@ class TestRows:
             table = pq.read_table(env.project.lake.full(file.path))
             old = env.project.lake.write(file.asset, table.drop_columns(NUMBERS.names))
             env.project.ledger.files.replace([file], old, "version 0.1")
-        assert env.held() == {"1": "second"}
+        assert env.names() == {"1": "second"}
         env.read()
         assert len(stored(env)) == 2
         compact_all(StoredStream(env.project, "raw/crm/accounts", env.kind.streams[0]))
-        assert env.held() == {"1": "second"}
+        assert env.names() == {"1": "second"}
         env.world.put(1, "third")
         env.read()
-        assert env.held() == {"1": "third"}
+        assert env.names() == {"1": "third"}
 
     def test_of_tombstones_have_key_and_time_and_no_payload(self, make_env):
         env = make_env(Telling, deletes="feed")
         env.world.fill(25)
         env.read()
-        env.world.gone = [env.world.records.pop(7) | {"at": (NOON + MINUTE).isoformat(), "mail": "a person"}]
+        env.world.deletions = [env.world.records.pop(7) | {"at": (NOON + MINUTE).isoformat(), "mail": "a person"}]
         env.world.now += DAY
         assert env.read().deleted == 1
         (row,) = (row for row in stored(env) if row["_deleted"])
@@ -163,7 +163,7 @@ class TestWhatOpensOne:
         env.world.now += DAY
         result = env.read()
         assert result.notes[0].startswith("the source went back to earlier versions of records")
-        assert (result.status, env.held(), generations(env)) == ("done", env.truth(), Generations(1, 1))
+        assert (result.status, env.names(), generations(env)) == ("done", env.truth(), Generations(1, 1))
         env.world.now += DAY
         assert (env.read().notes, generations(env)) == ([], Generations(1, 1))
 
@@ -188,7 +188,7 @@ class TestWhileOneIsOpen:
         env = make_env(ByKey, deletes=deletes)
         env.world.fill(35)
         env.read()
-        before = env.held()
+        before = env.names()
         env.world.now += DAY
         for number in (5, 15, 25, 33):
             env.world.records[number]["name"] = "changed without a stamp"
@@ -197,11 +197,11 @@ class TestWhileOneIsOpen:
         with suppress(Killed):
             env.read(full=True)
         read = {str(number) for number in (5, 15, 25, 33) if number <= 10 * (page - 1)}
-        assert env.held() == before | dict.fromkeys(read, "changed without a stamp")
+        assert env.names() == before | dict.fromkeys(read, "changed without a stamp")
         env.world.on_page = lambda number: None
         env.project = env.opened()
         env.world.now += HOUR
-        assert (env.read().status, env.held(), generations(env)) == ("done", env.truth(), Generations(1, 1))
+        assert (env.read().status, env.names(), generations(env)) == ("done", env.truth(), Generations(1, 1))
 
     def test_no_file_is_compacted(self, make_env):
         env = make_env()
@@ -227,9 +227,9 @@ class TestWhileOneIsOpen:
             env.world.put(3, f"night {night}")
             env.world.now += HOUR
             assert env.read().status == "blocked"
-            assert (env.held()["3"], len(env.held())) == (f"night {night}", 40)
+            assert (env.names()["3"], len(env.names())) == (f"night {night}", 40)
         env.project.connections["crm"].max_delete_pct = 100
-        assert (env.read().status, env.held()) == ("done", env.truth())
+        assert (env.read().status, env.names()) == ("done", env.truth())
 
     def test_a_source_that_shows_fewer_rows_deletes_nothing(self, make_env):
         env = make_env(ByKey, deletes="flag")
@@ -238,13 +238,13 @@ class TestWhileOneIsOpen:
         env.world.now += DAY
         lost = {number: env.world.records.pop(number) for number in range(20, 41)}
         result = env.read(full=True)
-        assert (result.status, generations(env).is_open, len(env.held())) == ("blocked", True, 40)
+        assert (result.status, generations(env).is_open, len(env.names())) == ("blocked", True, 40)
         assert "21 of 40 records are gone at the source" in str(result.error)
         env.world.records |= lost
         env.world.now += DAY
-        assert (env.read().status, env.held(), generations(env).is_open) == ("done", env.truth(), False)
+        assert (env.read().status, env.names(), generations(env).is_open) == ("done", env.truth(), False)
         env.world.now += DAY
-        assert (env.read(full=True).status, env.held()) == ("done", env.truth())
+        assert (env.read(full=True).status, env.names()) == ("done", env.truth())
 
     def test_another_full_refresh_begins_again(self, make_env):
         env = make_env(ByKey, deletes="flag")
@@ -255,7 +255,7 @@ class TestWhileOneIsOpen:
         env.world.on_page = lambda number: None
         env.world.now += HOUR
         assert env.read(full=True).landed == 35
-        assert (generations(env), env.held()) == (Generations(2, 2), env.truth())
+        assert (generations(env), env.names()) == (Generations(2, 2), env.truth())
 
 
 class TestAChangedKey:
@@ -272,28 +272,28 @@ class TestAChangedKey:
     def test_waits_as_a_whole_until_all_is_read(self, make_env, page):
         env = make_env(ByKey, deletes="flag")
         self.changed(env)
-        before = env.held()
+        before = env.names()
         env.world.on_page = raises_at(page, Killed())
         with suppress(Killed):
             env.read()
-        assert env.held() == before
+        assert env.names() == before
         env.world.on_page = lambda number: None
         env.project = env.opened()
         env.world.now += HOUR
         assert env.read().status == "done"
-        assert env.held() == {f"c{number}": name for number, name in env.truth().items()}
+        assert env.names() == {f"c{number}": name for number, name in env.truth().items()}
 
     def test_waits_for_the_delete_guard_where_fewer_records_come(self, make_env):
         env = make_env(deletes="flag")
         self.changed(env)
-        before = env.held()
+        before = env.names()
         for number in range(10, 36):
             del env.world.records[number]
-        assert (env.read().status, env.held()) == ("blocked", before)
+        assert (env.read().status, env.names()) == ("blocked", before)
         env.project.connections["crm"].max_delete_pct = 100
         env.world.now += DAY
         assert env.read().status == "done"
-        assert env.held() == {f"c{number}": name for number, name in env.truth().items()}
+        assert env.names() == {f"c{number}": name for number, name in env.truth().items()}
 
 
 class TestWhenItIsComplete:
@@ -311,7 +311,7 @@ class TestWhenItIsComplete:
 
         env.world.on_page = edits
         result = env.read(full=True)
-        assert (result.status, result.notes, env.held()) == ("done", [], env.truth())
+        assert (result.status, result.notes, env.names()) == ("done", [], env.truth())
 
     def test_rows_without_a_key_go_with_the_older_generation(self, make_env):
         class Misread(Toy):
@@ -322,9 +322,9 @@ class TestWhenItIsComplete:
         env = make_env(Misread, cursor=None, deletes="sweep", lookback=timedelta(0), lag=timedelta(0))
         env.world.fill(5)
         env.read()
-        assert [*env.held()] == [None]
+        assert [*env.names()] == [None]
         env.kind.read = Toy.read
-        assert (env.read(full=True).status, env.held()) == ("done", env.truth())
+        assert (env.read(full=True).status, env.names()) == ("done", env.truth())
 
 
 class Exports:
@@ -415,7 +415,7 @@ class TestAKeyThatComesMoreThanOnce:
         env = make_env(Twice, cursor=None, deletes="sweep", lookback=timedelta(0), lag=timedelta(0))
         for _ in range(3):
             assert env.read().status == "done"
-            assert env.held() == {"1": later, "2": "other"}
+            assert env.names() == {"1": later, "2": "other"}
         env.world.now += DAY
         env.read()
-        assert env.held() == {"1": later, "2": "other"}
+        assert env.names() == {"1": later, "2": "other"}

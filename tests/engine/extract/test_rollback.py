@@ -44,7 +44,7 @@ def test_what_changed_after_a_clock_was_set_right_is_read(make_env, ahead, night
     last = env.ours
     at(env, last + HOUR / 4).world.put(1, "set right")
     result = at(env, last + DAY).read()
-    assert (result.status, env.held()["1"]) == ("done", "set right")
+    assert (result.status, env.names()["1"]) == ("done", "set right")
     assert result.since is None
     assert result.notes[-1] == f"the source's clock has gone back by {ahead}; the stream is read again as a whole"
 
@@ -63,7 +63,7 @@ def test_a_step_of_minutes_is_one(make_env, lag):
     at(env, NOON, ahead=timedelta(minutes=4)).read()
     at(env, NOON + timedelta(minutes=1)).world.put(1, "set right")
     at(env, NOON + DAY).read()
-    assert env.held()["1"] == "set right"
+    assert env.names()["1"] == "set right"
 
 
 def test_both_clocks_may_be_set_back_together(make_env):
@@ -72,7 +72,7 @@ def test_both_clocks_may_be_set_back_together(make_env):
     at(env, NOON + HOUR / 6).world.put(1, "set right")
     assert at(env, NOON + HOUR / 2).read().notes
     at(env, NOON + DAY).read()
-    assert env.held()["1"] == "set right"
+    assert env.names()["1"] == "set right"
 
 
 def test_a_clock_that_is_put_forward_leaves_what_was_read(make_env):
@@ -88,7 +88,7 @@ def test_a_stream_that_was_left_out_when_the_clock_went_back_is_read_too(make_en
     at(env, NOON + HOUR / 4).world.put(1, "set right")
     assert list(extract(at(env, NOON + HOUR / 2).project, "crm", "none", streams=[])) == []
     at(env, NOON + DAY).read()
-    assert env.held()["1"] == "set right"
+    assert env.names()["1"] == "set right"
 
 
 def test_a_slice_that_was_open_when_the_clock_went_back_is_begun_anew(make_env):
@@ -104,16 +104,16 @@ def test_a_slice_that_was_open_when_the_clock_went_back_is_begun_anew(make_env):
     env.world.on_page = lambda number: None
     at(env, NOON + HOUR).world.put(1, "set right")
     assert at(env, NOON + 2 * HOUR).read().status == "done"
-    assert env.held() == env.truth()
+    assert env.names() == env.truth()
 
 
 def test_a_deletion_after_the_clock_was_set_right_is_known(make_env):
     env = make_env(Telling, deletes="feed")
     at(env, NOON, ahead=HOUR).read()
-    env.world.gone.append({"id": 2, "at": (NOON + HOUR / 4).isoformat()})
+    env.world.deletions.append({"id": 2, "at": (NOON + HOUR / 4).isoformat()})
     del env.world.records[2]
     at(env, NOON + DAY).read()
-    assert "2" not in env.held()
+    assert "2" not in env.names()
 
 
 def test_a_year_that_cannot_be_is_no_clock(make_env):
@@ -124,7 +124,7 @@ def test_a_year_that_cannot_be_is_no_clock(make_env):
         env.read()
     at(env, NOON + HOUR).world.put(1, "later")
     result = at(env, NOON + DAY).read()
-    assert (env.held()["1"], result.notes) == ("later", [])
+    assert (env.names()["1"], result.notes) == ("later", [])
 
 
 def test_a_connection_that_could_not_be_reached_forgets_no_clock(make_env, monkeypatch):
@@ -136,7 +136,7 @@ def test_a_connection_that_could_not_be_reached_forgets_no_clock(make_env, monke
             at(env, NOON + HOUR / 8).read()
     at(env, NOON + HOUR / 4).world.put(1, "set right")
     at(env, NOON + DAY).read()
-    assert env.held()["1"] == "set right"
+    assert env.names()["1"] == "set right"
 
 
 @pytest.mark.parametrize("odd", [timedelta(0), timedelta(minutes=1, seconds=2, microseconds=345)])
@@ -147,9 +147,9 @@ def test_what_was_taken_in_by_a_clock_that_was_ahead_is_no_newer_than_what_comes
     at(env, NOON + HOUR, ahead=2 * DAY + odd).read()
     del env.world.records[2]
     at(env, NOON + 2 * HOUR).world.put(1, "by the right clock")
-    env.world.gone.append({"id": 2, "at": env.world.now.isoformat()})
+    env.world.deletions.append({"id": 2, "at": env.world.now.isoformat()})
     assert at(env, NOON + 3 * HOUR).read().status == "done"
-    assert (env.held()["1"], "2" in env.held()) == ("by the right clock", False)
+    assert (env.names()["1"], "2" in env.names()) == ("by the right clock", False)
     before = env.project.ledger.files.for_asset("raw/crm/accounts")
     at(env, NOON + 4 * HOUR).read()
     assert env.project.ledger.files.for_asset("raw/crm/accounts") == before

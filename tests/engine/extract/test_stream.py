@@ -35,7 +35,7 @@ def make_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
 
 
 def checkpoints(env: ExtractEnv) -> list[int]:
-    return [checkpoint["last"] if checkpoint else 0 for _, checkpoint in env.world.asked]
+    return [checkpoint["last"] if checkpoint else 0 for _, checkpoint in env.world.requests]
 
 
 class TestResuming:
@@ -55,7 +55,7 @@ class TestResuming:
         env.project = env.opened()
         assert env.read().landed == 95
         assert checkpoints(env)[:10] == [900, 910, 920, 930, 940, 950, 960, 970, 980, 990]
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
     def test_what_has_gathered_lands_where_a_reading_breaks_off(self, make_env):
         env = make_env()
@@ -74,7 +74,7 @@ class TestResuming:
         env.project, env.world.now = env.opened(), NOON + DAY
         result = env.read()
         assert (result.status, result.landed) == ("done", 0)
-        assert {slice_.start for slice_, _ in env.world.asked} == {NOON - MINUTE - ACCOUNTS.lookback}
+        assert {slice_.start for slice_, _ in env.world.requests} == {NOON - MINUTE - ACCOUNTS.lookback}
         assert env.project.ledger.sync.intervals("crm", "accounts") == [Interval(None, NOON + DAY - MINUTE)]
 
     def test_a_reading_that_ends_without_saying_so_is_no_end(self, make_env, monkeypatch):
@@ -111,11 +111,11 @@ class TestWindows:
         ]
         env.world.on_page = lambda number: None
         assert env.read().read == 1
-        assert [slice_ for slice_, _ in env.world.asked][0] == Slice(
+        assert [slice_ for slice_, _ in env.world.requests][0] == Slice(
             start + 3 * DAY - ACCOUNTS.lookback, start + 4 * DAY - ACCOUNTS.lookback
         )
         assert env.project.ledger.sync.intervals("crm", "accounts") == [Interval(start, NOON - MINUTE)]
-        assert len(env.held()) == 9  # the tenth lies before the start
+        assert len(env.names()) == 9  # the tenth lies before the start
 
     def test_what_came_late_before_a_broken_one_is_looked_back_for(self, make_env):
         env = self.windowed(make_env)
@@ -126,13 +126,13 @@ class TestWindows:
         assert env.read().status == "failed"
         env.world.on_page = lambda number: None
         assert env.read().status == "done"
-        assert "20" in env.held()
+        assert "20" in env.names()
 
     def test_a_source_that_is_down_is_not_asked_for_every_window(self, make_env):
         env = self.windowed(make_env)
         env.world.on_page = raises_at(4, BusyError("down"))
         assert env.read().status == "failed"
-        assert len(env.world.asked) == 4
+        assert len(env.world.requests) == 4
 
 
 class TestBalance:
@@ -148,7 +148,7 @@ class TestBalance:
         env.world.now += DAY
         env.world.on_page = lambda number: None
         assert env.read().new == 1
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
     def test_what_the_source_counts_and_never_sends_stays_a_gap_that_is_read_again(self, make_env):
         env = make_env()
@@ -160,7 +160,7 @@ class TestBalance:
         assert env.project.ledger.sync.intervals("crm", "accounts") == []
         env.world.hidden = set()
         assert (env.read().status, env.landed()) == ("done", 35)
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
     def test_what_was_left_out_once_is_asked_for_at_once(self, make_env):
         env = make_env()
@@ -221,7 +221,7 @@ class TestLookback:
         env.world.now += DAY
         result = env.read()
         assert (result.new, result.late, result.landed) == (1, 1, 1)
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
     def test_a_value_that_went_and_came_back_without_a_stamp_is_seen_both_times(self, make_env):
         env = make_env()
@@ -230,7 +230,7 @@ class TestLookback:
             env.world.records[35]["name"] = name
             env.world.now += MINUTE
             env.read()
-            assert env.held()["35"] == name
+            assert env.names()["35"] == name
 
     def test_nothing_is_read_beyond_the_runs_beginning(self, make_env):
         env = make_env()
@@ -256,7 +256,7 @@ class TestDeletes:
         env.world.now += DAY
         result = env.read()
         assert (result.status, result.deleted) == ("done", 5)
-        assert len(env.held()) == 45
+        assert len(env.names()) == 45
 
     def test_too_many_flags_delete_nothing_until_somebody_says_so(self, make_env):
         env = make_env(stream=self.FLAGGED)
@@ -270,13 +270,13 @@ class TestDeletes:
         result = env.read()
         assert result.status == "blocked"
         assert "6 of 50 records are gone at the source, more than max_delete_pct 10" in result.error
-        assert env.held()["50"] == "still read"
-        assert len(env.held()) == 50
+        assert env.names()["50"] == "still read"
+        assert len(env.names()) == 50
         env.world.now += DAY
         assert env.read().status == "blocked"
         env.world.put(6, gone=False)
         env.world.now += DAY
-        assert (env.read().status, len(env.held())) == ("done", 45)
+        assert (env.read().status, len(env.names())) == ("done", 45)
 
     def test_a_sweep_finds_what_is_gone(self, make_env):
         env = make_env(Sweeping, stream=self.SWEPT)
@@ -284,7 +284,7 @@ class TestDeletes:
         env.read()
         del env.world.records[7]
         env.world.now += DAY
-        assert (env.read().deleted, "7" in env.held()) == (1, False)
+        assert (env.read().deleted, "7" in env.names()) == (1, False)
 
     def test_a_sweep_that_finds_too_much_deletes_nothing(self, make_env):
         env = make_env(Sweeping, stream=self.SWEPT)
@@ -294,18 +294,18 @@ class TestDeletes:
             del env.world.records[number]
         env.world.now += DAY
         result = env.read()
-        assert (result.status, len(env.held())) == ("blocked", 50)
+        assert (result.status, len(env.names())) == ("blocked", 50)
         env.project.connections["crm"].max_delete_pct = 50
-        assert (env.read().deleted, len(env.held())) == (19, 31)
+        assert (env.read().deleted, len(env.names())) == (19, 31)
 
     def test_a_feed_tells_what_is_gone(self, make_env):
         env = make_env(Telling, stream=self.TOLD)
         env.world.fill(50)
         env.read()
         env.world.now += DAY
-        env.world.gone = [env.world.records.pop(7) | {"at": (env.world.now - MINUTE).isoformat()}]
+        env.world.deletions = [env.world.records.pop(7) | {"at": (env.world.now - MINUTE).isoformat()}]
         env.world.now += DAY
-        assert (env.read().deleted, "7" in env.held()) == (1, False)
+        assert (env.read().deleted, "7" in env.names()) == (1, False)
 
     def test_a_record_that_was_absorbed_is_not_gone(self, make_env, monkeypatch):
         env = make_env(
@@ -334,7 +334,7 @@ class TestDeletes:
         env.world.now += DAY
         env.read()
         del env.world.records[8]
-        env.world.gone = [{"id": 8, "at": (env.world.now + MINUTE).isoformat()}]
+        env.world.deletions = [{"id": 8, "at": (env.world.now + MINUTE).isoformat()}]
         env.world.now += DAY
         assert env.read().deleted == 1
         con = backend.connect(threads=1)
@@ -362,7 +362,7 @@ class TestOutages:
         env.world.put(1, "edited meanwhile")
         env.world.now += DAY
         assert env.read().status == "done"
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
     def test_an_empty_window_is_doubted_where_the_source_counts_nothing_at_all(self, make_env):
         env = make_env()
@@ -373,11 +373,11 @@ class TestOutages:
         env.world.absent = True
         env.world.now += 20 * MINUTE
         result = env.read()
-        assert (result.status, len(env.held())) == ("blocked", 50)
+        assert (result.status, len(env.names())) == ("blocked", 50)
         assert env.project.ledger.sync.intervals("crm", "accounts") == [Interval(None, NOON - MINUTE)]
         env.world.absent = False
         assert env.read().status == "done"
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
     def test_a_first_reading_may_be_empty_but_is_not_believed_for_ever(self, make_env):
         env = make_env(Toy)
@@ -396,14 +396,14 @@ class TestOutages:
         env.world.now += DAY
         env.read()
         env.world.now += DAY
-        assert (env.read().status, env.world.asked[-1][0].start) == ("done", NOON - 2 * MINUTE)
+        assert (env.read().status, env.world.requests[-1][0].start) == ("done", NOON - 2 * MINUTE)
         env.world.put(1, "edited before the outage")
         env.world.now += 20 * MINUTE
         env.world.absent = True
         assert env.read().status == "blocked"
         env.world.absent = False
         assert env.read().status == "done"
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
 
 class TestFull:
@@ -415,7 +415,7 @@ class TestFull:
         env.world.now += MINUTE
         result = env.read(full=True)
         assert (result.read, result.landed, result.changed) == (50 + 9, 50, 1)  # nine come again with the catch-up
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
 
 class TestDerived:
@@ -428,10 +428,10 @@ class TestDerived:
         assert first.derived_read_at is None or first.derived_read_at == NOON - MINUTE
         env.world.records[9]["name"] = "moved no stamp"
         env.world.now += 6 * DAY
-        assert (env.read().landed, env.held()["9"]) == (0, "name 9")
+        assert (env.read().landed, env.names()["9"]) == (0, "name 9")
         env.world.now += DAY
         result = env.read()
-        assert (result.landed, env.held()["9"]) == (1, "moved no stamp")
+        assert (result.landed, env.names()["9"]) == (1, "moved no stamp")
         assert result.derived_read_at == env.world.now - MINUTE
         assert (
             env.project.ledger.sync.intervals("crm", uncursored_refresh_of("accounts"))[-1].end
@@ -449,7 +449,7 @@ class TestDerived:
         env.world.on_page = lambda number: None
         assert env.read().status == "done"
         assert checkpoints(env)[-3:] == [20, 30, 40]
-        assert env.world.asked[-3][0].start is None
+        assert env.world.requests[-3][0].start is None
 
     def test_without_such_fields_nothing_is_read_anew(self, make_env):
         env = make_env()
@@ -457,4 +457,4 @@ class TestDerived:
         env.read()
         env.world.now += 30 * DAY
         env.read()
-        assert {slice_.start for slice_, _ in env.world.asked} == {NOON - MINUTE - ACCOUNTS.lookback}
+        assert {slice_.start for slice_, _ in env.world.requests} == {NOON - MINUTE - ACCOUNTS.lookback}

@@ -39,12 +39,12 @@ class World:
     now: datetime = NOON
     records: dict[int, dict[str, Any]] = field(default_factory=dict)
     size: int = 10
-    asked: list[tuple[Slice, Checkpoint | None]] = field(default_factory=list)
+    requests: list[tuple[Slice, Checkpoint | None]] = field(default_factory=list)
     on_page: Callable[[int], None] = lambda number: None
     hidden: set[int] = field(default_factory=set)
     absent: bool = False
     counts: bool = True
-    gone: list[dict[str, Any]] = field(default_factory=list)
+    deletions: list[dict[str, Any]] = field(default_factory=list)
 
     def put(self, number: int, name: str = "", at: datetime | None = None, **more: Any) -> None:
         """Make or change a record, stamped now."""
@@ -87,8 +87,8 @@ class Toy(Connector):
         world, last = self.world, (checkpoint or {}).get("last", 0)
         total = len(world.within(slice_)) if world.counts and checkpoint is None else None
         while True:
-            world.asked.append((slice_, {"last": last} if last else None))
-            world.on_page(len(world.asked))
+            world.requests.append((slice_, {"last": last} if last else None))
+            world.on_page(len(world.requests))
             rows = [row for row in world.within(slice_) if row["id"] > last][: world.size]
             is_end = len(rows) < world.size
             last = rows[-1]["id"] if rows else last
@@ -117,7 +117,7 @@ class Telling(Counting):
     """Report what was deleted, as a feed."""
 
     def deletes(self, stream: Stream, slice_: Slice) -> Iterator[Page]:
-        rows = [json.dumps(row).encode() for row in self.world.gone if _is_in(row["at"], slice_)]
+        rows = [json.dumps(row).encode() for row in self.world.deletions if _is_in(row["at"], slice_)]
         yield Page(stream, rows, self.world.now, None, deleted=True)
 
 
@@ -140,10 +140,10 @@ class ExtractEnv:
     def read(self, **options: Any) -> StreamResult:
         """Run the extract stage."""
         self.runs += 1
-        self.world.asked.clear()
+        self.world.requests.clear()
         return next(iter(extract(self.project, "crm", f"run-{self.runs}", limits=self.limits, **options)))
 
-    def held(self) -> dict[str, str]:
+    def names(self) -> dict[str, str]:
         """Give the name of each account that is alive in the lake."""
         con = backend.connect(threads=1)
         rows = latest(stored_rows(self.project, con, "crm", self.kind.streams[0])).to_pyarrow().to_pylist()

@@ -130,7 +130,7 @@ class TestFreezeByRecords:
         assert env.landed() == landed + 10
         env.project.ledger.source_fields.accept("crm")
         assert night(env).status == "done"
-        assert env.held() == env.truth()
+        assert env.names() == env.truth()
 
     def test_a_first_reading_is_accepted_as_it_is(self, make_env):
         env = make_env(contract="freeze")
