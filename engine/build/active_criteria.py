@@ -10,7 +10,7 @@ import pyarrow as pa
 from connectors.kit.errors import SettingsError
 from engine.config.customer_model import CustomerModelConfig
 from engine.storage.ledger import Ledger
-from engine.storage.model_parameters import Parameters
+from engine.storage.stores.model_parameters import Parameters
 from transforms.scores.criteria import Criterion, CriterionError, configured, version
 from transforms.scores.default_criteria import DEFAULTS
 

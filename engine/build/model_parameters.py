@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 import ibis.expr.types as ir
 
 from engine.config.customer_model import RetentionConfig, SatisfactionConfig
-from engine.storage.model_parameters import Parameters
+from engine.storage.stores.model_parameters import Parameters
 from transforms.scores.criteria_measures import median_revenue
 from transforms.scores.models.base import PRIOR, Columns, Fit, Model, fit_version
 from transforms.scores.models.bgbb import choose_horizon

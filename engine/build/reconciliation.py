@@ -13,8 +13,8 @@ from connectors.kit.stream import Stream
 from engine.build.registry import Output
 from engine.config.project import Project
 from engine.storage.backend import backend
-from engine.storage.slice_counts import SliceCount
-from engine.storage.sync_state import uncursored_refresh_of
+from engine.storage.stores.slice_counts import SliceCount
+from engine.storage.stores.sync_state import uncursored_refresh_of
 from engine.storage.table_schema import arrow_schema
 from transforms.conform.conform import latest
 

@@ -26,10 +26,10 @@ from engine.deliver.proof import is_current, prove_plan
 from engine.deliver.sender import Sender
 from engine.deliver.target import Target, opened
 from engine.deliver.unknown_outcomes import settle
-from engine.storage.approvals import Approval
 from engine.storage.gc_tuning import sparing_what_stays
 from engine.storage.lease import lease
-from engine.storage.write_operations import Operation
+from engine.storage.stores.approvals import Approval
+from engine.storage.stores.write_operations import Operation
 from schemas.find import model
 
 ROUNDS = 3  # a change that the target answers with `retry` is sent at most so often in a run

@@ -7,7 +7,7 @@ from connectors.kit.errors import SettingsError
 from engine.config.project import Project
 from engine.deliver.plan_store import Plan, find
 from engine.deliver.proof import prove_plan
-from engine.storage.approvals import Approval
+from engine.storage.stores.approvals import Approval
 
 DIGEST = re.compile("[0-9a-f]{12,64}")  # commands print 12; a shorter one could be guessed
 

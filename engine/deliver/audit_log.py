@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.storage.approvals import Approval
-from engine.storage.write_operations import Operation
+from engine.storage.stores.approvals import Approval
+from engine.storage.stores.write_operations import Operation
 from transforms.delivery.field_diff import as_json
 
 SHARED = ("delivery", "run_id", "digest", "op_id", "connection", "stream", "record_id", "customer_id", "action", "key")

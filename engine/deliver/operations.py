@@ -10,7 +10,7 @@ import msgspec
 
 from engine.deliver.desired import RECORD_OF
 from engine.deliver.plan_store import WRITTEN, Plan
-from engine.storage.write_operations import Attempt, Operation
+from engine.storage.stores.write_operations import Attempt, Operation
 
 
 def operations(

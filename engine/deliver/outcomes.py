@@ -7,7 +7,7 @@ from functools import cached_property
 from connectors.kit.base import Outcome, TargetRecord
 from engine.config.project import Project
 from engine.deliver.target import Target
-from engine.storage.write_operations import DONE, Operation
+from engine.storage.stores.write_operations import DONE, Operation
 from transforms.delivery.field_diff import Decided, SyncedValue, SyncHistory
 from transforms.delivery.value_equality import is_same
 

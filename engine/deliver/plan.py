@@ -23,8 +23,8 @@ from engine.deliver.unknown_outcomes import settle
 from engine.deliver.validation import prove
 from engine.storage.gc_tuning import sparing_what_stays
 from engine.storage.lease import lease
-from engine.storage.plans import PlanRow
-from engine.storage.write_operations import Operation
+from engine.storage.stores.plans import PlanRow
+from engine.storage.stores.write_operations import Operation
 from transforms.delivery.field_diff import CurrentRecord, Rule, Wanted, agreements, changes
 from transforms.delivery.value_equality import plain
 

@@ -14,7 +14,7 @@ from connectors.kit.errors import ReplyError, SettingsError, choices
 from engine.config.project import Project
 from engine.deliver.guards import plural
 from engine.storage.manifest import Written
-from engine.storage.plans import PlanRow
+from engine.storage.stores.plans import PlanRow
 from schemas.find import model
 
 Row = dict[str, Any]

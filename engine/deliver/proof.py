@@ -8,7 +8,7 @@ from engine.config.project import Project
 from engine.deliver.desired_sql import sources
 from engine.deliver.plan import basis_of
 from engine.deliver.plan_store import FOLLOWS, WRITTEN, Plan, Row, refused
-from engine.storage.write_operations import Operation
+from engine.storage.stores.write_operations import Operation
 from transforms.delivery.field_diff import as_json, from_json
 
 

@@ -10,7 +10,7 @@ from connectors.kit.write import chunks
 from engine.deliver.outcomes import OutcomeRecorder, Settled, applied_outcome
 from engine.deliver.target import Target
 from engine.deliver.target_state import find_records
-from engine.storage.write_operations import Operation
+from engine.storage.stores.write_operations import Operation
 from transforms.delivery.value_equality import is_same, plain
 
 CHANGED = "somebody changed the record since it was planned"

@@ -11,7 +11,7 @@ from engine.deliver.plan_store import Plan, Row
 from engine.deliver.target import Target, opened
 from engine.deliver.target_state import fetch_records
 from engine.storage.lease import lease
-from engine.storage.write_operations import Operation
+from engine.storage.stores.write_operations import Operation
 from transforms.delivery.field_diff import as_json
 from transforms.delivery.value_equality import is_same, plain
 

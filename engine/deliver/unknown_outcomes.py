@@ -9,7 +9,7 @@ from engine.deliver.outcomes import SEEN_AT_TARGET, OutcomeRecorder, applied_out
 from engine.deliver.sender import holds
 from engine.deliver.target import Target
 from engine.deliver.target_state import fetch_records, find_records
-from engine.storage.write_operations import DONE, Operation
+from engine.storage.stores.write_operations import DONE, Operation
 from transforms.delivery.value_equality import is_same
 
 NEVER_ARRIVED = "it never arrived"  # stored in the ledger and looked up there: do not reword

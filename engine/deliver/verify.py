@@ -10,7 +10,7 @@ from engine.config.project import Project
 from engine.deliver.outcomes import SEEN_AT_TARGET
 from engine.deliver.target import Target, opened
 from engine.deliver.target_state import fetch_records
-from engine.storage.write_operations import Operation
+from engine.storage.stores.write_operations import Operation
 from transforms.delivery.field_diff import SyncedValue
 from transforms.delivery.value_equality import is_same
 

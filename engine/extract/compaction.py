@@ -11,7 +11,7 @@ from engine.extract.stored_rows import NUMBERS, read_rows
 from engine.extract.stored_stream import StoredStream, newest
 from engine.storage.lease import LeaseTaken, lease
 from engine.storage.manifest import COMPACTION, Written
-from engine.storage.sync_state import full_refresh_of, uncursored_refresh_of
+from engine.storage.stores.sync_state import full_refresh_of, uncursored_refresh_of
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

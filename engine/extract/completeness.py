@@ -11,8 +11,8 @@ from engine.config.project import Project
 from engine.storage import duckdb_session
 from engine.storage.duckdb_session import listed
 from engine.storage.manifest import Written
-from engine.storage.slice_counts import SliceCount
-from engine.storage.sync_state import OpenSlice, seen_of
+from engine.storage.stores.slice_counts import SliceCount
+from engine.storage.stores.sync_state import OpenSlice, seen_of
 
 
 @dataclass(frozen=True)

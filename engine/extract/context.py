@@ -15,8 +15,8 @@ from engine.extract.limits import Limits
 from engine.extract.result import StreamResult
 from engine.extract.stored_rows import RowNumbers
 from engine.extract.stored_stream import StoredStream
-from engine.storage.slice_counts import SliceCount
-from engine.storage.sync_state import full_refresh_of
+from engine.storage.stores.slice_counts import SliceCount
+from engine.storage.stores.sync_state import full_refresh_of
 
 
 class StreamContext:

@@ -11,7 +11,7 @@ from engine.extract.context import StreamContext
 from engine.extract.lake_writer import gathered, without_payload
 from engine.extract.stored_stream import StoredStream
 from engine.storage.manifest import Written
-from engine.storage.sync_state import WHOLE, Progress, deletes_of, full_refresh_mismatch_of
+from engine.storage.stores.sync_state import WHOLE, Progress, deletes_of, full_refresh_mismatch_of
 
 
 class DeletionDetector:

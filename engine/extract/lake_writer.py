@@ -19,7 +19,7 @@ from connectors.kit.stream import Stream
 from engine.extract.context import StreamContext
 from engine.extract.limits import Limits
 from engine.storage.manifest import Written
-from engine.storage.sync_state import UNCURSORED_REFRESH, OpenSlice, Progress, seen_of
+from engine.storage.stores.sync_state import UNCURSORED_REFRESH, OpenSlice, Progress, seen_of
 
 
 class LakeWriter:

@@ -14,8 +14,8 @@ from engine.extract.completeness import ObservedKeys, compare_counts, describe_m
 from engine.extract.context import StreamContext
 from engine.extract.lake_writer import LakeWriter
 from engine.extract.schema_drift.drift import FieldTracker
-from engine.storage.slice_counts import SliceCount
-from engine.storage.sync_state import UNCURSORED_REFRESH, OpenSlice
+from engine.storage.stores.slice_counts import SliceCount
+from engine.storage.stores.sync_state import UNCURSORED_REFRESH, OpenSlice
 
 
 class SliceReader:

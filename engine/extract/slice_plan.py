@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from connectors.kit.stream import Slice
-from engine.storage.sync_state import Interval, union
+from engine.storage.stores.sync_state import Interval, union
 
 Window = timedelta | None
 

@@ -20,7 +20,7 @@ from engine.extract.schema_drift.drift import FieldTracker
 from engine.extract.slice import SliceReader
 from engine.extract.stored_stream import StoredStream
 from engine.storage.gc_tuning import sparing_what_stays
-from engine.storage.sync_state import WHOLE, Interval, OpenSlice, full_refresh_of, uncursored_refresh_of
+from engine.storage.stores.sync_state import WHOLE, Interval, OpenSlice, full_refresh_of, uncursored_refresh_of
 from schemas.mapping import paths
 
 RESTORED = (

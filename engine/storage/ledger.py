@@ -5,21 +5,21 @@ from contextlib import AbstractContextManager
 from sqlalchemy import Connection, select
 
 from engine.storage import ledger_tables as t
-from engine.storage.approvals import Approvals
-from engine.storage.generations import GenerationStore
-from engine.storage.judgements import Judgements
 from engine.storage.manifest import Files, Snapshots
 from engine.storage.migrations.steps import migrate
-from engine.storage.model_parameters import ModelParameters
-from engine.storage.pins import Pins
-from engine.storage.plans import Plans
-from engine.storage.runs import Runs
-from engine.storage.slice_counts import SliceCounts
-from engine.storage.source_fields import SourceFields
-from engine.storage.sync_state import SyncState
-from engine.storage.synced_values import SyncedValues
+from engine.storage.stores.approvals import Approvals
+from engine.storage.stores.generations import GenerationStore
+from engine.storage.stores.judgements import Judgements
+from engine.storage.stores.model_parameters import ModelParameters
+from engine.storage.stores.pins import Pins
+from engine.storage.stores.plans import Plans
+from engine.storage.stores.runs import Runs
+from engine.storage.stores.slice_counts import SliceCounts
+from engine.storage.stores.source_fields import SourceFields
+from engine.storage.stores.sync_state import SyncState
+from engine.storage.stores.synced_values import SyncedValues
+from engine.storage.stores.write_operations import Operations
 from engine.storage.transactions import Database
-from engine.storage.write_operations import Operations
 
 
 class Ledger:

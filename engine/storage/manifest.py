@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, fun
 from connectors.kit.errors import BusyError
 from connectors.kit.write import chunks
 from engine.storage import ledger_tables as t
-from engine.storage.model_parameters import Parameters, write_parameters
+from engine.storage.stores.model_parameters import Parameters, write_parameters
 from engine.storage.transactions import Store
 
 NAMES_PER_STATEMENT = 10_000  # SQLite takes 32,766 parameters in one statement, PostgreSQL 65,535

@@ -12,7 +12,7 @@ from orchestration.cli.subcommands import add_command
 if TYPE_CHECKING:
     from engine.config.project import Project
     from engine.deliver.plan_store import Plan
-    from engine.storage.plans import PlanRow
+    from engine.storage.stores.plans import PlanRow
 
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from connectors.kit.stream import Stream
     from engine.config.project import Project
     from engine.extract.schema_drift.field_usage import FieldUsage
-    from engine.storage.source_fields import FieldRecord
+    from engine.storage.stores.source_fields import FieldRecord
 
 
 def state_arguments(parser: argparse.ArgumentParser) -> None:

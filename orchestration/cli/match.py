@@ -10,7 +10,7 @@ from orchestration.cli.subcommands import add_command
 if TYPE_CHECKING:
     from engine.build.current_tables import Tables
     from engine.config.project import Project
-    from engine.storage.judgements import Account
+    from engine.storage.stores.judgements import Account
 
 SUGGESTIONS_SQL = """
 SELECT s.left_connection || '/' || s.left_account_id AS "left", l.name AS left_name, l.city AS left_city,

@@ -17,7 +17,7 @@ from engine.config.project import Project
 from engine.deliver.apply import apply
 from engine.deliver.plan import plan
 from engine.extract.run import extract
-from engine.storage.sync_state import full_refresh_of
+from engine.storage.stores.sync_state import full_refresh_of
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, only
 from tests.nights.seen import differences, seen, without_absorbed

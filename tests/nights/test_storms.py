@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from engine.deliver.plan_store import load
-from engine.storage.write_operations import DONE
+from engine.storage.stores.write_operations import DONE
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
 from tests.nights.stormy import BATCH, DOORS, LINKED, NEW, SETTLES, Door, World, small_and_fast

@@ -22,7 +22,7 @@ from engine.extract.result import StreamResult
 from engine.extract.schema_drift.field_history import Drift, drift, renewed
 from engine.extract.schema_drift.field_usage import FieldUsage, covering
 from engine.extract.schema_drift.json_fields import FieldObservation, observe_records, payloads
-from engine.storage.source_fields import FieldRecord
+from engine.storage.stores.source_fields import FieldRecord
 from schemas.mapping import paths, stem
 from transforms.conform.contract_rules import Absence, Terms
 

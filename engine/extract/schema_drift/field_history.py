@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from connectors.kit.base import SourceField
 from engine.extract.schema_drift.json_fields import FieldObservation
-from engine.storage.source_fields import FieldRecord
+from engine.storage.stores.source_fields import FieldRecord
 
 ALWAYS = 0.99  # share of the records: a field that fewer of them had may be missing in some
 GONE_AFTER = 5  # records in a row without a field that nearly every one had before

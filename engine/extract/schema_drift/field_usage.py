@@ -5,7 +5,7 @@ from typing import Any
 
 from connectors.kit.stream import Stream
 from engine.config.project import Project
-from engine.storage.source_fields import FieldRecord
+from engine.storage.stores.source_fields import FieldRecord
 from schemas.mapping import paths, stem
 
 SHOWN = (

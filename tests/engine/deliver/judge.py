@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.deliver.plan_store import HELD_BACK, WRITTEN, Plan, load
-from engine.storage.write_operations import DONE, Operation
+from engine.storage.stores.write_operations import DONE, Operation
 from tests.engine.deliver.stub_target import CompletedWrite, DeliverEnv
 from transforms.delivery.field_diff import as_json
 from transforms.delivery.value_equality import is_same

@@ -11,7 +11,7 @@ from connectors.kit.stream import Slice
 from engine.extract.compaction import compact_all, rewrite
 from engine.extract.stored_stream import StoredStream
 from engine.storage.lease import lease
-from engine.storage.sync_state import Progress
+from engine.storage.stores.sync_state import Progress
 from tests.engine.extract.toy import ExtractEnv
 
 

@@ -18,7 +18,7 @@ from engine.build.reconciliation import Flow
 from engine.extract.compaction import compact_all
 from engine.extract.limits import Limits
 from engine.extract.stored_stream import StoredStream
-from engine.storage.slice_counts import SliceCount
+from engine.storage.stores.slice_counts import SliceCount
 from tests.engine.extract.toy import (
     ACCOUNTS,
     NOON,

@@ -24,7 +24,7 @@ from engine.extract.run import extract
 from engine.extract.stored_rows import NUMBERS, stored_rows
 from engine.extract.stored_stream import StoredStream
 from engine.storage.backend import backend
-from engine.storage.generations import Generations
+from engine.storage.stores.generations import Generations
 from tests.engine.extract.toy import ACCOUNTS, NOON, PAGE_BY_PAGE, Counting, ExtractEnv, Telling, Toy, raises_at
 from transforms.conform.conform import latest
 

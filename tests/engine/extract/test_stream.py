@@ -13,7 +13,7 @@ from engine.extract.compaction import compact_all
 from engine.extract.stored_rows import stored_rows
 from engine.extract.stored_stream import StoredStream
 from engine.storage.backend import backend
-from engine.storage.sync_state import Interval, uncursored_refresh_of
+from engine.storage.stores.sync_state import Interval, uncursored_refresh_of
 from tests.engine.extract.toy import ACCOUNTS, NOON, PAGE_BY_PAGE, ExtractEnv, Sweeping, Telling, Toy, raises_at
 from transforms.conform.conform import newest
 from transforms.identity.source_merges import redirects

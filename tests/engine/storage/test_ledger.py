@@ -15,7 +15,7 @@ from connectors.kit.stream import Slice
 from engine.storage import ledger_tables as t
 from engine.storage.ledger import Ledger
 from engine.storage.migrations.steps import VERSION
-from engine.storage.sync_state import Progress
+from engine.storage.stores.sync_state import Progress
 
 Open = Callable[[str], Ledger]
 

@@ -15,8 +15,8 @@ from connectors.kit.stream import Slice
 from engine.storage.ledger import Ledger
 from engine.storage.migrations import version_5 as v5
 from engine.storage.migrations.steps import STEPS, VERSION
-from engine.storage.source_fields import FieldRecord
-from engine.storage.sync_state import Interval
+from engine.storage.stores.source_fields import FieldRecord
+from engine.storage.stores.sync_state import Interval
 from engine.storage.transactions import Database
 
 Open = Callable[[str], Ledger]

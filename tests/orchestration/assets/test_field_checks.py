@@ -10,7 +10,7 @@ from engine.config.project import Project
 from engine.extract.result import StreamResult
 from engine.extract.schema_drift.field_usage import source_fields
 from engine.publish.publish import publish
-from engine.storage.source_fields import FieldRecord
+from engine.storage.stores.source_fields import FieldRecord
 from orchestration.assets.field_checks import fields_check, fields_metadata
 from tests.conftest import TODAY
 from tests.engine.extract.toy import NOON

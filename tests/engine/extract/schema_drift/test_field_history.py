@@ -7,7 +7,7 @@ import pytest
 from connectors.kit.base import SourceField
 from engine.extract.schema_drift.field_history import GONE_AFTER, Drift, drift, renewed
 from engine.extract.schema_drift.json_fields import FieldObservation
-from engine.storage.source_fields import FieldRecord
+from engine.storage.stores.source_fields import FieldRecord
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Counts = tuple[str, int]

@@ -6,8 +6,8 @@ import pytest
 
 from connectors.kit.base import Outcome
 from engine.storage.ledger import Ledger
-from engine.storage.plans import PlanRow
-from engine.storage.write_operations import Operation
+from engine.storage.stores.plans import PlanRow
+from engine.storage.stores.write_operations import Operation
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

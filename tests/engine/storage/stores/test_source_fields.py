@@ -7,7 +7,7 @@ import pytest
 
 from engine.storage.ledger import Ledger
 from engine.storage.manifest import COMPACTION, Written
-from engine.storage.source_fields import FieldRecord
+from engine.storage.stores.source_fields import FieldRecord
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VAT = FieldRecord("crm", "accounts", "vat", "char", "VAT", True, NOON, NOON)

@@ -9,10 +9,10 @@ from sqlalchemy import insert
 
 from connectors.kit.stream import Slice
 from engine.storage import ledger_tables as t
-from engine.storage.generations import Generations
 from engine.storage.ledger import Ledger
 from engine.storage.manifest import Written
-from engine.storage.sync_state import Interval, OpenSlice, Progress, deletes_of, union
+from engine.storage.stores.generations import Generations
+from engine.storage.stores.sync_state import Interval, OpenSlice, Progress, deletes_of, union
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 
 from connectors.kit.stream import Checkpoint, Slice
 from engine.storage import ledger_tables as t
-from engine.storage.generations import open_generation
 from engine.storage.manifest import Written, add_files, add_pending, newest_id
+from engine.storage.stores.generations import open_generation
 from engine.storage.transactions import Store
 
 WHOLE = Slice()
