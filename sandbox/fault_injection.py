@@ -38,9 +38,9 @@ class Spoiling:
     def _linked(self, value: Any, to: str) -> Any:
         """Let every link of an answer lead to another origin."""
         if isinstance(value, dict):
-            return {name: self._linked(one, to) for name, one in value.items()}
+            return {name: self._linked(item, to) for name, item in value.items()}
         if isinstance(value, list):
-            return [self._linked(one, to) for one in value]
+            return [self._linked(item, to) for item in value]
         is_link = isinstance(value, str) and value.startswith(self.origin)
         return to + value.removeprefix(self.origin) if is_link else value
 

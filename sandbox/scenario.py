@@ -15,17 +15,17 @@ Told = list[dict[str, str]]
 
 def change(world: World, hubspot: HubSpot, odoo: Odoo, zendesk: Zendesk) -> Told:
     """Make the changes and tell what was done, in plain words."""
-    told: Told = []
+    messages: Told = []
 
     def tell(system: str, kind: str, number: Any, what: str) -> None:
-        told.append({"system": system, "object": kind, "id": str(number), "what": what})
+        messages.append({"system": system, "object": kind, "id": str(number), "what": what})
 
-    spoilt = {one["id"] for one in world.dirty if one["object"] == "companies"}
+    spoilt = {entry["id"] for entry in world.dirty if entry["object"] == "companies"}
     companies = [row for key, row in hubspot.objects["companies"].items() if not row["archived"] and key not in spoilt]
     if len(companies) < 8:
         raise ValueError(f"{len(companies)} companies are too few to change; run the sandbox with more customers")
     apart = min(8, (len(companies) - 4) // 4)
-    renamed, called, bought, merged, loser = (companies[3 + apart * place] for place in range(5))
+    renamed, called, bought, merged, loser = (companies[3 + apart * position] for position in range(5))
     hubspot.edit("companies", renamed["id"], {"name": f"{renamed['properties']['name']} Holding"})
     tell("hubspot", "companies", renamed["id"], "renamed")
     hubspot.edit("companies", called["id"], {"phone": "+49 30 5550100"})
@@ -44,7 +44,7 @@ def change(world: World, hubspot: HubSpot, odoo: Odoo, zendesk: Zendesk) -> Told
     for step in steps:
         with suppress(StopIteration):
             step()
-    return told
+    return messages
 
 
 def _lost(hubspot: HubSpot, tell: Any) -> None:
@@ -59,13 +59,13 @@ def _lost(hubspot: HubSpot, tell: Any) -> None:
 
 def _won(hubspot: HubSpot, company: str, tell: Any) -> None:
     now = hubspot.clock.now()
-    held = {
+    values = {
         "dealname": "New frame order",
         "amount": "48000.00",
         "deal_currency_code": "EUR",
         "pipeline": "default",
     }
-    held |= {
+    values |= {
         "dealstage": "closedwon",
         "hs_is_closed": "true",
         "hs_is_closed_won": "true",
@@ -73,7 +73,7 @@ def _won(hubspot: HubSpot, company: str, tell: Any) -> None:
     }
     stamp = f"{now:%Y-%m-%dT%H:%M:%S}.000Z"
     deal = hubspot.portal.add(
-        "deals", held | {"closedate": stamp, "dealtype": "existingbusiness"}, now - timedelta(hours=2), now
+        "deals", values | {"closedate": stamp, "dealtype": "existingbusiness"}, now - timedelta(hours=2), now
     )
     hubspot.touched["deals", deal["id"]] = now
     hubspot.portal.link(("deals", deal["id"]), ("companies", company), 5, "Primary")
@@ -81,7 +81,7 @@ def _won(hubspot: HubSpot, company: str, tell: Any) -> None:
 
 
 def _repaired(world: World, hubspot: HubSpot, tell: Any) -> None:
-    row = next(one for one in world.dirty if one["object"] == "deals" and one["kind"] == "amount is no number")
+    row = next(entry for entry in world.dirty if entry["object"] == "deals" and entry["kind"] == "amount is no number")
     hubspot.edit("deals", row["id"], {"amount": "12500.00"})
     tell("hubspot", "deals", row["id"], "amount repaired, it was no number")
 
@@ -112,15 +112,15 @@ def _paid(odoo: Odoo, tell: Any) -> None:
     move = next(
         row for row in odoo.tables["account.move"].values() if row["payment_state"] == "not_paid" and row["partner_id"]
     )
-    held = {
+    values = {
         "name": f"PAY/{move['id']:06d}",
         "amount": move["amount_residual"],
         "date": now.date().isoformat(),
         "state": "paid",
     }
-    held |= {"payment_type": "inbound", "partner_type": "customer", "currency_id": move["currency_id"]}
-    held |= {"partner_id": move["partner_id"], "reconciled_invoice_ids": [move["id"]]}
-    odoo.data.add("account.payment", held, now, now)
+    values |= {"payment_type": "inbound", "partner_type": "customer", "currency_id": move["currency_id"]}
+    values |= {"partner_id": move["partner_id"], "reconciled_invoice_ids": [move["id"]]}
+    odoo.data.add("account.payment", values, now, now)
     odoo.edit(
         "account.move",
         move["id"],
@@ -144,7 +144,7 @@ def _solved(zendesk: Zendesk, tell: Any) -> None:
         ticket["id"],
         {"status": "solved", "metric_set": metrics, "satisfaction_rating": {"score": "bad"}},
     )
-    held = {"score": "bad", "comment": "Took far too long.", "reason": None, "ticket_id": ticket["id"]}
-    held |= {"requester_id": ticket["requester_id"], "assignee_id": ticket["assignee_id"], "group_id": None}
-    zendesk.desk.add("satisfaction_ratings", held, now, now)
+    values = {"score": "bad", "comment": "Took far too long.", "reason": None, "ticket_id": ticket["id"]}
+    values |= {"requester_id": ticket["requester_id"], "assignee_id": ticket["assignee_id"], "group_id": None}
+    zendesk.desk.add("satisfaction_ratings", values, now, now)
     tell("zendesk", "tickets", ticket["id"], "solved and rated bad")

@@ -141,15 +141,15 @@ class _Handler(BaseHTTPRequestHandler):
         if prefix not in self.sandbox.systems:
             return self._send(Response(404, {"error": f"choices: {', '.join(self.sandbox.systems)}"}))
         body = _parsed(raw)
-        here = place(url.path, body)
+        path = place(url.path, body)
         query = parse_qs(url.query, keep_blank_values=True)
         request = Request(self.command, f"/{rest}", query, self.headers, body, f"{self.sandbox.url}/{prefix}")
         if prefix == "_sandbox":
-            return self._reply(prefix, here, request, [])
-        with self.sandbox.faults.striking(self.command, here) as faults:
-            return self._reply(prefix, here, request, faults)
+            return self._reply(prefix, path, request, [])
+        with self.sandbox.faults.striking(self.command, path) as faults:
+            return self._reply(prefix, path, request, faults)
 
-    def _reply(self, prefix: str, here: str, request: Request, faults: list[Fault]) -> None:
+    def _reply(self, prefix: str, path: str, request: Request, faults: list[Fault]) -> None:
         if any(self._spoilt_before(fault, prefix, request) for fault in faults):
             return None
         if request.body is BROKEN:
@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.sandbox.clock.later(fault.delay, partial(self._answer, prefix, request))
                 return self._send(Response(504, {"message": "gateway timeout"}))
         answer = self._spoilt(faults, prefix, request, self._answer(prefix, request))
-        self.sandbox.hooks.answered(self.command, here)
+        self.sandbox.hooks.answered(self.command, path)
         if any(fault.kind == "lost_answer" for fault in faults):
             return self._hang_up()
         return self._send(answer, faults)
@@ -177,12 +177,12 @@ class _Handler(BaseHTTPRequestHandler):
             return Response(500, {"message": f"the sandbox cannot read this request: {error!r}"})
 
     def _spoilt(self, faults: list[Fault], prefix: str, request: Request, answer: Response) -> Response:
-        given = self.sandbox.spoiling.of(faults, prefix, request, answer)
+        body = self.sandbox.spoiling.of(faults, prefix, request, answer)
         if self.sandbox.faults.has("duplicate_page"):
-            self.sandbox.spoiling.remember(request, given)
+            self.sandbox.spoiling.remember(request, body)
         else:
             self.sandbox.spoiling.forget()
-        return given
+        return body
 
     def _spoilt_before(self, fault: Fault, prefix: str, request: Request) -> bool:
         """Spoil a request that its system never sees; tells whether it is over."""

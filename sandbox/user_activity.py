@@ -46,10 +46,10 @@ class People:
         Odoo's long transactions, HubSpot's search and Zendesk's last minute do so.
         """
         with self._noted(system, "edit", kind, [] if number is None else [number], values):
-            made = self._do(system, "late", kind, values, seconds_ago, number)
+            record = self._do(system, "late", kind, values, seconds_ago, number)
         if number is None:
-            self.log.add(system, kind, made, "create", {}, values, by="people")
-        return made
+            self.log.add(system, kind, record, "create", {}, values, by="people")
+        return record
 
     def bulk(self, system: str, kind: str, numbers: list[Any], values: dict[str, Any]) -> None:
         """Change many records at one and the same instant."""
@@ -88,9 +88,9 @@ class People:
     def restore(self, system: str, backup: Sequence[dict[Any, Any]]) -> None:
         """Go back to a backup, stamps and all: nothing of it shows but what is there. Ids only ever rise."""
         with self.lock:
-            for part, held in zip(self._parts(system), deepcopy(backup), strict=True):
+            for part, stored in zip(self._parts(system), deepcopy(backup), strict=True):
                 part.clear()
-                part.update(held)
+                part.update(stored)
 
     def _parts(self, system: str) -> Sequence[dict[Any, Any]]:
         """Name where a system keeps its records."""
@@ -112,8 +112,8 @@ class People:
         with self.lock:
             before = [(number, self._held(system, kind, number)) for number in numbers]
             yield
-            for number, held in before:
-                self.log.add(system, kind, number, action, held, values, by="people")
+            for number, stored in before:
+                self.log.add(system, kind, number, action, stored, values, by="people")
 
     def _held(self, system: str, kind: str, number: Any) -> dict[str, Any]:
         """Tell what a record holds now; nothing where it, or its system, is not known."""

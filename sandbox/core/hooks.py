@@ -16,9 +16,9 @@ class Hook:
     seen: int = 0
     done: bool = False
 
-    def is_due(self, method: str, place: str) -> bool:
+    def is_due(self, method: str, path: str) -> bool:
         """Count an answered request and tell whether it is the one that was waited for."""
-        if self.done or not place.startswith(self.match) or self.method not in (None, method):
+        if self.done or not path.startswith(self.match) or self.method not in (None, method):
             return False
         self.seen += 1
         self.done = self.seen >= self.after
@@ -40,10 +40,10 @@ class Hooks:
             self.active.append(hook)
         return hook
 
-    def answered(self, method: str, place: str) -> None:
+    def answered(self, method: str, path: str) -> None:
         """Do what was waiting for this answer, before the client has it."""
         with self._lock:
-            due = [hook for hook in self.active if hook.is_due(method, place)]
+            due = [hook for hook in self.active if hook.is_due(method, path)]
         for hook in due:
             try:
                 hook.do()

@@ -13,8 +13,14 @@ def locked(system: str, request: Request, lock: str) -> Response:
     """Turn a request away as its system does."""
     if system == "odoo":
         number = request.body.get("id") if isinstance(request.body, dict) else None
-        name, said = POSTGRES[lock]
-        data = {"name": f"psycopg2.errors.{name}", "message": said, "arguments": [said], "debug": "...", "context": {}}
+        name, message = POSTGRES[lock]
+        data = {
+            "name": f"psycopg2.errors.{name}",
+            "message": message,
+            "arguments": [message],
+            "debug": "...",
+            "context": {},
+        }
         error = {"code": 200, "message": "Odoo Server Error", "data": data}
         return Response(payload={"jsonrpc": "2.0", "id": number, "error": error})
     if system == "zendesk":

@@ -36,7 +36,7 @@ def _placeless(body: Any) -> Any:
     """Leave out of a body where its page begins: its `after`, and what ids must be greater than."""
     if isinstance(body, dict):
         is_place = body.get("propertyName") == "hs_object_id"
-        return {} if is_place else {name: _placeless(one) for name, one in body.items() if name not in PLACES}
+        return {} if is_place else {name: _placeless(item) for name, item in body.items() if name not in PLACES}
     if isinstance(body, list):
-        return [] if body[:2] == ["id", ">"] else [_placeless(one) for one in body]
+        return [] if body[:2] == ["id", ">"] else [_placeless(item) for item in body]
     return body

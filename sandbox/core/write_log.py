@@ -65,12 +65,12 @@ class WriteLog:
 
     def doubled(self, field: str | None = None) -> dict[tuple[str, str, str], list[str]]:
         """List the keys under which we created more than one record; or the values of a field, where nothing is unique."""
-        made: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+        creations: dict[tuple[str, str, str], list[str]] = defaultdict(list)
         for entry in self.by("us"):
             key = entry["after"].get(field) if field else entry["key"]
             if entry["action"] in CREATES and key is not None:
-                made[str(entry["system"]), str(entry["object"]), str(key)].append(entry["id"])
-        return {key: ids for key, ids in made.items() if len(ids) > 1}
+                creations[str(entry["system"]), str(entry["object"]), str(key)].append(entry["id"])
+        return {key: ids for key, ids in creations.items() if len(ids) > 1}
 
     def needless(self) -> list[Entry]:
         """List our writes of a value that was already there."""

@@ -24,9 +24,9 @@ class Plain(PlainRecords):
 
     def set(self, **traits: Any) -> None:
         """Let the system behave otherwise."""
-        known = [field.name for field in fields(self.traits)]
-        if strange := set(traits) - set(known):
-            raise ValueError(f"unknown trait {min(strange)!r}; choices: {', '.join(known)}")
+        field_names = [field.name for field in fields(self.traits)]
+        if strange := set(traits) - set(field_names):
+            raise ValueError(f"unknown trait {min(strange)!r}; choices: {', '.join(field_names)}")
         lists = {name: tuple(value) for name, value in traits.items() if isinstance(value, list)}
         self.traits = replace(self.traits, **traits | lists)
 
@@ -56,19 +56,19 @@ class Plain(PlainRecords):
             self.remembered("request", key, (request.method, request.path, request.body), answer)
         return answer
 
-    def repeated(self, what: str, key: str | None, asked: Any) -> Any:
+    def repeated(self, what: str, key: str | None, content: Any) -> Any:
         """Give what a key was answered; raises Refusal where something else is asked under it."""
         if not self.traits.idempotent or key is None or (what, key) not in self._known:
             return None
         digest, answer = self._known[what, key]
-        if digest != _digest(asked):
+        if digest != _digest(content):
             raise Refusal(422, "key_reused", f"{key} was used for another request")
         return answer
 
-    def remembered(self, what: str, key: str | None, asked: Any, answer: Any) -> None:
+    def remembered(self, what: str, key: str | None, content: Any, answer: Any) -> None:
         """Keep what a key was answered, unless nothing was done at all."""
         if key is not None and not self.mishap.is_silent:
-            self._known[what, key] = (_digest(asked), answer)
+            self._known[what, key] = (_digest(content), answer)
 
     def _answered(self, request: Request, kind: str, number: str, key: str | None) -> Response:
         if request.method == "GET":
@@ -93,12 +93,12 @@ class Plain(PlainRecords):
 
     def _listed(self, request: Request, kind: str) -> Response:
         """List by id; a parameter that is a field's name asks for its value, several times for several."""
-        asked = {name: values for name, values in request.query.items() if name not in ("limit", "after")}
-        since = asked.pop("updated_since", [""])[0]
+        filters = {name: values for name, values in request.query.items() if name not in ("limit", "after")}
+        since = filters.pop("updated_since", [""])[0]
         rows = [
             row
             for row in self.all_seen(kind)
-            if row["updated_at"] >= since and all(str(row.get(name)) in values for name, values in asked.items())
+            if row["updated_at"] >= since and all(str(row.get(name)) in values for name, values in filters.items())
         ]
         limit, after = int(request.one("limit", "50")), request.one("after")
         rest = [row for row in rows if row["id"] > after]
@@ -109,35 +109,35 @@ class Plain(PlainRecords):
         """Do each item by itself, and tell of them in an order of their own."""
         if len(items) > most:
             raise Refusal(413, "too_many", f"{len(items)} items, at most {most} are allowed")
-        done = [self._item(kind, item, place) for place, item in enumerate(items)]
+        done = [self._item(kind, item, position) for position, item in enumerate(items)]
         middle = len(done) // 2
         return Response(207, {"items": [*reversed(done[middle:]), *done[:middle]]})
 
-    def _item(self, kind: str, item: Row, place: int) -> Row:
-        op, told = item.get("op_id"), {"op_id": item.get("op_id"), "id": item.get("id")}
+    def _item(self, kind: str, item: Row, position: int) -> Row:
+        op, result = item.get("op_id"), {"op_id": item.get("op_id"), "id": item.get("id")}
         try:
             answer: Row | None = self.repeated("item", op, [kind, item])
             if answer is None:
-                answer = told | self._item_done(kind, item, op, place)
+                answer = result | self._item_done(kind, item, op, position)
                 self.remembered("item", op, [kind, item], answer)
         except Refusal as refusal:
-            answer = told | {"status": refusal.status, **_error(refusal)}
+            answer = result | {"status": refusal.status, **_error(refusal)}
         return answer
 
-    def _item_done(self, kind: str, item: Row, op: str | None, place: int) -> Row:
+    def _item_done(self, kind: str, item: Row, op: str | None, position: int) -> Row:
         does, number, values = item["op"], item.get("id"), item.get("values", {})
         if does == "create":
-            row = self.add(kind, values, op, place)
+            row = self.add(kind, values, op, position)
             return {"id": row["id"], "status": 201, "record": self.public(row)}
         version = str(item["version"]) if item.get("version") else None
         if does == "delete":
-            self.remove(kind, str(number), version, op, place)
+            self.remove(kind, str(number), version, op, position)
             return {"status": 204}
-        return {"status": 200, "record": self.public(self.change(kind, str(number), values, version, op, place))}
+        return {"status": 200, "record": self.public(self.change(kind, str(number), values, version, op, position))}
 
-    def add(self, kind: str, values: Row, op: str | None, place: int) -> Row:
+    def add(self, kind: str, values: Row, op: str | None, position: int) -> Row:
         """Create a record; raises Refusal."""
-        self._spare_none(place)
+        self._spare_none(position)
         self.check(kind, None, values)
         if self.mishap.is_silent:
             return self.made(self.number(kind), values)
@@ -146,27 +146,27 @@ class Plain(PlainRecords):
         self.log.add("plain", kind, number, "create", {}, self.held(values), op=op, key=key)
         return self.rows[kind][number]
 
-    def change(self, kind: str, number: str, values: Row, version: str | None, op: str | None, place: int) -> Row:
+    def change(self, kind: str, number: str, values: Row, version: str | None, op: str | None, position: int) -> Row:
         """Change a record; raises Refusal."""
-        row = self._there(kind, number, version, place)
+        row = self._there(kind, number, version, position)
         self.check(kind, number, values)
         if self.mishap.is_silent:
             return row | (values if self.mishap.is_echoed else {})
-        if held := self.held(values):
+        if stored_values := self.held(values):
             self.edit(kind, number, values)
-            self.log.add("plain", kind, number, "update", row, held, op=op)
+            self.log.add("plain", kind, number, "update", row, stored_values, op=op)
         return self.rows[kind][number]
 
-    def remove(self, kind: str, number: str, version: str | None, op: str | None, place: int) -> None:
+    def remove(self, kind: str, number: str, version: str | None, op: str | None, position: int) -> None:
         """Delete a record; raises Refusal."""
-        self._there(kind, number, version, place)
+        self._there(kind, number, version, position)
         if not self.mishap.is_silent:
             self.delete(kind, number)
             self.log.add("plain", kind, number, "delete", {"deleted": False}, {"deleted": True}, op=op)
 
-    def _there(self, kind: str, number: str, version: str | None, place: int) -> Row:
+    def _there(self, kind: str, number: str, version: str | None, position: int) -> Row:
         """Find the record that is to be written, at the version that the writer has seen."""
-        self._spare_none(place)
+        self._spare_none(position)
         row = self.rows[kind].get(number)
         if row is None:
             raise Refusal(404, "not_found", f"no {kind} {number}")
@@ -174,8 +174,8 @@ class Plain(PlainRecords):
             raise Refusal(412, "moved_on", f"{kind} {number} is at version {row['version']}")
         return row
 
-    def _spare_none(self, place: int) -> None:
-        if self.mishap.refused == place:
+    def _spare_none(self, position: int) -> None:
+        if self.mishap.refused == position:
             raise Refusal(422, "refused", "refused by a fault")
 
     def _told(self, status: int, row: Row) -> Response:
@@ -191,5 +191,5 @@ def _error(refusal: Refusal) -> Row:
     return {"error": {"code": refusal.code, "message": str(refusal), "field": refusal.field}}
 
 
-def _digest(asked: Any) -> str:
-    return json.dumps(asked, sort_keys=True)
+def _digest(content: Any) -> str:
+    return json.dumps(content, sort_keys=True)

@@ -86,8 +86,8 @@ class PlainRecords:
 
     def held(self, values: Row) -> Row:
         """Give values as they will be held."""
-        kept = {name: value for name, value in values.items() if name not in (*KEPT, *self.traits.ignored)}
-        return {name: self._held(name, value) for name, value in kept.items()}
+        stored_values = {name: value for name, value in values.items() if name not in (*KEPT, *self.traits.ignored)}
+        return {name: self._held(name, value) for name, value in stored_values.items()}
 
     def _held(self, name: str, value: Any) -> Any:
         if name in self.traits.normalised and isinstance(value, str):
@@ -104,8 +104,8 @@ class PlainRecords:
 
     def all_seen(self, kind: str) -> Iterator[Row]:
         """List records by id, as they were when the lag began."""
-        known = {*self.rows[kind], *(number for other, number in list(self._before) if other == kind)}
-        for number in sorted(known):
+        numbers = {*self.rows[kind], *(number for other, number in list(self._before) if other == kind)}
+        for number in sorted(numbers):
             if row := self.seen(kind, number):
                 yield row
 

@@ -73,16 +73,16 @@ class HubSpotPeople:
             raise ValueError(f"{kind} cannot be merged; choices: {', '.join(MERGEABLE)}")
         if winner == loser or loser not in self.objects[kind]:
             raise ValueError(f"{loser} cannot be merged into {winner}")
-        told = [self.objects[kind][number]["properties"].get(MERGED) for number in (winner, loser)]
-        self.edit(kind, winner, {MERGED: ";".join(text for text in (*told, loser) if text)})
+        merged_ids = [self.objects[kind][number]["properties"].get(MERGED) for number in (winner, loser)]
+        self.edit(kind, winner, {MERGED: ";".join(text for text in (*merged_ids, loser) if text)})
         del self.objects[kind][loser]
         self._move_links(kind, loser, winner)
 
     def associate(self, kind: str, number: str, other_kind: str, other: str) -> None:
         """Let a record belong to another one than before; no stamp moves."""
-        for held, _, _ in self.portal.links[kind, other_kind].pop(number, []):
+        for current_value, _, _ in self.portal.links[kind, other_kind].pop(number, []):
             back = self.portal.links[other_kind, kind]
-            back[held] = [link for link in back[held] if link[0] != number]
+            back[current_value] = [link for link in back[current_value] if link[0] != number]
         self.portal.link((kind, number), (other_kind, other), 5, "Primary")
 
     def add_field(self, kind: str, name: str, type_: str, values: dict[str, Any] | None = None) -> None:
@@ -106,8 +106,8 @@ class HubSpotPeople:
         """Give a property another type; values are said in other words where `words` has them."""
         self.properties.defined[kind][name]["type"] = type_
         for record in self.objects[kind].values():
-            held = record["properties"].get(name)
-            record["properties"][name] = (words or {}).get(held, held)
+            current_value = record["properties"].get(name)
+            record["properties"][name] = (words or {}).get(current_value, current_value)
 
     def _stamp(self, kind: str, record: Record, at: datetime) -> None:
         record["updatedAt"] = iso(at)
@@ -116,8 +116,8 @@ class HubSpotPeople:
 
     def _move_links(self, kind: str, loser: str, winner: str | None) -> None:
         """Let associations of one record be those of another, or of none."""
-        for (left, right), links in self.portal.links.items():
-            if left == kind and loser in links:
+        for (from_kind, right), links in self.portal.links.items():
+            if from_kind == kind and loser in links:
                 lost = links.pop(loser)
                 if winner:
                     links[winner] = _once([*links.get(winner, []), *lost])

@@ -15,7 +15,7 @@ from sandbox.world.hubspot import KINDS, STAGES, Portal
 
 TOKEN = "sandbox-hubspot-token"  # noqa: S105 - opens the sandbox and nothing else
 SEARCH_LAG = 5.0
-CAP = 10_000
+SEARCH_CAP = 10_000  # results that HubSpot's search pages through at most
 SEARCH_BODY = {"filterGroups", "sorts", "properties", "limit", "after"}
 Record = dict[str, Any]
 
@@ -25,7 +25,7 @@ class HubSpot(HubSpotWrites):
 
     def __init__(self, portal: Portal, clock: Clock, log: WriteLog) -> None:
         super().__init__(portal, clock)
-        self.log, self.search_lag = log, SEARCH_LAG
+        self.log, self.search_lag, self.search_cap = log, SEARCH_LAG, SEARCH_CAP
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Response]]] = [
             ("GET", re.compile(r"/account-info/v3/details"), self._account),
             ("GET", re.compile(r"/crm/v3/owners/?"), self._owners),
@@ -97,11 +97,11 @@ class HubSpot(HubSpotWrites):
             {
                 "id": stage,
                 "label": label,
-                "displayOrder": place,
+                "displayOrder": position,
                 "archived": False,
                 "metadata": {"probability": str(chance)},
             }
-            for place, (stage, label, chance) in enumerate(STAGES)
+            for position, (stage, label, chance) in enumerate(STAGES)
         ]
         return Response(
             payload={
@@ -149,8 +149,8 @@ class HubSpot(HubSpotWrites):
         limit, after = int(body["limit"]), int(body["after"] or 0)
         if limit > 200 or len(body["filterGroups"]) > 6:
             return error(400, "VALIDATION_ERROR", "limit must be at most 200, filter groups at most 6")
-        if after + limit > CAP:
-            return error(400, "VALIDATION_ERROR", f"paging past {CAP} is not possible")
+        if after + limit > self.search_cap:
+            return error(400, "VALIDATION_ERROR", f"paging past {self.search_cap} is not possible")
         visible = [row for row in self._sorted(kind) if not row["archived"] and self._is_indexed(kind, row)]
         groups = body["filterGroups"]
         hits = [row for row in visible if found(row, groups)]
@@ -161,10 +161,10 @@ class HubSpot(HubSpotWrites):
             else (sort["propertyName"], sort.get("direction") == "DESCENDING")
         )
         hits.sort(key=lambda row: comparable(row["properties"].get(name)), reverse=reverse)
-        shown = hits[after : after + limit]
+        page_rows = hits[after : after + limit]
         payload: Record = {
             "total": len(hits),
-            "results": [self._shown(kind, row, body["properties"]) for row in shown],
+            "results": [self._shown(kind, row, body["properties"]) for row in page_rows],
         }
         if after + limit < len(hits):
             payload["paging"] = {"next": {"after": str(after + limit)}}

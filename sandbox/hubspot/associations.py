@@ -25,58 +25,60 @@ class HubSpotLinks(HubSpotPeople):
 
     log: WriteLog
 
-    def _associations(self, request: Request, left: str, right: str) -> Response:
+    def _associations(self, request: Request, from_kind: str, right: str) -> Response:
         inputs = request.body["inputs"]
         if len(inputs) > MOST_READ:
             return error(400, "VALIDATION_ERROR", f"at most {MOST_READ} inputs are allowed")
-        links = self.portal.links[left, right]
+        links = self.portal.links[from_kind, right]
         results = [
-            {"from": {"id": one["id"]}, "to": [_told(*link) for link in links[one["id"]]]}
-            for one in inputs
-            if links.get(one["id"])
+            {"from": {"id": item["id"]}, "to": [_told(*link) for link in links[item["id"]]]}
+            for item in inputs
+            if links.get(item["id"])
         ]
         return batch(iso(self.clock.now()), results, [])
 
-    def _associations_of(self, request: Request, left: str, number: str, right: str) -> Response:
-        links = self.portal.links[left, right].get(number, [])
+    def _associations_of(self, request: Request, from_kind: str, number: str, right: str) -> Response:
+        links = self.portal.links[from_kind, right].get(number, [])
         return Response(payload={"results": [_told(*link) for link in links]})
 
-    def _associate(self, request: Request, left: str, number: str, right: str, other: str) -> Response:
-        one = {"from": {"id": number}, "to": {"id": other}}
-        done, wrong = self._linked(left, right, one, [TYPES[left, right]])
+    def _associate(self, request: Request, from_kind: str, number: str, right: str, other: str) -> Response:
+        item = {"from": {"id": number}, "to": {"id": other}}
+        done, wrong = self._linked(from_kind, right, item, [TYPES[from_kind, right]])
         return batch(self._stamp_text(), [done], []) if done else error(404, "OBJECT_NOT_FOUND", str(wrong))
 
-    def _associate_many(self, request: Request, left: str, right: str, how: str) -> Response:
+    def _associate_many(self, request: Request, from_kind: str, right: str, how: str) -> Response:
         """Associate by the default type, or by types that are named."""
         inputs, refused = request.body["inputs"], request.mishap.refused
-        if len(inputs) > MOST_WRITTEN or (left, right) not in TYPES:
+        if len(inputs) > MOST_WRITTEN or (from_kind, right) not in TYPES:
             return error(400, "VALIDATION_ERROR", f"at most {MOST_WRITTEN} inputs of kinds that go together")
         done = [
-            self._linked(left, right, one, _types(left, right, one, how), is_refused=place == refused)
-            for place, one in enumerate(inputs)
+            self._linked(from_kind, right, item, _types(from_kind, right, item, how), is_refused=position == refused)
+            for position, item in enumerate(inputs)
         ]
         results, errors = [row for row, _ in done if row], [wrong for _, wrong in done if wrong]
         return batch(self._stamp_text(), results, errors, 201 if how == "create" else 200)
 
     def _linked(
-        self, left: str, right: str, one: Record, types: list[int], *, is_refused: bool = False
+        self, from_kind: str, right: str, item: Record, types: list[int], *, is_refused: bool = False
     ) -> tuple[Record | None, Record | None]:
-        number, other = str(one["from"]["id"]), str(one["to"]["id"])
-        strange = [type_id for type_id in types if OF_TYPE.get(type_id) != (left, right)]
+        number, other = str(item["from"]["id"]), str(item["to"]["id"])
+        strange = [type_id for type_id in types if OF_TYPE.get(type_id) != (from_kind, right)]
         if strange or is_refused:
-            said = (
-                f"association types {strange} do not lead from {left} to {right}" if strange else "refused by a fault"
+            message = (
+                f"association types {strange} do not lead from {from_kind} to {right}"
+                if strange
+                else "refused by a fault"
             )
-            return None, problem("VALIDATION_ERROR", said, {}, fromObjectId=[number])
-        for kind, wanted in ((left, number), (right, other)):
+            return None, problem("VALIDATION_ERROR", message, {}, fromObjectId=[number])
+        for kind, wanted in ((from_kind, number), (right, other)):
             if wanted not in self.objects[kind] or self.objects[kind][wanted]["archived"]:
-                said = f"{kind} {wanted} does not exist"
-                return None, problem("OBJECT_NOT_FOUND", said, {}, fromObjectId=[number], toObjectId=[other])
-        held = {link[0] for link in self.portal.links[left, right].get(number, [])}
+                message = f"{kind} {wanted} does not exist"
+                return None, problem("OBJECT_NOT_FOUND", message, {}, fromObjectId=[number], toObjectId=[other])
+        linked_numbers = {link[0] for link in self.portal.links[from_kind, right].get(number, [])}
         for type_id in types:
-            self.portal.link((left, number), (right, other), type_id, back=TYPES[right, left])
-        before = {right: other} if other in held else {}
-        self.log.add("hubspot", left, number, "associate", before, {right: other})
+            self.portal.link((from_kind, number), (right, other), type_id, back=TYPES[right, from_kind])
+        before = {right: other} if other in linked_numbers else {}
+        self.log.add("hubspot", from_kind, number, "associate", before, {right: other})
         spec = {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": types[0]}
         return {"from": {"id": number}, "to": {"id": other}, "associationSpec": spec}, None
 
@@ -84,8 +86,8 @@ class HubSpotLinks(HubSpotPeople):
         return iso(self.clock.now())
 
 
-def _types(left: str, right: str, one: Record, how: str) -> list[int]:
-    return [type_["associationTypeId"] for type_ in one["types"]] if how == "create" else [TYPES[left, right]]
+def _types(from_kind: str, right: str, item: Record, how: str) -> list[int]:
+    return [type_["associationTypeId"] for type_ in item["types"]] if how == "create" else [TYPES[from_kind, right]]
 
 
 def _told(other: str, type_id: int, label: str | None) -> Record:

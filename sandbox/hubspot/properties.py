@@ -110,20 +110,20 @@ class Properties:
         """List the definitions."""
         return [self.defined[kind][name] for name in sorted(self.defined.get(kind, ()))]
 
-    def add(self, kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    def add(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
         """Define a custom property."""
-        made = _property(given["name"], given["type"], bool(given.get("hasUniqueValue")))
-        made |= {"label": given.get("label", given["name"]), "options": given.get("options", [])}
-        self.defined[kind][given["name"]] = made
-        return self.defined[kind][given["name"]]
+        definition = _property(values["name"], values["type"], bool(values.get("hasUniqueValue")))
+        definition |= {"label": values.get("label", values["name"]), "options": values.get("options", [])}
+        self.defined[kind][values["name"]] = definition
+        return self.defined[kind][values["name"]]
 
     def unique(self, kind: str) -> list[str]:
         """Name the properties whose values must be unique."""
-        return [name for name, made in self.defined[kind].items() if made["hasUniqueValue"]]
+        return [name for name, definition in self.defined[kind].items() if definition["hasUniqueValue"]]
 
-    def taken(self, kind: str, given: dict[str, Any]) -> dict[str, str | None]:
+    def taken(self, kind: str, values: dict[str, Any]) -> dict[str, str | None]:
         """Give values as they will be held; raises Invalid for those that cannot be written."""
-        return {name: self._taken(kind, name, value) for name, value in given.items()}
+        return {name: self._taken(kind, name, value) for name, value in values.items()}
 
     def _taken(self, kind: str, name: str, value: Any) -> str | None:
         if name not in self.defined[kind]:

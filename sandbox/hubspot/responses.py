@@ -20,15 +20,15 @@ def page(request: Request, rows: list[Record], limit: int, show: Callable[[Recor
     return Response(payload=payload)
 
 
-def problem(category: str, message: str, one: Record, **context: list[str]) -> Record:
+def problem(category: str, message: str, item: Record, **context: list[str]) -> Record:
     """Say what is wrong with one record of a batch."""
-    known = {"ids": [str(one["id"])]} if one.get("id") else {}
-    traced = {"objectWriteTraceId": [one["objectWriteTraceId"]]} if one.get("objectWriteTraceId") else {}
+    ids = {"ids": [str(item["id"])]} if item.get("id") else {}
+    traced = {"objectWriteTraceId": [item["objectWriteTraceId"]]} if item.get("objectWriteTraceId") else {}
     return {
         "status": "error",
         "category": category,
         "message": message,
-        "context": known | traced | context,
+        "context": ids | traced | context,
         "links": {},
         "errors": [],
     }

@@ -27,21 +27,21 @@ def comparable(value: Any) -> tuple[int, float, str]:
 
 
 def _fits(record: Record, filters: list[Record]) -> bool:
-    return all(_fits_one(record["properties"].get(one["propertyName"]), one) for one in filters)
+    return all(_fits_one(record["properties"].get(condition["propertyName"]), condition) for condition in filters)
 
 
-def _fits_one(held: Any, asked: Record) -> Any:
-    operator = asked["operator"]
+def _fits_one(value: Any, condition: Record) -> Any:
+    operator = condition["operator"]
     if operator in ("HAS_PROPERTY", "NOT_HAS_PROPERTY"):
-        return (held not in (None, "")) == (operator == "HAS_PROPERTY")
+        return (value not in (None, "")) == (operator == "HAS_PROPERTY")
     if operator in ("IN", "NOT_IN"):
-        return bool((held in asked["values"]) == (operator == "IN"))
-    if held in (None, ""):
+        return bool((value in condition["values"]) == (operator == "IN"))
+    if value in (None, ""):
         return operator == "NEQ"
-    left, right = comparable(held), comparable(asked.get("value"))
+    actual, right = comparable(value), comparable(condition.get("value"))
     if operator == "BETWEEN":
-        return right <= left <= comparable(asked["highValue"])
+        return right <= actual <= comparable(condition["highValue"])
     if operator == "CONTAINS_TOKEN":
-        return str(asked["value"]).strip("*").lower() in str(held).lower()
-    signs = {"EQ": left == right, "NEQ": left != right, "LT": left < right, "LTE": left <= right}
-    return (signs | {"GT": left > right, "GTE": left >= right}).get(operator, False)
+        return str(condition["value"]).strip("*").lower() in str(value).lower()
+    signs = {"EQ": actual == right, "NEQ": actual != right, "LT": actual < right, "LTE": actual <= right}
+    return (signs | {"GT": actual > right, "GTE": actual >= right}).get(operator, False)

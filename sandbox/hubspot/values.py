@@ -17,8 +17,8 @@ class Invalid(Exception):
     """A value is refused; the text says why, as HubSpot says it."""
 
     def __init__(self, name: str, message: str, error: str) -> None:
-        told = [{"isValid": False, "message": message, "error": error, "name": name}]
-        super().__init__(f"Property values were not valid: {json.dumps(told)}")
+        errors = [{"isValid": False, "message": message, "error": error, "name": name}]
+        super().__init__(f"Property values were not valid: {json.dumps(errors)}")
 
 
 def taken(defined: dict[str, Any], value: str, owners: Iterable[Mapping[str, Any]]) -> str | None:

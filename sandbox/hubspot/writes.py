@@ -27,7 +27,7 @@ class HubSpotWrites(HubSpotLinks):
         self.mishap, inputs = request.mishap, (request.body or {}).get("inputs", [])
         if len(inputs) > BATCH:
             return error(400, "VALIDATION_ERROR", f"{len(inputs)} inputs, at most {BATCH} are allowed")
-        is_traced = action == "create" and all(one.get("objectWriteTraceId") for one in inputs)
+        is_traced = action == "create" and all(item.get("objectWriteTraceId") for item in inputs)
         if action not in ("read", "archive") and not is_traced and (refusal := self._refusal(kind, action, inputs)):
             return refusal
         if unfit := self._unfit(kind, action, inputs, request.body or {}):
@@ -35,7 +35,7 @@ class HubSpotWrites(HubSpotLinks):
         return self._batch_read(kind, request.body) if action == "read" else self._batch_write(kind, action, inputs)
 
     def _batch_write(self, kind: str, action: str, inputs: list[Record]) -> Response:
-        done = [self._one(kind, action, one, place) for place, one in enumerate(inputs)]
+        done = [self._one(kind, action, item, position) for position, item in enumerate(inputs)]
         results, errors = [row for row, _ in done if row], [wrong for _, wrong in done if wrong]
         if action == "archive" and not errors:
             return Response(204)
@@ -43,72 +43,72 @@ class HubSpotWrites(HubSpotLinks):
 
     def _unfit(self, kind: str, action: str, inputs: list[Record], body: Record) -> str | None:
         """Refuse a batch that names a record twice, or by a property whose values may be shared."""
-        ids = [str(one.get("id")) for one in inputs] if action in ("update", "upsert") else []
+        ids = [str(item.get("id")) for item in inputs] if action in ("update", "upsert") else []
         if twice := sorted(number for number, times in Counter(ids).items() if times > 1):
             return f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique"
-        keys = {one.get("idProperty") for one in inputs} | {body.get("idProperty")} - {None}
+        keys = {item.get("idProperty") for item in inputs} | {body.get("idProperty")} - {None}
         if action == "upsert" and None in keys:
             return "idProperty must be set"
         strange = sorted(str(key) for key in keys - {None, *self.properties.unique(kind)})
-        said = f"Unable to perform update/upsert by non-unique {kind} property"
-        return f"{said} {strange[0]} in portal ID {PORTAL}" if strange else None
+        message = f"Unable to perform update/upsert by non-unique {kind} property"
+        return f"{message} {strange[0]} in portal ID {PORTAL}" if strange else None
 
     def _refusal(self, kind: str, action: str, inputs: list[Record]) -> Response | None:
         """Refuse the whole request for one wrong value; of new records also for a value that is taken."""
-        for one in inputs:
-            wrong = self._wrong(kind, one, is_new=action == "create")
+        for item in inputs:
+            wrong = self._wrong(kind, item, is_new=action == "create")
             if wrong is None and action == "create":
-                wrong = self._clash(kind, "", one)
+                wrong = self._clash(kind, "", item)
             if wrong:
                 return error(409 if wrong["category"] == "CONFLICT" else 400, wrong["category"], wrong["message"])
         return None
 
-    def _one(self, kind: str, action: str, one: Record, place: int) -> Done:
-        if self.mishap.refused == place:
-            return None, problem("VALIDATION_ERROR", "refused by a fault", one)
+    def _one(self, kind: str, action: str, item: Record, position: int) -> Done:
+        if self.mishap.refused == position:
+            return None, problem("VALIDATION_ERROR", "refused by a fault", item)
         does = {"create": self._create_one, "update": self._update_one, "upsert": self._upsert_one}
-        return does[action](kind, one) if action in does else self._archive_one(kind, one)
+        return does[action](kind, item) if action in does else self._archive_one(kind, item)
 
-    def _wrong(self, kind: str, one: Record, *, is_new: bool = False) -> Record | None:
+    def _wrong(self, kind: str, item: Record, *, is_new: bool = False) -> Record | None:
         """Say what is wrong with a record's values, or lacks in them."""
         try:
-            held = self.properties.taken(kind, one["properties"])
+            values = self.properties.taken(kind, item["properties"])
         except Invalid as invalid:
-            return problem("VALIDATION_ERROR", str(invalid), one)
-        if is_new and kind in TIMED and not held.get("hs_timestamp"):
-            said = f"Error creating {_singular(kind)}. Some required properties were not set."
-            return problem("VALIDATION_ERROR", said, one, properties=["hs_timestamp"])
+            return problem("VALIDATION_ERROR", str(invalid), item)
+        if is_new and kind in TIMED and not values.get("hs_timestamp"):
+            message = f"Error creating {_singular(kind)}. Some required properties were not set."
+            return problem("VALIDATION_ERROR", message, item, properties=["hs_timestamp"])
         return None
 
-    def _update_one(self, kind: str, one: Record) -> Done:
-        record = self._by(kind, one["idProperty"], one["id"]) if one.get("idProperty") else None
-        record = record if one.get("idProperty") else self.objects[kind].get(one["id"])
+    def _update_one(self, kind: str, item: Record) -> Done:
+        record = self._by(kind, item["idProperty"], item["id"]) if item.get("idProperty") else None
+        record = record if item.get("idProperty") else self.objects[kind].get(item["id"])
         if record is None or record["archived"]:
-            return None, problem("OBJECT_NOT_FOUND", "resource not found", one)
-        if wrong := self._wrong(kind, one) or self._clash(kind, record["id"], one):
+            return None, problem("OBJECT_NOT_FOUND", "resource not found", item)
+        if wrong := self._wrong(kind, item) or self._clash(kind, record["id"], item):
             return None, wrong
-        values, before = self.properties.taken(kind, one["properties"]), dict(record["properties"])
+        values, before = self.properties.taken(kind, item["properties"]), dict(record["properties"])
         if self.mishap.is_silent:
             return self._claimed(kind, record, values), None
         self.edit(kind, record["id"], values)
-        op = one.get("objectWriteTraceId")
+        op = item.get("objectWriteTraceId")
         self.log.add("hubspot", kind, record["id"], "update", before, values, op=op)
         return self._shown(kind, record, list(values)), None
 
-    def _create_one(self, kind: str, one: Record) -> Done:
-        if wrong := self._wrong(kind, one, is_new=True) or self._clash(kind, "", one):
+    def _create_one(self, kind: str, item: Record) -> Done:
+        if wrong := self._wrong(kind, item, is_new=True) or self._clash(kind, "", item):
             return None, wrong
-        values, now = self.properties.taken(kind, one["properties"]), self.clock.now()
+        values, now = self.properties.taken(kind, item["properties"]), self.clock.now()
         if self.mishap.is_silent:
             lost = self.portal.made(kind, self.portal.number(), values, now, now)
             return self._shown(kind, lost, list(values)), None
         record = self.portal.add(kind, values, now, now)
         self.touched[kind, record["id"]] = now
-        for link in one.get("associations", []):
+        for link in item.get("associations", []):
             for type_ in link["types"]:
                 self._belongs(kind, record["id"], link["to"]["id"], type_["associationTypeId"])
         key = next((values[name] for name in self.properties.unique(kind) if values.get(name)), None)
-        op = one.get("objectWriteTraceId")
+        op = item.get("objectWriteTraceId")
         self.log.add("hubspot", kind, record["id"], "create", {}, values, op=op, key=key)
         return self._shown(kind, record, list(values)), None
 
@@ -117,22 +117,22 @@ class HubSpotWrites(HubSpotLinks):
         _, right = OF_TYPE[type_id]
         self.portal.link((kind, number), (right, str(other)), type_id)
 
-    def _upsert_one(self, kind: str, one: Record) -> Done:
-        held = self._by(kind, one["idProperty"], one["id"])
-        named = one | {"properties": {one["idProperty"]: one["id"]} | one["properties"]}
-        done, wrong = self._update_one(kind, one) if held else self._create_one(kind, named)
-        return (done and done | {"new": not held}), wrong
+    def _upsert_one(self, kind: str, item: Record) -> Done:
+        match = self._by(kind, item["idProperty"], item["id"])
+        named = item | {"properties": {item["idProperty"]: item["id"]} | item["properties"]}
+        done, wrong = self._update_one(kind, item) if match else self._create_one(kind, named)
+        return (done and done | {"new": not match}), wrong
 
-    def _archive_one(self, kind: str, one: Record) -> Done:
-        record = self.objects[kind].get(str(one["id"]))
+    def _archive_one(self, kind: str, item: Record) -> Done:
+        record = self.objects[kind].get(str(item["id"]))
         if record and not record["archived"] and not self.mishap.is_silent:
             self.delete(kind, record["id"])
             self.log.add("hubspot", kind, record["id"], "archive", {"archived": False}, {"archived": True})
         return None, None
 
     def _patch(self, request: Request, kind: str, number: str) -> Response:
-        one = {"id": number, "properties": request.body["properties"], "idProperty": request.one("idProperty")}
-        return self._alone(request, "update", kind, one, 200)
+        item = {"id": number, "properties": request.body["properties"], "idProperty": request.one("idProperty")}
+        return self._alone(request, "update", kind, item, 200)
 
     def _post(self, request: Request, kind: str) -> Response:
         return self._alone(request, "create", kind, request.body, 201)
@@ -142,29 +142,31 @@ class HubSpotWrites(HubSpotLinks):
         self._archive_one(kind, {"id": number})
         return Response(204)
 
-    def _alone(self, request: Request, action: str, kind: str, one: Record, status: int) -> Response:
+    def _alone(self, request: Request, action: str, kind: str, item: Record, status: int) -> Response:
         self.mishap = request.mishap
-        done, wrong = self._one(kind, action, one, 0)
+        done, wrong = self._one(kind, action, item, 0)
         if wrong is None:
             return Response(status, done)
         code = {"OBJECT_NOT_FOUND": 404, "CONFLICT": 409}.get(wrong["category"], 400)
         return error(code, wrong["category"], wrong["message"])
 
-    def _clash(self, kind: str, number: str, one: Record) -> Record | None:
+    def _clash(self, kind: str, number: str, item: Record) -> Record | None:
         """Say which record holds a value already that only one may hold."""
-        for name in sorted(one["properties"].keys() & self.properties.unique(kind)):
-            value = self.properties.taken(kind, {name: one["properties"][name] or ""})[name]
-            held = self._by(kind, name, value) if value else None
-            if not held or held["id"] == number:
+        for name in sorted(item["properties"].keys() & self.properties.unique(kind)):
+            value = self.properties.taken(kind, {name: item["properties"][name] or ""})[name]
+            match = self._by(kind, name, value) if value else None
+            if not match or match["id"] == number:
                 continue
             if name == "email":
-                return problem("CONFLICT", f"Contact already exists. Existing ID: {held['id']}", one)
+                return problem("CONFLICT", f"Contact already exists. Existing ID: {match['id']}", item)
             where = (
                 f"objectTypeId=ObjectTypeId{{legacyObjectType={_singular(kind)}}}, propertyName={name}, value={value}"
             )
-            said = f"Cannot set PropertyValueCoordinates{{portalId={PORTAL}, {where}}} on {number or 'a new record'}."
-            invalid = Invalid(name, f"{said} {held['id']} already has that value.", "CONFLICTING_UNIQUE_VALUE")
-            return problem("VALIDATION_ERROR", str(invalid), one)
+            message = (
+                f"Cannot set PropertyValueCoordinates{{portalId={PORTAL}, {where}}} on {number or 'a new record'}."
+            )
+            invalid = Invalid(name, f"{message} {match['id']} already has that value.", "CONFLICTING_UNIQUE_VALUE")
+            return problem("VALIDATION_ERROR", str(invalid), item)
         return None
 
     def _by(self, kind: str, name: str, value: str) -> Record | None:
@@ -176,10 +178,10 @@ class HubSpotWrites(HubSpotLinks):
     def _batch_read(self, kind: str, body: Record) -> Response:
         key = body.get("idProperty")
         results, missing = [], []
-        for one in body["inputs"]:
-            record = self._by(kind, key, one["id"]) if key else self.objects[kind].get(one["id"])
+        for item in body["inputs"]:
+            record = self._by(kind, key, item["id"]) if key else self.objects[kind].get(item["id"])
             if record is None or record["archived"]:
-                missing.append(one["id"])
+                missing.append(item["id"])
             else:
                 results.append(self._shown(kind, record, body.get("properties", [])))
         lost = [problem("OBJECT_NOT_FOUND", "Could not get some objects", {}, ids=missing)] if missing else []
@@ -187,14 +189,14 @@ class HubSpotWrites(HubSpotLinks):
 
     def _claimed(self, kind: str, record: Record, values: Record) -> Record:
         """Show a record as it is; or as it was to be, though it is not."""
-        shown = self._shown(kind, record, list(values))
-        return shown | {"properties": shown["properties"] | values} if self.mishap.is_echoed else shown
+        properties = self._shown(kind, record, list(values))
+        return properties | {"properties": properties["properties"] | values} if self.mishap.is_echoed else properties
 
     def _shown(self, kind: str, record: Record, wanted: list[str]) -> Record:
         names = dict.fromkeys([*DEFAULTS.get(kind, ()), *wanted, "hs_object_id"])
-        known = self.properties.defined[kind]
-        shown = {name: record["properties"].get(name) for name in names if name in known}
-        return {**{key: value for key, value in record.items() if key != "properties"}, "properties": shown}
+        defined = self.properties.defined[kind]
+        properties = {name: record["properties"].get(name) for name in names if name in defined}
+        return {**{key: value for key, value in record.items() if key != "properties"}, "properties": properties}
 
 
 def _singular(kind: str) -> str:

@@ -53,13 +53,13 @@ class OdooPeople:
         rows = self.tables["ir.model.data"].values()
         return next((row for row in rows if row["name"] == name and row["module"] == module), None)
 
-    def name(self, known: str, model: str, number: int) -> None:
+    def name(self, external_id: str, model: str, number: int) -> None:
         """Let an external id stand for a row."""
-        module, name = known.split(".", 1)
-        held, now = self.named(module, name), self.clock.now()
+        module, name = external_id.split(".", 1)
+        current_value, now = self.named(module, name), self.clock.now()
         values = {"module": module, "name": name, "model": model, "res_id": number, "noupdate": False}
-        if held:
-            held.update(values, write_date=now)
+        if current_value:
+            current_value.update(values, write_date=now)
         else:
             self.data.add("ir.model.data", values, now, now)
 
@@ -111,11 +111,11 @@ class OdooPeople:
         """Give a field another type; values are said in other words where `words` has them."""
         self.fields[model][name] = (type_, self.fields[model][name][1])
         for row in self.tables[model].values():
-            held = row.get(name, False)
-            row[name] = (words or {}).get(held, held)
+            current_value = row.get(name, False)
+            row[name] = (words or {}).get(current_value, current_value)
 
     def _unused(self, model: str, number: int) -> None:
         used = {row.get("partner_id") for row in self.tables["account.move"].values()}
         if model == "res.partner" and number in used:
-            said = "The operation cannot be completed: the partner is used in accounting."
-            raise OdooError("odoo.exceptions.UserError", said)
+            message = "The operation cannot be completed: the partner is used in accounting."
+            raise OdooError("odoo.exceptions.UserError", message)

@@ -120,12 +120,14 @@ class Odoo(OdooLoad):
     ) -> Row:
         described = {}
         for name, (kind, relation) in self.fields[model].items():
-            made = {"type": kind, "string": LABELS.get(name, name.replace("_", " ").title()), "store": True}
-            made |= {"readonly": name in READ_ONLY, "required": name in REQUIRED.get(model, ())} | (
+            description = {"type": kind, "string": LABELS.get(name, name.replace("_", " ").title()), "store": True}
+            description |= {"readonly": name in READ_ONLY, "required": name in REQUIRED.get(model, ())} | (
                 {"relation": relation} if relation else {}
             )
             if not allfields or name in allfields:
-                described[name] = {key: value for key, value in made.items() if not attributes or key in attributes}
+                described[name] = {
+                    key: value for key, value in description.items() if not attributes or key in attributes
+                }
         return described
 
     def _check_access_rights(

@@ -17,8 +17,8 @@ def matches(server: Any, model: str, row: dict[str, Any], domain: list[Any]) -> 
         if part == "!":
             stack.append(not stack.pop())
         elif part in ("&", "|"):
-            left, right = stack.pop(), stack.pop()
-            stack.append((left and right) if part == "&" else (left or right))
+            first_result, right = stack.pop(), stack.pop()
+            stack.append((first_result and right) if part == "&" else (first_result or right))
         else:
             stack.append(_term(server, model, row, *part))
     return all(stack)
@@ -29,13 +29,13 @@ def _term(server: Any, model: str, row: dict[str, Any], name: str, operator: str
     if first not in server.fields[model]:
         raise UnknownField(f"Invalid field {model}.{first} in leaf ({name!r}, {operator!r}, {value!r})")
     kind, relation = server.fields[model][first]
-    held = row.get(first, False)
+    actual = row.get(first, False)
     if rest:
-        other = server.tables[relation].get(held)
+        other = server.tables[relation].get(actual)
         return other is not None and _term(server, relation, other, rest, operator, value)
-    if isinstance(held, datetime):
-        held = seconds(held)
-    return bool(_compare(held, operator, _asked(value), kind))
+    if isinstance(actual, datetime):
+        actual = seconds(actual)
+    return bool(_compare(actual, operator, _asked(value), kind))
 
 
 def _asked(value: Any) -> Any:
@@ -44,15 +44,15 @@ def _asked(value: Any) -> Any:
     return value
 
 
-def _compare(held: Any, operator: str, value: Any, kind: str) -> Any:
+def _compare(actual: Any, operator: str, value: Any, kind: str) -> Any:
     if operator in ("=", "!="):
-        return ((held or False) == (value or False)) == (operator == "=")
+        return ((actual or False) == (value or False)) == (operator == "=")
     if operator == "=?":
-        return value in (False, None) or held == value
+        return value in (False, None) or actual == value
     if operator in ("in", "not in"):
-        return (held in value) == (operator == "in")
+        return (actual in value) == (operator == "in")
     if operator in ("like", "ilike"):
-        return str(value).strip("%").lower() in str(held or "").lower()
-    if held in (False, None):
+        return str(value).strip("%").lower() in str(actual or "").lower()
+    if actual in (False, None):
         return False
-    return {">": held > value, ">=": held >= value, "<": held < value, "<=": held <= value}[operator]
+    return {">": actual > value, ">=": actual >= value, "<": actual < value, "<=": actual <= value}[operator]

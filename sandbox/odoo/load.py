@@ -15,8 +15,8 @@ Loaded = tuple[str | None, int | None, Row]
 class BadCell(Exception):
     """A cell cannot be read; `field` is where."""
 
-    def __init__(self, field: str, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
         self.field = field
 
 
@@ -35,53 +35,53 @@ class OdooLoad(OdooWrites):
                 raise OdooError("builtins.ValueError", f"Invalid field '{name}' on model '{model}'")
         module = (context or {}).get("_import_current_module", "__import__")
         loaded, messages, refused = [], [], list[tuple[int, OdooError]]()
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             try:
-                loaded.append(self._loaded(model, columns, row, module, place))
+                loaded.append(self._loaded(model, columns, row, module, position))
             except BadCell as bad:
-                messages.append(_message(place, str(bad)) | {"field": bad.field, "moreinfo": None})
+                messages.append(_message(position, str(bad)) | {"field": bad.field, "moreinfo": None})
             except OdooError as error:
-                refused.append((place, error))
-        messages += [_message(place, str(error)) for place, error in refused]
+                refused.append((position, error))
+        messages += [_message(position, str(error)) for position, error in refused]
         if refused and refused[0][1].name in SHOWN and (of_all := _message(0, str(refused[0][1]))) not in messages:
             messages.insert(0, of_all)
         if messages:
             return {"ids": False, "messages": messages, "nextrow": 0}
-        return {"ids": [self._stored(model, *one) for one in loaded], "messages": [], "nextrow": 0}
+        return {"ids": [self._stored(model, *loaded_row) for loaded_row in loaded], "messages": [], "nextrow": 0}
 
-    def _loaded(self, model: str, columns: list[tuple[str, str]], row: list[Any], module: str, place: int) -> Loaded:
+    def _loaded(self, model: str, columns: list[tuple[str, str]], row: list[Any], module: str, position: int) -> Loaded:
         """Read one row: its external id, the id that this stands for, its values."""
-        if self.mishap.refused == place:
+        if self.mishap.refused == position:
             raise OdooError("odoo.exceptions.ValidationError", "refused by a fault")
-        known, number, values = None, None, {}
+        external_id, number, values = None, None, {}
         for (name, part), cell in zip(columns, row, strict=True):
             if name == "id":
-                known = (cell if "." in cell else f"{module}.{cell}") if cell else None
+                external_id = (cell if "." in cell else f"{module}.{cell}") if cell else None
             elif name == ".id":
                 number = int(cell)
             else:
                 values[name] = self._cell(model, name, part, cell)
         fitting = fit(self.tables, self.fields[model], model, values)
-        number = self._stands_for(model, known) if known else number
+        number = self._stands_for(model, external_id) if external_id else number
         if number is None and (lacks := lacking(model, fitting)):
             raise missing(model, lacks)
-        return known, number, fitting
+        return external_id, number, fitting
 
-    def _stands_for(self, model: str, known: str) -> int | None:
-        row = self.named(*known.split(".", 1))
+    def _stands_for(self, model: str, external_id: str) -> int | None:
+        row = self.named(*external_id.split(".", 1))
         if row and row["model"] != model:
-            raise BadCell("id", f"The external id {known} belongs to another model, {row['model']}")
+            raise BadCell("id", f"The external id {external_id} belongs to another model, {row['model']}")
         return row["res_id"] if row and row["res_id"] in self.tables[model] else None
 
-    def _stored(self, model: str, known: str | None, number: int | None, values: Row) -> int:
-        number = self._stands_for(model, known) if known else number  # a row before it may have made it
+    def _stored(self, model: str, external_id: str | None, number: int | None, values: Row) -> int:
+        number = self._stands_for(model, external_id) if external_id else number  # a row before it may have made it
         if number is not None:
-            self._changed(model, self._row(model, number), values, known)
+            self._changed(model, self._row(model, number), values, external_id)
             return number
-        made = self._made(model, values, known)
-        if known and not self.mishap.is_silent:
-            self.name(known, model, made)
-        return made
+        created_id = self._made(model, values, external_id)
+        if external_id and not self.mishap.is_silent:
+            self.name(external_id, model, created_id)
+        return created_id
 
     def _cell(self, model: str, name: str, part: str, cell: Any) -> Any:
         """Read a cell by its field's type; an empty one empties the field."""
@@ -105,15 +105,15 @@ class OdooLoad(OdooWrites):
         rows = self.tables[relation]
         if part == "id":
             row = self.named(*str(cell).split(".", 1)) if "." in str(cell) else None
-            found = [row["res_id"]] if row and row["model"] == relation else []
+            matches = [row["res_id"]] if row and row["model"] == relation else []
         elif part == ".id":
-            found = [number for number in rows if str(number) == str(cell)]
+            matches = [number for number in rows if str(number) == str(cell)]
         else:
-            found = [number for number, row in rows.items() if row.get("name") == cell]
-        if not found:
+            matches = [number for number, row in rows.items() if row.get("name") == cell]
+        if not matches:
             how = {"id": "external id", ".id": "database id"}.get(part, "name")
             raise BadCell(name, f"No matching record found for {how} '{cell}' in field '{name}'")
-        return int(found[0])
+        return int(matches[0])
 
 
 def _boolean(cell: Any) -> bool:
@@ -123,5 +123,5 @@ def _boolean(cell: Any) -> bool:
     return text in TRUE
 
 
-def _message(place: int, said: str) -> Row:
-    return {"type": "error", "message": said, "record": place, "rows": {"from": place, "to": place}}
+def _message(position: int, message: str) -> Row:
+    return {"type": "error", "message": message, "record": position, "rows": {"from": position, "to": position}}

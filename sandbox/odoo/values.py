@@ -18,15 +18,15 @@ def fit(tables: dict[str, dict[int, Row]], fields: Fields, model: str, values: R
     return {name: _fit(tables, model, name, *fields[name], value) for name, value in values.items()}
 
 
-def lacking(model: str, held: Row) -> str | None:
+def lacking(model: str, values: Row) -> str | None:
     """Name a field that a row of a model must have and this one does not."""
-    return next((name for name in REQUIRED.get(model, ()) if not held.get(name)), None)
+    return next((name for name in REQUIRED.get(model, ()) if not values.get(name)), None)
 
 
 def missing(model: str, name: str) -> OdooError:
     """Say that a required field is empty."""
-    said = f"The field '{name.capitalize()}' of {model} is required."
-    return OdooError("odoo.exceptions.ValidationError", said)
+    message = f"The field '{name.capitalize()}' of {model} is required."
+    return OdooError("odoo.exceptions.ValidationError", message)
 
 
 def _fit(tables: dict[str, dict[int, Row]], model: str, name: str, kind: str, relation: str, value: Any) -> Any:
@@ -37,13 +37,13 @@ def _fit(tables: dict[str, dict[int, Row]], model: str, name: str, kind: str, re
     if kind in NUMBERS and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise OdooError("builtins.ValueError", f"could not convert string to float: '{value}'")
     if kind == "many2one" and value not in tables[relation]:
-        said = f"Record does not exist or has been deleted. (Record: {relation}({value},))"
-        raise OdooError("odoo.exceptions.MissingError", said)
+        message = f"Record does not exist or has been deleted. (Record: {relation}({value},))"
+        raise OdooError("odoo.exceptions.MissingError", message)
     if kind in ("date", "datetime"):
         _dated(kind, value)
     if name == "vat" and value != "/" and not any(letter.isdigit() for letter in str(value)):
-        said = f"The VAT number [{value}] does not seem to be valid."
-        raise OdooError("odoo.exceptions.ValidationError", said)
+        message = f"The VAT number [{value}] does not seem to be valid."
+        raise OdooError("odoo.exceptions.ValidationError", message)
     return _as_held(name, value)
 
 

@@ -20,10 +20,10 @@ class OdooWrites(OdooPeople):
 
     def _create(self, model: str, values: Row | list[Row], context: Row | None = None) -> int | list[int]:
         many = values if isinstance(values, list) else [values]
-        fitting = [self._fit_new(model, one) for one in many]
+        fitting = [self._fit_new(model, row) for row in many]
         self._spare_none(len(many))
-        made = [self._made(model, one) for one in fitting]
-        return made if isinstance(values, list) else made[0]
+        created_ids = [self._made(model, row) for row in fitting]
+        return created_ids if isinstance(values, list) else created_ids[0]
 
     def _write(self, model: str, ids: list[int] | int, values: Row, context: Row | None = None) -> bool:
         numbers = ids if isinstance(ids, list) else [ids]
@@ -67,8 +67,8 @@ class OdooWrites(OdooPeople):
         if name := lacking(model, fitting):
             raise missing(model, name)
         if model == "ir.model.data" and self.named(fitting.get("module") or "", fitting["name"]):
-            said = "The operation cannot be completed: External IDs must be unique."
-            raise OdooError("odoo.exceptions.ValidationError", said)
+            message = "The operation cannot be completed: External IDs must be unique."
+            raise OdooError("odoo.exceptions.ValidationError", message)
         return fitting
 
     def _made(self, model: str, values: Row, key: str | None = None) -> int:

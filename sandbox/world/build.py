@@ -26,16 +26,18 @@ def build(count: int, seed: int, today: date) -> World:
     """Build the same world for the same arguments."""
     random = Random(seed)
     staff = people(random)
-    made = customers(count, random, today, staff)
-    truth: dict[int, dict[str, Any]] = {one.number: {"name": one.name, "kind": one.kind} for one in made}
+    companies = customers(count, random, today, staff)
+    truth: dict[int, dict[str, Any]] = {
+        company.number: {"name": company.name, "kind": company.kind} for company in companies
+    }
     world = World(
-        portal=hubspot.fill(made, staff, random, today, truth),
-        tables=odoo.fill(made, staff, random, today, truth),
-        desk=zendesk.fill(made, staff, random, today, truth),
-        plain=plain.fill(made, today),
+        portal=hubspot.fill(companies, staff, random, today, truth),
+        tables=odoo.fill(companies, staff, random, today, truth),
+        desk=zendesk.fill(companies, staff, random, today, truth),
+        plain=plain.fill(companies, today),
         truth=truth,
     )
-    for customer in made:
+    for customer in companies:
         _link(world, customer, random)
     _spoil(world, random)
     return world

@@ -84,7 +84,7 @@ def people(random: Random) -> list[Person]:
     for region in sorted(set(names.REGIONS.values())):
         for role in ("account_manager", "account_manager", "account_executive", "account_executive"):
             hired.append(Person(len(hired) + 1, random.choice(names.PEOPLE), random.choice(names.FAMILY), role, region))
-    gone = [
+    leavers = [
         Person(
             len(hired) + 1 + i,
             random.choice(names.PEOPLE),
@@ -95,19 +95,19 @@ def people(random: Random) -> list[Person]:
         )
         for i in range(2)
     ]
-    return hired + gone
+    return hired + leavers
 
 
 def customers(count: int, random: Random, today: date, staff: list[Person]) -> list[Customer]:
     """Found so many customers, each with its kind, its people and its orders."""
-    made = [_founded(number, random, today, staff) for number in range(1, count + 1)]
-    for customer in made:
+    companies = [_founded(number, random, today, staff) for number in range(1, count + 1)]
+    for customer in companies:
         customer.orders = _orders(customer, random, today)
         customer.contacts = [
             (random.choice(names.PEOPLE), random.choice(names.FAMILY), random.choice(names.TITLES))
             for _ in range(random.choice((1, 1, 2, 3)))
         ]
-    return made
+    return companies
 
 
 def _founded(number: int, random: Random, today: date, staff: list[Person]) -> Customer:
@@ -158,7 +158,7 @@ def _orders(customer: Customer, random: Random, today: date) -> list[Order]:
     last = (today - customer.born).days // 30
     quiet = random.randint(8, 20) if customer.kind == "churned" else 0
     season = random.sample(range(1, 13), 4)
-    found = [_order(customer, random, customer.born + timedelta(days=random.randint(1, 12)), value, today)]
+    orders = [_order(customer, random, customer.born + timedelta(days=random.randint(1, 12)), value, today)]
     for month in range(1, max(1, last - quiet) + (1 if not quiet else 0)):
         on = customer.born + timedelta(days=month * 30 + random.randint(0, 27))
         if on >= today or random.random() > chance * (
@@ -166,8 +166,8 @@ def _orders(customer: Customer, random: Random, today: date) -> list[Order]:
         ):
             continue
         trend = {"growing": 1 + month / 18, "shrinking": max(0.25, 1 - month / 40)}.get(customer.kind, 1)
-        found.append(_order(customer, random, on, value * trend, today))
-    return [order for order in found if order.on < today]
+        orders.append(_order(customer, random, on, value * trend, today))
+    return [order for order in orders if order.on < today]
 
 
 def _order(customer: Customer, random: Random, on: date, value: float, today: date) -> Order:
@@ -218,13 +218,13 @@ def _spanish(body: str) -> str:
 
 
 def _british(body: str) -> str:
-    weighted = sum(int(digit) * (8 - place) for place, digit in enumerate(body[:7]))
+    weighted = sum(int(digit) * (8 - position) for position, digit in enumerate(body[:7]))
     return f"GB{body[:7]}{97 - weighted % 97:02d}"
 
 
 def _doubling(digits: str, start: int) -> int:
     """Sum digits up, every second one doubled and its own digits summed, as Luhn has it."""
-    doubled = (int(digit) * 2 if place % 2 == start else int(digit) for place, digit in enumerate(digits))
+    doubled = (int(digit) * 2 if position % 2 == start else int(digit) for position, digit in enumerate(digits))
     return sum(number // 10 + number % 10 for number in doubled)
 
 

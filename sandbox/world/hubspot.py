@@ -47,11 +47,11 @@ class Portal:
         """Make a record that is not kept."""
         stamp = "lastmodifieddate" if kind == "contacts" else "hs_lastmodifieddate"
         first = "hs_createdate" if kind in KINDS[4:] else "createdate"
-        held = {name: None if value is None else str(value) for name, value in properties.items()}
-        held |= {"hs_object_id": number, first: iso(created), stamp: iso(updated)}
+        values = {name: None if value is None else str(value) for name, value in properties.items()}
+        values |= {"hs_object_id": number, first: iso(created), stamp: iso(updated)}
         return {
             "id": number,
-            "properties": held,
+            "properties": values,
             "createdAt": iso(created),
             "updatedAt": iso(updated),
             "archived": False,
@@ -59,17 +59,17 @@ class Portal:
 
     def link(
         self,
-        left: tuple[str, str],
+        from_record: tuple[str, str],
         right: tuple[str, str],
         type_id: int,
         label: str | None = None,
         back: int | None = None,
     ) -> None:
         """Associate two records, both ways, once."""
-        (kind, number), (other_kind, other) = left, right
-        there = self.links[kind, other_kind].setdefault(number, [])
-        if (other, type_id, label) not in there:
-            there.append((other, type_id, label))
+        (kind, number), (other_kind, other) = from_record, right
+        to_record = self.links[kind, other_kind].setdefault(number, [])
+        if (other, type_id, label) not in to_record:
+            to_record.append((other, type_id, label))
             back_there = self.links[other_kind, kind].setdefault(other, [])
             back_there.append((number, back or type_id + 1, label))
 
@@ -155,8 +155,8 @@ def _around(
     for first, last, title in customer.contacts:
         created = at(customer.born, random, before)
         mail = f"{first}.{last}@{customer.domain}".lower()
-        held = {"firstname": first, "lastname": last, "email": mail, "jobtitle": title}
-        people.append(portal.add("contacts", held, created, created)["id"])
+        values = {"firstname": first, "lastname": last, "email": mail, "jobtitle": title}
+        people.append(portal.add("contacts", values, created, created)["id"])
         portal.link(("contacts", people[-1]), ("companies", company), 279)
     for index, order in enumerate(customer.orders[:: max(1, len(customer.orders) // 4)]):
         _deal(portal, customer, company, owner_of, random, before, order.on, order.amount, "closedwon", index)
@@ -204,7 +204,7 @@ def _deal(
     closed = at(on, random)
     closed = max(closed, created + timedelta(hours=1))
     updated = min(before, closed) if is_closed else min(before, created + timedelta(days=random.randint(0, 20)))
-    held = {
+    values = {
         "dealname": f"{customer.base} {random.choice(('frame order', 'renewal', 'extension', 'first order'))}",
         "amount": f"{amount:.2f}",
         "deal_currency_code": customer.currency,
@@ -218,7 +218,7 @@ def _deal(
         "dealtype": "newbusiness" if index == 0 else "existingbusiness",
         "lead_source": random.choice(SOURCES),
     }
-    deal = portal.add("deals", held, created, updated)
+    deal = portal.add("deals", values, created, updated)
     if random.random() < 0.98:
         portal.link(("deals", deal["id"]), ("companies", company), 5, "Primary")
 
@@ -237,8 +237,8 @@ def _engagements(
     for _ in range(int(random.randint(4, 22) * eager)):
         kind = random.choices(("calls", "emails", "meetings", "notes"), weights=(3, 5, 2, 1))[0]
         when = at(before.date() - timedelta(days=random.randint(1, max(2, days))), random, before)
-        held = {"hs_timestamp": iso(when), "hubspot_owner_id": owner_of[customer.manager.number]}
-        held |= {
+        values = {"hs_timestamp": iso(when), "hubspot_owner_id": owner_of[customer.manager.number]}
+        values |= {
             "calls": {"hs_call_title": "Call", "hs_call_direction": random.choice(("INBOUND", "OUTBOUND"))},
             "emails": {
                 "hs_email_subject": "Re: order",
@@ -247,19 +247,19 @@ def _engagements(
             "meetings": {"hs_meeting_title": "Review", "hs_meeting_outcome": "COMPLETED"},
             "notes": {"hs_note_body": "Spoke about the next order."},
         }[kind]
-        _engage(portal, kind, held, when, company, people, random)
+        _engage(portal, kind, values, when, company, people, random)
     if random.random() < 0.3 and eager == 1.0:
         when = at(before.date() + timedelta(days=random.randint(3, 40)), random)
-        held = {
+        values = {
             "hs_meeting_title": "Next review",
             "hs_meeting_outcome": "SCHEDULED",
             "hs_timestamp": iso(when),
         }
-        held["hubspot_owner_id"] = owner_of[customer.manager.number]
+        values["hubspot_owner_id"] = owner_of[customer.manager.number]
         _engage(
             portal,
             "meetings",
-            held,
+            values,
             before - timedelta(hours=random.randint(1, 200)),
             company,
             people,
@@ -267,21 +267,21 @@ def _engagements(
         )
     if random.random() < 0.2:
         when = before - timedelta(days=random.randint(1, 60))
-        held = {"hs_task_subject": "Call back", "hs_task_status": random.choice(("COMPLETED", "NOT_STARTED"))}
-        held |= {"hs_timestamp": iso(when), "hubspot_owner_id": owner_of[customer.manager.number]}
-        _engage(portal, "tasks", held, when, company, people, random)
+        values = {"hs_task_subject": "Call back", "hs_task_status": random.choice(("COMPLETED", "NOT_STARTED"))}
+        values |= {"hs_timestamp": iso(when), "hubspot_owner_id": owner_of[customer.manager.number]}
+        _engage(portal, "tasks", values, when, company, people, random)
 
 
 def _engage(
     portal: Portal,
     kind: str,
-    held: dict[str, Any],
+    values: dict[str, Any],
     when: datetime,
     company: str,
     people: list[str],
     random: Random,
 ) -> None:
-    record = portal.add(kind, held, when, when)
+    record = portal.add(kind, values, when, when)
     portal.link((kind, record["id"]), ("companies", company), 181)
     if people:
         portal.link((kind, record["id"]), ("contacts", random.choice(people)), 193)
@@ -294,8 +294,8 @@ def _dead(portal: Portal, random: Random, before: datetime) -> None:
             portal.archive(kind, number, before - timedelta(days=random.randint(1, 200)))
     alive = [number for number, record in sorted(portal.objects["companies"].items()) if not record["archived"]]
     for number in random.sample(alive, max(1, len(alive) // 60)):
-        gone = ";".join(str(8_000_000 + random.randint(0, 900_000)) for _ in range(random.choice((1, 1, 2))))
-        portal.objects["companies"][number]["properties"]["hs_merged_object_ids"] = gone
+        archived = ";".join(str(8_000_000 + random.randint(0, 900_000)) for _ in range(random.choice((1, 1, 2))))
+        portal.objects["companies"][number]["properties"]["hs_merged_object_ids"] = archived
 
 
 def _spaced(phone: str) -> str:

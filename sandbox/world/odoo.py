@@ -88,8 +88,8 @@ def fill(
 def _types(tables: Tables, long_ago: datetime) -> None:
     """Bring the types of activities; and what Odoo's own modules bring, by its external ids."""
     for name, _, category in ACTIVITY_TYPES:
-        held = {"name": name, "category": category, "res_model": False, "active": True}
-        tables.add("mail.activity.type", held, long_ago, long_ago)
+        values = {"name": name, "category": category, "res_model": False, "active": True}
+        tables.add("mail.activity.type", values, long_ago, long_ago)
     _name(tables, long_ago)
 
 
@@ -102,13 +102,13 @@ def _name(tables: Tables, long_ago: datetime) -> None:
     types = enumerate((word for _, word, _ in ACTIVITY_TYPES), start=1)
     named += [("mail", f"mail_activity_data_{word}", "mail.activity.type", number) for number, word in types]
     for module, name, model, number in named:
-        held = {"module": module, "name": name, "model": model, "res_id": number, "noupdate": True}
-        tables.add("ir.model.data", held, long_ago, long_ago)
+        values = {"module": module, "name": name, "model": model, "res_id": number, "noupdate": True}
+        tables.add("ir.model.data", values, long_ago, long_ago)
 
 
 def _user(tables: Tables, person: Person, long_ago: datetime) -> Row:
-    held = {"name": f"{person.first} {person.last}", "login": person.email, "email": person.email}
-    return tables.add("res.users", held | {"active": person.is_active, "share": False}, long_ago, long_ago)
+    values = {"name": f"{person.first} {person.last}", "login": person.email, "email": person.email}
+    return tables.add("res.users", values | {"active": person.is_active, "share": False}, long_ago, long_ago)
 
 
 def _partner(
@@ -122,7 +122,7 @@ def _partner(
     created = at(customer.born, random, before)
     written = min(before, created + timedelta(days=random.randint(0, max(1, (before - created).days))))
     name = f"{customer.base} {customer.forms[1]}"
-    held = {
+    values = {
         "name": name.upper() if random.random() < 0.2 else name,
         "ref": f"K{10000 + customer.number}",
         "is_company": True,
@@ -142,7 +142,7 @@ def _partner(
         "credit_limit": round(customer.scale * 20000, -3),
         "active": not (customer.kind == "churned" and random.random() < 0.15),
     }
-    partner = tables.add("res.partner", held, created, written)
+    partner = tables.add("res.partner", values, created, written)
     partner["commercial_partner_id"] = partner["id"]
     child = {
         "is_company": False,
@@ -151,16 +151,16 @@ def _partner(
         "active": True,
     }
     for first, last, _ in customer.contacts[:1]:
-        held = {
+        values = {
             "name": f"{first} {last}",
             "email": f"{first}.{last}@{customer.domain}".lower(),
             "type": "contact",
         }
-        tables.add("res.partner", child | held, created, created)
+        tables.add("res.partner", child | values, created, created)
     if random.random() < 0.15:
         abroad = random.choice([code for code in country_of if code != customer.country])
-        held = {"name": f"{customer.base} warehouse", "country_id": country_of[abroad], "type": "delivery"}
-        partner["ship_to"] = tables.add("res.partner", child | held, created, created)["id"]
+        values = {"name": f"{customer.base} warehouse", "country_id": country_of[abroad], "type": "delivery"}
+        partner["ship_to"] = tables.add("res.partner", child | values, created, created)["id"]
     return partner
 
 
@@ -180,18 +180,18 @@ def _order(
     shared = {"partner_id": partner["id"], "commercial_partner_id": partner["id"], "currency_id": currency}
     number = len(tables.rows["account.move"]) + 1
     if order.kind == "out_invoice":
-        held = {"name": f"S{number:06d}", "state": "sale", "date_order": moment, "amount_total": gross}
-        held |= {
+        values = {"name": f"S{number:06d}", "state": "sale", "date_order": moment, "amount_total": gross}
+        values |= {
             "user_id": user_of[customer.manager.number],
             "amount_untaxed": order.amount,
             "invoice_status": "invoiced",
         }
-        tables.add("sale.order", shared | held | {"opportunity_id": False}, moment, moment)
+        tables.add("sale.order", shared | values | {"opportunity_id": False}, moment, moment)
     billed = min(order.on + timedelta(days=2), before.date())
     open_ = 0.0 if order.paid_on or order.kind == "out_refund" else gross
     sign = -1 if order.kind == "out_refund" else 1
     rate = RATE[customer.currency]
-    held = {
+    values = {
         "name": f"{'RINV' if sign < 0 else 'INV'}/{billed.year}/{number:06d}",
         "move_type": order.kind,
         "state": "posted",
@@ -212,21 +212,21 @@ def _order(
         "ref": False,
     }
     written = at(max(billed, order.paid_on or billed), random, before)
-    move = tables.add("account.move", shared | held, at(billed, random, before), written)
+    move = tables.add("account.move", shared | values, at(billed, random, before), written)
     if order.paid_on and sign > 0:
-        held = {
+        values = {
             "name": f"PAY/{number:06d}",
             "amount": gross,
             "date": max(order.paid_on, billed).isoformat(),
             "state": "paid",
         }
-        held |= {
+        values |= {
             "payment_type": "inbound",
             "partner_type": "customer",
             "currency_id": currency,
             "partner_id": partner["id"],
         }
-        tables.add("account.payment", held | {"reconciled_invoice_ids": [move["id"]]}, written, written)
+        tables.add("account.payment", values | {"reconciled_invoice_ids": [move["id"]]}, written, written)
 
 
 def _lead(
@@ -239,7 +239,7 @@ def _lead(
 ) -> None:
     moment = before - timedelta(days=random.randint(1, 90), hours=3)
     lost = random.random() < 0.3
-    held = {
+    values = {
         "name": f"{customer.base} service contract",
         "type": "opportunity",
         "partner_id": partner["id"],
@@ -253,7 +253,7 @@ def _lead(
         "company_currency": 1,
         "active": not lost,
     }
-    tables.add("crm.lead", held, moment - timedelta(days=10), moment)
+    tables.add("crm.lead", values, moment - timedelta(days=10), moment)
 
 
 def _activity(
@@ -265,7 +265,7 @@ def _activity(
     before: datetime,
 ) -> None:
     moment = before - timedelta(days=random.randint(1, 20))
-    held = {
+    values = {
         "res_model": "res.partner",
         "res_model_id": 1,
         "res_id": partner["id"],
@@ -276,4 +276,4 @@ def _activity(
         "activity_type_id": 4,
         "active": True,
     }
-    tables.add("mail.activity", held, moment, moment)
+    tables.add("mail.activity", values, moment, moment)

@@ -40,22 +40,22 @@ def fill(
     agents = []
     for number in range(6):
         name = f"{random.choice(names.PEOPLE)} {random.choice(names.FAMILY)}"
-        held = {
+        values = {
             "name": name,
             "email": f"agent{number}@example.com",
             "role": "agent",
             "active": True,
             "organization_id": None,
         }
-        agents.append(desk.add("users", held, long_ago, long_ago)["id"])
+        agents.append(desk.add("users", values, long_ago, long_ago)["id"])
     for customer in customers:
         if random.random() < 0.25:
             continue
         organization = _organization(desk, customer, random, before)
         truth[customer.number].setdefault("zendesk", []).append(str(organization["id"]))
         mail = f"support@{customer.domain}"
-        held = {"name": customer.base, "email": mail, "role": "end-user", "active": True}
-        user = desk.add("users", held | {"organization_id": organization["id"]}, long_ago, long_ago)
+        values = {"name": customer.base, "email": mail, "role": "end-user", "active": True}
+        user = desk.add("users", values | {"organization_id": organization["id"]}, long_ago, long_ago)
         _, _, _, yearly, good = KINDS[customer.kind]
         years = min(3.0, (before.date() - customer.born).days / 365)
         for _ in range(int(random.gauss(yearly * years, 1.5))):
@@ -68,7 +68,7 @@ def fill(
 def _organization(desk: Desk, customer: Customer, random: Random, before: datetime) -> Row:
     created = at(customer.born, random, before)
     updated = min(before, created + timedelta(days=random.randint(0, max(1, (before - created).days))))
-    held = {
+    values = {
         "name": customer.base if random.random() < 0.7 else customer.name,
         "domain_names": [customer.domain] if random.random() < 0.7 else [],
         "external_id": None,
@@ -81,7 +81,7 @@ def _organization(desk: Desk, customer: Customer, random: Random, before: dateti
             "country": customer.country if random.random() < 0.9 else None,
         },
     }
-    return desk.add("organizations", held, created, updated)
+    return desk.add("organizations", values, created, updated)
 
 
 def _ticket(
@@ -111,7 +111,7 @@ def _ticket(
     updated = created + timedelta(minutes=30) if is_open else solved
     rated = not is_open and random.random() < 0.35
     score = ("good" if random.random() < good else "bad") if rated else "unoffered"
-    held = {
+    values = {
         "subject": random.choice(names.SUBJECTS),
         "organization_id": organization,
         "requester_id": user,
@@ -130,13 +130,13 @@ def _ticket(
             "full_resolution_time_in_minutes": {"calendar": None if is_open else solve, "business": None},
         },
     }
-    ticket = desk.add("tickets", held, created, min(updated, before))
+    ticket = desk.add("tickets", values, created, min(updated, before))
     if rated:
         words = names.GOOD_WORDS if score == "good" else names.BAD_WORDS
         when = min(before, solved + timedelta(hours=random.randint(1, 30)))
-        held = {"score": score, "comment": random.choice(words), "reason": None, "ticket_id": ticket["id"]}
-        held |= {"requester_id": user, "assignee_id": agent, "group_id": None}
-        desk.add("satisfaction_ratings", held, when, when)
+        values = {"score": score, "comment": random.choice(words), "reason": None, "ticket_id": ticket["id"]}
+        values |= {"requester_id": user, "assignee_id": agent, "group_id": None}
+        desk.add("satisfaction_ratings", values, when, when)
 
 
 def _z(moment: datetime) -> str:

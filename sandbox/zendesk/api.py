@@ -139,11 +139,11 @@ class Zendesk(ZendeskPeople):
 
     def _ratings(self, request: Request) -> Response:
         start, end = float(request.one("start_time", "0")), float(request.one("end_time", "inf"))
-        asked = request.one("score", "")
+        wanted = request.one("score", "")
         rows = [
             row
             for row in self.tables["satisfaction_ratings"].values()
-            if start <= _epoch(row["updated_at"]) < end and (asked != "received" or row["score"] in ("good", "bad"))
+            if start <= _epoch(row["updated_at"]) < end and (wanted != "received" or row["score"] in ("good", "bad"))
         ]
         return self._cursor_page(request, "satisfaction_ratings", rows)
 
@@ -192,8 +192,8 @@ class Zendesk(ZendeskPeople):
         if len(many) > 100:
             return Response(400, {"error": "TooManyValues", "description": "at most 100"})
         results = []
-        for index, given in enumerate(many):
-            number = int(given.get("id", 0))
+        for index, changes in enumerate(many):
+            number = int(changes.get("id", 0))
             row = self.tables[table].get(number)
             if row is None:
                 results.append(
@@ -206,7 +206,7 @@ class Zendesk(ZendeskPeople):
                     }
                 )
                 continue
-            values = {name: value for name, value in given.items() if name != "id"}
+            values = {name: value for name, value in changes.items() if name != "id"}
             for nested in ("organization_fields",):
                 if nested in values:
                     values[nested] = {**row.get(nested, {}), **values[nested]}
@@ -224,8 +224,8 @@ class Zendesk(ZendeskPeople):
             "progress": 0,
             "results": list(reversed(results)),
         }
-        shown = {key: value for key, value in self.jobs[job].items() if key != "results"}
-        return Response(payload={"job_status": shown | {"message": None, "results": None}})
+        rows = {key: value for key, value in self.jobs[job].items() if key != "results"}
+        return Response(payload={"job_status": rows | {"message": None, "results": None}})
 
     def _job(self, request: Request, job: str) -> Response:
         held = self.jobs.get(job)
@@ -243,8 +243,8 @@ class Zendesk(ZendeskPeople):
 
     def _fields(self, request: Request) -> Response:
         rows = [
-            {"id": place, "key": key, "type": "text", "title": key, "active": True}
-            for place, key in enumerate(("vat_number", "phone", "postcode", "country"))
+            {"id": position, "key": key, "type": "text", "title": key, "active": True}
+            for position, key in enumerate(("vat_number", "phone", "postcode", "country"))
         ]
         return Response(payload={"organization_fields": rows, "count": len(rows)})
 

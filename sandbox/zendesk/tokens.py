@@ -24,13 +24,13 @@ class Tokens:
 
     def granted(self, body: Any) -> Response:
         """Answer `POST /oauth/tokens` (client credentials; errors by RFC 6749, section 5.2)."""
-        asked = body if isinstance(body, dict) else {}
-        if asked.get("grant_type") != "client_credentials":
+        form = body if isinstance(body, dict) else {}
+        if form.get("grant_type") != "client_credentials":
             return Response(400, {"error": "unsupported_grant_type"})
-        if (asked.get("client_id"), asked.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
-            why = "Client authentication failed due to unknown client or wrong secret."
-            return Response(401, {"error": "invalid_client", "error_description": why})
-        scopes = frozenset(str(asked.get("scope") or "read").split())
+        if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            reason = "Client authentication failed due to unknown client or wrong secret."
+            return Response(401, {"error": "invalid_client", "error_description": reason})
+        scopes = frozenset(str(form.get("scope") or "read").split())
         if not scopes <= {"read", "write"}:
             return Response(400, {"error": "invalid_scope"})
         self._granted += 1
@@ -56,8 +56,8 @@ class Tokens:
         if expires is None or self._clock.now() >= expires:
             return Response(401, {"error": "invalid_token", "error_description": INVALID})
         if ("read" if request.method == "GET" else "write") not in scopes:
-            why = "The token does not have the scope that this request needs."
-            return Response(403, {"error": "insufficient_scope", "error_description": why})
+            reason = "The token does not have the scope that this request needs."
+            return Response(403, {"error": "insufficient_scope", "error_description": reason})
         return None
 
     def revoke(self) -> None:

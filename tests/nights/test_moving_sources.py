@@ -82,8 +82,8 @@ def test_a_row_that_comes_later_than_declared_is_found_by_a_full_reading(own, tm
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_more_equal_stamps_than_a_page_and_a_cap_are_all_read(own, tmp_path, monkeypatch, system):
-    monkeypatch.setattr("sandbox.hubspot.api.CAP", 60)
+def test_more_equal_stamps_than_a_page_and_a_cap_are_all_read(own, tmp_path, system):
+    own.hubspot.search_cap = 60
     one = StreamCase(own, system, tmp_path)
     for _ in range(70):
         one.create()

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandbox.hubspot import api as portal
 from sandbox.odoo.domain import UnknownField, matches
 
 COMPANIES = "/hubspot/crm/v3/objects/companies"
@@ -61,8 +60,8 @@ class TestHubSpot:
         answer = ask("POST", f"{COMPANIES}/search", json=body)
         assert (answer.status_code, missing in answer.json()["message"]) == (400, True)
 
-    def test_a_search_ends_at_its_cap(self, ask, monkeypatch):
-        monkeypatch.setattr(portal, "CAP", 20)
+    def test_a_search_ends_at_its_cap(self, sandbox, ask):
+        sandbox.hubspot.search_cap = 20
         assert ask("POST", f"{COMPANIES}/search", json=search(after="10")).status_code == 200
         assert ask("POST", f"{COMPANIES}/search", json=search(after="11")).status_code == 400
         assert ask("POST", f"{COMPANIES}/search", json=search(limit=201)).status_code == 400

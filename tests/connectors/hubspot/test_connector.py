@@ -171,9 +171,9 @@ class TestReading:
             assert keys(rest) == keys(pages[number:])
 
     def test_reads_records_of_one_stamp_once_each_far_beyond_the_search_cap(
-        self, sandbox: Sandbox, hubspot: HubSpot, small_pages: None, monkeypatch: pytest.MonkeyPatch
+        self, sandbox: Sandbox, hubspot: HubSpot, small_pages: None
     ):
-        monkeypatch.setattr("sandbox.hubspot.api.CAP", 10)
+        sandbox.hubspot.search_cap = 10
         for row in sandbox.hubspot.objects["deals"].values():
             row["properties"]["hs_lastmodifieddate"] = "2026-10-01T00:00:00.000Z"
         at = datetime(2026, 10, 1, tzinfo=UTC)
