@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from connectors.kit.arrow import numbers
-from connectors.kit.raw_rows import COMMON
+from connectors.kit.arrow import numbers, texts
+from connectors.kit.raw_rows import COMMON, raw_schema
 from connectors.kit.stream import Stream
 from engine.config.project import Project
 from engine.storage.duckdb_session import listed
@@ -119,3 +119,20 @@ class RowNumbers:
         index = len(COMMON)
         with_generation = rows.add_column(index, NUMBERS.field("_generation"), generation)
         return with_generation.add_column(index + 1, NUMBERS.field("_sequence"), sequence)
+
+
+def tombstone_rows(stream: Stream, keys: Sequence[str], at: datetime) -> pa.Table:
+    """Make a tombstone for each key; without a cursor, so that a later sight of the record undoes it."""
+    schema, count = raw_schema(stream), len(keys)
+    columns = {name: pa.nulls(count, schema.field(name).type) for name in schema.names}
+    columns["_key"] = pa.array(keys, pa.string())
+    columns["_deleted"] = pa.repeat(pa.scalar(True), count)
+    columns["_extracted_at"] = pa.repeat(pa.scalar(at, schema.field("_extracted_at").type), count)
+    columns["_payload"] = pa.repeat(pa.scalar("{}"), count)
+    return pa.table(columns, schema=schema)
+
+
+def key_table(parts: Sequence[pa.ChunkedArray]) -> pa.Table:
+    """Gather keys in one table with the column `_key`."""
+    nothing = pa.table({"_key": texts([])})
+    return pa.concat_tables([nothing, *(pa.table({"_key": part}) for part in parts)])

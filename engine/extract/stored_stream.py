@@ -14,7 +14,7 @@ from connectors.kit.arrow import numbers, texts
 from connectors.kit.raw_rows import COMMON, raw_schema
 from connectors.kit.stream import Stream
 from engine.config.project import Project
-from engine.extract.stored_rows import NUMBERS, read_rows, rows_sql
+from engine.extract.stored_rows import NUMBERS, key_table, read_rows, rows_sql, tombstone_rows
 from engine.storage import duckdb_session
 from engine.storage.manifest import Written
 
@@ -102,7 +102,7 @@ class StoredStream:
         if not self.before or not rows.num_rows:
             return rows, rows.slice(0, 0)
         numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("n", numbers(range(rows.num_rows)))
-        with self._lent(numbered, "page"), self._lent(_keys(landed_keys), "landed"):
+        with self._lent(numbered, "page"), self._lent(key_table(landed_keys), "landed"):
             fresh = self.con.execute(
                 f"WITH compared AS (SELECT n, p._key, EXISTS (SELECT 1 FROM {self._printed(since)} s WHERE s._key IS NOT "
                 "DISTINCT FROM p._key AND s._deleted = p._deleted AND (p._deleted OR s.print = md5(p._payload))) AS is_stored "
@@ -217,14 +217,7 @@ class StoredStream:
 
     def tombstones(self, keys: Sequence[str], at: datetime) -> pa.Table:
         """Make the rows that say that records are gone; without a cursor, so that a later sight of one undoes it."""
-        schema = raw_schema(self.stream)
-        count = len(keys)
-        columns = {name: pa.nulls(count, schema.field(name).type) for name in schema.names}
-        columns["_key"] = pa.array(keys, pa.string())
-        columns["_deleted"] = pa.repeat(pa.scalar(True), count)
-        columns["_extracted_at"] = pa.repeat(pa.scalar(at, schema.field("_extracted_at").type), count)
-        columns["_payload"] = pa.repeat(pa.scalar("{}"), count)
-        return self._with_absorbed(pa.table(columns, schema=schema))
+        return self._with_absorbed(tombstone_rows(self.stream, keys, at))
 
     def _with_absorbed(self, tombstones: pa.Table) -> pa.Table:
         """Let each tombstone name what its record had absorbed, where it does not by itself: that is gone with it."""
@@ -327,8 +320,7 @@ class StoredStream:
         lacking = {path: ibis.null("string") for path in self.stream.paths if path not in rows.columns}
         return rows.filter(rows._generation.between(self.first, self.last)).mutate(**lacking)
 
-    def _rows(self, files: Sequence[Written]) -> str:
-        """Select the rows of files that count."""
+    def _rows(self, files: Sequence[Written]) -> str:  # of those that count
         return f"(FROM {self._files(files)} WHERE _generation BETWEEN {self.first} AND {self.last})"
 
     def _files(self, files: Sequence[Written]) -> str:
@@ -345,8 +337,7 @@ class StoredStream:
             self.con.unregister(name)
 
     def _count(self, sql: str) -> int:
-        rows = self.con.execute(sql).fetchall()
-        return int(rows[0][0])
+        return int(self.con.execute(sql).fetchall()[0][0])
 
     @cached_property
     def con(self) -> duckdb.DuckDBPyConnection:
@@ -357,8 +348,3 @@ class StoredStream:
         from engine.storage.backend import backend
 
         return backend.over(self.con)
-
-
-def _keys(parts: Sequence[pa.ChunkedArray]) -> pa.Table:
-    nothing = pa.table({"_key": texts([])})
-    return pa.concat_tables([nothing, *(pa.table({"_key": part}) for part in parts)])
