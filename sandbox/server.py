@@ -22,7 +22,7 @@ from sandbox.core.clock import Clock
 from sandbox.core.faults import Fault, Faults
 from sandbox.core.hooks import Hook, Hooks
 from sandbox.core.locks import locked
-from sandbox.core.request_log import place
+from sandbox.core.request_log import address_of
 from sandbox.core.response import Mishap, Request, Response
 from sandbox.core.write_log import WriteLog
 from sandbox.fault_injection import Spoiling
@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         if prefix not in self.sandbox.systems:
             return self._send(Response(404, {"error": f"choices: {', '.join(self.sandbox.systems)}"}))
         body = _parsed(raw)
-        path = place(url.path, body)
+        path = address_of(url.path, body)
         query = parse_qs(url.query, keep_blank_values=True)
         request = Request(self.command, f"/{rest}", query, self.headers, body, f"{self.sandbox.url}/{prefix}")
         if prefix == "_sandbox":

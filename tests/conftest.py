@@ -12,7 +12,7 @@ import pytest
 from engine.config.customer_model import SparkConfig
 from engine.config.project import Project
 from engine.storage.backend import factory
-from engine.storage.gc_tuning import sparing_what_stays
+from engine.storage.gc_tuning import rare_garbage_collection
 from sandbox.server import Sandbox
 
 TODAY = date(2026, 10, 20)
@@ -39,7 +39,7 @@ SECRETS = {
 @pytest.fixture(autouse=True, scope="session")
 def seldom_collected() -> Iterator[None]:
     """Let the collector look as seldom as in a build: nights, which build much, take an eighth less."""
-    with sparing_what_stays():
+    with rare_garbage_collection():
         yield
 
 

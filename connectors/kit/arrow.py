@@ -22,8 +22,8 @@ def texts(values: Sequence[bytes]) -> pa.Array:
 
 def numbers(values: Iterable[int], kind: pa.DataType | None = None) -> pa.Array:
     """Make a column of numbers of 64 bits."""
-    held = array("q", values)
-    return pa.Array.from_buffers(kind or pa.int64(), len(held), [None, pa.py_buffer(held)])
+    packed = array("q", values)
+    return pa.Array.from_buffers(kind or pa.int64(), len(packed), [None, pa.py_buffer(packed)])
 
 
 def instants(values: Iterable[datetime]) -> pa.Array:

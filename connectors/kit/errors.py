@@ -43,9 +43,9 @@ class UnknownOutcome(ConnectorError):
     """A write may or may not have been applied."""
 
 
-def choices(wrong: str, known: Iterable[str]) -> str:
+def choices(wrong: str, valid: Iterable[str]) -> str:
     """Say what could have been meant: the nearest names first, else all of them."""
-    names = sorted(known)
+    names = sorted(valid)
     near = get_close_matches(wrong, names, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"

@@ -7,17 +7,17 @@ from connectors.kit.errors import SettingsError, choices
 from schemas.mapping import Constant, Entry, Field
 
 
-def mapped(given: Any) -> Entry | tuple[Entry, ...]:
+def mapped(entry_config: Any) -> Entry | tuple[Entry, ...]:
     """Read one line of a field map as YAML has it: a path, {path, values, otherwise, unit, nulls}, {constant}, or a list."""
-    if isinstance(given, str):
-        return given
-    if isinstance(given, list):
-        return tuple(entry for one in given if not isinstance(entry := mapped(one), tuple))
-    if isinstance(given, Mapping) and "constant" in given:
-        return Constant(str(given["constant"]))
-    if isinstance(given, Mapping) and "path" in given:
-        known = {"path", "values", "otherwise", "unit", "nulls"}
-        for wrong in given.keys() - known:
-            raise SettingsError(f"field map: unknown {wrong!r}; {choices(wrong, known)}")
-        return Field(**given)
-    raise SettingsError(f"field map: {given!r} is neither a path, nor {{path: ...}}, nor {{constant: ...}}")
+    if isinstance(entry_config, str):
+        return entry_config
+    if isinstance(entry_config, list):
+        return tuple(entry for part in entry_config if not isinstance(entry := mapped(part), tuple))
+    if isinstance(entry_config, Mapping) and "constant" in entry_config:
+        return Constant(str(entry_config["constant"]))
+    if isinstance(entry_config, Mapping) and "path" in entry_config:
+        options = {"path", "values", "otherwise", "unit", "nulls"}
+        for wrong in entry_config.keys() - options:
+            raise SettingsError(f"field map: unknown {wrong!r}; {choices(wrong, options)}")
+        return Field(**entry_config)
+    raise SettingsError(f"field map: {entry_config!r} is neither a path, nor {{path: ...}}, nor {{constant: ...}}")

@@ -101,8 +101,8 @@ class HttpConnector(Connector):
 
     def share(self, folder: Path) -> None:
         """Keep the account's budget in a folder; connections with the same secrets are one account."""
-        place = (type(self).__name__, self.settings.base_url.rstrip("/"), *sorted(_identity(self.settings)))
-        self.http.share(folder, sha256("\0".join(place).encode()).hexdigest()[:32])
+        account_key = (type(self).__name__, self.settings.base_url.rstrip("/"), *sorted(_identity(self.settings)))
+        self.http.share(folder, sha256("\0".join(account_key).encode()).hexdigest()[:32])
 
     def close(self) -> None:
         self.http.close()

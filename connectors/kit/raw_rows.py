@@ -52,15 +52,15 @@ def cut(body: bytes, path: str, repairs: Repairs | None = None) -> list[bytes]:
     not JSON or has no list there: an answer without its list is no end of stream.
     """
     try:
-        found = read_json(body, _decoder(path), repairs)
+        value = read_json(body, _decoder(path), repairs)
     except RecursionError:
         raise ReplyError(TOO_DEEP.format(len(body))) from None
     except UNREADABLE:
         where = f"no list at {path!r}" if path else "no list"
         raise ReplyError(f"an answer of {len(body)} bytes has {where}") from None
     for part in path.split(".") if path else ():
-        found = getattr(found, _slot(part))
-    return [bytes(record) for record in found]
+        value = getattr(value, _slot(part))
+    return [bytes(record) for record in value]
 
 
 def raw_table(
@@ -83,8 +83,8 @@ def raw_table(
     except duckdb.Error:
         payloads = _repaired(payloads.to_pylist(), count)
         typed = _typed(payloads, stream, constants)
-    place = COMMON.get_field_index("_payload")
-    whole = [*typed.columns[:place], payloads, *typed.columns[place:]]
+    index = COMMON.get_field_index("_payload")
+    whole = [*typed.columns[:index], payloads, *typed.columns[index:]]
     return pa.Table.from_arrays(whole, schema=raw_schema(stream))
 
 
@@ -115,11 +115,11 @@ def _typed(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
 
 def _in_bulk(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
     wanted = _wanted(stream)
-    places = {path: place for place, path in enumerate(dict.fromkeys(wanted), start=1)}  # the cursor feeds a field, too
+    places = {path: index for index, path in enumerate(dict.fromkeys(wanted), start=1)}  # the cursor feeds a field, too
     listed = ", ".join(_quoted(_json_path(path)) for path in places)
     values = f"SELECT json_extract_string(p, [{listed}]) AS x FROM page"  # noqa: S608 - quoted
     texts = [f"x[{places[path]}]" for path in wanted]
-    return _asked(texts, values, pa.table({"p": payloads}), stream, constants)
+    return _select(texts, values, pa.table({"p": payloads}), stream, constants)
 
 
 def _one_by_one(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
@@ -127,9 +127,9 @@ def _one_by_one(payloads: pa.Array, stream: Stream, constants: str) -> pa.Table:
     for payload in payloads.to_pylist():
         record = _loaded(payload)
         rows.append([_text(_at(record, path)) for path in wanted])
-    names = [f"c{place}" for place in range(len(wanted))]
+    names = [f"c{index}" for index in range(len(wanted))]
     texts = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], names=names)
-    return _asked(names, "FROM page", texts, stream, constants)
+    return _select(names, "FROM page", texts, stream, constants)
 
 
 def _wanted(stream: Stream) -> tuple[str, ...]:
@@ -137,11 +137,11 @@ def _wanted(stream: Stream) -> tuple[str, ...]:
     return (stream.primary_key, stream.cursor or stream.primary_key, *stream.paths)
 
 
-def _asked(texts: Sequence[str], values: str, page: pa.Table, stream: Stream, constants: str) -> pa.Table:
+def _select(texts: Sequence[str], values: str, page: pa.Table, stream: Stream, constants: str) -> pa.Table:
     """Let the engine make all columns but the payload of a page's texts: the key's, the cursor's, the fields'."""
     key, cursor, *fields = texts
     at = _CURSORS[stream.cursor_unit].format(cursor) if stream.cursor else "NULL::TIMESTAMPTZ"
-    listed = "".join(f", {text} AS f{place}" for place, text in enumerate(fields))
+    listed = "".join(f", {text} AS f{index}" for index, text in enumerate(fields))
     with _engine_lock:
         here = _engine().cursor()
     with here:

@@ -30,8 +30,8 @@ def find(name: str) -> type[Connector]:
         if (HERE / f"{name}.py").is_file():
             return _only(import_module(f"connectors.{name}"))
     for point in entry_points(group=GROUP, name=name):
-        found = _loaded(point)
-        return _only(found) if isinstance(found, ModuleType) else found
+        connector = _loaded(point)
+        return _only(connector) if isinstance(connector, ModuleType) else connector
     raise SettingsError(f"unknown connector {name!r}: {choices(name, connectors())}")
 
 
@@ -50,11 +50,11 @@ def _loaded(point: EntryPoint) -> Any:
 
 
 def _only(module: ModuleType) -> type[Connector]:
-    found = [
+    connector = [
         kind
         for _, kind in getmembers(module, isclass)
         if issubclass(kind, Connector) and kind.__module__ == module.__name__ and not isabstract(kind)
     ]
-    if len(found) != 1:
-        raise SettingsError(f"{module.__name__} must define one connector class, found {len(found)}")
-    return found[0]
+    if len(connector) != 1:
+        raise SettingsError(f"{module.__name__} must define one connector class, found {len(connector)}")
+    return connector[0]

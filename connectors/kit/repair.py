@@ -44,30 +44,30 @@ class Repairs:
     def notes(self) -> Iterator[str]:
         """Say what was replaced, in a sentence for each kind."""
         if self.characters:
-            one = "1 character that is not valid Unicode was"
+            singular = "1 character that is not valid Unicode was"
             many = f"{self.characters:,} characters that are not valid Unicode were"
-            yield f"{one if self.characters == 1 else many} replaced by {REPLACEMENT}"
+            yield f"{singular if self.characters == 1 else many} replaced by {REPLACEMENT}"
         if self.numbers:
-            one = "1 number that is NaN or infinite was"
+            singular = "1 number that is NaN or infinite was"
             many = f"{self.numbers:,} numbers that are NaN or infinite were"
-            yield f"{one if self.numbers == 1 else many} replaced by null"
+            yield f"{singular if self.numbers == 1 else many} replaced by null"
 
 
 def repaired(body: bytes, repairs: Repairs | None = None) -> bytes:
     """Replace in a JSON text what keeps it from being read, and count it; all else stays as it was sent."""
     count = repairs if repairs is not None else Repairs()
 
-    def in_string(found: re.Match[str]) -> str:
-        if found["half"]:
+    def in_string(match: re.Match[str]) -> str:
+        if match["half"]:
             count.characters += 1
             return REPLACEMENT
-        return f"\\u{ord(found['control']):04x}" if found["control"] else found[0]
+        return f"\\u{ord(match['control']):04x}" if match["control"] else match[0]
 
-    def token(found: re.Match[str]) -> str:
-        if found[0][0] == '"':
-            return _IN_STRING.sub(in_string, found[0])
-        if isfinite(float(found[0])):
-            return found[0]
+    def token(match: re.Match[str]) -> str:
+        if match[0][0] == '"':
+            return _IN_STRING.sub(in_string, match[0])
+        if isfinite(float(match[0])):
+            return match[0]
         count.numbers += 1
         return "null"
 
@@ -113,7 +113,7 @@ def read_json(body: bytes, decoder: "msgspec.json.Decoder[Kind] | None" = None, 
         mended = repaired(body, count)
         if mended == bytes(body):
             raise
-    found = decode(mended)
+    match = decode(mended)
     if repairs is not None:
         repairs.add(count)
-    return found
+    return match

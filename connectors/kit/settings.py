@@ -14,11 +14,11 @@ _MISSING_ENV = re.compile("\0([^\0]*)\0([^\0]*)\0")
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load(kind: type[Connector], name: str, given: Mapping[str, Any]) -> ConnectorSettings:
+def load(kind: type[Connector], name: str, attributes: Mapping[str, Any]) -> ConnectorSettings:
     """Check a connection's settings; raises AccessError for a secret that is not set, SettingsError else."""
-    refuse_missing_env(given, f"connection {name!r}", "settings")
+    refuse_missing_env(attributes, f"connection {name!r}", "settings")
     try:
-        return kind.Settings.model_validate(dict(given))
+        return kind.Settings.model_validate(dict(attributes))
     except ValidationError as error:
         raise SettingsError(f"connection {name!r}: settings: {explain(error, kind.Settings)}") from None
 
@@ -30,35 +30,35 @@ def missing_env(variable: str, where: str) -> str:
 
 def refuse_missing_env(value: Any, owner: str, setting: str) -> None:
     """Raise AccessError that names the first variable that is not set, if there is one."""
-    for place, text in _texts(value, setting):
+    for location, text in _texts(value, setting):
         if missing := _MISSING_ENV.search(text):
             variable, where = missing.groups()
-            raise AccessError(f"{owner}: environment variable {variable} is not set ({place} in {where})")
+            raise AccessError(f"{owner}: environment variable {variable} is not set ({location} in {where})")
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Say in one line what pydantic found, without the values, which may be secret."""
-    return "; ".join(_one(dict(found), model) for found in error.errors(include_input=False, include_url=False))
+    return "; ".join(_explained(dict(found), model) for found in error.errors(include_input=False, include_url=False))
 
 
-def _one(found: dict[str, Any], model: type[BaseModel]) -> str:
-    place = ".".join(str(part) for part in found["loc"])
-    if found["type"] == "extra_forbidden":
-        parent = _model_at(model, found["loc"][:-1])
-        known = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
-        return f"unknown setting {place!r}; {choices(str(found['loc'][-1]), known)}"
-    if found["type"] == "missing":
-        return f"{place!r} is missing"
-    if found["type"] == "value_error":  # our own validators, which name what they mean
-        return f"{place!r}: {found['ctx']['error']}" if place else str(found["ctx"]["error"])
-    message = found["msg"]
+def _explained(error: dict[str, Any], model: type[BaseModel]) -> str:
+    location = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        parent = _model_at(model, error["loc"][:-1])
+        choices_here = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+        return f"unknown setting {location!r}; {choices(str(error['loc'][-1]), choices_here)}"
+    if error["type"] == "missing":
+        return f"{location!r} is missing"
+    if error["type"] == "value_error":  # our own validators, which name what they mean
+        return f"{location!r}: {error['ctx']['error']}" if location else str(error["ctx"]["error"])
+    message = error["msg"]
     # Only the first letter is lowered, and no acronym's: the rest may be a pattern or a value, where case matters.
-    return f"{place!r}: {message if message[:2].isupper() else message[:1].lower() + message[1:]}"
+    return f"{location!r}: {message if message[:2].isupper() else message[:1].lower() + message[1:]}"
 
 
-def _model_at(model: type[BaseModel], place: tuple[Any, ...]) -> type[BaseModel] | None:
+def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:
     inner: list[type[BaseModel]] = []
-    for part in place:
+    for part in location:
         model = next((kind for kind in inner if len(inner) > 1 and _is_of(kind, part)), model)
         field = model.model_fields.get(str(part)) if model else None
         if field is None:

@@ -29,23 +29,23 @@ def by_id(changes: Sequence[Change], answered: Mapping[str, Outcome]) -> list[Ou
     """
     outcomes = []
     for change in changes:
-        found = answered.get(change.op_id) or answered.get(change.record_id or "")
-        if found is None:
-            found = outcome(change, "unknown", "the answer does not name it")
-        named = change.op_id, found.record_id or change.record_id
-        is_named = named == (found.op_id, found.record_id)
-        outcomes.append(found if is_named else replace(found, op_id=named[0], record_id=named[1]))
+        answer = answered.get(change.op_id) or answered.get(change.record_id or "")
+        if answer is None:
+            answer = outcome(change, "unknown", "the answer does not name it")
+        named = change.op_id, answer.record_id or change.record_id
+        is_named = named == (answer.op_id, answer.record_id)
+        outcomes.append(answer if is_named else replace(answer, op_id=named[0], record_id=named[1]))
     return outcomes
 
 
-def outcome(change: Change, status: Status, why: object = "", **more: Any) -> Outcome:
+def outcome(change: Change, status: Status, reason: object = "", **more: Any) -> Outcome:
     """Say of one change what came of it."""
-    return Outcome(change.op_id, status, change.record_id, message=str(why), **more)
+    return Outcome(change.op_id, status, change.record_id, message=str(reason), **more)
 
 
-def all_of(changes: Iterable[Change], status: Status, why: object = "", **more: Any) -> list[Outcome]:
+def all_of(changes: Iterable[Change], status: Status, reason: object = "", **more: Any) -> list[Outcome]:
     """Say the same of several changes."""
-    return [outcome(change, status, why, **more) for change in changes]
+    return [outcome(change, status, reason, **more) for change in changes]
 
 
 def in_turn(parts: Iterable[Sequence[Change]], send: Callable[[Sequence[Change]], list[Outcome]]) -> list[Outcome]:
@@ -55,13 +55,13 @@ def in_turn(parts: Iterable[Sequence[Change]], send: Callable[[Sequence[Change]]
     retried.
     """
     outcomes: list[Outcome] = []
-    for some in parts:
+    for part in parts:
         try:
-            outcomes += send(some)
+            outcomes += send(part)
         except BusyError as error:
-            outcomes += all_of(some, "retry", error)
+            outcomes += all_of(part, "retry", error)
         except (AccessError, SettingsError) as error:
             if not outcomes:
                 raise
-            outcomes += all_of(some, "retry", error)
+            outcomes += all_of(part, "retry", error)
     return outcomes

@@ -39,7 +39,7 @@ from connectors.kit.base import Change, Check, Outcome, SourceField, TargetRecor
 from connectors.kit.errors import ReplyError
 from connectors.kit.http.loop_guard import PaginationGuard
 from connectors.kit.http.oauth import RefreshToken
-from connectors.kit.http.paging import told, without
+from connectors.kit.http.paging import value_in, without
 from connectors.kit.http_connector import HttpConnector, HttpSettings
 from connectors.kit.rate_limit.limiter import Limit
 from connectors.kit.raw_rows import Page, cut
@@ -140,7 +140,7 @@ class Rest(HttpConnector):
                 rows = [msgspec.json.encode(untagged(read_json(row, repairs=repairs))) for row in rows]
             total = described.paging.total(reply)
             if described.total_path and not position:
-                total = told(reply, described.total_path)
+                total = value_in(reply, described.total_path)
             following = trail.on(self._stored(described.paging.following(position, reply, rows), described.pairs))
             rows = described.paging.fresh(position, rows)
             yield self.page(stream, rows, following, None if position else whole_number(total), repairs=repairs)

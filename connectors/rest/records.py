@@ -106,13 +106,13 @@ class RecordReader:
         """Take the key that was asked by: an answer about one record need not repeat it."""
         return replace(self.current_record(record, fields, reply.headers.get("ETag")), record_id=number)
 
-    def _live(self, path: str | None, asked: list[tuple[str, str]]) -> Iterator[Any]:
+    def _live(self, path: str | None, pairs: list[tuple[str, str]]) -> Iterator[Any]:
         """List the live records that are asked for, page by page as the stream does; what is no object is left out."""
         paging, position = self.described.paging, dict[str, Any]()
         trail = PaginationGuard(self.where, position)
         while True:
             params, headers, link = paging.ask(position)
-            query = None if link else [*asked, *params]
+            query = None if link else [*pairs, *params]
             reply = self.http.get(link or path or self.described.path, query, {**self.headers, **headers})
             rows = cut(reply.body, self.described.record_path)
             trail.came(rows, position)

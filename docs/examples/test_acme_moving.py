@@ -2,7 +2,7 @@
 
 from acme import Acme
 
-from connectors.kit.testing import Contract, Told
+from connectors.kit.testing import Contract, StubResponse
 
 
 class TestAcmeMoving(Contract):
@@ -17,7 +17,7 @@ class TestAcmeMoving(Contract):
 
     def answers(self, asked):
         if asked.path == "/v2/me":
-            return Told({"account": {"name": "Acme of Ulm"}})
+            return StubResponse({"account": {"name": "Acme of Ulm"}})
         after = int(asked.query.get("cursor", "0"), 36)
-        rows = sorted((row for row in self.held["accounts"] if row["id"] > after), key=lambda row: row["id"])
-        return Told({"companies": rows[:2], "next": str(rows[1]["id"]) if rows[2:] else None})
+        rows = sorted((row for row in self.rows_by_stream["accounts"] if row["id"] > after), key=lambda row: row["id"])
+        return StubResponse({"companies": rows[:2], "next": str(rows[1]["id"]) if rows[2:] else None})

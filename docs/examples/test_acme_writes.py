@@ -3,13 +3,13 @@
 import test_acme
 from acme_writes import WritableAcme
 
-from connectors.kit.testing import Contract, Sample, Told, Written
+from connectors.kit.testing import Contract, Sample, StubResponse, Written
 
 
 def saved(asked):
     rows = asked.json["companies"]
     is_bad = any(row["score"] == "high" for row in rows)
-    return Told({"error": "a score is a number"}, 422) if is_bad else Told({"companies": rows})
+    return StubResponse({"error": "a score is a number"}, 422) if is_bad else StubResponse({"companies": rows})
 
 
 class TestWritableAcme(Contract):

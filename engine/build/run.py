@@ -13,7 +13,7 @@ from engine.build.project_registry import prove, registry_of
 from engine.build.registry import Registry, UnitTable
 from engine.config.project import Project
 from engine.extract.compaction import rewrite
-from engine.storage.gc_tuning import sparing_what_stays
+from engine.storage.gc_tuning import rare_garbage_collection
 from engine.storage.lease import lease
 
 
@@ -23,7 +23,7 @@ def build(project: Project, as_of: date, run_id: str) -> Iterator[TableResult]:
     They become current when the last one is. Raises SettingsError for a customer model that makes
     no sense, LeaseTaken when another build is at work.
     """
-    with sparing_what_stays(), lease(project.ledger, "build", run_id):
+    with rare_garbage_collection(), lease(project.ledger, "build", run_id):
         registry = registry_of(project)
         prove(project, registry)
         context = BuildContext(project, registry, as_of, run_id)
@@ -40,7 +40,7 @@ def rebuild(project: Project, tables: Collection[str], run_id: str, as_of: date 
     Raises SettingsError when nothing was built yet or `as_of` is another date than that of the
     snapshot, LeaseTaken when another build is at work.
     """
-    with sparing_what_stays(), lease(project.ledger, "build", run_id):
+    with rare_garbage_collection(), lease(project.ledger, "build", run_id):
         current = project.ledger.snapshots.current()
         if current is None:
             raise SettingsError("nothing was built yet: run `belvedere build` first")

@@ -26,7 +26,7 @@ from engine.deliver.proof import is_current, prove_plan
 from engine.deliver.sender import Sender
 from engine.deliver.target import Target, opened
 from engine.deliver.unknown_outcomes import settle
-from engine.storage.gc_tuning import sparing_what_stays
+from engine.storage.gc_tuning import rare_garbage_collection
 from engine.storage.lease import lease
 from engine.storage.stores.approvals import Approval
 from engine.storage.stores.write_operations import Operation
@@ -68,7 +68,7 @@ def apply(project: Project, name: str, run_id: str, *, digest: str | None = None
     have changed since (a new plan is then made and saved), or when a guard trips; LeaseTaken when
     another run is at work on this delivery.
     """
-    with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id):
+    with rare_garbage_collection(), lease(project.ledger, f"delivery:{name}", run_id):
         plan = find(project, digest or name)
         if plan.delivery != name:
             raise SettingsError(f"plan {plan.digest[:12]} belongs to delivery {plan.delivery!r}, not to {name!r}")

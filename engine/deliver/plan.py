@@ -21,7 +21,7 @@ from engine.deliver.target import Target, opened
 from engine.deliver.target_state import TargetSnapshot, find_records, read_state
 from engine.deliver.unknown_outcomes import settle
 from engine.deliver.validation import prove
-from engine.storage.gc_tuning import sparing_what_stays
+from engine.storage.gc_tuning import rare_garbage_collection
 from engine.storage.lease import lease
 from engine.storage.stores.plans import PlanRow
 from engine.storage.stores.write_operations import Operation
@@ -40,7 +40,11 @@ def plan(project: Project, name: str, run_id: str) -> Plan:
     """
     config = project.delivery(name)
     refuse_stale(project)
-    with sparing_what_stays(), lease(project.ledger, f"delivery:{name}", run_id), opened(project, config) as target:
+    with (
+        rare_garbage_collection(),
+        lease(project.ledger, f"delivery:{name}", run_id),
+        opened(project, config) as target,
+    ):
         return make_plan(project, name, target, run_id)
 
 

@@ -19,7 +19,7 @@ from engine.extract.rollback import is_restored
 from engine.extract.schema_drift.drift import FieldTracker
 from engine.extract.slice import SliceReader
 from engine.extract.stored_stream import StoredStream
-from engine.storage.gc_tuning import sparing_what_stays
+from engine.storage.gc_tuning import rare_garbage_collection
 from engine.storage.stores.sync_state import WHOLE, Interval, OpenSlice, full_refresh_of, uncursored_refresh_of
 from schemas.mapping import paths
 
@@ -42,7 +42,7 @@ class StreamReader:
     def done(self) -> StreamResult:
         """Read to the end, or to the first error that stops this stream."""
         start, result = monotonic(), self.result
-        with sparing_what_stays():
+        with rare_garbage_collection():
             for part in (self._rows, self._settle):
                 try:
                     part()

@@ -8,7 +8,7 @@ SELDOM = (100_000, 50, 100)  # thresholds of the three generations; a small buil
 
 
 @contextmanager
-def sparing_what_stays() -> Iterator[None]:
+def rare_garbage_collection() -> Iterator[None]:
     """Collect seldom while a block runs, and never what exists already.
 
     The usual thresholds are set again after it.

@@ -9,7 +9,7 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any
 
-from engine.storage.gc_tuning import sparing_what_stays
+from engine.storage.gc_tuning import rare_garbage_collection
 from orchestration.cli.exits import Exit
 from orchestration.cli.stop import is_stopped, stopping
 from orchestration.cli.subcommands import add_command
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # pandera imports PySpark where it is installed; the parts that it warns of are not used here.
     warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     sys.excepthook = _crash
-    with stopping(_command_word() or "the command") as stop, sparing_what_stays():
+    with stopping(_command_word() or "the command") as stop, rare_garbage_collection():
         try:
             return _run(argv)
         except KeyboardInterrupt:

@@ -9,7 +9,7 @@ PLACES = {"after", "cursor", "start_time", "page", "page[after]"}
 READS = ("search", "search_read", "search_count", "read", "fields_get", "check_access_rights", "name_search")
 
 
-def place(path: str, body: Any) -> str:
+def address_of(path: str, body: Any) -> str:
     """Tell where a request goes; a call of JSON-RPC is told by its model and method too."""
     params = body.get("params") if isinstance(body, dict) else None
     args = params.get("args") if isinstance(params, dict) else None
@@ -18,10 +18,10 @@ def place(path: str, body: Any) -> str:
     return path
 
 
-def is_write(method: str, place: str) -> bool:
+def is_write(method: str, address: str) -> bool:
     """Tell whether a request wants something changed; searches and batch reads are sent by POST too."""
-    last = place.rstrip("/").rpartition("/")[2]
-    if place.startswith("/odoo"):
+    last = address.rstrip("/").rpartition("/")[2]
+    if address.startswith("/odoo"):
         return last not in (*READS, "jsonrpc")
     return method != "GET" and last not in ("search", "read")
 

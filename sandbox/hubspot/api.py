@@ -9,7 +9,7 @@ from sandbox.core.clock import Clock
 from sandbox.core.response import Request, Response
 from sandbox.core.write_log import WriteLog
 from sandbox.hubspot.responses import error, page
-from sandbox.hubspot.search import comparable, found
+from sandbox.hubspot.search import comparable, matches_groups
 from sandbox.hubspot.writes import PORTAL, HubSpotWrites
 from sandbox.world.hubspot import KINDS, STAGES, Portal
 
@@ -132,7 +132,7 @@ class HubSpot(HubSpotWrites):
             return error(400, "VALIDATION_ERROR", f"Archived objects of type {kind} cannot be listed")
         wanted = [name for chunk in request.query.get("properties", []) for name in chunk.split(",")]
         rows = [row for row in self._sorted(kind) if row["archived"] == archived]
-        return page(request, rows, limit, lambda row: self._shown(kind, row, wanted))
+        return page(request, rows, limit, lambda row: self._with_properties(kind, row, wanted))
 
     def _get(self, request: Request, kind: str, number: str) -> Response:
         key = request.one("idProperty")
@@ -140,7 +140,7 @@ class HubSpot(HubSpotWrites):
         if record is None or record["archived"] != (request.one("archived").lower() == "true"):
             return error(404, "OBJECT_NOT_FOUND", "resource not found")
         wanted = [name for chunk in request.query.get("properties", []) for name in chunk.split(",")]
-        return Response(payload=self._shown(kind, record, wanted))
+        return Response(payload=self._with_properties(kind, record, wanted))
 
     def _search(self, request: Request, kind: str) -> Response:
         body = request.body or {}
@@ -153,7 +153,7 @@ class HubSpot(HubSpotWrites):
             return error(400, "VALIDATION_ERROR", f"paging past {self.search_cap} is not possible")
         visible = [row for row in self._sorted(kind) if not row["archived"] and self._is_indexed(kind, row)]
         groups = body["filterGroups"]
-        hits = [row for row in visible if found(row, groups)]
+        hits = [row for row in visible if matches_groups(row, groups)]
         sort = (body["sorts"] or ["hs_object_id"])[0]
         name, reverse = (
             (sort.lstrip("-"), sort.startswith("-"))
@@ -164,7 +164,7 @@ class HubSpot(HubSpotWrites):
         page_rows = hits[after : after + limit]
         payload: Record = {
             "total": len(hits),
-            "results": [self._shown(kind, row, body["properties"]) for row in page_rows],
+            "results": [self._with_properties(kind, row, body["properties"]) for row in page_rows],
         }
         if after + limit < len(hits):
             payload["paging"] = {"next": {"after": str(after + limit)}}

@@ -31,7 +31,7 @@ class HubSpotLinks(HubSpotPeople):
             return error(400, "VALIDATION_ERROR", f"at most {MOST_READ} inputs are allowed")
         links = self.portal.links[from_kind, right]
         results = [
-            {"from": {"id": item["id"]}, "to": [_told(*link) for link in links[item["id"]]]}
+            {"from": {"id": item["id"]}, "to": [_association(*link) for link in links[item["id"]]]}
             for item in inputs
             if links.get(item["id"])
         ]
@@ -39,7 +39,7 @@ class HubSpotLinks(HubSpotPeople):
 
     def _associations_of(self, request: Request, from_kind: str, number: str, right: str) -> Response:
         links = self.portal.links[from_kind, right].get(number, [])
-        return Response(payload={"results": [_told(*link) for link in links]})
+        return Response(payload={"results": [_association(*link) for link in links]})
 
     def _associate(self, request: Request, from_kind: str, number: str, right: str, other: str) -> Response:
         item = {"from": {"id": number}, "to": {"id": other}}
@@ -90,7 +90,7 @@ def _types(from_kind: str, right: str, item: Record, how: str) -> list[int]:
     return [type_["associationTypeId"] for type_ in item["types"]] if how == "create" else [TYPES[from_kind, right]]
 
 
-def _told(other: str, type_id: int, label: str | None) -> Record:
+def _association(other: str, type_id: int, label: str | None) -> Record:
     return {
         "toObjectId": int(other),
         "associationTypes": [{"category": "HUBSPOT_DEFINED", "typeId": type_id, "label": label}],

@@ -6,7 +6,7 @@ from typing import Any
 Record = dict[str, Any]
 
 
-def found(record: Record, groups: list[Record]) -> bool:
+def matches_groups(record: Record, groups: list[Record]) -> bool:
     """Tell whether a record fits any of the filter groups; without groups every record does."""
     return not groups or any(_fits(record, group["filters"]) for group in groups)
 

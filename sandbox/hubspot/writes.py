@@ -35,7 +35,7 @@ class HubSpotWrites(HubSpotLinks):
         return self._batch_read(kind, request.body) if action == "read" else self._batch_write(kind, action, inputs)
 
     def _batch_write(self, kind: str, action: str, inputs: list[Record]) -> Response:
-        done = [self._one(kind, action, item, position) for position, item in enumerate(inputs)]
+        done = [self._write_one(kind, action, item, position) for position, item in enumerate(inputs)]
         results, errors = [row for row, _ in done if row], [wrong for _, wrong in done if wrong]
         if action == "archive" and not errors:
             return Response(204)
@@ -63,7 +63,7 @@ class HubSpotWrites(HubSpotLinks):
                 return error(409 if wrong["category"] == "CONFLICT" else 400, wrong["category"], wrong["message"])
         return None
 
-    def _one(self, kind: str, action: str, item: Record, position: int) -> Done:
+    def _write_one(self, kind: str, action: str, item: Record, position: int) -> Done:
         if self.mishap.refused == position:
             return None, problem("VALIDATION_ERROR", "refused by a fault", item)
         does = {"create": self._create_one, "update": self._update_one, "upsert": self._upsert_one}
@@ -93,7 +93,7 @@ class HubSpotWrites(HubSpotLinks):
         self.edit(kind, record["id"], values)
         op = item.get("objectWriteTraceId")
         self.log.add("hubspot", kind, record["id"], "update", before, values, op=op)
-        return self._shown(kind, record, list(values)), None
+        return self._with_properties(kind, record, list(values)), None
 
     def _create_one(self, kind: str, item: Record) -> Done:
         if wrong := self._wrong(kind, item, is_new=True) or self._clash(kind, "", item):
@@ -101,7 +101,7 @@ class HubSpotWrites(HubSpotLinks):
         values, now = self.properties.taken(kind, item["properties"]), self.clock.now()
         if self.mishap.is_silent:
             lost = self.portal.made(kind, self.portal.number(), values, now, now)
-            return self._shown(kind, lost, list(values)), None
+            return self._with_properties(kind, lost, list(values)), None
         record = self.portal.add(kind, values, now, now)
         self.touched[kind, record["id"]] = now
         for link in item.get("associations", []):
@@ -110,7 +110,7 @@ class HubSpotWrites(HubSpotLinks):
         key = next((values[name] for name in self.properties.unique(kind) if values.get(name)), None)
         op = item.get("objectWriteTraceId")
         self.log.add("hubspot", kind, record["id"], "create", {}, values, op=op, key=key)
-        return self._shown(kind, record, list(values)), None
+        return self._with_properties(kind, record, list(values)), None
 
     def _belongs(self, kind: str, number: str, other: str, type_id: int) -> None:
         """Associate a new record with another one."""
@@ -144,7 +144,7 @@ class HubSpotWrites(HubSpotLinks):
 
     def _alone(self, request: Request, action: str, kind: str, item: Record, status: int) -> Response:
         self.mishap = request.mishap
-        done, wrong = self._one(kind, action, item, 0)
+        done, wrong = self._write_one(kind, action, item, 0)
         if wrong is None:
             return Response(status, done)
         code = {"OBJECT_NOT_FOUND": 404, "CONFLICT": 409}.get(wrong["category"], 400)
@@ -183,16 +183,16 @@ class HubSpotWrites(HubSpotLinks):
             if record is None or record["archived"]:
                 missing.append(item["id"])
             else:
-                results.append(self._shown(kind, record, body.get("properties", [])))
+                results.append(self._with_properties(kind, record, body.get("properties", [])))
         lost = [problem("OBJECT_NOT_FOUND", "Could not get some objects", {}, ids=missing)] if missing else []
         return batch(iso(self.clock.now()), results[::-1], lost)
 
     def _claimed(self, kind: str, record: Record, values: Record) -> Record:
         """Show a record as it is; or as it was to be, though it is not."""
-        properties = self._shown(kind, record, list(values))
+        properties = self._with_properties(kind, record, list(values))
         return properties | {"properties": properties["properties"] | values} if self.mishap.is_echoed else properties
 
-    def _shown(self, kind: str, record: Record, wanted: list[str]) -> Record:
+    def _with_properties(self, kind: str, record: Record, wanted: list[str]) -> Record:
         names = dict.fromkeys([*DEFAULTS.get(kind, ()), *wanted, "hs_object_id"])
         defined = self.properties.defined[kind]
         properties = {name: record["properties"].get(name) for name in names if name in defined}

@@ -64,7 +64,7 @@ class Odoo(OdooLoad):
         database, login, key = args[:3]
         return UID if (database, login, key) == (DATABASE, LOGIN, KEY) else False
 
-    def _found(self, model: str, domain: list[Any], context: Row | None, order: str | None = None) -> list[Row]:
+    def _searched(self, model: str, domain: list[Any], context: Row | None, order: str | None = None) -> list[Row]:
         rows = list(self.tables[model].values())
         hides = (context or {}).get("active_test", True) and not _mentions(domain, "active")
         if hides and "active" in self.fields[model]:
@@ -72,7 +72,7 @@ class Odoo(OdooLoad):
         rows = [row for row in rows if matches(self, model, row, domain)]
         for part in reversed([part.split() for part in (order or "id").split(",")]):
             name = part[0]
-            self._known(model, [name])
+            self._require_fields(model, [name])
             rows = sorted(rows, key=partial(_sort_value, name=name), reverse="desc" in part[1:])
         return rows
 
@@ -85,11 +85,11 @@ class Odoo(OdooLoad):
         order: str | None = None,
         context: Row | None = None,
     ) -> list[int]:
-        rows = self._found(model, domain, context, order)
+        rows = self._searched(model, domain, context, order)
         return [row["id"] for row in rows[offset : offset + limit if limit else None]]
 
     def _search_count(self, model: str, domain: list[Any], context: Row | None = None) -> int:
-        return len(self._found(model, domain, context))
+        return len(self._searched(model, domain, context))
 
     def _search_read(
         self,
@@ -101,15 +101,15 @@ class Odoo(OdooLoad):
         order: str | None = None,
         context: Row | None = None,
     ) -> list[Row]:
-        self._known(model, fields or [])
-        rows = self._found(model, domain or [], context, order)
-        return [self._shown(model, row, fields) for row in rows[offset : offset + limit if limit else None]]
+        self._require_fields(model, fields or [])
+        rows = self._searched(model, domain or [], context, order)
+        return [self._as_read(model, row, fields) for row in rows[offset : offset + limit if limit else None]]
 
     def _read(
         self, model: str, ids: list[int], fields: list[str] | None = None, context: Row | None = None
     ) -> list[Row]:
-        self._known(model, fields or [])
-        return [self._shown(model, self._row(model, number), fields) for number in ids]
+        self._require_fields(model, fields or [])
+        return [self._as_read(model, self._row(model, number), fields) for number in ids]
 
     def _fields_get(
         self,
@@ -135,12 +135,12 @@ class Odoo(OdooLoad):
     ) -> bool:
         return True
 
-    def _known(self, model: str, names: list[str]) -> None:
+    def _require_fields(self, model: str, names: list[str]) -> None:
         for name in names:
             if name not in self.fields[model]:
                 raise OdooError("builtins.ValueError", f"Invalid field '{name}' on model '{model}'")
 
-    def _shown(self, model: str, row: Row, fields: list[str] | None) -> Row:
+    def _as_read(self, model: str, row: Row, fields: list[str] | None) -> Row:
         return {"id": row["id"], **{name: self._value(model, row, name) for name in fields or self.fields[model]}}
 
     def _value(self, model: str, row: Row, name: str) -> Any:

@@ -35,10 +35,10 @@ def _term(server: Any, model: str, row: dict[str, Any], name: str, operator: str
         return other is not None and _term(server, relation, other, rest, operator, value)
     if isinstance(actual, datetime):
         actual = seconds(actual)
-    return bool(_compare(actual, operator, _asked(value), kind))
+    return bool(_compare(actual, operator, _comparable(value), kind))
 
 
-def _asked(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     if isinstance(value, str) and len(value) > 10 and value[4:5] == "-" and value[10:11] == "T":
         return seconds(datetime.fromisoformat(value).astimezone(UTC))
     return value

@@ -78,7 +78,7 @@ class OdooLoad(OdooWrites):
         if number is not None:
             self._changed(model, self._row(model, number), values, external_id)
             return number
-        created_id = self._made(model, values, external_id)
+        created_id = self._insert(model, values, external_id)
         if external_id and not self.mishap.is_silent:
             self.name(external_id, model, created_id)
         return created_id

@@ -22,7 +22,7 @@ class OdooWrites(OdooPeople):
         many = values if isinstance(values, list) else [values]
         fitting = [self._fit_new(model, row) for row in many]
         self._spare_none(len(many))
-        created_ids = [self._made(model, row) for row in fitting]
+        created_ids = [self._insert(model, row) for row in fitting]
         return created_ids if isinstance(values, list) else created_ids[0]
 
     def _write(self, model: str, ids: list[int] | int, values: Row, context: Row | None = None) -> bool:
@@ -71,7 +71,7 @@ class OdooWrites(OdooPeople):
             raise OdooError("odoo.exceptions.ValidationError", message)
         return fitting
 
-    def _made(self, model: str, values: Row, key: str | None = None) -> int:
+    def _insert(self, model: str, values: Row, key: str | None = None) -> int:
         if self.mishap.is_silent:
             return self.data.number(model)
         number = self.create(model, values)

@@ -228,16 +228,16 @@ class Zendesk(ZendeskPeople):
         return Response(payload={"job_status": rows | {"message": None, "results": None}})
 
     def _job(self, request: Request, job: str) -> Response:
-        held = self.jobs.get(job)
-        if held is None:
+        stored_job = self.jobs.get(job)
+        if stored_job is None:
             return Response(404, {"error": "RecordNotFound"})
-        held["status"] = {"queued": "working", "working": "completed"}.get(held["status"], "completed")
-        done = held["status"] == "completed"
-        held["progress"] = held["total"] if done else 0
+        stored_job["status"] = {"queued": "working", "working": "completed"}.get(stored_job["status"], "completed")
+        done = stored_job["status"] == "completed"
+        stored_job["progress"] = stored_job["total"] if done else 0
         return Response(
             payload={
-                "job_status": held
-                | {"results": held["results"] if done else None, "message": "Completed" if done else None}
+                "job_status": stored_job
+                | {"results": stored_job["results"] if done else None, "message": "Completed" if done else None}
             }
         )
 

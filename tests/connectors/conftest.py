@@ -31,7 +31,7 @@ class Time:
 
 
 @dataclass
-class Asked:
+class StubRequest:
     """One request as the little server saw it."""
 
     method: str
@@ -41,7 +41,7 @@ class Asked:
     port: int
 
 
-Told = tuple[int, dict[str, str], bytes]
+StubResponse = tuple[int, dict[str, str], bytes]
 
 
 @dataclass
@@ -49,14 +49,14 @@ class Little:
     """Answer each request by `answer`; a list is used up, its last entry stays."""
 
     url: str = ""
-    answers: list[Told | Callable[[Asked], Told]] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
+    answers: list[StubResponse | Callable[[StubRequest], StubResponse]] = field(default_factory=list)
+    asked: list[StubRequest] = field(default_factory=list)
 
     def say(self, status: int = 200, body: bytes = b"{}", **headers: str) -> None:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         self.answers.append((status, {"Content-Type": "application/json", **given}, body))
 
-    def told(self, asked: Asked) -> Told:
+    def told(self, asked: StubRequest) -> StubResponse:
         self.asked.append(asked)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer(asked) if callable(answer) else answer
@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         status, headers, answer = self.little.told(
-            Asked(self.command, self.path, dict(self.headers), body, self.client_address[1])
+            StubRequest(self.command, self.path, dict(self.headers), body, self.client_address[1])
         )
         self.send_response_only(status)
         for name, value in {"Content-Length": str(len(answer)), **headers}.items():

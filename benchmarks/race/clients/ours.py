@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from engine.storage.gc_tuning import sparing_what_stays
+from engine.storage.gc_tuning import rare_garbage_collection
 
 HUBSPOT_PAGE = 100
 
@@ -51,7 +51,7 @@ def main() -> None:
     """Read what is new, the collector spared as by the command `belvedere`."""
     defs, home = configured(json.loads(sys.argv[1]))
     home.mkdir(exist_ok=True)
-    with sparing_what_stays():
+    with rare_garbage_collection():
         from engine.config.project import Project
         from engine.extract.run import extract
 

@@ -66,7 +66,7 @@ class QueryToken(_Silent):
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         parts = urlsplit(request.url or "")
-        others = [one for one in parts.query.split("&") if unquote_plus(one.partition("=")[0]) != self._name]
+        others = [pair for pair in parts.query.split("&") if unquote_plus(pair.partition("=")[0]) != self._name]
         own = urlencode({self._name: self._secret.get_secret_value()})
         request.url = urlunsplit(parts._replace(query="&".join([*filter(None, others), own])))
         return request
@@ -138,9 +138,9 @@ def token_answer(body: Any) -> tuple[SecretStr, float]:
     return SecretStr(token), _life(body.get("expires_in"))
 
 
-def _life(said: Any) -> float:
+def _life(expires_in: Any) -> float:
     try:
-        seconds = float(said)
+        seconds = float(expires_in)
     except (TypeError, ValueError, OverflowError):
         return USUAL_LIFE
     return seconds if isfinite(seconds) and seconds > 0 else USUAL_LIFE

@@ -20,7 +20,7 @@ from connectors.kit.errors import AccessError, BusyError, ReplyError, UnknownOut
 from connectors.kit.http.auth import Refreshed, token_answer
 from connectors.kit.http.body import whole
 from connectors.kit.http.network import TIMEOUT
-from connectors.kit.http.network_errors import inner, never_sent, retry_after, why
+from connectors.kit.http.network_errors import describe, inner, never_sent, retry_after
 from connectors.kit.http.request import COMMON, Call, Query, Requests, joined, origin
 from connectors.kit.http.response import Refused, Reply
 from connectors.kit.http.transport import Deadline, Transport
@@ -164,7 +164,7 @@ class Http:
 
     def _charged(self, call: Call, deadline: Deadline) -> tuple[Reply, str | None]:
         """Send once, and charge it; returns the Authorization header that was sent, too."""
-        request = self._requests.made(call)
+        request = self._requests.prepared(call)
         with self.budget.spent(call.scope, writes=call.writes):
             try:
                 with deadline:
@@ -175,7 +175,7 @@ class Http:
                 raise self._unread(call, error) from None
         if not call.bare:  # a token endpoint may be another machine, with another clock
             self._note_clock(reply)
-        self.budget.told(reply.headers)
+        self.budget.update_from_headers(reply.headers)
         return reply, request.headers.get("Authorization")
 
     def _sent(self, request: PreparedRequest, deadline: Deadline) -> Reply:
@@ -186,13 +186,13 @@ class Http:
 
     def _failed(self, call: Call, error: Exception) -> Exception:
         if not never_sent(error):
-            return self._doubtful(call, f"no whole answer ({why(error)})")
+            return self._doubtful(call, f"no whole answer ({describe(error)})")
         where, setting = self._requests.origin, "settings.base_url"
         if isinstance(inner(error), ProxyError):
             where, setting = "the proxy", "settings.proxy"
         elif call.bare and (target := origin(joined(self.base_url, call.url))) != where:
             where, setting = target, "the address of the token endpoint in settings"
-        final = BusyError(f"{self.connection}: cannot reach {where} ({why(error)}); check {setting}")
+        final = BusyError(f"{self.connection}: cannot reach {where} ({describe(error)}); check {setting}")
         return _Again(final, attempts=min(REFUSED_ATTEMPTS, self._attempts))
 
     def _judge(self, reply: Reply, call: Call) -> None:
@@ -217,13 +217,13 @@ class Http:
         """Hold the account for as long as the source asks; what is beyond reason is left to a later run."""
         limited, after = reply.status == 429, retry_after(reply.headers)
         what = "too many requests (429)" if limited else f"answered {reply.status} at {_path(reply.url)}"
-        said = f"{what}; the source asks to wait {after:.10g} s" if after else what
+        message = f"{what}; the source asks to wait {after:.10g} s" if after else what
         if after:
-            self.budget.hold(after, said)
+            self.budget.hold(after, message)
         if call.writes and not limited:
             return self._doubtful(call, what)
         if after and after > LONGEST_WAIT:
-            return BusyError(f"{self.connection}: {said}; {self.budget.goes_on(min(after, LONGEST_HOLD))}")
+            return BusyError(f"{self.connection}: {message}; {self.budget.goes_on(min(after, LONGEST_HOLD))}")
         return _Again(BusyError(f"{self.connection}: {what}"), after=after, holds=limited and after is None)
 
     def _followed(self, reply: Reply, call: Call, deadline: Deadline) -> Reply:

@@ -18,32 +18,32 @@ class PaginationGuard:
     def __init__(self, where: str, start: Any) -> None:
         self.where, self._been = where, {_print(repr(start).encode())}
 
-    def on(self, place: Place) -> Place:
+    def on(self, position: Place) -> Place:
         """Go on to a place, None is the end; raises ReplyError where it has been asked for before."""
-        if place is not None and not self._is_new(repr(place).encode()):
-            raise ReplyError(f"{self.where}: paging makes no progress after {_shown(place)}: it leads back there")
-        return place
+        if position is not None and not self._is_new(repr(position).encode()):
+            raise ReplyError(f"{self.where}: paging makes no progress after {_short(position)}: it leads back there")
+        return position
 
-    def came(self, rows: Sequence[bytes], place: Any) -> None:
+    def came(self, rows: Sequence[bytes], position: Any) -> None:
         """Look at the page of a place; raises ReplyError where it came before.
 
         An API that does not know the parameter answers its first page for ever. Its ends tell a page: to digest all of it
         would cost as much as to ask for it.
         """
         if rows and not self._is_new(b"\n".join([b"%d rows" % len(rows), rows[0], rows[-1]])):
-            raise ReplyError(f"{self.where}: paging makes no progress: a page came twice, at {_shown(place)}")
+            raise ReplyError(f"{self.where}: paging makes no progress: a page came twice, at {_short(position)}")
 
     def _is_new(self, what: bytes) -> bool:
-        known = len(self._been)
+        count_before = len(self._been)
         self._been.add(_print(what))
-        return len(self._been) > known
+        return len(self._been) > count_before
 
 
-def _shown(place: Any) -> str:
+def _short(position: Any) -> str:
     """Write a place for a message; the query of a link may hold a secret."""
-    if isinstance(place, Mapping) and "link" in place:
-        return urlsplit(str(place["link"])).path
-    return str(place)[:200]
+    if isinstance(position, Mapping) and "link" in position:
+        return urlsplit(str(position["link"])).path
+    return str(position)[:200]
 
 
 def _print(what: bytes) -> bytes:

@@ -20,17 +20,17 @@ from urllib3.exceptions import (
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Read Retry-After in seconds: it holds seconds, or an HTTP date (RFC 9110, section 10.2.3)."""
-    given = headers.get("Retry-After")
-    if not given:
+    header = headers.get("Retry-After")
+    if not header:
         return None
     try:
-        seconds = float(given)
+        seconds = float(header)
         return max(0.0, seconds) if isfinite(seconds) else None
     except ValueError:
         pass
     try:
         base = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
-        return max(0.0, (parsedate_to_datetime(given) - base).total_seconds())
+        return max(0.0, (parsedate_to_datetime(header) - base).total_seconds())
     except (TypeError, ValueError, OverflowError):  # unreadable, of no zone, or of no year that can be
         return None
 
@@ -40,7 +40,7 @@ def never_sent(error: Exception) -> bool:
     return isinstance(_reason(error), ConnectTimeoutError)  # NewConnectionError is one
 
 
-def why(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Name the fault in a few words."""
     reason = _reason(error)
     cause = reason.__cause__ or next((part for part in reason.args if isinstance(part, Exception)), None)
@@ -58,8 +58,8 @@ def inner(error: Exception) -> Exception:
 
 
 def _reason(error: Exception) -> Exception:
-    found = inner(error)
-    return found.original_error if isinstance(found, ProxyError) else found
+    reason = inner(error)
+    return reason.original_error if isinstance(reason, ProxyError) else reason
 
 
 def _of_tls(error: ssl.SSLError) -> str:

@@ -102,14 +102,14 @@ class RefreshToken(Refreshed):
 
     def _renewed(self) -> tuple[SecretStr, float]:
         if self._file is None:
-            return self._asked(self._newest or self._configured, lambda token: None)
+            return self._requested(self._newest or self._configured, lambda token: None)
         with self._file.locked() as file:  # two processes must not send one token
             token = self._newest or file.read() or self._configured
-            answer = self._asked(token, file.write)
+            answer = self._requested(token, file.write)
         self._newest = None  # the file has it, and another process may have a newer one next time
         return answer
 
-    def _asked(self, token: SecretStr, store: Callable[[SecretStr], None]) -> tuple[SecretStr, float]:
+    def _requested(self, token: SecretStr, store: Callable[[SecretStr], None]) -> tuple[SecretStr, float]:
         grant = {"grant_type": "refresh_token", "refresh_token": token.get_secret_value()}
         answer = self._endpoint.ask(grant)
         newest = answer.get("refresh_token") if isinstance(answer, dict) else None

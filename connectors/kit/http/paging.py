@@ -25,14 +25,14 @@ class Paging(BaseModel, ABC):
     size: int = Field(default=100, ge=1)
 
     @abstractmethod
-    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+    def ask(self, position: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
         """Give parameters, headers and, where the next page is a link, the whole address."""
 
     @abstractmethod
-    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+    def following(self, position: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
         """Tell the place of the next page, by the unparsed records of this one."""
 
-    def fresh(self, place: Place, rows: Sequence[bytes]) -> Sequence[bytes]:
+    def fresh(self, position: Place, rows: Sequence[bytes]) -> Sequence[bytes]:
         """Leave out the records that were asked for only to compare them with the page before."""
         return rows
 
@@ -46,10 +46,10 @@ class NoPaging(Paging):
 
     kind: Literal["none"] = "none"
 
-    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+    def ask(self, position: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
         return [], {}, None
 
-    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+    def following(self, position: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
         return None
 
 
@@ -61,12 +61,12 @@ class CursorInBody(Paging):
     param: str = Field(description="Parameter to send it in")
     size_param: str | None = None
 
-    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+    def ask(self, position: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
         params = [(self.size_param, str(self.size))] if self.size_param else []
-        return params + ([(self.param, str(place["cursor"]))] if "cursor" in place else []), {}, None
+        return params + ([(self.param, str(position["cursor"]))] if "cursor" in position else []), {}, None
 
-    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
-        token = told(reply, self.path)
+    def following(self, position: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+        token = value_in(reply, self.path)
         if token in (None, "", False):
             return None
         return {"cursor": token}
@@ -79,13 +79,13 @@ class NextLink(Paging):
     path: str | None = Field(None, description="Where the link lies in the answer; the Link header when not given")
     size_param: str | None = None
 
-    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
-        if "link" in place:
-            return [], {}, str(place["link"])
+    def ask(self, position: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        if "link" in position:
+            return [], {}, str(position["link"])
         return ([(self.size_param, str(self.size))] if self.size_param else []), {}, None
 
-    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
-        link = told(reply, self.path) if self.path else _link_header(reply.headers.get("Link", ""))
+    def following(self, position: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+        link = value_in(reply, self.path) if self.path else _link_header(reply.headers.get("Link", ""))
         return {"link": joined(reply.url, str(link))} if link else None
 
 
@@ -97,12 +97,12 @@ class PageNumber(Paging):
     size_param: str | None = "per_page"
     first: int = 1
 
-    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
-        params = [(self.param, str(place.get("page", self.first)))]
+    def ask(self, position: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        params = [(self.param, str(position.get("page", self.first)))]
         return params + ([(self.size_param, str(self.size))] if self.size_param else []), {}, None
 
-    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
-        return {"page": place.get("page", self.first) + 1} if len(rows) >= self.size else None
+    def following(self, position: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+        return {"page": position.get("page", self.first) + 1} if len(rows) >= self.size else None
 
 
 class Offset(Paging):
@@ -123,21 +123,21 @@ class Offset(Paging):
             raise ValueError("overlap needs a size of 2 at least")
         return self
 
-    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
-        return [(self.param, str(place.get("offset", 0))), (self.size_param, str(self.size))], {}, None
+    def ask(self, position: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        return [(self.param, str(position.get("offset", 0))), (self.size_param, str(self.size))], {}, None
 
-    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+    def following(self, position: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
         if len(rows) < self.size:
             return None
-        end = place.get("offset", 0) + len(rows)
+        end = position.get("offset", 0) + len(rows)
         return {"offset": end - 1, "last": _key(rows[-1], self.key)} if self.overlap else {"offset": end}
 
-    def fresh(self, place: Place, rows: Sequence[bytes]) -> Sequence[bytes]:
-        if "last" not in place:
+    def fresh(self, position: Place, rows: Sequence[bytes]) -> Sequence[bytes]:
+        if "last" not in position:
             return rows
-        if not rows or _key(rows[0], self.key) != place["last"]:
-            said = f"rows moved while they were read: another record than before stands at {place['offset']}"
-            raise ReplyError(f"{said}; use paging of kind keyset, which no change disturbs")
+        if not rows or _key(rows[0], self.key) != position["last"]:
+            message = f"rows moved while they were read: another record than before stands at {position['offset']}"
+            raise ReplyError(f"{message}; use paging of kind keyset, which no change disturbs")
         return rows[1:]
 
 
@@ -152,11 +152,11 @@ class KeySet(Paging):
     key: str = Field("id", description="Path to the key in a record")
     size_param: str | None = "limit"
 
-    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+    def ask(self, position: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
         params = [(self.size_param, str(self.size))] if self.size_param else []
-        return params + ([(self.param, str(place["last"]))] if "last" in place else []), {}, None
+        return params + ([(self.param, str(position["last"]))] if "last" in position else []), {}, None
 
-    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+    def following(self, position: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
         return {"last": _key(rows[-1], self.key)} if len(rows) >= self.size else None
 
 
@@ -166,14 +166,14 @@ class Range(Paging):
     kind: Literal["range"]
     unit: str = "records"
 
-    def ask(self, place: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
-        start = place.get("offset", 0)
+    def ask(self, position: Place) -> tuple[list[tuple[str, str]], dict[str, str], str | None]:
+        start = position.get("offset", 0)
         return [], {"Range": f"{self.unit}={start}-{start + self.size - 1}"}, None
 
-    def following(self, place: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
-        start, total = place.get("offset", 0), self.total(reply)
-        if rows and (told := _range_start(reply)) not in (None, start):
-            raise ReplyError(f"a range from {told} was answered where one from {start} was asked for")
+    def following(self, position: Place, reply: Reply, rows: Sequence[bytes]) -> Place | None:
+        start, total = position.get("offset", 0), self.total(reply)
+        if rows and (answered_start := _range_start(reply)) not in (None, start):
+            raise ReplyError(f"a range from {answered_start} was answered where one from {start} was asked for")
         end = start + len(rows)
         if total is not None:  # to ask behind the end is refused (416)
             return {"offset": end} if rows and end < total else None
@@ -184,8 +184,8 @@ class Range(Paging):
 
 
 def _range_start(reply: Reply) -> int | None:
-    said = reply.headers.get("Content-Range", "").split(" ")[-1]
-    return whole_number(said.partition("-")[0])
+    message = reply.headers.get("Content-Range", "").split(" ")[-1]
+    return whole_number(message.partition("-")[0])
 
 
 AnyPaging = Annotated[
@@ -205,15 +205,15 @@ def at(value: Any, path: str) -> Any:
     return value
 
 
-def told(reply: Reply, path: str) -> Any:
+def value_in(reply: Reply, path: str) -> Any:
     """Look a dotted path up in an answer, whose records are passed over unread; None where there is nothing."""
     try:
-        found = read_json(reply.body, _decoder(path))
+        value = read_json(reply.body, _decoder(path))
     except UNREADABLE:  # a list on the way, or no JSON at all
         return at(reply.json(), path)
     for _ in path.split("."):
-        found = None if found is None else found.inner
-    return found
+        value = None if value is None else value.inner
+    return value
 
 
 @cache
@@ -227,12 +227,12 @@ def _decoder(path: str) -> msgspec.json.Decoder[Any]:
 def _key(row: bytes, path: str) -> str | int:
     """Tell a record's key, without which there is no going on."""
     try:
-        found = at(read_json(row), path)
+        value = at(read_json(row), path)
     except UNREADABLE:
-        found = None
-    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        value = None
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise ReplyError(f"a record has no key at {path!r}, so that paging cannot go on behind it")
-    return found
+    return value
 
 
 def without(link: str, pairs: Collection[tuple[str, str]]) -> tuple[str, set[str]]:

@@ -62,7 +62,7 @@ class Requests:
             )
         self._templates: dict[Any, requests.PreparedRequest] = {}
 
-    def made(self, call: Call) -> requests.PreparedRequest:
+    def prepared(self, call: Call) -> requests.PreparedRequest:
         """Make a request; it is the address that is sent to whose origin counts."""
         template = self._template(call)
         request = requests.PreparedRequest()  # its own copy() would copy a jar of cookies as well
@@ -83,8 +83,8 @@ class Requests:
     def on_origin(self, url: str) -> str:
         """Give the whole address; raises ReplyError for one of another origin."""
         url = url if "://" in url else joined(self.base_url, url.lstrip("/"))
-        if (found := origin(url)) != self.origin:
-            raise ReplyError(f"{self.connection}: refused to follow a link to another origin, {found}")
+        if (other := origin(url)) != self.origin:
+            raise ReplyError(f"{self.connection}: refused to follow a link to another origin, {other}")
         return url
 
     def _template(self, call: Call) -> requests.PreparedRequest:

@@ -95,10 +95,10 @@ class _Timed(RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left = self._end - monotonic()
-        if left <= 0:
+        seconds = self._end - monotonic()
+        if seconds <= 0:
             raise TimeoutError("the deadline has passed")
-        self._sock.settimeout(min(left, IDLE))
+        self._sock.settimeout(min(seconds, IDLE))
         count: int | None = self._source.readinto(buffer)
         self.is_ended = not count
         self.room -= count or 0

@@ -41,9 +41,9 @@ class Limit:
         """Name the window, which connections of one account share whatever they set."""
         return f"{self.scope or ''}/{self.seconds:g}"
 
-    def most(self, said: int | None, *, writes: bool) -> int:
+    def most(self, announced: int | None, *, writes: bool) -> int:
         """Tell how many may be sent, by the lower of our limit and the vendor's."""
-        most = self.requests if said is None else min(self.requests, max(said, 1))
+        most = self.requests if announced is None else min(self.requests, max(announced, 1))
         return most if writes else max(1, int(most * (1 - self.reserve)))
 
 
@@ -95,30 +95,30 @@ class Budget:
     def spent(self, scope: str | None = None, *, writes: bool = False) -> Iterator[None]:
         """Wait until one more request is allowed, charge it, and keep its place as long as it is under way."""
         while True:
-            with self._account.place() as is_free:
+            with self._account.request_slot() as is_free:
                 pause = self._charged(scope, writes) if is_free else POLL
                 if pause <= 0:
                     yield
                     return
             self._wait(pause)
 
-    def hold(self, seconds: float, why: str = "the source asked to wait") -> None:
+    def hold(self, seconds: float, reason: str = "the source asked to wait") -> None:
         """Let nobody send for so long: the source asked for it."""
         with self._account.opened() as use:
             until = use.at + min(seconds, LONGEST_HOLD)
             if until > use.held_until:
-                use.held_until, use.held_why = until, why
+                use.held_until, use.held_why = until, reason
 
-    def told(self, headers: Mapping[str, str]) -> None:
+    def update_from_headers(self, headers: Mapping[str, str]) -> None:
         """Charge what others have used, where the vendor says that fewer remain than we think."""
         for rate in self._rates:
             remaining = whole_number(headers.get(rate.remaining))
             if remaining is None:
                 continue
-            said = whole_number(headers.get(rate.limit)) if rate.limit else None
+            announced = whole_number(headers.get(rate.limit)) if rate.limit else None
             for limit in self._limits:
                 if (limit.scope, limit.seconds) == (rate.scope, rate.seconds):
-                    self._believe(limit, remaining, said)
+                    self._believe(limit, remaining, announced)
 
     def goes_on(self, seconds: float) -> str:
         """Say when a wait of so many seconds is over."""
@@ -129,14 +129,14 @@ class Budget:
     def _wall(self) -> float:
         return self._now().timestamp()
 
-    def _believe(self, limit: Limit, remaining: int, said: int | None) -> None:
-        left, believed = self._left.get(limit.key, (_UNBOUNDED, None))
-        if remaining >= left and said == believed:  # nothing new: the file is left alone
+    def _believe(self, limit: Limit, remaining: int, announced: int | None) -> None:
+        remaining_before, believed = self._left.get(limit.key, (_UNBOUNDED, None))
+        if remaining >= remaining_before and announced == believed:  # nothing new: the file is left alone
             return
         with self._account.opened() as use:
             window = use.window(limit.key)
-            window.said = said
-            others = limit.most(said, writes=True) - window.used(use.at, limit.seconds) - remaining
+            window.said = announced
+            others = limit.most(announced, writes=True) - window.used(use.at, limit.seconds) - remaining
             if others > 0:
                 window.charge(use.at, limit.seconds, others)
 
@@ -145,22 +145,22 @@ class Budget:
         with self._account.opened() as use:
             if use.is_lost:
                 self._presume(use)
-            pause, why = use.held_until - use.at, use.held_why
-            found = [(limit, window := use.window(limit.key), window.used(use.at, limit.seconds)) for limit in mine]
-            for limit, window, used in found:
+            pause, reason = use.held_until - use.at, use.held_why
+            windows = [(limit, window := use.window(limit.key), window.used(use.at, limit.seconds)) for limit in mine]
+            for limit, window, used in windows:
                 most = limit.most(window.said, writes=writes)
                 if used >= most and (free := window.free_at(used, most, limit.seconds) - use.at) > pause:
-                    pause, why = free, _full(limit, window, used, most)
+                    pause, reason = free, _full(limit, window, used, most)
             if pause <= 0:
-                self._charge(use, found)
+                self._charge(use, windows)
         if pause > LONGEST_WAIT:
-            raise BusyError(f"{self._name}: {why}; {self.goes_on(pause)}")
+            raise BusyError(f"{self._name}: {reason}; {self.goes_on(pause)}")
         return pause
 
-    def _charge(self, use: Usage, found: Sequence[tuple[Limit, Window, int]]) -> None:
-        for window, seconds in {limit.key: (window, limit.seconds) for limit, window, _ in found}.values():
+    def _charge(self, use: Usage, windows: Sequence[tuple[Limit, Window, int]]) -> None:
+        for window, seconds in {limit.key: (window, limit.seconds) for limit, window, _ in windows}.values():
             window.charge(use.at, seconds)
-        for limit, window, used in found:
+        for limit, window, used in windows:
             self._left[limit.key] = limit.most(window.said, writes=True) - used - 1, window.said
 
     def _presume(self, use: Usage) -> None:
@@ -175,12 +175,12 @@ def _full(limit: Limit, window: Window, used: int, most: int) -> str:
     """Say that a limit lets nothing more through."""
     whole, kind = limit.most(window.said, writes=True), f"{limit.scope} requests" if limit.scope else "requests"
     name = _NAMES.get(int(limit.seconds), f"the quota of {limit.seconds:g} s")
-    said = f"{name} for {kind if most == whole else 'reads'} is used up: {used:,} of {whole:,}"
-    return said if most == whole else f"{said}, the rest is kept for write-back"
+    announced = f"{name} for {kind if most == whole else 'reads'} is used up: {used:,} of {whole:,}"
+    return announced if most == whole else f"{announced}, the rest is kept for write-back"
 
 
 def _with_rates(limits: tuple[Limit, ...], rates: Sequence[RateHeader]) -> tuple[Limit, ...]:
     """Give a window to every header that has no limit of ours beside it."""
-    known = {(limit.scope, limit.seconds) for limit in limits}
-    more = {(rate.scope, rate.seconds) for rate in rates} - known
+    configured = {(limit.scope, limit.seconds) for limit in limits}
+    more = {(rate.scope, rate.seconds) for rate in rates} - configured
     return (*limits, *(Limit(_UNBOUNDED, seconds, scope) for scope, seconds in sorted(more, key=str)))

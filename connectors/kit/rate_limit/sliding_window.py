@@ -21,12 +21,12 @@ class Window(msgspec.Struct):
 
     def used(self, now: float, seconds: float) -> int:
         """Forget what has left the window, and count the rest."""
-        gone = 0
+        expired = 0
         for bucket in self.buckets:
             if bucket.last + seconds > now:
                 break
-            gone += 1
-        del self.buckets[:gone]
+            expired += 1
+        del self.buckets[:expired]
         return sum([bucket.count for bucket in self.buckets])
 
     def charge(self, now: float, seconds: float, count: int = 1) -> None:

@@ -56,7 +56,7 @@ class UsageStore(Protocol):
 
     def opened(self) -> AbstractContextManager[Usage]: ...
 
-    def place(self) -> AbstractContextManager[object]: ...
+    def request_slot(self) -> AbstractContextManager[object]: ...
 
 
 class MemoryUsageStore:
@@ -73,7 +73,7 @@ class MemoryUsageStore:
             self._use.move_on("", self._clock(), 0.0)
             yield self._use
 
-    def place(self) -> AbstractContextManager[object]:
+    def request_slot(self) -> AbstractContextManager[object]:
         """Wait for one of the places from which the account may be asked at once."""
         return self._places or NO_PLACES
 
@@ -101,7 +101,7 @@ class FileUsageStore:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             text = _text_of(file)
-            use = self._known(text)
+            use = self._parsed(text)
             use.move_on(self._boot, self._clock(), self._wall())
             yield use
             written = msgspec.json.encode(use)
@@ -112,7 +112,7 @@ class FileUsageStore:
         finally:
             os.close(file)
 
-    def place(self) -> AbstractContextManager[object]:
+    def request_slot(self) -> AbstractContextManager[object]:
         """Take one of the places from which the account may be asked at once; False where all are taken.
 
         A place is a locked file, which its process lets go of even when it is killed.
@@ -150,7 +150,7 @@ class FileUsageStore:
         except OSError as error:
             raise SettingsError(f"a budget cannot be kept in {path.parent}: {error.strerror}") from None
 
-    def _known(self, text: bytes) -> Usage:
+    def _parsed(self, text: bytes) -> Usage:
         """Take what we wrote last where nobody wrote since, else read the file; after an error nothing is taken."""
         last, self._last = self._last, None
         return last[1] if last and last[0] == text else self._read(text)

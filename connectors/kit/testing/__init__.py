@@ -1,5 +1,5 @@
-"""What the tests of a connector import: `from connectors.kit.testing import Contract, Sample, Told, ...`."""
+"""What the tests of a connector import: `from connectors.kit.testing import Contract, Sample, StubResponse, ...`."""
 
-from connectors.kit.testing.contract import Asked, Contract, Sample, Told, Written
+from connectors.kit.testing.contract import Contract, Sample, StubRequest, StubResponse, Written
 
-__all__ = ["Asked", "Contract", "Sample", "Told", "Written"]
+__all__ = ["Contract", "Sample", "StubRequest", "StubResponse", "Written"]

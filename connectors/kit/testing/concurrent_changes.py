@@ -9,23 +9,23 @@ import pytest
 from connectors.kit.errors import ReplyError
 from connectors.kit.stream import Stream
 from connectors.kit.testing.harness import Spoil, Way, keys, pages
-from connectors.kit.testing.http_server import Asked, Told
+from connectors.kit.testing.http_server import StubRequest, StubResponse
 from connectors.kit.testing.stub_system import Stand
 
 
-class Moving(Stand):
+class ConcurrentChangeTests(Stand):
     """No record that is there throughout is lost, and no page is asked for without end."""
 
     def test_a_page_that_comes_twice_loses_nothing(self, read: Way) -> None:
         with self.bench(http=True) as bench:
             self.paged(bench, read)
-            known = self.keys(self.stream(read))
+            expected = self.keys(self.stream(read))
             with bench.spoilt(self._again(read, times=1)):
                 try:
                     got = keys(bench.read(read))
                 except ReplyError:  # nothing is lost where it is told
                     return
-            lost = sorted(set(known) - set(got))
+            lost = sorted(set(expected) - set(got))
             assert not lost, f"{read}: a page came twice, and records are lost: {lost[:5]}"
 
     def test_paging_that_makes_no_progress_is_an_error(self, read: Way) -> None:
@@ -38,7 +38,9 @@ class Moving(Stand):
     def test_paging_that_goes_round_is_an_error(self, read: Way) -> None:
         with self.bench(http=True) as bench:
             self.undisturbed(bench, read)
-            asked_of = Counter(_address(asked) for asked, told in bench.server.log if self._is_page(read, asked, told))
+            asked_of = Counter(
+                _address(request) for request, response in bench.server.log if self._is_page(read, request, response)
+            )
             if max(asked_of.values()) < 3:
                 pytest.skip(f"{read} has less than three pages in this stand-in")
             with bench.spoilt(self._round(read)):
@@ -79,42 +81,42 @@ class Moving(Stand):
 
     def _again(self, way: Way, times: int) -> Spoil:
         """Answer the first page again, so many times, to whoever asks for another."""
-        stream, kept, left = self.stream(way), dict[str, Told](), times
+        stream, first_pages, remaining = self.stream(way), dict[str, StubResponse](), times
         asked_first = ""
 
-        def spoil(asked: Asked, told: Told) -> Told:
-            nonlocal left, asked_first
-            if not self.is_page(stream, asked, told):
-                return told
-            asked_first = asked_first or _spelt(asked)
-            first = kept.setdefault("first", told)
-            if left and _spelt(asked) != asked_first:
-                left -= 1
+        def spoil(request: StubRequest, response: StubResponse) -> StubResponse:
+            nonlocal remaining, asked_first
+            if not self.is_page(stream, request, response):
+                return response
+            asked_first = asked_first or _spelt(request)
+            first = first_pages.setdefault("first", response)
+            if remaining and _spelt(request) != asked_first:
+                remaining -= 1
                 return first
-            return told
+            return response
 
         return spoil
 
     def _round(self, way: Way) -> Spoil:
         """Answer the first two pages of each address in turn, whatever is asked for."""
-        kept = defaultdict[str, list[Told]](list)
+        first = defaultdict[str, list[StubResponse]](list)
 
-        def spoil(asked: Asked, told: Told) -> Told:
-            if not self._is_page(way, asked, told):
-                return told
-            given = kept[_address(asked)]
-            given.append(told if len(given) < 2 else given[-2])
-            return given[-1]
+        def spoil(request: StubRequest, response: StubResponse) -> StubResponse:
+            if not self._is_page(way, request, response):
+                return response
+            earlier = first[_address(request)]
+            earlier.append(response if len(earlier) < 2 else earlier[-2])
+            return earlier[-1]
 
         return spoil
 
-    def _is_page(self, way: Way, asked: Asked, told: Told) -> bool:
-        return self.is_page(self.stream(way), asked, told)
+    def _is_page(self, way: Way, request: StubRequest, response: StubResponse) -> bool:
+        return self.is_page(self.stream(way), request, response)
 
 
-def _address(asked: Asked) -> str:
-    return f"{asked.method} {urlsplit(asked.url).path}"
+def _address(request: StubRequest) -> str:
+    return f"{request.method} {urlsplit(request.url).path}"
 
 
-def _spelt(asked: Asked) -> str:
-    return f"{asked.method} {asked.url} {asked.headers.get('Range')} {asked.body!r}"
+def _spelt(request: StubRequest) -> str:
+    return f"{request.method} {request.url} {request.headers.get('Range')} {request.body!r}"

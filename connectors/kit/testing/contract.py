@@ -13,25 +13,33 @@ class TestAcme(Contract):
 Needs pytest, and is imported by tests alone. The clauses lie in this folder; docs/connectors.md explains.
 """
 
-from connectors.kit.testing.concurrent_changes import Moving
-from connectors.kit.testing.declaration import Declared
-from connectors.kit.testing.http_server import Asked, Told
-from connectors.kit.testing.pagination import Paged
-from connectors.kit.testing.permanent_faults import Staying
-from connectors.kit.testing.record_handling import Kept
+from connectors.kit.testing.concurrent_changes import ConcurrentChangeTests
+from connectors.kit.testing.declaration import DeclarationTests
+from connectors.kit.testing.http_server import StubRequest, StubResponse
+from connectors.kit.testing.pagination import PaginationTests
+from connectors.kit.testing.permanent_faults import PermanentFaultTests
+from connectors.kit.testing.record_handling import RecordHandlingTests
 from connectors.kit.testing.samples import Sample
-from connectors.kit.testing.transient_faults import Passing
+from connectors.kit.testing.transient_faults import TransientFaultTests
 from connectors.kit.testing.write_cases import Written
 from connectors.kit.testing.writes import Writing
 
-__all__ = ["Asked", "Contract", "Sample", "Told", "Written"]
+__all__ = ["Contract", "Sample", "StubRequest", "StubResponse", "Written"]
 
 
-class Contract(Declared, Paged, Kept, Passing, Staying, Moving, Writing):
+class Contract(
+    DeclarationTests,
+    PaginationTests,
+    RecordHandlingTests,
+    TransientFaultTests,
+    PermanentFaultTests,
+    ConcurrentChangeTests,
+    Writing,
+):
     """Try a connector against every clause, on every stream, in every way that it offers.
 
     `samples` are the pages that the system answers. Or `records` are what it holds by stream, and `answers` is a
-    function from request to answer over `self.held`, a copy of them; then records can move and vanish while they are
+    function from request to answer over `self.rows_by_stream`, a copy of them; then records can move and vanish while they are
     read. `written` names what may be written; () says that nothing is, though the connector could. A stand-in of another
     kind overrides `answers`, and what of `keys`, `is_page`, `lets_in`, `vanish`, `touch`
     and `level` it knows better. `is_page_exact` False says that going on may repeat records, though never lose any.

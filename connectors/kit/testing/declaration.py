@@ -21,17 +21,17 @@ SECRET = re.compile(r"(^|_)(token|secret|password|passphrase|api_?key|private_ke
 NEVER = timedelta(0)
 
 
-class Declared(Stand):
+class DeclarationTests(Stand):
     """What a connector says of itself is true."""
 
     def test_settings_load_and_unknown_ones_are_refused_with_the_choices(self) -> None:
         load(self.connector, NAME, self._complete("http://127.0.0.1:1"))
-        said = "an unknown setting is taken: subclass ConnectorSettings, which forbids it"
+        message = "an unknown setting is taken: subclass ConnectorSettings, which forbids it"
         try:
             load(self.connector, NAME, {**self._complete("http://127.0.0.1:1"), "sett1ng": 1})
         except SettingsError as error:
-            said = str(error)
-        assert re.search("choices|did you mean", said), f"no choices are named: {said}"
+            message = str(error)
+        assert re.search("choices|did you mean", message), f"no choices are named: {message}"
 
     def test_secrets_are_declared_as_such_and_show_nowhere(self) -> None:
         plain = [name for name, field in self.connector.Settings.model_fields.items() if _is_plain(name, field)]
@@ -66,29 +66,29 @@ class Declared(Stand):
                 continue
             assert stream.table in tables(), f"{stream.name}: no table {stream.table!r}; {', '.join(tables())}"
             schema = model(stream.table).to_schema()
-            given = {"connection", "stream", str(schema.unique[-1])}
+            filled = {"connection", "stream", str(schema.unique[-1])}
             unknown = sorted(set(stream.fields) - set(schema.columns))
-            must = {name for name, column in schema.columns.items() if not column.nullable} - given
+            must = {name for name, column in schema.columns.items() if not column.nullable} - filled
             assert not unknown, f"{stream.name}: {stream.table} has no column {', '.join(unknown)}"
             assert must <= set(stream.fields), f"{stream.name}: nothing feeds {sorted(must - set(stream.fields))}"
 
     def test_a_check_tells_the_account_and_the_clock_of_the_source(self) -> None:
         with self.bench() as bench, bench.opened() as connector:
-            found = connector.check()
-            assert isinstance(found, Check), f"check answers {found!r}"
-            assert found.account, "check names no account"
-            for now in (found.now, connector.now()):
+            results = connector.check()
+            assert isinstance(results, Check), f"check answers {results!r}"
+            assert results.account, "check names no account"
+            for now in (results.now, connector.now()):
                 assert now.utcoffset() == NEVER, f"the clock {now!r} is not aware and UTC"
-                asked = TIME.date() if is_http(self.connector) else datetime.now(UTC)
-                off = abs((now - asked).total_seconds())
+                expected_time = TIME.date() if is_http(self.connector) else datetime.now(UTC)
+                off = abs((now - expected_time).total_seconds())
                 assert off < 60, f"the clock is {off:.0f} s off the source's: never tell our own"
 
     def test_discovers_fields_of_streams_that_it_has(self) -> None:
         with self.bench() as bench, bench.opened() as connector:
-            found = connector.discover()
-            strange = set(found) - {stream.name for stream in connector.streams}
+            results = connector.discover()
+            strange = set(results) - {stream.name for stream in connector.streams}
             assert not strange, f"discover names unknown streams: {sorted(strange)}"
-            nameless = [name for name, fields in found.items() if not all(field.path for field in fields)]
+            nameless = [name for name, fields in results.items() if not all(field.path for field in fields)]
             assert not nameless, f"discover finds fields without a path: {nameless}"
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from connectors.kit.testing.clock import TIME
-from connectors.kit.testing.http_server import Asked, Told
+from connectors.kit.testing.http_server import StubRequest, StubResponse
 
 WAIT = 30
 MAX_BODY = 1 << 20
 LOGIN_PAGE = b"<!doctype html><html><body><form>Please log in</form></body></html>"
 When = Callable[[int], bool]
-Spoil = Callable[[Told], Told]
+Spoil = Callable[[StubResponse], StubResponse]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Fault:
     spoil: Spoil
     when: When = lambda number: True
 
-    def told(self, asked: Asked, honest: Told) -> Told:
-        return self.spoil(honest) if self.when(asked.number) else honest
+    def response_to(self, request: StubRequest, honest: StubResponse) -> StubResponse:
+        return self.spoil(honest) if self.when(request.number) else honest
 
     def at(self, *numbers: int) -> "Fault":
         return replace(self, name=f"{self.name}, at request {numbers[0]}", when=lambda number: number in numbers)
@@ -48,23 +48,23 @@ def places(count: int, most: int = 6) -> list[int]:
 
 def _error(status: int, **headers: str) -> Spoil:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda honest: Told({"error": "no"}, status, named)
+    return lambda honest: StubResponse({"error": "no"}, status, named)
 
 
-def _dated(honest: Told) -> Told:
-    return Told({"error": "slow down"}, 429, {"Retry-After": format_datetime(TIME.date(WAIT), usegmt=True)})
+def _dated(honest: StubResponse) -> StubResponse:
+    return StubResponse({"error": "slow down"}, 429, {"Retry-After": format_datetime(TIME.date(WAIT), usegmt=True)})
 
 
 def _body(body: bytes) -> Spoil:
-    return lambda honest: Told(body)
+    return lambda honest: StubResponse(body)
 
 
-def _listless(honest: Told) -> Told:
-    return Told(without_lists(msgspec.json.decode(honest.raw)))
+def _listless(honest: StubResponse) -> StubResponse:
+    return StubResponse(without_lists(msgspec.json.decode(honest.raw)))
 
 
 def _retyped(kind: type, instead: Any) -> Spoil:
-    return lambda honest: Told(_instead(msgspec.json.decode(honest.raw), kind, instead))
+    return lambda honest: StubResponse(_instead(msgspec.json.decode(honest.raw), kind, instead))
 
 
 def _instead(value: Any, kind: type, instead: Any, depth: int = 0) -> Any:
@@ -76,15 +76,15 @@ def _instead(value: Any, kind: type, instead: Any, depth: int = 0) -> Any:
     return [_instead(inner, kind, instead, depth + 1) for inner in value] if isinstance(value, list) else value
 
 
-def _half(honest: Told) -> Told:
-    return Told(honest.raw[:-1])
+def _half(honest: StubResponse) -> StubResponse:
+    return StubResponse(honest.raw[:-1])
 
 
-def _packed(honest: Told) -> Told:
-    return Told(gzip.compress(_padded(honest)), honest.status, {**honest.headers, "Content-Encoding": "gzip"})
+def _packed(honest: StubResponse) -> StubResponse:
+    return StubResponse(gzip.compress(_padded(honest)), honest.status, {**honest.headers, "Content-Encoding": "gzip"})
 
 
-def _padded(honest: Told) -> bytes:
+def _padded(honest: StubResponse) -> bytes:
     return honest.raw + b" " * MAX_BODY
 
 
@@ -107,7 +107,9 @@ BROKEN: Sequence[Fault] = (
     Fault("503", _error(503)),
     Fault("a reset", lambda honest: replace(honest, wire="reset")),
     Fault("a truncated answer", lambda honest: replace(honest, wire="truncated")),
-    Fault("a login page", lambda honest: Told(LOGIN_PAGE, headers={"Content-Type": "text/html; charset=utf-8"})),
+    Fault(
+        "a login page", lambda honest: StubResponse(LOGIN_PAGE, headers={"Content-Type": "text/html; charset=utf-8"})
+    ),
 )
 STRANGE: Sequence[Fault] = (
     Fault("an empty object", _body(b"{}")),

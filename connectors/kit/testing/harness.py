@@ -19,14 +19,14 @@ from connectors.kit.settings import load
 from connectors.kit.stream import Checkpoint, Slice, Stream
 from connectors.kit.testing.clock import TIME
 from connectors.kit.testing.fault_injection import MAX_BODY, Fault
-from connectors.kit.testing.http_server import Asked, Server, Told
+from connectors.kit.testing.http_server import Server, StubRequest, StubResponse
 from connectors.kit.testing.write_cases import Trial
 
 NAME = "contract"
 PAGES = 500
 _OPEN, _EXCHANGE = Http.__init__, Http._exchange
 SINCE = Slice(datetime(2001, 1, 1, tzinfo=UTC), datetime(2041, 1, 1, tzinfo=UTC))
-Spoil = Callable[[Asked, Told], Told]
+Spoil = Callable[[StubRequest, StubResponse], StubResponse]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Bench:
     @contextmanager
     def spoilt(self, spoil: Fault | Spoil) -> Iterator[None]:
         """Let something go wrong for as long as a block runs."""
-        self.spoil = spoil.told if isinstance(spoil, Fault) else spoil
+        self.spoil = spoil.response_to if isinstance(spoil, Fault) else spoil
         try:
             yield
         finally:
@@ -72,9 +72,9 @@ class Bench:
     def write(self, trial: Trial, changes: Sequence[Change]) -> list[Outcome]:
         """Write changes through a fresh connector."""
         with self.opened() as connector:
-            known = {stream.name: stream for stream in (*connector.targets, *connector.streams)}
-            told: list[Outcome] = connector.write(known[trial.written.stream], changes)  # type: ignore[attr-defined]
-            return told
+            streams = {stream.name: stream for stream in (*connector.targets, *connector.streams)}
+            outcomes: list[Outcome] = connector.write(streams[trial.written.stream], changes)  # type: ignore[attr-defined]
+            return outcomes
 
     def _noted(self) -> Callable[[Http, Call, Deadline], Reply]:
         """Let the server know which requests the connector calls writes."""
@@ -97,7 +97,7 @@ class Bench:
         """Read all that one way gives: unparsed records, or keys."""
         with self.opened() as connector:
             if way.kind == "keys":
-                return [key for some in connector.keys(stream_of(connector, way)) for key in some]  # type: ignore[attr-defined]
+                return [key for chunk in connector.keys(stream_of(connector, way)) for key in chunk]  # type: ignore[attr-defined]
             return rows(pages(connector, way, checkpoint))
 
     def read(self, way: Way, checkpoint: Checkpoint | None = None) -> list[Page]:
@@ -127,8 +127,8 @@ class Bench:
             raise
         except Exception as error:
             raise AssertionError(f"{what}: raised {error!r}, which is no ConnectorError") from error
-        told = f"{len(done)} records" if isinstance(done, list) else repr(done)
-        raise AssertionError(f"{what}: ended as if all were well, with {told}")
+        outcomes = f"{len(done)} records" if isinstance(done, list) else repr(done)
+        raise AssertionError(f"{what}: ended as if all were well, with {outcomes}")
 
     def keeps_quiet(self, text: str, what: str) -> None:
         """See that a text shows no secret."""
@@ -137,12 +137,12 @@ class Bench:
 
 def pages(connector: Connector, way: Way, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
     """Yield the pages that one way gives; fails where they do not end."""
-    for number, page in enumerate(_asked(connector, way, checkpoint)):
+    for number, page in enumerate(_pages_of(connector, way, checkpoint)):
         assert number < PAGES, f"{way}: yields more than {PAGES} pages: there is no end to it"
         yield page
 
 
-def _asked(connector: Connector, way: Way, checkpoint: Checkpoint | None) -> Iterator[Page]:
+def _pages_of(connector: Connector, way: Way, checkpoint: Checkpoint | None) -> Iterator[Page]:
     stream = stream_of(connector, way)
     if way.kind == "deletes":
         return connector.deletes(stream, Slice())  # type: ignore[attr-defined, no-any-return]
@@ -153,14 +153,14 @@ def slice_of(way: Way) -> Slice:
     return SINCE if way.kind == "since" else Slice()
 
 
-def rows(found: Iterator[Page] | list[Page]) -> list[bytes]:
+def rows(pages: Iterator[Page] | list[Page]) -> list[bytes]:
     """List the unparsed records of pages."""
-    return [bytes(row) for page in found for row in page.rows]
+    return [bytes(row) for page in pages for row in page.rows]
 
 
-def keys(found: list[Page]) -> list[str | None]:
+def keys(pages: list[Page]) -> list[str | None]:
     """List the keys of pages' records."""
-    return [key for page in found for key in page.records.column("_key").to_pylist()]
+    return [key for page in pages for key in page.records.column("_key").to_pylist()]
 
 
 def stream_of(connector: Connector, way: Way) -> Stream:
@@ -171,8 +171,8 @@ def is_http(kind: type[Connector]) -> bool:
     return issubclass(kind, HttpConnector)
 
 
-def _honest(asked: Asked, told: Told) -> Told:
-    return told
+def _honest(request: StubRequest, outcomes: StubResponse) -> StubResponse:
+    return outcomes
 
 
 def _timed(http: Http, *args: Any, **options: Any) -> None:

@@ -21,7 +21,7 @@ Wire = Literal["whole", "reset", "truncated", "dripping"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class StubRequest:
     """Hold one request as the system sees it; `writes` is what the connector says of it, not the wire."""
 
     method: str
@@ -56,7 +56,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Told:
+class StubResponse:
     """Hold one answer: a body that becomes JSON (bytes stay as they are), and how it goes over the wire."""
 
     body: Any = None
@@ -72,9 +72,9 @@ class Told:
 class Server:
     """Serve as long as a block runs; `most` requests at most, so that nothing asks for ever."""
 
-    def __init__(self, answer: Callable[[Asked], Told], most: int = 500) -> None:
+    def __init__(self, answer: Callable[[StubRequest], StubResponse], most: int = 500) -> None:
         self.answer, self.most = answer, most
-        self.log: list[tuple[Asked, Told]] = []
+        self.log: list[tuple[StubRequest, StubResponse]] = []
         self.connections, self.count, self.is_written = 0, 0, False
         self.problem: Exception | None = None
         self.lock = Lock()
@@ -102,20 +102,20 @@ class Server:
         """Start counting anew."""
         self.log, self.count, self.problem = [], 0, None
 
-    def told(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Told:
+    def respond(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> StubResponse:
         """Answer one request and note both; what goes wrong in a stand-in is kept, to be shown."""
         with self.lock:
-            asked = Asked(method, url, headers, body, self.count, TIME.at, self.is_written)
+            request = StubRequest(method, url, headers, body, self.count, TIME.at, self.is_written)
             self.count += 1
             if self.is_tired:
-                return Told({"error": "asked too often"}, 503)
+                return StubResponse({"error": "asked too often"}, 503)
             try:
-                told = self.answer(asked)
+                response = self.answer(request)
             except Exception as error:
                 self.problem = error
-                told = Told({"error": "the stand-in failed"}, 500)
-            self.log.append((asked, told))
-            return told
+                response = StubResponse({"error": "the stand-in failed"}, 500)
+            self.log.append((request, response))
+            return response
 
 
 class _Threads(ThreadingHTTPServer):
@@ -141,16 +141,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        told = self.server_.told(self.command, self.path, CaseInsensitiveDict(self.headers.items()), body)
-        if told.wire == "reset":
+        response = self.server_.respond(self.command, self.path, CaseInsensitiveDict(self.headers.items()), body)
+        if response.wire == "reset":
             return self._reset()
-        raw = told.raw.replace(b"{base_url}", self.server_.url.encode())
-        drips = DRIPS if told.wire == "dripping" else 0
-        self._head(told, len(raw) + drips)
+        raw = response.raw.replace(b"{base_url}", self.server_.url.encode())
+        drips = DRIPS if response.wire == "dripping" else 0
+        self._head(response, len(raw) + drips)
         looks = TIME.looks
-        self.wfile.write(raw[: len(raw) // 2] if told.wire == "truncated" else raw)
+        self.wfile.write(raw[: len(raw) // 2] if response.wire == "truncated" else raw)
         self._drip(drips, looks)
-        if told.wire == "truncated":
+        if response.wire == "truncated":
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
         return None
@@ -164,10 +164,10 @@ class _Handler(BaseHTTPRequestHandler):
             looks = TIME.looks
             self.wfile.write(b" ")
 
-    def _head(self, told: Told, length: int) -> None:
-        self.send_response_only(told.status)
-        given = {"Content-Type": "application/json", "Date": format_datetime(TIME.date(), usegmt=True)}
-        for name, value in {**given, "Content-Length": str(length), **told.headers}.items():
+    def _head(self, response: StubResponse, length: int) -> None:
+        self.send_response_only(response.status)
+        headers_sent = {"Content-Type": "application/json", "Date": format_datetime(TIME.date(), usegmt=True)}
+        for name, value in {**headers_sent, "Content-Length": str(length), **response.headers}.items():
             self.send_header(name, str(value).replace("{base_url}", self.server_.url))
         self.end_headers()
 

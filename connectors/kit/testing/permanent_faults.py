@@ -8,20 +8,20 @@ import pytest
 from connectors.kit.errors import ConnectorError
 from connectors.kit.testing.fault_injection import BROKEN, BUSY, ODD, STRANGE, UNSAFE, Fault, places
 from connectors.kit.testing.harness import Bench, Spoil, Way
-from connectors.kit.testing.http_server import Asked, Server, Told
+from connectors.kit.testing.http_server import Server, StubRequest, StubResponse
 from connectors.kit.testing.stub_system import Stand
 
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
-class Staying(Stand):
+class PermanentFaultTests(Stand):
     """What cannot be read is told, and nothing is sent where it does not belong."""
 
     def test_a_fault_that_stays_is_an_error_and_no_end(self, way: Way) -> None:
         with self.bench(http=True) as bench:
             whole = self.undisturbed(bench, way)
             where, kinds = places(bench.server.count), (*BUSY, *BROKEN)
-            mixed = [kinds[place % len(kinds)].since(number) for place, number in enumerate(where)]
+            mixed = [kinds[index % len(kinds)].since(number) for index, number in enumerate(where)]
             for fault in (*(fault.since(0) for fault in kinds), *mixed):
                 with bench.spoilt(fault):
                     bench.stopped(way, fault.name)
@@ -30,10 +30,10 @@ class Staying(Stand):
     def test_an_answer_of_another_kind_is_an_error_and_no_end(self, way: Way) -> None:
         with self.bench(http=True) as bench:
             self.undisturbed(bench, way)
-            honest = [told for _, told in bench.server.log]
+            honest = [response for _, response in bench.server.log]
             where = places(len(honest)) if way.kind in ("keys", "deletes") else [0]
             for fault in STRANGE:
-                if fault.name == "an empty list" and any(told.raw.startswith(b"[") for told in honest):
+                if fault.name == "an empty list" and any(response.raw.startswith(b"[") for response in honest):
                     continue  # where the answer is a bare list, that is an honest end
                 for number in where:
                     with bench.spoilt(self._on_pages(way, fault.since(number))):
@@ -62,7 +62,7 @@ class Staying(Stand):
     def test_a_link_to_another_origin_is_not_followed(self, way: Way) -> None:
         with self.bench(http=True) as bench, Server(self.answers) as foreign:
             whole, own = self.undisturbed(bench, way), bench.server.url
-            if not any(_has_link(told, own) for _, told in bench.server.log):
+            if not any(_has_link(response, own) for _, response in bench.server.log):
                 pytest.skip(f"{way}: no answer holds a link")
             for address in foreign_addresses(own, foreign):
                 with bench.spoilt(_relinked(own, address)):
@@ -78,8 +78,8 @@ class Staying(Stand):
         with self.bench(http=True) as bench, Server(self.answers) as foreign:
             self.undisturbed(bench, way)
             addresses = foreign_addresses(bench.server.url, foreign)
-            for place, number in enumerate(places(bench.server.count)):
-                status, address = REDIRECTS[place % len(REDIRECTS)], addresses[place % len(addresses)]
+            for index, number in enumerate(places(bench.server.count)):
+                status, address = REDIRECTS[index % len(REDIRECTS)], addresses[index % len(addresses)]
                 with bench.spoilt(sent_on(status, address, number)):
                     bench.stopped(way, f"redirected ({status}) to {address} at request {number}")
                 assert not foreign.connections, f"{way}: follows a redirect to {address}, with the secret perhaps"
@@ -99,8 +99,12 @@ class Staying(Stand):
         """Spoil the pages of a stream; of keys and deletions, whatever is answered."""
         stream, everywhere = self.stream(way), way.kind in ("keys", "deletes")
 
-        def spoil(asked: Asked, told: Told) -> Told:
-            return fault.told(asked, told) if everywhere or self.is_page(stream, asked, told) else told
+        def spoil(request: StubRequest, response: StubResponse) -> StubResponse:
+            return (
+                fault.response_to(request, response)
+                if everywhere or self.is_page(stream, request, response)
+                else response
+            )
 
         return spoil
 
@@ -124,9 +128,9 @@ def foreign_addresses(own: str, foreign: Server) -> list[str]:
 def _relinked(own: str, address: str) -> Spoil:
     """Let every link of the system lead elsewhere, in bodies as in headers."""
 
-    def spoil(asked: Asked, told: Told) -> Told:
-        headers = {name: _moved(value, own, address) for name, value in told.headers.items()}
-        return Told(_moved(told.raw.decode(), own, address).encode(), told.status, headers)
+    def spoil(request: StubRequest, response: StubResponse) -> StubResponse:
+        headers = {name: _moved(value, own, address) for name, value in response.headers.items()}
+        return StubResponse(_moved(response.raw.decode(), own, address).encode(), response.status, headers)
 
     return spoil
 
@@ -136,15 +140,17 @@ def _moved(text: str, own: str, address: str) -> str:
     return escaped.replace(own, address).replace("{base_url}", address)
 
 
-def _has_link(told: Told, own: str) -> bool:
-    text = f"{told.raw.decode('utf-8', 'replace')} {' '.join(told.headers.values())}"
+def _has_link(response: StubResponse, own: str) -> bool:
+    text = f"{response.raw.decode('utf-8', 'replace')} {' '.join(response.headers.values())}"
     return _moved(text, own, "") != text
 
 
 def sent_on(status: int, address: str, number: int) -> Spoil:
     """Redirect every request from a number on."""
 
-    def spoil(asked: Asked, told: Told) -> Told:
-        return Told(b"", status, {"Location": f"{address}{asked.url}"}) if asked.number >= number else told
+    def spoil(request: StubRequest, response: StubResponse) -> StubResponse:
+        return (
+            StubResponse(b"", status, {"Location": f"{address}{request.url}"}) if request.number >= number else response
+        )
 
     return spoil

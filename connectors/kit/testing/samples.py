@@ -6,7 +6,7 @@ from typing import Any
 
 from connectors.kit.http.paging import at
 from connectors.kit.stream import Stream
-from connectors.kit.testing.http_server import Asked, Told
+from connectors.kit.testing.http_server import StubRequest, StubResponse
 
 
 @dataclass(frozen=True)
@@ -27,32 +27,32 @@ class Sample:
     method: str = "GET"
     status: int = 200
     deleted: bool = False
-    told_by: Callable[[Asked], Told] | None = None
+    told_by: Callable[[StubRequest], StubResponse] | None = None
 
-    def fits(self, asked: Asked) -> bool:
+    def fits(self, request: StubRequest) -> bool:
         """Tell whether a request asks for this page."""
-        if (asked.method, asked.path) != (self.method, self.path):
+        if (request.method, request.path) != (self.method, self.path):
             return False
-        sent = asked.json if self.sent else None
-        asks = all(_texts(value) <= set(asked.lists.get(name, ())) for name, value in self.query.items())
+        sent = request.json if self.sent else None
+        asks = all(_texts(value) <= set(request.lists.get(name, ())) for name, value in self.query.items())
         return asks and all(isinstance(sent, dict) and sent.get(name) == value for name, value in self.sent.items())
 
     @property
-    def told(self) -> Told:
-        return Told(self.body, self.status, self.headers)
+    def response(self) -> StubResponse:
+        return StubResponse(self.body, self.status, self.headers)
 
 
-def fitting(samples: Iterable[Sample], asked: Asked) -> Sample | None:
+def fitting(samples: Iterable[Sample], request: StubRequest) -> Sample | None:
     """Find the sample that says most of what a request must hold."""
-    fits = [sample for sample in samples if sample.fits(asked)]
+    fits = [sample for sample in samples if sample.fits(request)]
     return max(fits, key=lambda sample: len(sample.query) + len(sample.sent), default=None)
 
 
 def listed(body: Any, stream: Stream) -> list[Any]:
     """Find the list of a stream's records in a parsed answer: the outermost whose objects have its key."""
-    for found in lists(body):
-        if any(isinstance(row, Mapping) and at(row, stream.primary_key) is not None for row in found):
-            return found
+    for rows in lists(body):
+        if any(isinstance(row, Mapping) and at(row, stream.primary_key) is not None for row in rows):
+            return rows
     return []
 
 
@@ -75,4 +75,4 @@ def _inner(value: Any) -> Sequence[Any]:
 
 
 def _texts(value: Any) -> set[str]:
-    return {str(one) for one in value} if isinstance(value, list | tuple) else {str(value)}
+    return {str(member) for member in value} if isinstance(value, list | tuple) else {str(value)}

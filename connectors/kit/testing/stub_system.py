@@ -19,7 +19,7 @@ from connectors.kit.http.paging import at
 from connectors.kit.settings import load
 from connectors.kit.stream import Stream
 from connectors.kit.testing.harness import Bench, Way, is_http
-from connectors.kit.testing.http_server import Asked, Server, Told
+from connectors.kit.testing.http_server import Server, StubRequest, StubResponse
 from connectors.kit.testing.samples import Sample, fitting, keys_of, listed
 from connectors.kit.testing.write_cases import Written, trials
 
@@ -42,63 +42,63 @@ class Stand:
     written: ClassVar[Sequence[Written] | None] = None
     is_page_exact: ClassVar[bool] = True
     waived: ClassVar[Mapping[str, str]] = {}
-    held: dict[str, list[dict[str, Any]]]
+    rows_by_stream: dict[str, list[dict[str, Any]]]
 
     def __init_subclass__(cls) -> None:
         """Mark the clauses that a system cannot keep, and why: one that is kept after all fails then."""
         super().__init_subclass__()
-        for clause, why in cls.__dict__.get("waived", {}).items():
+        for clause, reason in cls.__dict__.get("waived", {}).items():
             if not hasattr(cls, clause):
                 raise TypeError(f"{cls.__name__}.waived: no clause {clause!r}; {choices(clause, clauses(cls))}")
-            setattr(cls, clause, pytest.mark.xfail(reason=why, strict=True)(_copy(getattr(cls, clause))))
+            setattr(cls, clause, pytest.mark.xfail(reason=reason, strict=True)(_copy(getattr(cls, clause))))
 
     def setup_method(self) -> None:
         """Set the stand-in up anew, before every clause."""
-        self.held = {name: [deepcopy(dict(row)) for row in rows] for name, rows in self.records.items()}
+        self.rows_by_stream = {name: [deepcopy(dict(row)) for row in rows] for name, rows in self.records.items()}
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, request: StubRequest) -> StubResponse:
         """Answer a request as the system would: by the sample that fits, unless a subclass knows better."""
-        sample = fitting(self.samples, asked)
+        sample = fitting(self.samples, request)
         if sample and sample.told_by:
-            return sample.told_by(asked)
-        return sample.told if sample else Told({"error": f"no sample answers {asked}"}, 404)
+            return sample.told_by(request)
+        return sample.response if sample else StubResponse({"error": f"no sample answers {request}"}, 404)
 
-    def lets_in(self, asked: Asked) -> bool:
+    def lets_in(self, request: StubRequest) -> bool:
         """Tell whether a request proves who sends it: a secret of the settings must be in it."""
-        return not self.secrets or any(secret in text for text in _shown(asked) for secret in self.secrets)
+        return not self.secrets or any(secret in text for text in _parts(request) for secret in self.secrets)
 
-    def is_page(self, stream: Stream, asked: Asked, told: Told) -> bool:
+    def is_page(self, stream: Stream, request: StubRequest, response: StubResponse) -> bool:
         """Tell whether an answer is a page of a stream's records."""
-        if sample := fitting(self.samples, asked):
+        if sample := fitting(self.samples, request):
             return sample.stream == stream.name and not sample.deleted
-        found = keys_of(listed(_json(told), stream), stream)
-        return bool(found) and set(found) <= set(self.keys(stream))
+        keys = keys_of(listed(_json(response), stream), stream)
+        return bool(keys) and set(keys) <= set(self.keys(stream))
 
     def keys(self, stream: Stream) -> list[str]:
         """List the keys of all records that the system holds: what a whole read must give, each once."""
-        if stream.name in self.held:
-            return keys_of(self.held[stream.name], stream)
+        if stream.name in self.rows_by_stream:
+            return keys_of(self.rows_by_stream[stream.name], stream)
         mine = [sample for sample in self.samples if sample.stream == stream.name and not sample.deleted]
-        return [key for sample in mine for key in keys_of(listed(_json(sample.told), stream), stream)]
+        return [key for sample in mine for key in keys_of(listed(_json(sample.response), stream), stream)]
 
     def vanish(self, stream: Stream, key: str) -> bool:
         """Delete a record at the source, between two pages; False where this stand-in cannot."""
-        kept = [row for row in self.held.get(stream.name, ()) if keys_of([row], stream) != [key]]
-        return self._replaced(stream, kept)
+        remaining_rows = [row for row in self.rows_by_stream.get(stream.name, ()) if keys_of([row], stream) != [key]]
+        return self._replaced(stream, remaining_rows)
 
     def touch(self, stream: Stream, key: str) -> bool:
         """Edit a record at the source, between two pages: it moves to the front; False where this stand-in cannot."""
-        rows = self.held.get(stream.name, [])
+        rows = self.rows_by_stream.get(stream.name, [])
         return self._replaced(stream, sorted(rows, key=lambda row: keys_of([row], stream) != [key]))
 
     def level(self, stream: Stream) -> bool:
         """Give all records one cursor value; False where this stand-in cannot, and the answers are rewritten."""
-        rows = self.held.get(stream.name, [])
+        rows = self.rows_by_stream.get(stream.name, [])
         return bool(rows) and levelled(rows, stream)
 
-    def is_all(self, got: Sequence[str | None], known: Sequence[str], what: str) -> None:
+    def is_all(self, got: Sequence[str | None], expected: Sequence[str], what: str) -> None:
         """See that all known records came, each once."""
-        due, came = Counter[str | None](known), Counter(got)
+        due, came = Counter[str | None](expected), Counter(got)
         lost, again = due - came, came - due
         assert not lost, f"{what}: {lost.total()} records are lost: {[*lost][:5]}"
         assert not again, f"{what}: {again.total()} records come more often than they should: {[*again][:5]}"
@@ -114,7 +114,7 @@ class Stand:
         if http and not is_http(self.connector):
             pytest.skip(f"{self.connector.__name__} speaks no HTTP")
         secrets = self.secrets
-        with Server(lambda asked: bench.spoil(asked, self._honest(asked))) as server:
+        with Server(lambda request: bench.spoil(request, self._honest(request))) as server:
             bench = Bench(self.connector, self._complete(server.url), secrets, server)
             yield bench
 
@@ -126,7 +126,7 @@ class Stand:
         try:
             taken = bench.taken(way)
         except ConnectorError as error:
-            unanswered = [str(asked) for asked, told in bench.server.log if told.status == 404]
+            unanswered = [str(request) for request, response in bench.server.log if response.status == 404]
             raise AssertionError(f"{way}: undisturbed, it raised {error!r}; unanswered: {unanswered}") from error
         assert taken or way.kind == "deletes", f"{way}: undisturbed, it gave nothing: the samples prove nothing"
         return taken
@@ -134,7 +134,7 @@ class Stand:
     def paged(self, bench: Bench, way: Way) -> list[Any]:
         """Read with nothing wrong; a clause about what happens between pages needs two."""
         taken = self.undisturbed(bench, way)
-        pages = [asked for asked, told in bench.server.log if self.is_page(self.stream(way), asked, told)]
+        pages = [request for request, response in bench.server.log if self.is_page(self.stream(way), request, response)]
         if is_http(self.connector) and len(pages) < 2:
             pytest.skip(f"{way} has one page in this stand-in")
         return taken
@@ -164,13 +164,13 @@ class Stand:
     def _complete(self, url: str) -> dict[str, Any]:
         return {**self.settings, "base_url": url} if is_http(self.connector) else dict(self.settings)
 
-    def _honest(self, asked: Asked) -> Told:
-        return self.answers(asked) if self.lets_in(asked) else Told({"error": "who are you?"}, 401)
+    def _honest(self, request: StubRequest) -> StubResponse:
+        return self.answers(request) if self.lets_in(request) else StubResponse({"error": "who are you?"}, 401)
 
     def _replaced(self, stream: Stream, rows: list[dict[str, Any]]) -> bool:
-        if stream.name not in self.held:
+        if stream.name not in self.rows_by_stream:
             return False
-        self.held[stream.name] = rows
+        self.rows_by_stream[stream.name] = rows
         return True
 
 
@@ -200,9 +200,9 @@ def _copy(clause: Callable[..., None]) -> Callable[..., None]:
     return copied
 
 
-def _json(told: Told) -> Any:
+def _json(response: StubResponse) -> Any:
     try:
-        return msgspec.json.decode(told.raw)
+        return msgspec.json.decode(response.raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
@@ -218,10 +218,10 @@ def _secrets(value: Any) -> Iterator[str]:
             yield from _secrets(inner)
 
 
-def _shown(asked: Asked) -> Iterator[str]:
+def _parts(request: StubRequest) -> Iterator[str]:
     """Give the texts in which a request may hold a secret: as it came, and with Basic unpacked."""
-    yield from (asked.url, asked.body.decode("utf-8", "replace"), *asked.headers.values())
-    kind, _, packed = asked.headers.get("Authorization", "").partition(" ")
+    yield from (request.url, request.body.decode("utf-8", "replace"), *request.headers.values())
+    kind, _, packed = request.headers.get("Authorization", "").partition(" ")
     if kind == "Basic":
         try:
             yield b64decode(packed).decode("utf-8", "replace")

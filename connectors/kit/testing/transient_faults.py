@@ -9,7 +9,7 @@ from connectors.kit.testing.harness import Bench, Way
 from connectors.kit.testing.stub_system import Stand
 
 
-class Passing(Stand):
+class TransientFaultTests(Stand):
     """A fault that passes loses nothing, repeats nothing, and waits as long as it is asked to."""
 
     def test_a_busy_source_is_asked_again_and_never_too_early(self, way: Way) -> None:
@@ -46,7 +46,7 @@ class Passing(Stand):
 
 def _mixed(faults: Sequence[Fault], requests: int) -> list[Fault]:
     """Let each fault strike every second request, and one after the other strike at each place once."""
-    once = [faults[place % len(faults)].at(number) for place, number in enumerate(places(requests))]
+    once = [faults[index % len(faults)].at(number) for index, number in enumerate(places(requests))]
     return [*(fault.every(2) for fault in faults), *once]
 
 
@@ -64,8 +64,8 @@ def _same(bench: Bench, way: Way, whole: list[Any], what: str) -> None:
 def _early(bench: Bench) -> int:
     """Count requests that came before the time that an answer asked to wait for."""
     count, not_before = 0, 0.0
-    for asked, told in bench.server.log:
-        count += asked.at < not_before
-        if "Retry-After" in told.headers:
-            not_before = asked.at + WAIT
+    for request, response in bench.server.log:
+        count += request.at < not_before
+        if "Retry-After" in response.headers:
+            not_before = request.at + WAIT
     return count

@@ -36,16 +36,16 @@ class Trial:
     def changes(self, bad: int | None = None) -> list[Change]:
         """Make the changes; the one at the place `bad` holds what the system refuses."""
         refused = self.written.bad
-        return [self._change(place, refused if place == bad else {}) for place in range(len(self.written.ids))]
+        return [self._change(index, refused if index == bad else {}) for index in range(len(self.written.ids))]
 
-    def _change(self, place: int, more: Mapping[str, Any]) -> Change:
-        made, op_id = self.written, f"contract-op-{place}"
+    def _change(self, index: int, more: Mapping[str, Any]) -> Change:
+        written, op_id = self.written, f"contract-op-{index}"
         if self.kind == "update":
-            return Change(op_id, made.ids[place], {**made.after, **more})
-        named = {made.key: f"contract-{place}"} if made.key else {}
-        return Change(op_id, None, {**made.new, **named, **more}, action="create", key=made.key)
+            return Change(op_id, written.ids[index], {**written.after, **more})
+        named = {written.key: f"contract-{index}"} if written.key else {}
+        return Change(op_id, None, {**written.new, **named, **more}, action="create", key=written.key)
 
 
 def trials(written: Sequence[Written]) -> list[Trial]:
     """List the ways in which a contract writes."""
-    return [Trial(one) for one in written] + [Trial(one, "create") for one in written if one.new]
+    return [Trial(case) for case in written] + [Trial(case, "create") for case in written if case.new]

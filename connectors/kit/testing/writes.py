@@ -14,7 +14,7 @@ from connectors.kit.base import Writing as Declaration
 from connectors.kit.errors import BusyError, ConnectorError
 from connectors.kit.testing.fault_injection import BROKEN, BUSY, ODD, WAIT, Fault, places
 from connectors.kit.testing.harness import Bench, Spoil
-from connectors.kit.testing.http_server import Asked, Server, Told
+from connectors.kit.testing.http_server import Server, StubRequest, StubResponse
 from connectors.kit.testing.permanent_faults import REDIRECTS, foreign_addresses, own_error, sent_on
 from connectors.kit.testing.samples import lists
 from connectors.kit.testing.stub_system import Stand
@@ -23,7 +23,7 @@ from connectors.kit.testing.write_cases import Trial
 LIMITED = [fault for fault in (*BUSY, *BROKEN) if fault.name.startswith("429")]
 LOST = [
     *(fault for fault in (*BUSY, *BROKEN) if fault not in LIMITED),
-    Fault("504", lambda honest: Told({"error": "a gateway gave up"}, 504)),
+    Fault("504", lambda honest: StubResponse({"error": "a gateway gave up"}, 504)),
 ]
 Outcomes = dict[str, Outcome]
 
@@ -40,48 +40,52 @@ class Writing(Stand):
         assert self.written is not None, (
             f"{name} writes, and `written` names nothing to try; () says that it only reads"
         )
-        for one in self.written:
-            assert len(one.ids) > 2, f"{one.stream}: name three records at least, else nothing can be mixed up"
-            assert (one.key is None) or one.new, f"{one.stream}: `key` without `new`: nothing to create"
+        for case in self.written:
+            assert len(case.ids) > 2, f"{case.stream}: name three records at least, else nothing can be mixed up"
+            assert (case.key is None) or case.new, f"{case.stream}: `key` without `new`: nothing to create"
             with self.bench() as bench, bench.opened() as connector:
-                known = {stream.name: stream for stream in (*connector.targets, *connector.streams)}
-                fields = connector.writable(known[one.stream])  # type: ignore[attr-defined]
-            lacking = {*one.after, *one.new} - {name for name, held in fields.items() if held.is_writable}
-            assert not lacking, f"{one.stream}: writable does not offer {', '.join(sorted(lacking))}"
-            assert one.key is None or fields[one.key].is_unique, f"{one.stream}: {one.key} is not unique"
+                streams = {stream.name: stream for stream in (*connector.targets, *connector.streams)}
+                fields = connector.writable(streams[case.stream])  # type: ignore[attr-defined]
+            lacking = {*case.after, *case.new} - {name for name, field in fields.items() if field.is_writable}
+            assert not lacking, f"{case.stream}: writable does not offer {', '.join(sorted(lacking))}"
+            assert case.key is None or fields[case.key].is_unique, f"{case.stream}: {case.key} is not unique"
 
     def test_every_change_has_an_outcome_of_its_own(self, trial: Trial) -> None:
         with self.bench() as bench:
-            told = self._honestly(bench, trial)
+            outcomes = self._honestly(bench, trial)
             if trial.kind == "update":
-                wrong = [one.record_id for one, number in zip(told.values(), trial.written.ids, strict=True)]
+                wrong = [
+                    outcome.record_id for outcome, number in zip(outcomes.values(), trial.written.ids, strict=True)
+                ]
                 assert wrong == [*trial.written.ids], f"{trial}: outcomes name other records: {wrong}"
             else:
-                made = [one.record_id for one in told.values()]
-                assert all(made), f"{trial}: an outcome does not name the new record"
-                assert len({*made}) == len(made), f"{trial}: two new records of one id: {made}"
+                created_ids = [outcome.record_id for outcome in outcomes.values()]
+                assert all(created_ids), f"{trial}: an outcome does not name the new record"
+                assert len({*created_ids}) == len(created_ids), f"{trial}: two new records of one id: {created_ids}"
 
     def test_outcomes_go_by_name_when_the_answer_comes_in_another_order(self, trial: Trial) -> None:
         with self.bench(http=True) as bench:
             honest = self._honestly(bench, trial)
             self._needs_lists(bench, trial)
             with bench.spoilt(self._on_writes(_edited(list.reverse))):
-                told = self._written(bench, trial)
-        wrong = [op_id for op_id, one in told.items() if one.record_id != honest[op_id].record_id]
+                outcomes = self._written(bench, trial)
+        wrong = [op_id for op_id, outcome in outcomes.items() if outcome.record_id != honest[op_id].record_id]
         assert not wrong, f"{trial}: the answer came in another order, and {len(wrong)} records are mixed up"
-        for op_id, one in told.items():
-            assert one.values in (None, honest[op_id].values), f"{trial}: the values of {op_id} are another record's"
+        for op_id, outcome in outcomes.items():
+            assert outcome.values in (None, honest[op_id].values), (
+                f"{trial}: the values of {op_id} are another record's"
+            )
 
     def test_a_record_that_the_answer_leaves_out_is_not_taken_for_written(self, trial: Trial) -> None:
         with self.bench(http=True) as bench:
             honest = self._honestly(bench, trial)
             has_records = self._needs_lists(bench, trial)
-            with bench.spoilt(self._on_writes(_edited(lambda found: found.pop(0)))):
-                told = self._written(bench, trial)
-        for op_id, one in told.items():
-            is_same = (one.status, one.record_id) == (honest[op_id].status, honest[op_id].record_id)
-            assert is_same or one.status == "unknown", f"{trial}: left out of the answer, and {one.status}"
-        unknown = [one for one in told.values() if one.status == "unknown"]
+            with bench.spoilt(self._on_writes(_edited(lambda rows: rows.pop(0)))):
+                outcomes = self._written(bench, trial)
+        for op_id, outcome in outcomes.items():
+            is_same = (outcome.status, outcome.record_id) == (honest[op_id].status, honest[op_id].record_id)
+            assert is_same or outcome.status == "unknown", f"{trial}: left out of the answer, and {outcome.status}"
+        unknown = [outcome for outcome in outcomes.values() if outcome.status == "unknown"]
         assert unknown or not has_records, f"{trial}: the answer leaves out a record, and it is taken for written"
 
     def test_one_bad_record_is_refused_alone(self, trial: Trial) -> None:
@@ -89,10 +93,10 @@ class Writing(Stand):
             pytest.skip(f"{trial}: no `bad` value is named")
         with self.bench() as bench:
             for bad in places(len(trial.written.ids), 4):
-                told = self._written(bench, trial, bad)
-                found = [one.status for one in told.values()]
-                due = ["rejected" if place == bad else "applied" for place in range(len(found))]
-                assert found == due, f"{trial}: with a bad record at {bad}: {found}"
+                outcomes = self._written(bench, trial, bad)
+                statuses = [outcome.status for outcome in outcomes.values()]
+                due = ["rejected" if index == bad else "applied" for index in range(len(statuses))]
+                assert statuses == due, f"{trial}: with a bad record at {bad}: {statuses}"
                 self.setup_method()
 
     def test_a_lost_answer_leaves_the_outcome_unknown_and_is_not_sent_again(self, trial: Trial) -> None:
@@ -103,20 +107,20 @@ class Writing(Stand):
                     pytest.skip(f"{trial}: the system knows a change again, however often it is sent")
             for fault in LOST:
                 with bench.spoilt(self._on_writes(fault.spoil)):
-                    told = self._written(bench, trial)
-                sent = Counter((asked.method, asked.url, asked.body) for asked in self._writes(bench))
+                    outcomes = self._written(bench, trial)
+                sent = Counter((request.method, request.url, request.body) for request in self._writes(bench))
                 assert sent.most_common(1)[0][1] == 1, f"{trial}: {fault.name}: sent again, though it may be done"
-                found = Counter(one.status for one in told.values())
-                assert {*found} == {"unknown"}, f"{trial}: {fault.name}: {dict(found)}, where nobody can know"
+                statuses = Counter(outcome.status for outcome in outcomes.values())
+                assert {*statuses} == {"unknown"}, f"{trial}: {fault.name}: {dict(statuses)}, where nobody can know"
 
     def test_a_write_that_was_not_taken_is_sent_again_in_time(self, trial: Trial) -> None:
         with self.bench(http=True) as bench:
             honest = self._honestly(bench, trial)
             for fault in LIMITED:
                 with bench.spoilt(self._on_writes(fault.spoil, most=1)):
-                    told = self._written(bench, trial)
-                statuses = {op_id: one.status for op_id, one in told.items()}
-                assert statuses == {op_id: one.status for op_id, one in honest.items()}, (
+                    outcomes = self._written(bench, trial)
+                statuses = {op_id: outcome.status for op_id, outcome in outcomes.items()}
+                assert statuses == {op_id: outcome.status for op_id, outcome in honest.items()}, (
                     f"{trial}: {fault.name}: {statuses}"
                 )
                 sent = self._writes(bench)
@@ -129,27 +133,29 @@ class Writing(Stand):
             for fault in LIMITED:
                 with bench.spoilt(self._on_writes(fault.spoil)):
                     try:
-                        told = self._written(bench, trial)
+                        outcomes = self._written(bench, trial)
                     except BusyError as error:
                         bench.keeps_quiet(str(error), f"{trial}: {fault.name}")
                         continue
-                found = {one.status for one in told.values()}
-                assert found == {"retry"}, f"{trial}: {fault.name}, for good: {', '.join(sorted(found))}"
+                statuses = {outcome.status for outcome in outcomes.values()}
+                assert statuses == {"retry"}, f"{trial}: {fault.name}, for good: {', '.join(sorted(statuses))}"
 
     def test_a_write_is_never_sent_on_to_another_origin(self, trial: Trial) -> None:
         with self.bench(http=True) as bench, Server(self.answers) as foreign:
             self._honestly(bench, trial)
             addresses = foreign_addresses(bench.server.url, foreign)
-            for place, status in enumerate(REDIRECTS):
-                address = addresses[place % len(addresses)]
+            for index, status in enumerate(REDIRECTS):
+                address = addresses[index % len(addresses)]
                 with bench.spoilt(self._only_writes(sent_on(status, address, 0))):
                     try:
-                        told = self._written(bench, trial)
+                        outcomes = self._written(bench, trial)
                     except ConnectorError as error:
                         bench.keeps_quiet(str(error), f"{trial}: redirected to {address}")
-                        told = {}
+                        outcomes = {}
                 assert not foreign.connections, f"{trial}: a write follows a redirect to {address}"
-                assert "applied" not in {one.status for one in told.values()}, f"{trial}: {status} is taken for done"
+                assert "applied" not in {outcome.status for outcome in outcomes.values()}, (
+                    f"{trial}: {status} is taken for done"
+                )
 
     def test_whatever_a_write_is_told_it_raises_no_error_but_its_own(self, trial: Trial) -> None:
         with self.bench(http=True) as bench:
@@ -163,74 +169,78 @@ class Writing(Stand):
             pytest.skip(f"{trial}: there is no unique key")
         with self.bench() as bench:
             first, again = self._honestly(bench, trial), self._honestly(bench, trial)
-        for op_id, one in again.items():
-            known = first[op_id].record_id
-            assert one.record_id == known, f"{trial}: created twice, {known} and {one.record_id}"
+        for op_id, outcome in again.items():
+            expected = first[op_id].record_id
+            assert outcome.record_id == expected, f"{trial}: created twice, {expected} and {outcome.record_id}"
 
-    def is_write(self, asked: Asked) -> bool:
+    def is_write(self, request: StubRequest) -> bool:
         """Tell whether a request changes something: by its method, or because the connector says so."""
-        return asked.writes or asked.method in ("PUT", "PATCH", "DELETE")
+        return request.writes or request.method in ("PUT", "PATCH", "DELETE")
 
     def _honestly(self, bench: Bench, trial: Trial) -> Outcomes:
         """Write with nothing wrong: all is applied, by requests that say that they write."""
-        told = self._written(bench, trial)
-        wrong = {op_id: f"{one.status}: {one.message}" for op_id, one in told.items() if one.status != "applied"}
+        outcomes = self._written(bench, trial)
+        wrong = {
+            op_id: f"{outcome.status}: {outcome.message}"
+            for op_id, outcome in outcomes.items()
+            if outcome.status != "applied"
+        }
         assert not wrong, f"{trial}: undisturbed, {wrong}"
         http = self._writes(bench) or not bench.server.count
         assert http, f"{trial}: no request says writes=True: the kit would repeat it when its answer is lost"
-        return told
+        return outcomes
 
     def _written(self, bench: Bench, trial: Trial, bad: int | None = None) -> Outcomes:
         changes = trial.changes(bad)
-        told = bench.write(trial, changes)
-        due, came = Counter(one.op_id for one in changes), Counter(one.op_id for one in told)
+        outcomes = bench.write(trial, changes)
+        due, came = Counter(outcome.op_id for outcome in changes), Counter(outcome.op_id for outcome in outcomes)
         assert came == due, f"{trial}: {len(changes)} changes, and outcomes for {sorted(came.elements())}"
-        by_op = {one.op_id: one for one in told}
+        by_op = {outcome.op_id: outcome for outcome in outcomes}
         return {change.op_id: by_op[change.op_id] for change in changes}
 
-    def _writes(self, bench: Bench) -> list[Asked]:
-        return [asked for asked, _ in bench.server.log if self.is_write(asked)]
+    def _writes(self, bench: Bench) -> list[StubRequest]:
+        return [request for request, _ in bench.server.log if self.is_write(request)]
 
     def _needs_lists(self, bench: Bench, trial: Trial) -> bool:
         """Tell whether answers list records; a clause about lists is skipped where there are none."""
-        told = [told for asked, told in bench.server.log if self.is_write(asked)]
-        found = [some for one in told for some in lists(_json(one)) if len(some) > 1]
-        if not found:
+        responses = [response for request, response in bench.server.log if self.is_write(request)]
+        lists_of_rows = [rows for each in responses for rows in lists(_json(each)) if len(rows) > 1]
+        if not lists_of_rows:
             pytest.skip(f"{trial}: the answers to writes list nothing")
-        return all(isinstance(row, dict) for some in found for row in some)
+        return all(isinstance(row, dict) for rows in lists_of_rows for row in rows)
 
-    def _on_writes(self, spoil: Callable[[Told], Told], most: int | None = None) -> Spoil:
+    def _on_writes(self, spoil: Callable[[StubResponse], StubResponse], most: int | None = None) -> Spoil:
         """Spoil the answers to writes and no others; the first so many, or all."""
-        left = [sys.maxsize if most is None else most]
+        remaining = [sys.maxsize if most is None else most]
 
-        def spoilt(asked: Asked, told: Told) -> Told:
-            if not self.is_write(asked) or not left[0]:
-                return told
-            left[0] -= 1
-            return spoil(told)
+        def spoilt(request: StubRequest, response: StubResponse) -> StubResponse:
+            if not self.is_write(request) or not remaining[0]:
+                return response
+            remaining[0] -= 1
+            return spoil(response)
 
         return spoilt
 
     def _only_writes(self, spoil: Spoil) -> Spoil:
-        return lambda asked, told: spoil(asked, told) if self.is_write(asked) else told
+        return lambda request, response: spoil(request, response) if self.is_write(request) else response
 
 
-def _edited(edit: Callable[[list[Any]], Any]) -> Callable[[Told], Told]:
+def _edited(edit: Callable[[list[Any]], Any]) -> Callable[[StubResponse], StubResponse]:
     """Edit the outermost list that has two entries or more."""
 
-    def edited(told: Told) -> Told:
-        body = _json(told)
-        found = next((some for some in lists(body) if len(some) > 1), None)
-        if found is None:
-            return told
-        edit(found)
-        return replace(told, body=body)
+    def edited(response: StubResponse) -> StubResponse:
+        body = _json(response)
+        rows = next((candidate for candidate in lists(body) if len(candidate) > 1), None)
+        if rows is None:
+            return response
+        edit(rows)
+        return replace(response, body=body)
 
     return edited
 
 
-def _json(told: Told) -> Any:
+def _json(response: StubResponse) -> Any:
     try:
-        return msgspec.json.decode(told.raw)
+        return msgspec.json.decode(response.raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from connectors.hubspot.connector import HubSpot
-from connectors.kit.testing.contract import Asked, Contract, Told, Written
+from connectors.kit.testing.contract import Contract, StubRequest, StubResponse, Written
 from sandbox.core.clock import Clock
 from sandbox.core.response import Request
 from sandbox.core.write_log import WriteLog
@@ -60,10 +60,10 @@ class TestHubSpot(Contract):
         self.portal = Portal(deepcopy(world()), clock, WriteLog(clock))
         self.portal.search_lag = 0
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, asked: StubRequest) -> StubResponse:
         request = Request(asked.method, asked.path, asked.lists, asked.headers, asked.json, "{base_url}")
         answer = self.portal.handle(request)
-        return Told(answer.payload, answer.status, answer.headers)
+        return StubResponse(answer.payload, answer.status, answer.headers)
 
     def lets_in(self, asked):
         return True  # the portal looks for itself

@@ -64,7 +64,9 @@ def test_a_project_shares_its_connections_budgets(project):
 def test_a_day_at_hubspot_keeps_a_tenth_for_writing_back(tmp_path):
     connector = HubSpot("crm", load(HubSpot, "crm", HUBSPOT))
     assert Limit(250_000, 86_400, reserve=0.1) in connector.limits()
-    connector.http.budget.told({"X-HubSpot-RateLimit-Daily-Remaining": "25000", "X-HubSpot-RateLimit-Daily": "250000"})
+    connector.http.budget.update_from_headers(
+        {"X-HubSpot-RateLimit-Daily-Remaining": "25000", "X-HubSpot-RateLimit-Daily": "250000"}
+    )
     with pytest.raises(BusyError, match="crm: the day's quota for reads is used up: 225,000 of 250,000, the rest is"):
         connector.http.budget.spend()
     connector.http.budget.spend(writes=True)

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from connectors.kit.testing.contract import Asked, Contract, Told, Written
+from connectors.kit.testing.contract import Contract, StubRequest, StubResponse, Written
 from connectors.odoo.connector import Odoo
 from connectors.odoo.streams import DOMAINS
 from sandbox.core.clock import Clock
@@ -61,9 +61,9 @@ class TestOdoo(Contract):
         super().setup_method()
         self.database = Database(deepcopy(world()), Clock(TODAY), WriteLog(Clock(TODAY)))
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, asked: StubRequest) -> StubResponse:
         answer = self.database.handle(Request(asked.method, asked.path, asked.lists, asked.headers, asked.json))
-        return Told(answer.payload, answer.status, answer.headers)
+        return StubResponse(answer.payload, answer.status, answer.headers)
 
     def lets_in(self, asked):
         return True  # the database looks for itself

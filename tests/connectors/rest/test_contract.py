@@ -1,6 +1,6 @@
 """A system that YAML alone describes keeps the contract, in all six shapes of paging."""
 
-from connectors.kit.testing.contract import Asked, Contract, Told, Written
+from connectors.kit.testing.contract import Contract, StubRequest, StubResponse, Written
 from connectors.rest.connector import Rest
 
 ROWS = [
@@ -29,16 +29,16 @@ class TestByCursor(Contract):
     records = {"accounts": ROWS}
     written = ()
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, asked: StubRequest) -> StubResponse:
         after = asked.query.get("after", "0")
         if not after.isdecimal():
-            return Told({"error": "after what?"}, 400)
-        rows = [row for row in self.held["accounts"] if row["id"] > int(after)]
+            return StubResponse({"error": "after what?"}, 400)
+        rows = [row for row in self.rows_by_stream["accounts"] if row["id"] > int(after)]
         rows.sort(key=lambda row: row["id"])
         following = rows[2]["id"] if rows[3:] else None
         link = f"{{base_url}}/customers?after={following}"
         headers = {"Link": f'<{link}>; rel="next"'} if following else {}
-        return Told({"data": rows[:3], "next": following, "link": following and link}, headers=headers)
+        return StubResponse({"data": rows[:3], "next": following, "link": following and link}, headers=headers)
 
 
 class TestByLinkInTheBody(TestByCursor):
@@ -59,26 +59,28 @@ class TestByOffset(Contract):
         "test_a_record_that_moves_while_paging_is_not_lost": NUMBERED,
     }
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, asked: StubRequest) -> StubResponse:
         start = int(asked.query.get("offset", 0))
-        return Told({"data": self.held["accounts"][start : start + 3]})
+        return StubResponse({"data": self.rows_by_stream["accounts"][start : start + 3]})
 
 
 class TestByPageNumber(TestByOffset):
     settings = described({"kind": "page"})
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, asked: StubRequest) -> StubResponse:
         start = 3 * int(asked.query["page"]) - 3
-        return Told({"data": self.held["accounts"][start : start + 3]})
+        return StubResponse({"data": self.rows_by_stream["accounts"][start : start + 3]})
 
 
 class TestByRange(TestByOffset):
     settings = described({"kind": "range"}, record_path="")
 
-    def answers(self, asked: Asked) -> Told:
-        rows = self.held["accounts"]
+    def answers(self, asked: StubRequest) -> StubResponse:
+        rows = self.rows_by_stream["accounts"]
         start = int(asked.headers["Range"].partition("=")[2].partition("-")[0])
-        return Told(rows[start : start + 3], headers={"Content-Range": f"records {start}-{start + 2}/{len(rows)}"})
+        return StubResponse(
+            rows[start : start + 3], headers={"Content-Range": f"records {start}-{start + 2}/{len(rows)}"}
+        )
 
 
 class TestAtOnce(Contract):
@@ -89,8 +91,8 @@ class TestAtOnce(Contract):
         "auth": {"kind": "basic", "user": "me", "password": "p4ss"}
     }
 
-    def answers(self, asked: Asked) -> Told:
-        return Told(self.held["accounts"])
+    def answers(self, asked: StubRequest) -> StubResponse:
+        return StubResponse(self.rows_by_stream["accounts"])
 
 
 CREATE = {"path": "customers"}
@@ -113,32 +115,34 @@ class TestWrittenAlone(TestByCursor):
         ),
     )
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, asked: StubRequest) -> StubResponse:
         if asked.method == "GET" and "code" in asked.query:
-            return Told({"data": [row for row in self.held["accounts"] if row.get("code") == asked.query["code"]]})
+            return StubResponse(
+                {"data": [row for row in self.rows_by_stream["accounts"] if row.get("code") == asked.query["code"]]}
+            )
         return super().answers(asked) if asked.method == "GET" else self.taken(asked)
 
     def taken(self, asked):
-        sent, rows = asked.json, self.held["accounts"]
+        sent, rows = asked.json, self.rows_by_stream["accounts"]
         if sent.get("name") == 5:
-            return Told({"error": "a name is a text"}, 422)
+            return StubResponse({"error": "a name is a text"}, 422)
         if asked.method == "PATCH":
             row = next(row for row in rows if f"/{row['id']}" in asked.path)
-            return Told(row | sent)
+            return StubResponse(row | sent)
         if any(row.get("code") == sent["code"] for row in rows):
-            return Told({"error": "there is one already"}, 409)
+            return StubResponse({"error": "there is one already"}, 409)
         rows.append({"id": len(rows) + 1, "gone": False, "at": "2026-10-20T00:00:00Z", **sent})
-        return Told(rows[-1], 201)
+        return StubResponse(rows[-1], 201)
 
 
 class TestWrittenInBatches(TestByCursor):
     settings = written_to({"path": "customers/{id}", "batch": BATCH})
     written = (Written("accounts", ["1", "2", "3", "4"], {"name": "x"}, bad={"name": 5}),)
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, asked: StubRequest) -> StubResponse:
         if asked.method == "GET":
             return super().answers(asked)
-        return Told({"rows": [self.taken(dict(row)) for row in asked.json["rows"]]})
+        return StubResponse({"rows": [self.taken(dict(row)) for row in asked.json["rows"]]})
 
     def taken(self, row):
         return {**row, "error": "a name is a text"} if row["name"] == 5 else row

@@ -4,7 +4,7 @@ from copy import deepcopy
 from datetime import UTC, date, datetime
 from functools import cache
 
-from connectors.kit.testing.contract import Asked, Contract, Told
+from connectors.kit.testing.contract import Contract, StubRequest, StubResponse
 from connectors.zendesk.connector import Zendesk
 from sandbox.core.clock import Clock
 from sandbox.core.response import Request
@@ -44,10 +44,10 @@ class TestZendesk(Contract):
         super().setup_method()
         self.account = Account(deepcopy(world()), Clock(TODAY), WriteLog(Clock(TODAY)))
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, asked: StubRequest) -> StubResponse:
         query = {**asked.lists, "page[size]": ["2"]}
         answer = self.account.handle(Request(asked.method, asked.path, query, asked.headers, asked.json, "{base_url}"))
-        return Told(answer.payload, answer.status, answer.headers)
+        return StubResponse(answer.payload, answer.status, answer.headers)
 
     def lets_in(self, asked):
         return True  # the account looks for itself

@@ -19,7 +19,7 @@ from connectors.kit.http.client import Http
 from connectors.kit.http.transport import Transport
 from connectors.kit.rate_limit.limiter import Limit, RateHeader
 from connectors.kit.settings import load
-from connectors.kit.testing.http_server import Asked, Server, Told
+from connectors.kit.testing.http_server import Server, StubRequest, StubResponse
 
 THREADS, EACH = 8, 25
 
@@ -38,9 +38,9 @@ class Clock:
             self.at += seconds
 
 
-def echo(asked: Asked) -> Told:
+def echo(asked: StubRequest) -> StubResponse:
     """Answer what was asked."""
-    return Told({"path": asked.path, "sent": asked.json, "mark": asked.headers.get("X-Mark")})
+    return StubResponse({"path": asked.path, "sent": asked.json, "mark": asked.headers.get("X-Mark")})
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +121,7 @@ def test_no_window_of_the_budget_is_ever_overdrawn(server: Server, tmp_path: Pat
 
 def test_the_vendors_own_word_is_taken_once_and_not_for_each_thread(server: Server):
     left = iter(range(1000, 0, -1))
-    server.answer = lambda asked: Told({}, headers={"X-Left": str(next(left) - 1), "X-Most": "1000"})
+    server.answer = lambda asked: StubResponse({}, headers={"X-Left": str(next(left) - 1), "X-Most": "1000"})
     http = opened(server, limits=[Limit(1000, 60)], rates=[RateHeader("X-Left", 60, "X-Most")])
     at_once(lambda _: [http.get("things") for _ in range(EACH)])
     with http.budget._account.opened() as use:
@@ -132,9 +132,9 @@ def test_the_vendors_own_word_is_taken_once_and_not_for_each_thread(server: Serv
 def test_a_refused_token_is_fetched_anew_once_for_all_threads(server: Server):
     valid, fetched, lock = ["t0"], list[str](), Lock()
 
-    def answer(asked: Asked) -> Told:
+    def answer(asked: StubRequest) -> StubResponse:
         is_fine = asked.headers.get("Authorization") == f"Bearer {valid[0]}"
-        return Told({}) if is_fine else Told({"error": "expired"}, 401)
+        return StubResponse({}) if is_fine else StubResponse({"error": "expired"}, 401)
 
     def fetch() -> tuple[SecretStr, float]:
         with lock:
@@ -152,9 +152,9 @@ def test_a_refused_token_is_fetched_anew_once_for_all_threads(server: Server):
 
 
 def test_a_connector_writes_from_many_threads_and_each_change_has_its_own_outcome():
-    def answer(asked: Asked) -> Told:
+    def answer(asked: StubRequest) -> StubResponse:
         rows = [{"id": one["id"], "properties": one["properties"]} for one in asked.json["inputs"]]
-        return Told({"results": rows[::-1]})
+        return StubResponse({"results": rows[::-1]})
 
     with Server(answer) as server:
         hubspot = HubSpot("crm", load(HubSpot, "crm", {"base_url": server.url, "token": "s3cret"}))

@@ -7,7 +7,7 @@ import pytest
 from connectors.hubspot.responses import Listed
 from connectors.hubspot.responses import parsed as parsed_by_hubspot
 from connectors.kit.errors import ReplyError
-from connectors.kit.http.paging import told
+from connectors.kit.http.paging import value_in
 from connectors.kit.http.response import Reply, parsed
 from connectors.kit.raw_rows import cut
 from connectors.rest.config import untagged
@@ -23,7 +23,7 @@ BOMBS = {
 WAYS = {
     "whole": parsed,
     "cut": lambda body: cut(body, "results"),
-    "looked up": lambda body: told(Reply(200, {}, body, ""), "next"),
+    "looked up": lambda body: value_in(Reply(200, {}, body, ""), "next"),
     "by HubSpot": lambda body: parsed_by_hubspot(Listed, body, "crm"),
 }
 

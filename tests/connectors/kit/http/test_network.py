@@ -18,7 +18,7 @@ from urllib3.exceptions import SSLError as TlsError
 from connectors.hubspot.connector import HubSpot
 from connectors.kit.errors import AccessError, BusyError, SettingsError, UnknownOutcome
 from connectors.kit.http.network import NetworkSettings
-from connectors.kit.http.network_errors import why
+from connectors.kit.http.network_errors import describe
 from connectors.kit.settings import load, missing_env
 from connectors.rest.connector import Rest
 from tests.connectors.script import whole
@@ -142,7 +142,7 @@ def test_a_client_certificate_that_is_demanded_and_not_set_is_named(scripted, re
 def test_a_demand_for_a_client_certificate_in_place_of_a_response_is_named():
     error = ssl.SSLError()
     error.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
-    assert why(TlsError(error)) == "the server demands a client certificate, settings.client_cert"
+    assert describe(TlsError(error)) == "the server demands a client certificate, settings.client_cert"
 
 
 def test_a_proxy_is_asked_for_a_tunnel_and_hears_no_secret(scripted, reached, authority, files):

@@ -17,7 +17,7 @@ from connectors.kit.http.client import Http
 from connectors.kit.settings import load
 from connectors.rest.connector import Rest
 from engine.config.project import Project
-from tests.connectors.conftest import Asked, Little, Told
+from tests.connectors.conftest import Little, StubRequest, StubResponse
 
 DATE = {"Date": "Tue, 20 Oct 2026 05:00:00 GMT", "Content-Type": "application/json"}
 CLIENT = {"kind": "oauth2_client_credentials", "client_id": "belve dere", "client_secret": "s3/cret"}
@@ -30,14 +30,14 @@ class Login:
     def __init__(self, login: Little, api: Little) -> None:
         self.login, self.api = login, api
         self.valid, self.refresh, self.rotates = "", "r0", False
-        self.answers: list[Told] = []  # are given instead
+        self.answers: list[StubResponse] = []  # are given instead
         login.answers, api.answers = [self._token], [self._rows]
 
     @property
     def forms(self) -> list[dict[str, str]]:
         return [{name: values[0] for name, values in parse_qs(one.body.decode()).items()} for one in self.login.asked]
 
-    def _token(self, asked: Asked) -> Told:
+    def _token(self, asked: StubRequest) -> StubResponse:
         if self.answers:
             return self.answers.pop(0)
         form = {name: values[0] for name, values in parse_qs(asked.body.decode()).items()}
@@ -49,7 +49,7 @@ class Login:
             self.refresh = answer["refresh_token"] = f"r{len(self.login.asked)}"
         return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
 
-    def _rows(self, asked: Asked) -> Told:
+    def _rows(self, asked: StubRequest) -> StubResponse:
         is_in = asked.headers.get("Authorization") == f"Bearer {self.valid}"
         return (200, DATE, b"[]") if is_in else (401, DATE, b'{"error": "invalid_token"}')
 

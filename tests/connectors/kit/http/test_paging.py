@@ -14,7 +14,7 @@ from connectors.kit.http.paging import (
     PageNumber,
     Range,
     at,
-    told,
+    value_in,
     without,
 )
 from connectors.kit.http.response import Reply
@@ -180,13 +180,13 @@ def test_a_range_ends_with_the_count_and_does_not_ask_behind_it():
 )
 def test_what_an_answer_tells_is_found_as_if_it_were_read_whole(body):
     answer = reply(body)
-    assert told(answer, "a.b.0") == at(answer.json(), "a.b.0")
+    assert value_in(answer, "a.b.0") == at(answer.json(), "a.b.0")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"<html>", b'{"x":' * 2000])
 def test_an_answer_that_is_no_json_tells_nothing(body):
     with pytest.raises(ReplyError, match="is not JSON|is nested too deeply"):
-        told(reply(body), "a")
+        value_in(reply(body), "a")
 
 
 def test_a_path_leads_through_lists():

@@ -98,7 +98,7 @@ def test_reads_leave_the_reserve_to_writes(time):
 
 def test_a_wait_beyond_reason_is_told_at_once_with_its_end_and_its_cause(time):
     tight = budget(time, Limit(250_000, DAY, reserve=0.1), rates=(RateHeader("X-Left", DAY),))
-    tight.told({"X-Left": "25000"})
+    tight.update_from_headers({"X-Left": "25000"})
     time.at += DAY - 54_600
     said = "crm: the day's quota for reads is used up: 225,000 of 250,000, the rest is kept for write-back"
     with pytest.raises(BusyError) as raised:
@@ -161,7 +161,7 @@ def test_a_day_of_a_million_requests_stays_small(time):
 def test_what_others_used_is_charged_when_the_vendor_tells(time):
     tight = budget(time, Limit(100, 10), rates=(LEFT,))
     tight.spend()
-    tight.told({"X-Left": "3", "X-Most": "100"})
+    tight.update_from_headers({"X-Left": "3", "X-Most": "100"})
     for _ in range(3):
         tight.spend()
     assert time.waits == []
@@ -172,7 +172,7 @@ def test_what_others_used_is_charged_when_the_vendor_tells(time):
 def test_a_vendor_that_says_that_more_remain_changes_nothing(time):
     tight = budget(time, Limit(2, 10), rates=(LEFT,))
     tight.spend()
-    tight.told({"X-Left": "99", "X-Most": "100"})
+    tight.update_from_headers({"X-Left": "99", "X-Most": "100"})
     tight.spend()
     tight.spend()
     assert time.waits == [10.0]
@@ -181,7 +181,7 @@ def test_a_vendor_that_says_that_more_remain_changes_nothing(time):
 def test_the_lower_of_our_limit_and_the_vendors_counts(time):
     tight = budget(time, Limit(190, 10), rates=(LEFT,))
     tight.spend()
-    tight.told({"X-Left": "1", "X-Most": "2"})
+    tight.update_from_headers({"X-Left": "1", "X-Most": "2"})
     tight.spend()
     tight.spend()
     assert time.waits == [10.0]
@@ -191,7 +191,7 @@ def test_a_header_alone_makes_a_limit(time):
     tight = budget(time, rates=(RateHeader("X-Left", 60),))
     for _ in range(1000):
         tight.spend()
-    tight.told({"X-Left": "0"})
+    tight.update_from_headers({"X-Left": "0"})
     tight.spend()
     assert time.waits == [60.0]
 
@@ -199,7 +199,7 @@ def test_a_header_alone_makes_a_limit(time):
 @pytest.mark.parametrize("headers", [{}, {"X-Left": "many"}, {"X-Left": "-5"}, {"X-Left": ""}, {"X-Most": "5"}])
 def test_an_unreadable_header_is_none(time, headers):
     tight = budget(time, Limit(100, 10), rates=(LEFT,))
-    tight.told(headers)
+    tight.update_from_headers(headers)
     for _ in range(100):
         tight.spend()
     assert time.waits == []

@@ -75,7 +75,7 @@ def test_what_the_vendor_said_to_one_process_counts_for_all(machine, time):
     rates = (RateHeader("X-Left", 60),)
     first, second = (machine.budget(Limit(100, 60), rates=rates) for _ in range(2))
     first.spend()
-    first.told({"X-Left": "0"})
+    first.update_from_headers({"X-Left": "0"})
     second.spend()
     assert time.waits == [60.0]
 
@@ -168,16 +168,16 @@ def test_what_was_changed_before_an_error_was_never_so(machine, time):
 
 def test_a_place_is_taken_once_and_given_back(tmp_path, time):
     first, second = (FileUsageStore(tmp_path / "account.json", time.now, 1) for _ in range(2))
-    with first.place() as is_mine:
+    with first.request_slot() as is_mine:
         assert is_mine
-        with second.place() as is_theirs:
+        with second.request_slot() as is_theirs:
             assert not is_theirs
-    with second.place() as is_theirs:
+    with second.request_slot() as is_theirs:
         assert is_theirs
 
 
 def test_waits_while_all_places_are_taken(machine, time):
-    held = FileUsageStore(machine.file, time.now, 1).place()  # another process
+    held = FileUsageStore(machine.file, time.now, 1).request_slot()  # another process
     held.__enter__()
 
     def wait(seconds: float) -> None:

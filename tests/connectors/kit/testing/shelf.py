@@ -18,7 +18,7 @@ from connectors.kit.http.response import Refused, Reply
 from connectors.kit.http_connector import HttpConnector, HttpSettings
 from connectors.kit.raw_rows import cut
 from connectors.kit.stream import Stream
-from connectors.kit.testing.contract import Asked, Contract, Told, Written
+from connectors.kit.testing.contract import Contract, StubRequest, StubResponse, Written
 from connectors.kit.write import all_of, by_id, chunks, halves, in_turn
 
 FIELDS = {"account_id": "id", "name": "name", "is_active": "active", "updated_at": "at"}
@@ -143,26 +143,26 @@ class Shelf(Contract):
     )
     records = {"accounts": ROWS, "contacts": [{"id": 1, "email": "a@example.com"}, {"id": 2, "email": "b@example.com"}]}
 
-    def answers(self, asked: Asked) -> Told:
+    def answers(self, asked: StubRequest) -> StubResponse:
         if asked.path == "/me":
-            return Told({"name": "The shelf"})
+            return StubResponse({"name": "The shelf"})
         name, _, part = asked.path.strip("/").partition("/")
         if part in ("batch", "new"):
             return self.taken(asked.json["rows"], is_new=part == "new")
-        rows = GONE if part == "gone" else self.held.get(name, [])
+        rows = GONE if part == "gone" else self.rows_by_stream.get(name, [])
         if part == "count":
-            return Told({"count": len(rows)})
+            return StubResponse({"count": len(rows)})
         found = _found(rows, asked.query)
         link = f"{{base_url}}{asked.path}?after={found[1]['id']}" if found[2:] else None
-        return Told({"rows": found[:2], "link": link, "count": len(rows)})
+        return StubResponse({"rows": found[:2], "link": link, "count": len(rows)})
 
     def taken(self, rows, *, is_new):
         if any(row["name"] == "bad" for row in rows):
-            return Told({"error": "there is a bad one"}, 400)
-        return Told({"rows": [self.put(row) if is_new else row for row in rows]})
+            return StubResponse({"error": "there is a bad one"}, 400)
+        return StubResponse({"rows": [self.put(row) if is_new else row for row in rows]})
 
     def put(self, row):
-        held = self.held["accounts"]
+        held = self.rows_by_stream["accounts"]
         known = [one for one in held if "code" in row and one.get("code") == row["code"]]
         made = known[0] if known else {"id": 100 + len(held), "active": True, "at": "2026-10-20T00:00:00Z"}
         held += [] if known else [made]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from connectors.kit.registry import connectors
-from connectors.kit.testing.contract import Contract, Told
+from connectors.kit.testing.contract import Contract, StubResponse
 from connectors.kit.testing.fault_injection import EXPIRED
 from connectors.kit.testing.harness import Way
 from connectors.kit.testing.stub_system import clauses
@@ -112,7 +112,7 @@ class TestRefreshing(shelf.Shelf):
         return super().lets_in(asked) if asked.path == "/token" else asked.headers["Authorization"] == "Bearer t0ken"
 
     def answers(self, asked):
-        return Told({"access_token": "t0ken"}) if asked.path == "/token" else super().answers(asked)
+        return StubResponse({"access_token": "t0ken"}) if asked.path == "/token" else super().answers(asked)
 
     def test_an_expired_token_is_no_error(self, way):
         with self.bench() as bench:
