@@ -19,5 +19,5 @@ def model(table: str) -> "type[Table]":
     """Return the model of a table; raises KeyError when there is none by that name."""
     if table not in tables():
         raise KeyError(f"no table {table!r}; choices: {', '.join(tables())}")
-    found: type[Table] = getattr(import_module(f"schemas.{table}"), table.title().replace("_", ""))
-    return found
+    model_class: type[Table] = getattr(import_module(f"schemas.{table}"), table.title().replace("_", ""))
+    return model_class

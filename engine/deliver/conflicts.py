@@ -8,7 +8,7 @@ from typing import Any, Literal
 from connectors.kit.errors import SettingsError, choices
 from engine.config.project import Project
 from engine.deliver.plan_store import HELD_BACK, load
-from transforms.delivery.field_diff import Decided, from_json
+from transforms.delivery.field_diff import Decision, from_json
 
 Verdict = Literal["keep_target", "keep_ours"]
 
@@ -30,7 +30,7 @@ def decide(project: Project, conflict_id: str, verdict: Verdict, by: str, reason
         open_ids = [row["conflict_id"] for row in conflicts(project, open_only=True)]
         raise SettingsError(f"no conflict {conflict_id!r}; {choices(conflict_id, open_ids)}")
     row = matches[0]
-    decision = Decided(from_json(row["wanted"]), verdict, by, from_json(row["held"]))
+    decision = Decision(from_json(row["wanted"]), verdict, by, from_json(row["held"]))
     project.ledger.synced_values.decide(row["delivery"], (row["record_id"], row["field"]), decision, reason)
     return row
 

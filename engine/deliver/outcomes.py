@@ -8,7 +8,7 @@ from connectors.kit.base import Outcome, TargetRecord
 from engine.config.project import Project
 from engine.deliver.target import Target
 from engine.storage.stores.write_operations import DONE, Operation
-from transforms.delivery.field_diff import Decided, SyncedValue, SyncHistory
+from transforms.delivery.field_diff import Decision, SyncedValue, SyncHistory
 from transforms.delivery.value_equality import is_same
 
 Settled = tuple[Operation, Outcome]
@@ -75,8 +75,8 @@ class OutcomeRecorder:
             for name, before in pair[0].before.items():
                 location = (_record(pair), name)
                 agreed = past.agreed.get(location)
-                wanted = agreed.ours if agreed and is_same(agreed.held, before) else before
-                decision = Decided(wanted, "keep_target", by)
+                wanted = agreed.ours if agreed and is_same(agreed.target_value, before) else before
+                decision = Decision(wanted, "keep_target", by)
                 if decision not in past.decided.get(location, ()):
                     self.project.ledger.synced_values.decide(self.name, location, decision, "reversed")
 

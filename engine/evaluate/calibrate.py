@@ -110,7 +110,7 @@ def _scored(
 def _counts(anchors: Anchors, active: InForce) -> bool:
     """Return whether anchors come from a calibration, this one or an earlier one."""
     earlier = active.calibration.values["criteria"] if active.calibration else {}
-    return anchors.kept is None or anchors.criterion in earlier
+    return anchors.unchanged_reason is None or anchors.criterion in earlier
 
 
 def _version(criteria: Sequence[Criterion]) -> str:

@@ -130,7 +130,7 @@ def calibrate_command(args: argparse.Namespace) -> Exit:
 
 
 def _anchor_line(anchors: Any, spread: Mapping[str, Any]) -> tuple[object, ...]:
-    after = f"unchanged: {anchors.kept}" if anchors.kept else _anchors_text(anchors.after)
+    after = f"unchanged: {anchors.unchanged_reason}" if anchors.unchanged_reason else _anchors_text(anchors.after)
     moved = (spread.get(key) for key in ("before", "after", "moves"))
     return (anchors.criterion, anchors.values, *moved, _anchors_text(anchors.before), after)
 

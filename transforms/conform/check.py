@@ -110,8 +110,8 @@ def _check_shape(table: ir.Table, schema: DataFrameSchema) -> None:
         with config_context(validation_depth=ValidationDepth.SCHEMA_ONLY):
             schema.validate(table, lazy=True)
     except SchemaErrors as error:
-        found = "; ".join(_shape_fault(table, schema)) or "wrong columns"
-        raise ShapeError(f"{schema.name}: {found}") from error
+        differences = "; ".join(_shape_fault(table, schema)) or "wrong columns"
+        raise ShapeError(f"{schema.name}: {differences}") from error
 
 
 def _shape_fault(table: ir.Table, schema: DataFrameSchema) -> list[str]:

@@ -121,12 +121,12 @@ class _Source:
             return ibis.literal(entry.value), Field("")
         text = self._at(entry.path).strip()
         nulls = [word for word in self.nulls if not (dtype.is_boolean() and word.lower() in _TRUTHS)]
-        known = text.isin([*nulls, *entry.nulls]).ifelse(ibis.null("string"), text)
+        value = text.isin([*nulls, *entry.nulls]).ifelse(ibis.null("string"), text)
         if entry.values is None:
-            return known, entry
+            return value, entry
         otherwise = ibis.null("string") if entry.otherwise is None else ibis.literal(entry.otherwise)
         words = [(text == word, ibis.literal(ours)) for word, ours in entry.values.items()]
-        return ibis.cases(*words, (known.notnull(), otherwise), else_=ibis.null("string")), entry
+        return ibis.cases(*words, (value.notnull(), otherwise), else_=ibis.null("string")), entry
 
     def _at(self, path: str) -> ir.StringValue:
         if path not in self.raw.columns:
@@ -140,12 +140,12 @@ class _Source:
 def _newest_of_several(raw: ir.Table) -> ir.Table:
     """Number the rows of each key and keep the first."""
     same = {"_group": raw._key, "_keyless": raw._key.isnull().ifelse(raw._payload, ibis.null("string"))}
-    seen = raw.mutate(**same, _stamp=ibis.coalesce(raw._cursor, raw._extracted_at))
+    versions = raw.mutate(**same, _stamp=ibis.coalesce(raw._cursor, raw._extracted_at))
     within = ["_group", "_keyless", "_generation"]
-    alive = seen._extracted_at.max(where=~seen._deleted).over(group_by=within)
-    mistaken = ibis.coalesce(seen._deleted & seen._cursor.isnull() & (seen._extracted_at < alive), False)
+    alive = versions._extracted_at.max(where=~versions._deleted).over(group_by=within)
+    mistaken = ibis.coalesce(versions._deleted & versions._cursor.isnull() & (versions._extracted_at < alive), False)
     order = [ibis.desc(column) for column in ("_generation", "_stamp", "_extracted_at", "_sequence")]
-    undoubted = seen.mutate(_mistaken=mistaken).filter(lambda table: ~table._mistaken)
+    undoubted = versions.mutate(_mistaken=mistaken).filter(lambda table: ~table._mistaken)
     return first(undoubted, ["_group", "_keyless"], order).select(raw.columns)
 
 
@@ -169,7 +169,7 @@ def _first(texts: list[tuple[ir.StringValue, Field]], dtype: dt.DataType) -> ir.
 
 def _without(value: ir.Value, column: str, spared: list[_Fault]) -> ir.Value:
     """Leave out the values of a column that are at fault, where that is the contract."""
-    faults = [one.broken for one in spared if one.column == column]
+    faults = [fault.broken for fault in spared if fault.column == column]
     return ibis.or_(*faults).ifelse(ibis.null(value.type()), value) if faults else value
 
 
@@ -185,20 +185,20 @@ def _faults(
         if name not in _LISTS:
             yield _Fault(name, _is_structured(raw, read_from), f"{name}: not a text")
     else:
-        given = ibis.or_(*(text.notnull() for text, _ in read_from))
-        yield _Fault(name, given & _first(read_from, dtype).isnull(), f"{name}: not {kind(dtype)}")
+        has_text = ibis.or_(*(text.notnull() for text, _ in read_from))
+        yield _Fault(name, has_text & _first(read_from, dtype).isnull(), f"{name}: not {kind(dtype)}")
     yield from _absences(raw, name, read_from, terms)
 
 
 def _is_structured(raw: ir.Table, read_from: list[tuple[ir.StringValue, Field]]) -> ir.BooleanValue:
     """Tell whether the text that fills a column is really an object or a list; a text may well begin with a bracket."""
-    earlier, found = ibis.literal(False), ibis.literal(False)
+    earlier, is_structured = ibis.literal(False), ibis.literal(False)
     for text, entry in read_from:
         if entry.path and entry.values is None:
             begins = text.startswith("[") | text.startswith("{")
-            found |= ~earlier & ibis.cases((begins, is_structure(raw, entry.path)), else_=False)
+            is_structured |= ~earlier & ibis.cases((begins, is_structure(raw, entry.path)), else_=False)
         earlier |= text.notnull()
-    return ibis.coalesce(found, False)
+    return ibis.coalesce(is_structured, False)
 
 
 def _absences(
@@ -206,12 +206,12 @@ def _absences(
 ) -> Iterator[_Fault]:
     """List the fields of a column that were gone when a row was read, where no other field filled it."""
     empty = ibis.and_(*(text.isnull() for text, entry in read_from if entry.path))
-    for entry in (entry for _, entry in read_from if entry.path in terms.gone):
-        gone = terms.gone[entry.path]
-        meanwhile = raw._extracted_at >= gone.since
-        if gone.until:
-            meanwhile &= raw._extracted_at < gone.until
-        broken = ibis.cases((meanwhile & empty, lacks(raw, gone.field)), else_=False)
+    for entry in (entry for _, entry in read_from if entry.path in terms.absences):
+        absence = terms.absences[entry.path]
+        meanwhile = raw._extracted_at >= absence.since
+        if absence.until:
+            meanwhile &= raw._extracted_at < absence.until
+        broken = ibis.cases((meanwhile & empty, lacks(raw, absence.field)), else_=False)
         yield _Fault(name, broken, f"{name}: {entry.path} is gone at the source")
 
 

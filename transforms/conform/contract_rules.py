@@ -24,5 +24,5 @@ class Terms:
     """
 
     discards_values: bool = False
-    gone: Mapping[str, Absence] = field(default_factory=dict)
+    absences: Mapping[str, Absence] = field(default_factory=dict)
     refused: tuple[str, ...] = ()

@@ -65,8 +65,8 @@ def convert(
     converted = {target: _converted(priced, amount) for amount, target in amounts.items()}
     quoted = {"rate": _rate(priced), "rate_on": priced._quoted_on} if rate else {}
     added = {**converted, **quoted}
-    kept = [name for name in table.columns if name not in added]
-    return priced.select(*kept, **added).select(
+    unchanged = [name for name in table.columns if name not in added]
+    return priced.select(*unchanged, **added).select(
         [*table.columns, *(set_ for set_ in added if set_ not in table.columns)]
     )
 
@@ -132,10 +132,14 @@ def _with_quotes(dated: ir.Table, fx_rates: ir.Table, reporting_currency: str) -
     )
     joined = dated.left_join(own, [dated._day == own._own_on, dated.currency == own._own])
     joined = joined.left_join(ours, joined._day == ours._ours_on)
-    one = ibis.literal(1).cast(_Quoted)
+    unit_rate = ibis.literal(1).cast(_Quoted)
     is_same = joined.currency == reporting_currency
-    per_eur = ibis.cases((is_same, one), (joined.currency == "EUR", one), else_=joined._per_eur.cast(_Quoted))
-    ours_per_eur = one if reporting_currency == "EUR" else is_same.ifelse(one, joined._ours_per_eur.cast(_Quoted))
+    per_eur = ibis.cases(
+        (is_same, unit_rate), (joined.currency == "EUR", unit_rate), else_=joined._per_eur.cast(_Quoted)
+    )
+    ours_per_eur = (
+        unit_rate if reporting_currency == "EUR" else is_same.ifelse(unit_rate, joined._ours_per_eur.cast(_Quoted))
+    )
     quoted_on = ibis.cases(
         (is_same, joined._day),
         (joined.currency == "EUR", joined._ours_quoted),
@@ -152,8 +156,8 @@ def _rate(priced: ir.Table) -> ir.DecimalValue:
 
 def _converted(priced: ir.Table, amount: str) -> ir.DecimalValue:
     """Divide exactly: guess the quotient by float, then settle the last digit by the exact remainder."""
-    given = priced[amount].try_cast("decimal(12, 2)")
-    numerator = (given * priced._to).cast(_Wide)
+    source_amount = priced[amount].try_cast("decimal(12, 2)")
+    numerator = (source_amount * priced._to).cast(_Wide)
     guess = (numerator.cast("float64") / priced._from.cast("float64")).try_cast(Money)
     return _settle(numerator, guess, priced._from)
 

@@ -56,5 +56,5 @@ def once(table: ir.Table, **columns: ir.Value) -> ir.Table:
     ten regular expressions costs tenfold. An unnest is a wall to both.
     """
     walled = table.mutate(_once=ibis.array([ibis.struct(columns)]).unnest())
-    kept = [name for name in table.columns if name not in columns]
-    return walled.select(*kept, **{name: walled._once[name] for name in columns})
+    other_columns = [name for name in table.columns if name not in columns]
+    return walled.select(*other_columns, **{name: walled._once[name] for name in columns})

@@ -39,8 +39,8 @@ def rules(table: ir.Table, schema: DataFrameSchema) -> list[Rule]:
 
     Keys that must be unique are not among them: they need a second look at the table (`check`).
     """
-    found = [rule for name, column in schema.columns.items() for rule in _of_column(table, str(name), column)]
-    return found + [rule for check in schema.checks for rule in _of_check(table, None, check)]
+    column_rules = [rule for name, column in schema.columns.items() for rule in _of_column(table, str(name), column)]
+    return column_rules + [rule for check in schema.checks for rule in _of_check(table, None, check)]
 
 
 def _of_column(table: ir.Table, name: str, column: Column) -> Iterator[Rule]:

@@ -43,7 +43,7 @@ def _score(history: ir.Table, score: str) -> ir.Table:
     )
 
 
-def _strongest(scores: ir.Table, place: int) -> ir.StringValue:
+def _strongest(scores: ir.Table, position: int) -> ir.StringValue:
     """Take the words of one reason out of the JSON list; retention says last what the silence means."""
     items = scores.reasons.split('"text":"')
-    return items[ibis.least(place + 1, items.length() - 1)].split('"')[0]
+    return items[ibis.least(position + 1, items.length() - 1)].split('"')[0]

@@ -9,7 +9,7 @@ import ibis.expr.types as ir
 
 from schemas.find import model
 from transforms.customers.owner_roles import people
-from transforms.customers.rollups import asked, contacted, dealt, invoiced, money, ordered
+from transforms.customers.rollups import deal_totals, invoice_totals, last_contact, money, open_tickets, order_dates
 from transforms.customers.survivorship import survivors
 from transforms.joins import left_join_all, with_customer
 
@@ -52,19 +52,19 @@ def customers(
     deals_owned = with_customer(deals, crosswalk)
     measured = left_join_all(
         survivors(members, survivorship, roles),
-        _gathered(members),
+        _account_summary(members),
         people(members, deals_owned, owners, roles),
-        invoiced(with_customer(invoices, crosswalk), as_of),
-        ordered(with_customer(orders, crosswalk), as_of),
-        dealt(deals_owned, as_of),
-        asked(with_customer(tickets, crosswalk)),
-        contacted(with_customer(activities, crosswalk), as_of),
+        invoice_totals(with_customer(invoices, crosswalk), as_of),
+        order_dates(with_customer(orders, crosswalk), as_of),
+        deal_totals(deals_owned, as_of),
+        open_tickets(with_customer(tickets, crosswalk)),
+        last_contact(with_customer(activities, crosswalk), as_of),
         on="customer_id",
     )
-    return _finished(measured, as_of, reporting_currency)
+    return _with_status(measured, as_of, reporting_currency)
 
 
-def _gathered(members: ir.Table) -> ir.Table:
+def _account_summary(members: ir.Table) -> ir.Table:
     """Count the accounts of each customer and name their connections in order."""
     counted = members.group_by("customer_id").agg(
         accounts_count=members.count(),
@@ -74,7 +74,7 @@ def _gathered(members: ir.Table) -> ir.Table:
     return counted.mutate(connections=counted._held.sort().join(", ")).drop("_held")
 
 
-def _finished(measured: ir.Table, as_of: date, reporting_currency: str) -> ir.Table:
+def _with_status(measured: ir.Table, as_of: date, reporting_currency: str) -> ir.Table:
     """Fill in what nobody has, find the first and last purchase, and judge the status."""
     filled = measured.mutate(
         **{name: money(measured[name]) for name in _AMOUNTS},

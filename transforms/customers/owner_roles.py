@@ -20,17 +20,19 @@ def people(accounts: ir.Table, deals: ir.Table, owners: ir.Table, roles: Mapping
     account manager; else who owns an account as account executive; else an open deal. Who has left comes
     last; after that CRM, ERP, others, helpdesk.
     """
-    held = holders(accounts, deals, owners, roles)
-    named = held.group_by("customer_id")
-    return named.agg(**{role: held.owner.max(where=held.role == role) for role in (MANAGER, EXECUTIVE)})
+    role_holders = holders(accounts, deals, owners, roles)
+    named = role_holders.group_by("customer_id")
+    return named.agg(**{role: role_holders.owner.max(where=role_holders.role == role) for role in (MANAGER, EXECUTIVE)})
 
 
 def holders(accounts: ir.Table, deals: ir.Table, owners: ir.Table, roles: Mapping[str, str]) -> ir.Table:
     """List who looks after each customer, a row a role, with the person's e-mail and ids in all systems."""
-    known = staff(owners)
-    held = _held(accounts, known, roles).union(_held(deals, known, roles))
-    best = _best(held, _manager_rank(held), MANAGER).union(_best(held, _executive_rank(held), EXECUTIVE))
-    joined = best.left_join(_everywhere(known), "owner_key")
+    people_of_owners = staff(owners)
+    owned = _owned_records(accounts, people_of_owners, roles).union(_owned_records(deals, people_of_owners, roles))
+    best = _best_holder(owned, _manager_rank(owned), MANAGER).union(
+        _best_holder(owned, _executive_rank(owned), EXECUTIVE)
+    )
+    joined = best.left_join(_contact_details(people_of_owners), "owner_key")
     return joined.select("customer_id", "role", "owner_key", "owner", "owner_email", "owner_ids", "owner_region")
 
 
@@ -49,11 +51,11 @@ def staff(owners: ir.Table) -> ir.Table:
         key=single.connection.concat("/", single.owner_id),
     )
     shared = named.filter(named.email.notnull()).group_by("email")
-    known = shared.agg(
+    by_email = shared.agg(
         shared_name=lambda row: row.name.argmin(row.key, where=row.name.notnull()),
         shared_role=lambda row: row.special.argmin(row.key, where=row.special.notnull()),
     )
-    joined = named.left_join(known, "email")
+    joined = named.left_join(by_email, "email")
     return joined.select(
         "connection",
         "owner_id",
@@ -66,67 +68,67 @@ def staff(owners: ir.Table) -> ir.Table:
     )
 
 
-def _held(table: ir.Table, known: ir.Table, roles: Mapping[str, str]) -> ir.Table:
+def _owned_records(table: ir.Table, people: ir.Table, roles: Mapping[str, str]) -> ir.Table:
     """List the accounts or deals with their owners: what it is, since when, and by whom.
 
     They are joined by one key: if the connection were a key of its own, an engine that reorders joins could pair each
     account of a connection with each of its owners first.
     """
     is_deal = "deal_id" in table.columns
-    place = ibis.cases(
+    system_rank = ibis.cases(
         *((table.connection == name, _PLACES.get(role, 2)) for name, role in roles.items()), else_=2
     ).cast("int64")
-    held = table.select(
+    records = table.select(
         "customer_id",
         "connection",
         "owner_id",
-        place=place,
+        place=system_rank,
         what=table.status if is_deal else ibis.literal("account"),
         on=table.close_on if is_deal else ibis.null("date"),
         key=table.deal_id if is_deal else table.account_id,
     )
-    owners = known.filter(known.person.notnull()).select(
-        "owner_key", "person", "staff_role", "is_there", held_by=_owner(known)
+    owners = people.filter(people.person.notnull()).select(
+        "owner_key", "person", "staff_role", "is_there", held_by=_owner(people)
     )
-    return held.mutate(held_by=_owner(held)).join(owners, "held_by").drop("owner_id", "held_by")
+    return records.mutate(held_by=_owner(records)).join(owners, "held_by").drop("owner_id", "held_by")
 
 
 def _owner(table: ir.Table) -> ir.StringValue:
     return table.connection.concat("/", table.owner_id)
 
 
-def _manager_rank(held: ir.Table) -> ir.IntegerValue:
-    is_account = held.what == "account"
-    is_manager = ibis.coalesce(held.staff_role == MANAGER, False)
+def _manager_rank(owned: ir.Table) -> ir.IntegerValue:
+    is_account = owned.what == "account"
+    is_manager = ibis.coalesce(owned.staff_role == MANAGER, False)
     return ibis.cases(
         (is_manager & is_account, 0),
         (is_manager, 1),
-        (is_account & held.staff_role.isnull() & (held.place < _PLACES["helpdesk"]), 2),
+        (is_account & owned.staff_role.isnull() & (owned.place < _PLACES["helpdesk"]), 2),
         else_=ibis.null("int64"),
     )
 
 
-def _executive_rank(held: ir.Table) -> ir.IntegerValue:
-    is_executive = ibis.coalesce(held.staff_role == EXECUTIVE, False)
+def _executive_rank(owned: ir.Table) -> ir.IntegerValue:
+    is_executive = ibis.coalesce(owned.staff_role == EXECUTIVE, False)
     return ibis.cases(
-        ((held.what == "won") & ibis.coalesce(held.staff_role != MANAGER, True), 0),
-        (is_executive & (held.what == "account"), 1),
-        (is_executive & (held.what == "open"), 2),
+        ((owned.what == "won") & ibis.coalesce(owned.staff_role != MANAGER, True), 0),
+        (is_executive & (owned.what == "account"), 1),
+        (is_executive & (owned.what == "open"), 2),
         else_=ibis.null("int64"),
     )
 
 
-def _best(held: ir.Table, rank: ir.IntegerValue, role: str) -> ir.Table:
-    fit = held.mutate(_rank=rank).filter(lambda row: row._rank.notnull())
+def _best_holder(owned: ir.Table, rank: ir.IntegerValue, role: str) -> ir.Table:
+    fit = owned.mutate(_rank=rank).filter(lambda row: row._rank.notnull())
     earliest = ibis.asc(fit.on, nulls_first=False)
     order = [ibis.desc(fit.is_there), fit._rank, fit.place, earliest, fit.connection, fit.key, fit.person]
     best = first(fit, "customer_id", order)
     return best.select("customer_id", "owner_key", owner="person", role=ibis.literal(role))
 
 
-def _everywhere(known: ir.Table) -> ir.Table:
+def _contact_details(people: ir.Table) -> ir.Table:
     """Tell each person's e-mail, region and ids, one id a connection: {"hubspot":"7","odoo":"3"}."""
-    single = first(known, ["owner_key", "connection"], [ibis.desc(known.is_there), known.owner_id])
+    single = first(people, ["owner_key", "connection"], [ibis.desc(people.is_there), people.owner_id])
     number = single.owner_id.replace("\\", "\\\\").replace('"', '\\"')
     pair = as_text('"') + single.connection + '":"' + number + '"'
     listed = (

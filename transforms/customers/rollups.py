@@ -16,7 +16,7 @@ _YEAR = timedelta(days=365)
 _Wide = "decimal(38, 8)"
 
 
-def invoiced(owned: ir.Table, as_of: date) -> ir.Table:
+def invoice_totals(owned: ir.Table, as_of: date) -> ir.Table:
     """Sum up posted invoices and credit notes; first and last date are those of invoices alone."""
     posted = owned.filter(owned.status == "posted", owned.invoice_on <= as_of)
     net, due = posted.reporting_net_amount, ibis.coalesce(posted.reporting_open_amount, 0)
@@ -34,7 +34,7 @@ def invoiced(owned: ir.Table, as_of: date) -> ir.Table:
     )
 
 
-def ordered(owned: ir.Table, as_of: date) -> ir.Table:
+def order_dates(owned: ir.Table, as_of: date) -> ir.Table:
     """Find the first and the last confirmed order."""
     confirmed = owned.filter(owned.status == "confirmed", owned.ordered_on <= as_of)
     return confirmed.group_by("customer_id").agg(
@@ -42,7 +42,7 @@ def ordered(owned: ir.Table, as_of: date) -> ir.Table:
     )
 
 
-def dealt(owned: ir.Table, as_of: date) -> ir.Table:
+def deal_totals(owned: ir.Table, as_of: date) -> ir.Table:
     """Count deals and sum up the open ones; without a probability a deal weighs nothing."""
     is_open = owned.status == "open"
     is_closed = ibis.coalesce(owned.close_on <= as_of, True)
@@ -58,12 +58,12 @@ def dealt(owned: ir.Table, as_of: date) -> ir.Table:
     )
 
 
-def asked(owned: ir.Table) -> ir.Table:
+def open_tickets(owned: ir.Table) -> ir.Table:
     """Count the tickets that are not solved yet."""
     return owned.group_by("customer_id").agg(tickets_open=owned.status.notin(["solved", "closed"]).sum())
 
 
-def contacted(owned: ir.Table, as_of: date) -> ir.Table:
+def last_contact(owned: ir.Table, as_of: date) -> ir.Table:
     """Find the last activity that has happened by the end of `as_of` (UTC)."""
     tomorrow = ibis.literal(as_of + timedelta(days=1)).cast(owned.happened_at.type())
     is_past = ibis.coalesce(owned.status == "done", True) & (owned.happened_at < tomorrow)

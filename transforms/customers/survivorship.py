@@ -61,8 +61,8 @@ def survivors(members: ir.Table, survivorship: Mapping[str, Mapping[str, Any]], 
 
 
 def _refuse_unknown(survivorship: Mapping[str, Mapping[str, Any]]) -> None:
-    for field, given in survivorship.items():
-        rule = given.get("rule", "priority")
+    for field, setting in survivorship.items():
+        rule = setting.get("rule", "priority")
         if field not in FIELDS:
             raise ValueError(f"survivorship: no field {field!r}; choices: {', '.join(FIELDS)}")
         if rule not in RULES:
@@ -71,9 +71,9 @@ def _refuse_unknown(survivorship: Mapping[str, Mapping[str, Any]]) -> None:
             raise ValueError(f"survivorship of {field}: only employees can be summed up")
 
 
-def _rule(field: str, given: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
+def _rule(field: str, setting: Mapping[str, Any]) -> tuple[str, Sequence[str]]:
     usual = _CRM_FIRST if field in _BY_CRM else _ERP_FIRST
-    return str(given.get("rule") or "priority"), given.get("order") or usual
+    return str(setting.get("rule") or "priority"), setting.get("order") or usual
 
 
 def _ranks(ruled: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, str]:
@@ -103,10 +103,10 @@ def _rank(members: ir.Table, field: str, rule: str, order: Sequence[str], roles:
 
 def _position(connection: ir.StringValue, order: Sequence[str], roles: Mapping[str, str]) -> ir.IntegerValue:
     """Place a connection by its name, else by its role, else last."""
-    places = {name: place for place, name in reversed(list(enumerate(order)))}
+    places = {name: rank for rank, name in reversed(list(enumerate(order)))}
     ranked = {name: min(places.get(name, len(order)), places.get(role, len(order))) for name, role in roles.items()}
-    known = {**{name: place for name, place in places.items() if name not in ranked}, **ranked}
-    return ibis.cases(*((connection == name, place) for name, place in known.items()), else_=len(order))
+    positions = {**{name: rank for name, rank in places.items() if name not in ranked}, **ranked}
+    return ibis.cases(*((connection == name, rank) for name, rank in positions.items()), else_=len(order))
 
 
 def _pick(ranked: ir.Table, field: str, what: ir.Value, rank: str) -> ir.Value:

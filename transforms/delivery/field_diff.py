@@ -1,4 +1,7 @@
-"""What a target should hold, minus what it holds: field by field, by value and not by memory."""
+"""The difference between the desired and the current state of a target, field by field.
+
+Values are compared with what the target holds now, never with what was sent earlier.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,13 +17,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """Say how one field of the target is filled.
+    """How one field of the target is written.
 
-    `policy`: overwrite, it is ours; fill_empty, only what is empty; owner, it belongs to `owner`, whose value is
-    written wherever nobody has changed the target since both were the same. `on_conflict` says what happens where the
-    policy does not decide: keep_target, keep_ours, newest, ask. A number nearer than `tolerance` is not rewritten,
-    unless the field `along` is. Without `clears` an empty value says nothing, and what is held stays. `only_new` fields
-    are given to records that are created, and never touched after.
+    `policy`: overwrite always writes; fill_empty writes empty fields only; owner writes the value of `owner` unless
+    somebody changed the target since both sides were equal. `on_conflict` applies where the policy does not decide:
+    keep_target, keep_ours, newest or ask. A number that differs by at most `tolerance` is not rewritten, unless the
+    field `along` changes too. Without `clears`, an empty value leaves the target's value alone. `only_new` fields are
+    set when a record is created and never changed afterwards.
     """
 
     field: str
@@ -35,9 +38,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Hold what one record of the target should hold; without a `record_id` it is to be created, once, by its `key`.
+    """The desired state of one record; without a `record_id` it is created once, identified by its `key`.
 
-    `changed` tells when our values changed, by field, where it is known.
+    `changed` has the time of the last change of our value, by field, where it is known.
     """
 
     record_id: str | None
@@ -49,7 +52,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class CurrentRecord:
-    """Hold what one record of the target holds now, and when anybody last changed it."""
+    """The current state of one record of the target, and the time of its last change."""
 
     values: Mapping[str, Any]
     changed_at: datetime | None = None
@@ -57,63 +60,69 @@ class CurrentRecord:
 
 @dataclass(frozen=True)
 class SyncedValue:
-    """Remember a value that both sides had: what was ours, and the form in which the target keeps it."""
+    """A value that both sides had at the same time: as we sent it, and as the target stores it."""
 
     ours: Any
-    held: Any
+    target_value: Any
 
 
 @dataclass(frozen=True)
-class Decided:
-    """Remember what a person decided about a value that we want; where `held` is given, only against that value."""
+class Decision:
+    """A person's decision about a value that we want; with a `target_value` it holds against that value only."""
 
     wanted: Any
     verdict: str
     by: str
-    held: Any = None
+    target_value: Any = None
 
-    def is_about(self, held: Any, wanted: Any) -> bool:
-        """Tell whether the decision still is about what is held and wanted now."""
-        return is_same(self.wanted, wanted) and (plain(self.held) is None or is_same(self.held, held))
+    def is_about(self, current: Any, wanted: Any) -> bool:
+        """Return whether the decision applies to the current and the wanted value."""
+        is_any = plain(self.target_value) is None
+        return is_same(self.wanted, wanted) and (is_any or is_same(self.target_value, current))
 
 
 @dataclass(frozen=True)
 class SyncHistory:
-    """Hold what is known of earlier nights, by record and field."""
+    """Synced values and decisions of earlier runs, by record id and field."""
 
     agreed: Mapping[tuple[str, str], SyncedValue] = field(default_factory=dict)
-    decided: Mapping[tuple[str, str], Sequence[Decided]] = field(default_factory=dict)
+    decided: Mapping[tuple[str, str], Sequence[Decision]] = field(default_factory=dict)
 
 
 def changes(
-    wanted: Iterable[Wanted], held: Mapping[str, CurrentRecord], rules: Sequence[Rule], past: SyncHistory | None = None
+    wanted: Iterable[Wanted],
+    current: Mapping[str, CurrentRecord],
+    rules: Sequence[Rule],
+    past: SyncHistory | None = None,
 ) -> Iterator[Row]:
-    """List what must change so that each record holds what it should, and what stands against it.
+    """Yield the changes that bring each record to its desired state, and the conflicts.
 
-    Every row is a field with `action` update or create, or conflict: listed, not written. `before` and `after` are
-    JSON. A record that the target does not hold any more is a conflict as a whole. Nothing is listed twice, and the
-    order does not depend on the order of arrival.
+    Each row is one field of one record. `action` is update or create, or conflict or ask, which are listed but not
+    written. `before` and `after` are JSON. A record that no longer exists in the target is one conflict as a whole.
+    Each change appears once, and the order of the rows does not depend on the order of the input.
     """
-    known = past or SyncHistory()
-    in_turn = sorted(rules, key=lambda one: one.along is not None)
-    for want in sorted(wanted, key=lambda one: (one.record_id or "", one.key or "")):
+    history = past or SyncHistory()
+    ordered_rules = sorted(rules, key=lambda rule: rule.along is not None)
+    for want in sorted(wanted, key=lambda want: (want.record_id or "", want.key or "")):
         if want.record_id is None:
             yield from _created(want, rules)
-        elif want.record_id not in held:
-            yield _row(want, Rule("*"), "conflict", None, None, "the target holds no such record any more")
+        elif want.record_id not in current:
+            yield _row(want, Rule("*"), "conflict", None, None, "the record no longer exists in the target")
         else:
-            yield from _changed(want, held[want.record_id], in_turn, known)
+            yield from _changed(want, current[want.record_id], ordered_rules, history)
 
 
 def agreements(
-    wanted: Iterable[Wanted], held: Mapping[str, CurrentRecord], rules: Sequence[Rule], past: SyncHistory
+    wanted: Iterable[Wanted], current: Mapping[str, CurrentRecord], rules: Sequence[Rule], past: SyncHistory
 ) -> Iterator[tuple[str, str, SyncedValue]]:
-    """List where both sides are the same now, of the fields that have an owner, unless it is known already."""
+    """Yield the fields with policy owner whose values are equal on both sides now, unless that is stored already."""
     owned = [rule for rule in rules if rule.policy == "owner"]
     for want in wanted:
-        there = held.get(want.record_id or "")
-        for rule in owned if there else ():
-            ours, theirs = (plain(side.get(rule.field)) for side in (want.values, there.values))  # type: ignore[union-attr]
+        record = current.get(want.record_id or "")
+        if record is None:
+            continue
+        for rule in owned:
+            ours, theirs = (plain(side.get(rule.field)) for side in (want.values, record.values))
             last = past.agreed.get((str(want.record_id), rule.field))
             if ours is not None and is_same(theirs, ours) and not (last and is_same(last.ours, ours)):
                 yield str(want.record_id), rule.field, SyncedValue(ours, theirs)
@@ -122,64 +131,64 @@ def agreements(
 def _created(want: Wanted, rules: Sequence[Rule]) -> Iterator[Row]:
     for rule in rules:
         if (value := plain(want.values.get(rule.field))) is not None:
-            yield _row(want, rule, "create", None, value, "the target has no such record")
+            yield _row(want, rule, "create", None, value, "the target has no such record yet")
 
 
-def _changed(want: Wanted, holding: CurrentRecord, rules: Sequence[Rule], past: SyncHistory) -> Iterator[Row]:
-    """Judge field by field; those that others go along with come first."""
-    moved: set[str] = set()
+def _changed(want: Wanted, current: CurrentRecord, rules: Sequence[Rule], past: SyncHistory) -> Iterator[Row]:
+    """Compare field by field; a field that others follow (`along`) comes before them."""
+    updated: set[str] = set()
     for rule in rules:
-        exact = replace(rule, tolerance=0.0) if rule.along in moved else rule
-        row = _judged(want, holding, exact, past)
+        exact = replace(rule, tolerance=0.0) if rule.along in updated else rule
+        row = _field_change(want, current, exact, past)
         if row:
             if row["action"] == "update":
-                moved.add(rule.field)
+                updated.add(rule.field)
             yield row
 
 
-def _judged(want: Wanted, holding: CurrentRecord, rule: Rule, past: SyncHistory) -> Row | None:
-    old, new = plain(holding.values.get(rule.field)), plain(want.values.get(rule.field))
-    place = (str(want.record_id), rule.field)
+def _field_change(want: Wanted, current: CurrentRecord, rule: Rule, past: SyncHistory) -> Row | None:
+    old, new = plain(current.values.get(rule.field)), plain(want.values.get(rule.field))
+    record_field = (str(want.record_id), rule.field)
     if rule.only_new or (new is None and not rule.clears) or is_same(old, new, rule.tolerance):
         return None
-    agreed = past.agreed.get(place)
-    if agreed and is_same(agreed.ours, new, rule.tolerance) and is_same(agreed.held, old):
-        return None  # the target keeps our value in a form of its own
-    for decision in past.decided.get(place, ()):
+    agreed = past.agreed.get(record_field)
+    if agreed and is_same(agreed.ours, new, rule.tolerance) and is_same(agreed.target_value, old):
+        return None  # the target stores our value in its own form (a phone number, for one)
+    for decision in past.decided.get(record_field, ()):
         if decision.is_about(old, new):
             is_ours = decision.verdict == "keep_ours"
             return _row(want, rule, "update", old, new, f"decided by {decision.by}") if is_ours else None
     if reason := _by_policy(rule, old, new, agreed):
         return _row(want, rule, "update", old, new, reason)
-    return _in_conflict(want, holding, rule, old, new)
+    return _in_conflict(want, current, rule, old, new)
 
 
 def _by_policy(rule: Rule, old: Any, new: Any, agreed: SyncedValue | None) -> str | None:
-    """Say why the policy lets us write; nothing where it does not."""
-    is_touched = bool(agreed) and not is_same(agreed.held, old)  # type: ignore[union-attr]
+    """Return the reason why the policy allows the write, or None."""
+    is_touched = agreed is not None and not is_same(agreed.target_value, old)
     if rule.policy == "overwrite" or (old is None and not (rule.policy == "owner" and is_touched)):
-        return "to be emptied" if new is None else "filled" if old is None else "changed"
+        return "emptied" if new is None else "filled" if old is None else "changed"
     if rule.policy == "owner" and agreed and not is_touched:
         return f"changed by its owner{f' {rule.owner}' if rule.owner else ''}"
     return None
 
 
-def _in_conflict(want: Wanted, holding: CurrentRecord, rule: Rule, old: Any, new: Any) -> Row:
-    """Resolve as configured; what stays open is listed."""
-    why = {
-        "fill_empty": "held already; the policy fills empty fields only",
-        "owner": "somebody filled it differently at the target",
-    }.get(rule.policy, "held differently")
-    ours, theirs = want.changed.get(rule.field), holding.changed_at
+def _in_conflict(want: Wanted, current: CurrentRecord, rule: Rule, old: Any, new: Any) -> Row:
+    """Resolve a conflict by `on_conflict`; what stays open is listed."""
+    reason = {
+        "fill_empty": "the field is not empty, and policy fill_empty writes empty fields only",
+        "owner": "somebody set another value in the target",
+    }.get(rule.policy, "the target has another value")
+    ours, theirs = want.changed.get(rule.field), current.changed_at
     if rule.on_conflict == "keep_ours":
-        return _row(want, rule, "update", old, new, f"{why}; ours is kept")
+        return _row(want, rule, "update", old, new, f"{reason}; our value wins")
     if rule.on_conflict == "newest" and ours and theirs:
         if ours > theirs:
-            return _row(want, rule, "update", old, new, f"{why}; ours is newer")
-        return _row(want, rule, "conflict", old, new, f"{why}; the target's is newer and stays")
+            return _row(want, rule, "update", old, new, f"{reason}; our value is newer")
+        return _row(want, rule, "conflict", old, new, f"{reason}; the target's value is newer and stays")
     if rule.on_conflict == "keep_target":
-        return _row(want, rule, "conflict", old, new, f"{why}; the target's stays")
-    return _row(want, rule, "ask", old, new, f"{why}; a person has to decide")
+        return _row(want, rule, "conflict", old, new, f"{reason}; the target's value stays")
+    return _row(want, rule, "ask", old, new, f"{reason}; decide with: belvedere conflicts decide")
 
 
 def _row(want: Wanted, rule: Rule, action: str, before: Any, after: Any, reason: str) -> Row:
@@ -198,11 +207,11 @@ def _row(want: Wanted, rule: Rule, action: str, before: Any, after: Any, reason:
 
 
 def as_json(value: Any) -> str | None:
-    """Write a value as the plan and the audit log keep it; nothing for nothing."""
-    given = plain(value)
-    return None if given is None else msgspec.json.encode(given).decode()
+    """Return a value as JSON, the form of the plan and the audit log; None for an empty value."""
+    plain_value = plain(value)
+    return None if plain_value is None else msgspec.json.encode(plain_value).decode()
 
 
 def from_json(text: str | None) -> Any:
-    """Read a value that `as_json` wrote."""
+    """Return the value that `as_json` wrote."""
     return None if text is None else msgspec.json.decode(text)

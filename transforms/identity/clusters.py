@@ -36,10 +36,12 @@ def clusters(groups: pa.Table, different: pa.Table, numbers: pa.Table | None = N
     rank = ordered["rank"].to_numpy().astype(np.int64)
     np.minimum.at(best, member, rank)
     pairs = _forbidden(different, names, cluster)
-    held = _conflicting(numbers, names, cluster) if numbers is not None else {}
-    if pairs or held:
-        torn = np.isin(cluster[member], [*{int(cluster[one]) for one in (*(left for left, _ in pairs), *held)}])
-        _rebuild(_grouped(rank[torn], group[torn], member[torn]), _Parts(pairs, held, weak), cluster, best)
+    conflicting = _conflicting(numbers, names, cluster) if numbers is not None else {}
+    if pairs or conflicting:
+        torn = np.isin(
+            cluster[member], [*{int(cluster[index]) for index in (*(first for first, _ in pairs), *conflicting)}]
+        )
+        _rebuild(_grouped(rank[torn], group[torn], member[torn]), _Parts(pairs, conflicting, weak), cluster, best)
     return pa.table([names, pa.array(cluster), pa.array(best)], schema=CLUSTERS)
 
 
@@ -59,19 +61,21 @@ def _components(member: Ints, group: Ints, count: int) -> Ints:
 def _forbidden(different: pa.Table, names: pa.Array, cluster: Ints) -> list[tuple[int, int]]:
     """List the forbidden pairs that have come together."""
     ends = (pc.index_in(different[end], names).to_pylist() for end in ("left", "right"))
-    known = [(left, right) for left, right in zip(*ends, strict=True) if left is not None and right is not None]
-    return [(left, right) for left, right in known if left != right and cluster[left] == cluster[right]]
+    indexed = [(first, second) for first, second in zip(*ends, strict=True) if first is not None and second is not None]
+    return [(first, second) for first, second in indexed if first != second and cluster[first] == cluster[second]]
 
 
 def _conflicting(numbers: pa.Table, names: pa.Array, cluster: Ints) -> dict[int, Number]:
     """Find the numbers of the nodes in clusters that hold more than one of a country."""
-    place = pc.index_in(numbers["node"].combine_chunks(), names)
-    known = pc.is_valid(place)
-    at = pc.fill_null(place, 0).to_numpy().astype(np.int64)
-    held = numbers.append_column("at", pa.array(at)).append_column("cluster", pa.array(cluster[at])).filter(known)
-    counted = held.group_by(["cluster", "country"]).aggregate([("number", "count_distinct")])
+    positions = pc.index_in(numbers["node"].combine_chunks(), names)
+    is_clustered = pc.is_valid(positions)
+    at = pc.fill_null(positions, 0).to_numpy().astype(np.int64)
+    clustered = (
+        numbers.append_column("at", pa.array(at)).append_column("cluster", pa.array(cluster[at])).filter(is_clustered)
+    )
+    counted = clustered.group_by(["cluster", "country"]).aggregate([("number", "count_distinct")])
     several = counted.filter(pc.greater(counted["number_count_distinct"], 1))
-    rows = held.filter(pc.is_in(held["cluster"], several["cluster"].combine_chunks())).to_pylist()
+    rows = clustered.filter(pc.is_in(clustered["cluster"], several["cluster"].combine_chunks())).to_pylist()
     return {row["at"]: (row["country"], row["number"]) for row in rows}
 
 
@@ -110,9 +114,9 @@ class _Parts:
         self._foes: dict[int, set[int]] = defaultdict(set)
         self._numbers = defaultdict(set, {name: {number} for name, number in numbers.items()})
         self._weak = weak
-        for left, right in pairs:
-            self._foes[left].add(right)
-            self._foes[right].add(left)
+        for first, second in pairs:
+            self._foes[first].add(second)
+            self._foes[second].add(first)
 
     def root(self, name: int) -> int:
         return self._root.setdefault(name, name)
@@ -125,21 +129,21 @@ class _Parts:
                 self._unite(self.root(part), self.root(name), rank)
             earlier = list(dict.fromkeys(self.root(part) for part in [*earlier, name]))
 
-    def _unite(self, one: int, other: int, rank: int) -> None:
-        if one == other or self._is_refused(one, other, rank):
+    def _unite(self, first: int, second: int, rank: int) -> None:
+        if first == second or self._is_refused(first, second, rank):
             return
-        mine, theirs = (self._members.get(root, {root}) for root in (one, other))
-        kept, moved = (one, other) if len(mine) >= len(theirs) else (other, one)
-        for name in mine if kept == other else theirs:
+        mine, theirs = (self._members.get(root, {root}) for root in (first, second))
+        kept, moved = (first, second) if len(mine) >= len(theirs) else (second, first)
+        for name in mine if kept == second else theirs:
             self._root[name] = kept
         self._members[kept] = mine | theirs
-        self._foes[kept] = self._foes[one] | self._foes[other]
-        self._numbers[kept] = self._numbers[one] | self._numbers[other]
+        self._foes[kept] = self._foes[first] | self._foes[second]
+        self._numbers[kept] = self._numbers[first] | self._numbers[second]
         self._members.pop(moved, None)
 
-    def _is_refused(self, one: int, other: int, rank: int) -> bool:
-        if self._foes[one] & self._members.get(other, {other}):
+    def _is_refused(self, first: int, second: int, rank: int) -> bool:
+        if self._foes[first] & self._members.get(second, {second}):
             return True
-        mine, theirs = self._numbers[one], self._numbers[other]
+        mine, theirs = self._numbers[first], self._numbers[second]
         shared = {country for country, _ in mine} & {country for country, _ in theirs}
         return rank >= self._weak and bool(shared - {country for country, _ in mine & theirs})

@@ -49,18 +49,18 @@ def crosswalk(
     finds its customer. So have accounts that are gone: they keep the customer that they were, and the
     same id should they come back. Customers without any account left have only such rows.
     """
-    keys = _worked_out(match_keys(accounts)) if keys is None else keys
-    likely = _nothing_likely() if likely is None else likely
-    known, previous = nodes(accounts), _with_base_ids(previous)
-    found = groups(accounts, keys, known, likely, links).to_pyarrow()
-    same, different = (_judged(judgements, verdict) for verdict in ("same", "different"))
-    held, apart = numbers(keys).to_pyarrow(), different.to_pyarrow()
-    joined = clusters(found, apart.slice(0, 0), held, WEAK)
-    based = _worked_out(customer_ids.settled(known, ibis.memtable(joined), previous, as_of))
-    said = judged(same, known).to_pyarrow()
-    if said.num_rows or apart.num_rows:
-        joined = clusters(pa.concat_tables([found, said]), apart, held, WEAK)
-    return _rows(customer_ids.judged(based, ibis.memtable(joined)), _surest(likely), max_cluster)
+    keys = _materialised(match_keys(accounts)) if keys is None else keys
+    likely = _no_likely_pairs() if likely is None else likely
+    account_nodes, previous = nodes(accounts), _with_base_ids(previous)
+    rule_groups = groups(accounts, keys, account_nodes, likely, links).to_pyarrow()
+    same, different = (_judged_pairs(judgements, verdict) for verdict in ("same", "different"))
+    tax_numbers, apart = numbers(keys).to_pyarrow(), different.to_pyarrow()
+    joined = clusters(rule_groups, apart.slice(0, 0), tax_numbers, WEAK)
+    based = _materialised(customer_ids.settled(account_nodes, ibis.memtable(joined), previous, as_of))
+    judged_groups = judged(same, account_nodes).to_pyarrow()
+    if judged_groups.num_rows or apart.num_rows:
+        joined = clusters(pa.concat_tables([rule_groups, judged_groups]), apart, tax_numbers, WEAK)
+    return _crosswalk_rows(customer_ids.judged(based, ibis.memtable(joined)), _highest_scores(likely), max_cluster)
 
 
 def match_suggestions(
@@ -78,12 +78,12 @@ def match_suggestions(
     judged different, or whose tax numbers of one country differ. `likely` are pairs of nodes (left, right, score);
     with them name and country, which are right in one of four cases, suggest nothing more.
     """
-    owned = _worked_out(with_customer(match_keys(accounts) if keys is None else keys, crosswalk))
-    alone = _pairs(_suggesting(owned))
+    owned = _materialised(with_customer(match_keys(accounts) if keys is None else keys, crosswalk))
+    alone = _pairs(_suggestion_values(owned))
     if likely is not None:
         alone = alone.filter(alone.rule != "name_country")
-    pairs = _worked_out(alone.union(_probable(owned, _nothing_likely() if likely is None else likely)))
-    pairs = pairs.anti_join(_of_other_numbers(pairs, owned), ["one", "other"])
+    pairs = _materialised(alone.union(_likely_pairs(owned, _no_likely_pairs() if likely is None else likely)))
+    pairs = pairs.anti_join(_with_different_numbers(pairs, owned), ["one", "other"])
     if judgements is not None:
         pairs = pairs.anti_join(_judged_apart(crosswalk, judgements), ["one", "other"])
     order = [ibis.desc(pairs.score), pairs.left_node, pairs.right_node]
@@ -99,31 +99,31 @@ def _with_base_ids(previous: ir.Table) -> ir.Table:
     return previous.mutate(base_id=previous.customer_id, first_id=previous.customer_id)
 
 
-def _worked_out(table: ir.Table) -> ir.Table:
+def _materialised(table: ir.Table) -> ir.Table:
     """Work a table out that is used many times: each use would do it again."""
     return ibis.memtable(table.to_pyarrow())
 
 
-def _nothing_likely() -> ir.Table:
+def _no_likely_pairs() -> ir.Table:
     return ibis.memtable(LIKELY.empty_table())
 
 
-def _judged(judgements: ir.Table, verdict: str) -> ir.Table:
+def _judged_pairs(judgements: ir.Table, verdict: str) -> ir.Table:
     """List the pairs of nodes with a verdict."""
-    given = judgements.filter(judgements.verdict == verdict)
-    return given.select(
-        left=node(given.left_connection, given.left_account_id),
-        right=node(given.right_connection, given.right_account_id),
+    matching = judgements.filter(judgements.verdict == verdict)
+    return matching.select(
+        left=node(matching.left_connection, matching.left_account_id),
+        right=node(matching.right_connection, matching.right_account_id),
     )
 
 
-def _surest(likely: ir.Table) -> ir.Table:
+def _highest_scores(likely: ir.Table) -> ir.Table:
     """Find how surely each account has company by probability (sure_node, sure)."""
     sides = likely.select("score", sure_node=ibis.array([likely.left, likely.right]).unnest())
     return sides.group_by("sure_node").agg(sure=sides.score.max())
 
 
-def _rows(members: ir.Table, surest: ir.Table, max_cluster: int) -> ir.Table:
+def _crosswalk_rows(members: ir.Table, surest: ir.Table, max_cluster: int) -> ir.Table:
     """Name the best rule by which each account hangs on its customer; without company it is alone."""
     size = members.is_live.cast("int64").sum().over(group_by="customer_id")
     of_connection = members.is_live.cast("int64").sum().over(group_by=["customer_id", "connection"])
@@ -148,15 +148,15 @@ def _rows(members: ir.Table, surest: ir.Table, max_cluster: int) -> ir.Table:
     )
 
 
-def _suggesting(keys: ir.Table) -> ir.Table:
+def _suggestion_values(keys: ir.Table) -> ir.Table:
     """List what may suggest: (customer_id, connection, account_id, node, rule, value), once a customer."""
     named = (keys.name != "").ifelse(keys.name.concat("|", keys.country), "")
     values = [
         ibis.struct({"rule": rule, "value": value})
         for rule, value in zip(SUGGESTIONS, (keys.site, keys.phone, named), strict=True)
     ]
-    held = keys.select("customer_id", "connection", "account_id", "node", proof=ibis.array(values).unnest())
-    each = held.mutate(rule=held.proof["rule"], value=held.proof["value"]).drop("proof")
+    proofs = keys.select("customer_id", "connection", "account_id", "node", proof=ibis.array(values).unnest())
+    each = proofs.mutate(rule=proofs.proof["rule"], value=proofs.proof["value"]).drop("proof")
     single = first(each.filter(each.value != ""), ["rule", "value", "customer_id"], [each.node])
     counted = single.mutate(_customers=single.count().over(group_by=["rule", "value"]))
     return counted.filter(counted._customers.between(2, MOST_CUSTOMERS)).drop("_customers")
@@ -165,23 +165,25 @@ def _suggesting(keys: ir.Table) -> ir.Table:
 def _pairs(suggesting: ir.Table) -> ir.Table:
     """Pair the customers that share a value."""
     sides = ("customer_id", "connection", "account_id", "node")
-    left = suggesting.select("rule", "value", **{f"left_{name}": name for name in sides})
-    right = suggesting.select("rule", "value", **{f"right_{name}": name for name in sides})
-    met = left.join(right, ["rule", "value"]).filter(lambda row: row.left_node < row.right_node)
+    first_side = suggesting.select("rule", "value", **{f"left_{name}": name for name in sides})
+    second_side = suggesting.select("rule", "value", **{f"right_{name}": name for name in sides})
+    met = first_side.join(second_side, ["rule", "value"]).filter(lambda row: row.left_node < row.right_node)
     scored = [(met.rule == rule, score) for rule, score in SUGGESTIONS.items()]
-    return _between(met.mutate(score=ibis.cases(*scored, else_=0.0).cast("float64")))
+    return _customer_pairs(met.mutate(score=ibis.cases(*scored, else_=0.0).cast("float64")))
 
 
-def _probable(owned: ir.Table, likely: ir.Table) -> ir.Table:
+def _likely_pairs(owned: ir.Table, likely: ir.Table) -> ir.Table:
     """Pair the customers of likely pairs that did not come together."""
     sides = ("customer_id", "connection", "account_id", "node")
-    left, right = (owned.select(**{f"{side}_{name}": name for name in sides}) for side in ("left", "right"))
-    half = likely.join(left, [("left", "left_node")])
-    met = half.join(right, [("right", "right_node")]).filter(lambda row: row.left_customer_id != row.right_customer_id)
-    return _between(met.mutate(rule=ibis.literal("probabilistic")))
+    first_side, second_side = (owned.select(**{f"{side}_{name}": name for name in sides}) for side in ("left", "right"))
+    half = likely.join(first_side, [("left", "left_node")])
+    met = half.join(second_side, [("right", "right_node")]).filter(
+        lambda row: row.left_customer_id != row.right_customer_id
+    )
+    return _customer_pairs(met.mutate(rule=ibis.literal("probabilistic")))
 
 
-def _between(met: ir.Table) -> ir.Table:
+def _customer_pairs(met: ir.Table) -> ir.Table:
     """Name the two customers of each pair of accounts in one order, and its account that comes first the left one."""
     ordered = met.left_node < met.right_node
     sides = {
@@ -198,14 +200,16 @@ def _between(met: ir.Table) -> ir.Table:
     )
 
 
-def _of_other_numbers(pairs: ir.Table, owned: ir.Table) -> ir.Table:
+def _with_different_numbers(pairs: ir.Table, owned: ir.Table) -> ir.Table:
     """List the pairs of customers that are known by tax numbers of one country, and by none in common there.
 
     Customer and country are one key: an engine that joined by countries first would pair nearly everybody.
     """
-    held = numbers(owned, "customer_id").distinct()
-    theirs = held.select(there=held.customer_id.concat("|", held.country), their_number="number")
-    ours = pairs.select("one", "other").distinct().join(held, [("one", "customer_id")]).drop("customer_id")
+    customer_numbers = numbers(owned, "customer_id").distinct()
+    theirs = customer_numbers.select(
+        there=customer_numbers.customer_id.concat("|", customer_numbers.country), their_number="number"
+    )
+    ours = pairs.select("one", "other").distinct().join(customer_numbers, [("one", "customer_id")]).drop("customer_id")
     met = ours.mutate(here=ours.other.concat("|", ours.country)).join(theirs, [("here", "there")])
     shared = met.group_by("one", "other", "here").agg(is_shared=(met.number == met.their_number).any())
     return shared.filter(~shared.is_shared).select("one", "other").distinct()

@@ -16,26 +16,28 @@ def customer_redirects(crosswalk: ir.Table, previous: ir.Table, earlier: ir.Tabl
     moved = previous.select("connection", "account_id", old_id="customer_id").join(
         crosswalk, ["connection", "account_id"]
     )
-    held = ibis.union(
-        _held(crosswalk.mutate(old_id=crosswalk.base_id), 0),
-        _held(crosswalk.mutate(old_id=crosswalk.first_id), 1),
-        _held(moved, 2),
+    candidates = ibis.union(
+        _candidates(crosswalk.mutate(old_id=crosswalk.base_id), 0),
+        _candidates(crosswalk.mutate(old_id=crosswalk.first_id), 1),
+        _candidates(moved, 2),
     ).anti_join(alive, [("old_id", "customer_id")])
-    order = [held.place, held.is_gone, held.since, held.connection, held.account_id]
-    fresh = first(held, "old_id", order).select(customer_id="old_id", redirected_to="customer_id")
-    left = earlier.anti_join(alive, "customer_id").anti_join(fresh, "customer_id")
-    followed = left.left_join(fresh.rename(_id="customer_id", _to="redirected_to"), [("redirected_to", "_id")])
+    order = [candidates.place, candidates.is_gone, candidates.since, candidates.connection, candidates.account_id]
+    fresh = first(candidates, "old_id", order).select(customer_id="old_id", redirected_to="customer_id")
+    still_redirected = earlier.anti_join(alive, "customer_id").anti_join(fresh, "customer_id")
+    followed = still_redirected.left_join(
+        fresh.rename(_id="customer_id", _to="redirected_to"), [("redirected_to", "_id")]
+    )
     target = ibis.coalesce(followed._to, followed.redirected_to)
     return fresh.union(followed.select("customer_id", redirected_to=target))
 
 
-def _held(rows: ir.Table, place: int) -> ir.Table:
+def _candidates(rows: ir.Table, priority: int) -> ir.Table:
     return rows.select(
         "old_id",
         "customer_id",
         "since",
         "connection",
         "account_id",
-        place=ibis.literal(place),
+        place=ibis.literal(priority),
         is_gone=rows.rule == "redirect",
     )

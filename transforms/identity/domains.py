@@ -19,13 +19,14 @@ def with_registered(table: ir.Table, column: str) -> ir.Table:
     hosts = table.select(_host=table[column]).filter(lambda row: row._host.contains(".")).distinct()
     labels = hosts.mutate(_labels=hosts._host.split("."))
     suffixes = ibis.memtable(pa.table({"_suffix": list(_suffixes())}))
-    known = _candidates(labels).semi_join(suffixes, "_suffix")
-    longest = known.group_by("_host").agg(_length=known._length.max())
-    found = labels.left_join(longest, "_host")
-    length = ibis.coalesce(found._length, 1)
-    total = found._labels.length()
-    named = found.select(
-        "_host", _registered=(total > length).ifelse(found._labels[total - length - 1 :].join("."), ibis.null("string"))
+    public_suffixes = _candidates(labels).semi_join(suffixes, "_suffix")
+    longest = public_suffixes.group_by("_host").agg(_length=public_suffixes._length.max())
+    with_length = labels.left_join(longest, "_host")
+    length = ibis.coalesce(with_length._length, 1)
+    total = with_length._labels.length()
+    named = with_length.select(
+        "_host",
+        _registered=(total > length).ifelse(with_length._labels[total - length - 1 :].join("."), ibis.null("string")),
     )
     joined = table.left_join(named, [(column, "_host")])
     return joined.select(*(name for name in table.columns if name != column), **{column: joined._registered})

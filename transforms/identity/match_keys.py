@@ -31,8 +31,8 @@ def match_keys(accounts: ir.Table) -> ir.Table:
         _site=company_domain(domain(accounts.domain)).nullif(""),
         _mail=company_domain(domain(accounts.email)).nullif(""),
     )
-    held = hosts.mutate(_site=ibis.coalesce(hosts._site, hosts._mail)).select(*_READ, "_site")
-    registered = _with_hosts(with_registered(held, "_site"))
+    with_site = hosts.mutate(_site=ibis.coalesce(hosts._site, hosts._mail)).select(*_READ, "_site")
+    registered = _with_hosts(with_registered(with_site, "_site"))
     keys = once(
         registered,
         node=node(registered.connection, registered.account_id),

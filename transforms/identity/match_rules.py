@@ -35,8 +35,8 @@ def nodes(accounts: ir.Table) -> ir.Table:
         is_live=ibis.literal(True),
     )
     losers = _losers(accounts)
-    gone = losers.anti_join(live, [("loser", "node")])
-    merged = gone.group_by("connection", "loser_id", "loser").agg(created_at=ibis.null(live.created_at.type()))
+    missing = losers.anti_join(live, [("loser", "node")])
+    merged = missing.group_by("connection", "loser_id", "loser").agg(created_at=ibis.null(live.created_at.type()))
     return live.union(
         merged.select(
             "connection",
@@ -48,7 +48,9 @@ def nodes(accounts: ir.Table) -> ir.Table:
     )
 
 
-def groups(accounts: ir.Table, keys: ir.Table, known: ir.Table, likely: ir.Table, links: Mapping[str, str]) -> ir.Table:
+def groups(
+    accounts: ir.Table, keys: ir.Table, account_nodes: ir.Table, likely: ir.Table, links: Mapping[str, str]
+) -> ir.Table:
     """List what joins by rule: (node, rank, value), only nodes of `known` and only groups of two or more.
 
     `keys` are the `match_keys` of the accounts, `likely` pairs of nodes (left, right) that are very probably one.
@@ -58,25 +60,25 @@ def groups(accounts: ir.Table, keys: ir.Table, known: ir.Table, likely: ir.Table
     stated.append(likely.select("left", "right", rank=_rank("probabilistic")))
     if links:
         stated.append(_links(named, links))
-    pairs = reduce(lambda one, other: one.union(other), stated)
-    return _met(_pairwise(pairs).union(_shared(keys)).distinct(), known)
+    pairs = reduce(lambda pairs_of_rule, other: pairs_of_rule.union(other), stated)
+    return _of_two_or_more(_pairwise(pairs).union(_shared_values(keys)).distinct(), account_nodes)
 
 
-def judged(same: ir.Table, known: ir.Table) -> ir.Table:
+def judged(same: ir.Table, account_nodes: ir.Table) -> ir.Table:
     """List what joins by judgement, alike; `same` holds pairs of nodes (left, right)."""
-    return _met(_pairwise(same.select("left", "right", rank=_rank("judgement"))).distinct(), known)
+    return _of_two_or_more(_pairwise(same.select("left", "right", rank=_rank("judgement"))).distinct(), account_nodes)
 
 
 def numbers(keys: ir.Table, who: str = "node") -> ir.Table:
     """List the tax numbers that accounts are known by (who, country, number): those that are surely not mistyped."""
-    held = keys.filter(keys.is_proven)
-    return held.select(who, country="tax_country", number="tax")
+    proven = keys.filter(keys.is_proven)
+    return proven.select(who, country="tax_country", number="tax")
 
 
-def _met(members: ir.Table, known: ir.Table) -> ir.Table:
-    there = members.semi_join(known, "node")
-    size = there.count().over(group_by=["rank", "value"])
-    return there.mutate(_size=size).filter(lambda row: row._size > 1).drop("_size")
+def _of_two_or_more(members: ir.Table, account_nodes: ir.Table) -> ir.Table:
+    existing = members.semi_join(account_nodes, "node")
+    size = existing.count().over(group_by=["rank", "value"])
+    return existing.mutate(_size=size).filter(lambda row: row._size > 1).drop("_size")
 
 
 def _rank(rule: str) -> ir.IntegerValue:
@@ -99,8 +101,8 @@ def _losers(accounts: ir.Table) -> ir.Table:
         loser_id=merged.merged_ids.split(";").unnest(),
     )
     trimmed = split.mutate(loser_id=split.loser_id.strip())
-    kept = trimmed.filter(trimmed.loser_id != "")
-    return kept.mutate(loser=node(kept.connection, kept.loser_id))
+    named = trimmed.filter(trimmed.loser_id != "")
+    return named.mutate(loser=node(named.connection, named.loser_id))
 
 
 def _links(named: ir.Table, links: Mapping[str, str]) -> ir.Table:
@@ -112,7 +114,7 @@ def _links(named: ir.Table, links: Mapping[str, str]) -> ir.Table:
     return linked.filter(linked.right.notnull())
 
 
-def _shared(keys: ir.Table) -> ir.Table:
+def _shared_values(keys: ir.Table) -> ir.Table:
     """Take what accounts share, parted by country and, but for tax numbers, by tax number.
 
     A domain joins only together with the name or the postal code: alone it is right in 92 of 100 cases. A phone joins
@@ -123,10 +125,10 @@ def _shared(keys: ir.Table) -> ir.Table:
     called = keys.is_switchboard.ifelse(keys.name, keys.name.split(" ")[0])
     values = [
         ("tax_id", (keys.is_proven | (keys._same_tax <= MOST_PER_CONNECTION)).ifelse(keys.tax, "")),
-        ("domain", _both(keys.site, keys.name, "name")),
-        ("domain", _both(keys.is_host.ifelse("", keys.site), keys.postal_code, "code")),
-        ("phone", _both(keys.phone, called)),
-        ("name_postcode", _both(keys.name, keys.postal_code)),
+        ("domain", _concatenated(keys.site, keys.name, "name")),
+        ("domain", _concatenated(keys.is_host.ifelse("", keys.site), keys.postal_code, "code")),
+        ("phone", _concatenated(keys.phone, called)),
+        ("name_postcode", _concatenated(keys.name, keys.postal_code)),
     ]
     proofs = [
         ibis.struct(
@@ -140,10 +142,10 @@ def _shared(keys: ir.Table) -> ir.Table:
         )
         for rule, value in values
     ]
-    held = keys.select("node", "connection", proof=ibis.array(proofs).unnest())
-    parts = {name: held.proof[name] for name in ("rank", "value", *GUARDS)}
-    valued = held.select("node", "connection", **parts).filter(lambda row: row.value != "")
-    return reduce(_parted, GUARDS, valued).select("node", "rank", "value")
+    proven = keys.select("node", "connection", proof=ibis.array(proofs).unnest())
+    parts = {name: proven.proof[name] for name in ("rank", "value", *GUARDS)}
+    valued = proven.select("node", "connection", **parts).filter(lambda row: row.value != "")
+    return reduce(_split_by_guard, GUARDS, valued).select("node", "rank", "value")
 
 
 def _with_same_tax(keys: ir.Table) -> ir.Table:
@@ -154,19 +156,21 @@ def _with_same_tax(keys: ir.Table) -> ir.Table:
 
 
 def _with_switchboards(keys: ir.Table) -> ir.Table:
-    here = {"group_by": ["phone", "connection"]}
+    of_connection = {"group_by": ["phone", "connection"]}
     name = keys.name.nullif("")
-    several = keys.mutate(_several=ibis.coalesce(name.min().over(**here) != name.max().over(**here), False))
+    several = keys.mutate(
+        _several=ibis.coalesce(name.min().over(**of_connection) != name.max().over(**of_connection), False)
+    )
     return several.mutate(is_switchboard=several._several.any().over(group_by="phone")).drop("_several")
 
 
-def _both(one: ir.StringValue, other: ir.StringValue, kind: str = "") -> ir.StringValue:
-    return ((one != "") & (other != "")).ifelse(one.concat("|", other, kind and f"|{kind}"), "")
+def _concatenated(first: ir.StringValue, second: ir.StringValue, kind: str = "") -> ir.StringValue:
+    return ((first != "") & (second != "")).ifelse(first.concat("|", second, kind and f"|{kind}"), "")
 
 
-def _parted(held: ir.Table, guard: str) -> ir.Table:
+def _split_by_guard(members: ir.Table, guard: str) -> ir.Table:
     """Part the holders of a value by a guard that differs among them; who lacks it then holds nothing."""
-    low, high = (bound.over(group_by=["rank", "value"]) for bound in (held[guard].min(), held[guard].max()))
+    low, high = (bound.over(group_by=["rank", "value"]) for bound in (members[guard].min(), members[guard].max()))
     differs = ibis.coalesce(low != high, False)
-    value = differs.ifelse(held.value.concat("|", held[guard]), held.value)
-    return held.mutate(value=value).filter(lambda row: row.value.notnull())
+    value = differs.ifelse(members.value.concat("|", members[guard]), members.value)
+    return members.mutate(value=value).filter(lambda row: row.value.notnull())

@@ -15,15 +15,15 @@ def redirects(newest: ir.Table, path: str, *, connection: str, stream: str) -> i
     `newest` is the newest version of every record, of those that are gone too: whoever was deleted after it had absorbed
     others takes them along, and none of them is alive again.
     """
-    said = newest.filter(newest[path].notnull()).select(
+    merges = newest.filter(newest[path].notnull()).select(
         record_id=newest[path].split(";").unnest(), redirected_to=newest._key
     )
-    said = said.mutate(record_id=said.record_id.strip())
-    said = said.filter((said.record_id != "") & (said.record_id != said.redirected_to))
-    known = said.group_by("record_id").agg(redirected_to=said.redirected_to.max())
+    merges = merges.mutate(record_id=merges.record_id.strip())
+    merges = merges.filter((merges.record_id != "") & (merges.record_id != merges.redirected_to))
+    targets = merges.group_by("record_id").agg(redirected_to=merges.redirected_to.max())
     for _ in range(CHAIN):
-        known = _followed(known)
-    return known.select(connection=ibis.literal(connection), stream=ibis.literal(stream), **_both(known))
+        targets = _one_step_further(targets)
+    return targets.select(connection=ibis.literal(connection), stream=ibis.literal(stream), **_both(targets))
 
 
 def without_redirected(newest: ir.Table, redirected: ir.Table) -> ir.Table:
@@ -31,13 +31,13 @@ def without_redirected(newest: ir.Table, redirected: ir.Table) -> ir.Table:
     return newest.anti_join(redirected, newest._key == redirected.record_id)
 
 
-def _followed(known: ir.Table) -> ir.Table:
+def _one_step_further(targets: ir.Table) -> ir.Table:
     """Go one merge further."""
-    further = known.select(_winner=known.record_id, _next=known.redirected_to)
-    joined = known.left_join(further, known.redirected_to == further._winner)
+    further = targets.select(_winner=targets.record_id, _next=targets.redirected_to)
+    joined = targets.left_join(further, targets.redirected_to == further._winner)
     last = ibis.coalesce(joined._next, joined.redirected_to)
     return joined.select("record_id", redirected_to=(last == joined.record_id).ifelse(joined.redirected_to, last))
 
 
-def _both(known: ir.Table) -> dict[str, ir.Value]:
-    return {"record_id": known.record_id, "redirected_to": known.redirected_to}
+def _both(targets: ir.Table) -> dict[str, ir.Value]:
+    return {"record_id": targets.record_id, "redirected_to": targets.redirected_to}

@@ -31,8 +31,8 @@ def is_valid_in(country: str, number: ir.StringValue) -> ir.BooleanValue:
 
 def has_check_digits(number: ir.StringValue, country: ir.StringValue) -> ir.BooleanValue:
     """Tell of a bare number whether a slip of the finger would show."""
-    known = [(country == code, number.re_search(f"^(?:{'|'.join(forms)})$")) for code, forms in CHECKS.items()]
-    return ibis.coalesce(ibis.cases(*known, else_=False), False)
+    cases = [(country == code, number.re_search(f"^(?:{'|'.join(forms)})$")) for code, forms in CHECKS.items()]
+    return ibis.coalesce(ibis.cases(*cases, else_=False), False)
 
 
 def _integer(number: ir.StringValue, start: int, length: int) -> ir.IntegerValue:
@@ -40,12 +40,12 @@ def _integer(number: ir.StringValue, start: int, length: int) -> ir.IntegerValue
 
 
 def _digits(number: ir.StringValue, count: int, start: int = 0) -> list[ir.IntegerValue]:
-    return [_integer(number, start + place, 1) for place in range(count)]
+    return [_integer(number, start + offset, 1) for offset in range(count)]
 
 
 def _sum(number: ir.StringValue, weights: Sequence[int], start: int = 0) -> ir.IntegerValue:
     digits = _digits(number, len(weights), start)
-    return reduce(lambda one, other: one + other, (d * w for d, w in zip(digits, weights, strict=True)))
+    return reduce(lambda total, other: total + other, (d * w for d, w in zip(digits, weights, strict=True)))
 
 
 def _divides(modulus: int, *weights: int) -> Check:
@@ -63,8 +63,8 @@ def _luhn(length: int, start: int = 0) -> Check:
 
     def holds(number: ir.StringValue) -> ir.BooleanValue:
         digits = _digits(number, length, start)
-        total = [_doubled(d) if (length - place) % 2 == 0 else d for place, d in enumerate(digits)]
-        return reduce(lambda one, other: one + other, total) % 10 == 0
+        total = [_doubled(d) if (length - position) % 2 == 0 else d for position, d in enumerate(digits)]
+        return reduce(lambda left_digit, other: left_digit + other, total) % 10 == 0
 
     return holds
 
@@ -80,7 +80,7 @@ def _mod_11_10(length: int) -> Check:
     def holds(number: ir.StringValue) -> ir.BooleanValue:
         *digits, last = _digits(number, length)
         first: ir.IntegerValue = ibis.literal(10, "int64")
-        product = reduce(lambda held, digit: ((digit + held + 9) % 10 + 1) * 2 % 11, digits, first)
+        product = reduce(lambda previous, digit: ((digit + previous + 9) % 10 + 1) * 2 % 11, digits, first)
         return (11 - product) % 10 == last
 
     return holds
@@ -88,8 +88,8 @@ def _mod_11_10(length: int) -> Check:
 
 def _austria(number: ir.StringValue) -> ir.BooleanValue:
     digits = _digits(number, 7, start=1)
-    total = [_doubled(d) if place % 2 else d for place, d in enumerate(digits)]
-    return (96 - reduce(lambda one, other: one + other, total)) % 10 == _integer(number, 8, 1)
+    total = [_doubled(d) if position % 2 else d for position, d in enumerate(digits)]
+    return (96 - reduce(lambda a, other: a + other, total)) % 10 == _integer(number, 8, 1)
 
 
 def _france(number: ir.StringValue) -> ir.BooleanValue:
@@ -120,10 +120,10 @@ def _britain(number: ir.StringValue) -> ir.BooleanValue:
 
 def _spanish_company(number: ir.StringValue) -> ir.BooleanValue:
     digits = _digits(number, 7, start=1)
-    total = [d if place % 2 else _doubled(d) for place, d in enumerate(digits)]
-    check = (10 - reduce(lambda one, other: one + other, total) % 10) % 10
-    given = number.substr(8, 1)
-    return (given == check.cast("string")) | (given == ibis.literal("JABCDEFGHI").substr(check, 1))
+    total = [d if position % 2 else _doubled(d) for position, d in enumerate(digits)]
+    check = (10 - reduce(lambda a, other: a + other, total) % 10) % 10
+    control = number.substr(8, 1)
+    return (control == check.cast("string")) | (control == ibis.literal("JABCDEFGHI").substr(check, 1))
 
 
 def _spanish_person(number: ir.StringValue) -> ir.BooleanValue:

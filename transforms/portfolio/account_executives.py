@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 from schemas.base import Money
 from transforms.conform.exchange_rates import half_even
 from transforms.customers.owner_roles import staff
-from transforms.portfolio.handovers import bought, first_wins
+from transforms.portfolio.handovers import first_wins, purchase_days
 from transforms.portfolio.portfolio import PERIODS
 
 YEAR = timedelta(days=365)
@@ -40,21 +40,21 @@ def account_executives(
     wins = wins.inner_join(people, ["connection", "owner_id"])
     amounts = deals.group_by("connection", "deal_id").agg(booked=deals.reporting_amount.max())
     wins = wins.left_join(amounts, ["connection", "deal_id"]).drop("connection_right", "deal_id_right")
-    parts = [_now(owned), _early(wins, deals, orders, invoices, crosswalk, as_of)]
+    parts = [_open_pipeline(owned), _early_churn(wins, deals, orders, invoices, crosswalk, as_of)]
     listed = []
     for period, days in PERIODS.items():
         start = as_of - timedelta(days=days)
         blocks = [
-            _closed(owned, start, as_of),
-            _new(wins, crosswalk, invoices, start, as_of),
-            _handed(handovers, start, as_of),
+            _closed_deals(owned, start, as_of),
+            _new_customers(wins, crosswalk, invoices, start, as_of),
+            _handover_counts(handovers, start, as_of),
             *parts,
         ]
-        listed.append(_together(people, blocks, period, start, as_of))
+        listed.append(_executive_rows(people, blocks, period, start, as_of))
     return ibis.union(*listed)
 
 
-def _closed(owned: ir.Table, start: date, as_of: date) -> ir.Table:
+def _closed_deals(owned: ir.Table, start: date, as_of: date) -> ir.Table:
     t = owned.filter(owned.status != "open", owned.close_on > start, owned.close_on <= as_of)
     days = t.close_on.epoch_days() - t.created_at.date().epoch_days()
     is_won = t.status == "won"
@@ -66,11 +66,11 @@ def _closed(owned: ir.Table, start: date, as_of: date) -> ir.Table:
     )
 
 
-def _new(wins: ir.Table, crosswalk: ir.Table, invoices: ir.Table, start: date, as_of: date) -> ir.Table:
+def _new_customers(wins: ir.Table, crosswalk: ir.Table, invoices: ir.Table, start: date, as_of: date) -> ir.Table:
     won = wins.filter(wins.won_on > start, wins.won_on <= as_of)
-    known = crosswalk.select("connection", "account_id", "customer_id")
+    account_customers = crosswalk.select("connection", "account_id", "customer_id")
     posted = invoices.filter(invoices.status == "posted", invoices.invoice_on <= as_of)
-    posted = posted.inner_join(known, ["connection", "account_id"])
+    posted = posted.inner_join(account_customers, ["connection", "account_id"])
     posted = posted.select("customer_id", "invoice_on", net="reporting_net_amount")
     since = won.inner_join(posted, "customer_id")
     since = since.filter(since.invoice_on >= since.won_on, since.invoice_on < since.won_on + ibis.literal(YEAR))
@@ -81,33 +81,33 @@ def _new(wins: ir.Table, crosswalk: ir.Table, invoices: ir.Table, start: date, a
     return counted.left_join(paid, "owner_key").drop("owner_key_right")
 
 
-def _handed(handovers: ir.Table, start: date, as_of: date) -> ir.Table:
+def _handover_counts(handovers: ir.Table, start: date, as_of: date) -> ir.Table:
     ended = ibis.least(handovers.due_on, handovers.accepted_on.coalesce(handovers.due_on))
     t = handovers.filter(handovers.executive_key.notnull(), ended > start, ended <= as_of)
     on_time = (t.accepted_on <= t.due_on).coalesce(False)
     return t.group_by(owner_key=t.executive_key).agg(handovers=t.count(), handovers_on_time=on_time.sum())
 
 
-def _now(owned: ir.Table) -> ir.Table:
+def _open_pipeline(owned: ir.Table) -> ir.Table:
     weight = owned.probability.coalesce(0.0).cast("decimal(19, 6)")
     weighted = (owned.reporting_amount * weight).cast("decimal(38, 8)")
     t = owned.group_by("owner_key").agg(weighted=weighted.sum(where=owned.status == "open"))
     return t.select("owner_key", weighted_pipeline_amount=half_even(t.weighted.coalesce(0).cast("decimal(38, 8)")))
 
 
-def _early(
+def _early_churn(
     wins: ir.Table, deals: ir.Table, orders: ir.Table, invoices: ir.Table, crosswalk: ir.Table, as_of: date
 ) -> ir.Table:
     """Count customers won 12 to 24 months ago, and those that have bought nothing in the last 12."""
     old = wins.filter(wins.won_on <= as_of - YEAR, wins.won_on > as_of - 2 * YEAR)
     none = old.select("customer_id", on="won_on").limit(0)
-    days = bought(none, orders, invoices, crosswalk, as_of)
+    days = purchase_days(none, orders, invoices, crosswalk, as_of)
     still = days.filter(days.on > as_of - YEAR).select("customer_id").distinct().mutate(is_there=ibis.literal(True))
     t = old.select("owner_key", "customer_id").distinct().left_join(still, "customer_id").drop("customer_id_right")
     return t.group_by("owner_key").agg(early_accounts=t.count(), early_churned=t.is_there.isnull().sum())
 
 
-def _together(people: ir.Table, blocks: list[ir.Table], period: str, start: date, as_of: date) -> ir.Table:
+def _executive_rows(people: ir.Table, blocks: list[ir.Table], period: str, start: date, as_of: date) -> ir.Table:
     named = people.group_by("owner_key").agg(executive=people.person.max(), region=people.region.max())
     t = named
     for block in blocks:

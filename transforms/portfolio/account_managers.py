@@ -10,8 +10,8 @@ from transforms.portfolio.portfolio import summed
 
 def account_managers(cohorts: ir.Table, standings: ir.Table, handovers: ir.Table, *, as_of: date) -> ir.Table:
     """Give one row a manager and period; customers that nobody looks after are left out."""
-    kept, now = (table.filter(table.manager_key.notnull()) for table in (cohorts, standings))
-    t = summed(kept, now, ("manager_key",))
+    managed_cohorts, managed_standings = (table.filter(table.manager_key.notnull()) for table in (cohorts, standings))
+    t = summed(managed_cohorts, managed_standings, ("manager_key",))
     names = ibis.union(*(table.select("manager_key", "manager", "region") for table in (cohorts, standings)))
     named = names.filter(names.manager_key.notnull()).group_by("manager_key")
     named = named.agg(manager=lambda row: row.manager.max(), region=lambda row: row.region.max())

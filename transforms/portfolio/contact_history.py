@@ -11,8 +11,8 @@ def talks(activities: ir.Table, crosswalk: ir.Table) -> ir.Table:
 
     Tasks and notes are none either: else a reminder that was ticked off would count as the talk it asked for.
     """
-    known = crosswalk.select("connection", "account_id", "customer_id")
-    owned = activities.inner_join(known, ["connection", "account_id"])
+    account_customers = crosswalk.select("connection", "account_id", "customer_id")
+    owned = activities.inner_join(account_customers, ["connection", "account_id"])
     is_talk = owned.kind.isin(["call", "meeting"]) | ((owned.kind == "email") & (owned.direction != "outbound"))
     spoken = owned.filter(is_talk.coalesce(owned.kind == "email"))
     return spoken.select(
@@ -26,12 +26,12 @@ def talks(activities: ir.Table, crosswalk: ir.Table) -> ir.Table:
     )
 
 
-def held(talks: ir.Table, as_of: date) -> ir.Table:
+def past_talks(talks: ir.Table, as_of: date) -> ir.Table:
     """Keep the talks that have taken place."""
     return talks.filter(talks.status.coalesce("done") == "done", talks.on <= as_of)
 
 
-def planned(talks: ir.Table, as_of: date) -> ir.Table:
+def planned_talks(talks: ir.Table, as_of: date) -> ir.Table:
     """Keep the calls and meetings that are to come."""
     to_come = talks.status.coalesce("planned") == "planned"
     return talks.filter(to_come, talks.on >= as_of, talks.kind != "email")
@@ -39,7 +39,7 @@ def planned(talks: ir.Table, as_of: date) -> ir.Table:
 
 def last_talks(talks: ir.Table, as_of: date) -> ir.Table:
     """Tell of each customer the last talk, the last meeting, and the next one planned."""
-    past, to_come = held(talks, as_of), planned(talks, as_of)
+    past, to_come = past_talks(talks, as_of), planned_talks(talks, as_of)
     last = past.group_by("customer_id").agg(talked_on=past.on.max(), met_on=past.on.max(where=past.kind == "meeting"))
     coming = to_come.group_by("customer_id").agg(planned_on=to_come.on.min())
     both = last.outer_join(coming, "customer_id")
@@ -48,6 +48,6 @@ def last_talks(talks: ir.Table, as_of: date) -> ir.Table:
     )
 
 
-def none_at_all(activities: ir.Table) -> ir.Table:
+def activity_coverage(activities: ir.Table) -> ir.Table:
     """Answer one row, `is_known`: False where no system tells of activities, and silence means nothing."""
     return activities.agg(is_known=ibis._.count() > 0)

@@ -48,9 +48,13 @@ def standings(
 ) -> ir.Table:
     """Tell how things stand with each active customer, under whoever looks after it now."""
     t = customers.filter(customers.status == "active").select("customer_id", "country", "overdue_amount")
-    known = crosswalk.select("connection", "account_id", "customer_id")
+    account_customers = crosswalk.select("connection", "account_id", "customer_id")
     urgent = tickets.filter(tickets.priority == "urgent", ~tickets.status.isin(["solved", "closed"]))
-    urgent = urgent.inner_join(known, ["connection", "account_id"]).group_by("customer_id").agg(urgent=ibis._.count())
+    urgent = (
+        urgent.inner_join(account_customers, ["connection", "account_id"])
+        .group_by("customer_id")
+        .agg(urgent=ibis._.count())
+    )
     for part in (
         retention.select("customer_id", "revenue_at_risk_amount", kept="value_effective"),
         satisfaction.select("customer_id", "confidence", content="value_effective"),
@@ -64,7 +68,7 @@ def standings(
     weak = (t.kept < WEAK).coalesce(False) | (t.content < WEAK).coalesce(False)
     days = ibis.cases(*((t.tier == tier, n) for tier, n in cadence_days.items()), else_=None) if cadence_days else None
     due = ibis.literal(False) if days is None else days.notnull()
-    kept = (
+    is_in_cadence = (
         ibis.literal(False) if days is None else (ibis.literal(as_of).epoch_days() - t.talked_on.epoch_days()) <= days
     )
     weight = t.confidence.coalesce(0.0) + 0.1
@@ -81,7 +85,7 @@ def standings(
         key_accounts_at_risk=(is_key & weak).cast("int64"),
         at_risk_amount=t.revenue_at_risk_amount.coalesce(0).cast(Money),
         contacts_due=due.cast("int64"),
-        contacts_kept=(due & kept).coalesce(False).cast("int64"),
+        contacts_kept=(due & is_in_cadence).coalesce(False).cast("int64"),
         overdue_amount=t.overdue_amount,
         urgent_tickets=t.urgent.coalesce(0),
     )
@@ -89,7 +93,7 @@ def standings(
 
 def summed(cohorts: ir.Table, standings: ir.Table, keys: tuple[str, ...]) -> ir.Table:
     """Sum up both by period and some keys, and take the ratios of the sums: a ratio is never averaged."""
-    kept = cohorts.group_by("period", "starts_on", *keys).agg(
+    revenue = cohorts.group_by("period", "starts_on", *keys).agg(
         **{name: cohorts[name].sum() for name in _MEASURES},
     )
     sums = [
@@ -101,18 +105,18 @@ def summed(cohorts: ir.Table, standings: ir.Table, keys: tuple[str, ...]) -> ir.
         else standings.agg(**{name: standings[name].sum() for name in sums})
     )
     periods = cohorts.select("period", "starts_on").distinct()
-    rows = kept.select("period", "starts_on", *keys).union(
+    rows = revenue.select("period", "starts_on", *keys).union(
         periods.cross_join(now.select(*keys)) if keys else periods, distinct=True
     )
-    t = _left_join_nulls(rows, kept, ("period", "starts_on", *keys))
+    t = _left_join_nulls(rows, revenue, ("period", "starts_on", *keys))
     t = _left_join_nulls(t, now, keys)
     return _ratios(t)
 
 
 def _windows(crosswalk: ir.Table, invoices: ir.Table, as_of: date) -> ir.Table:
-    known = crosswalk.select("connection", "account_id", "customer_id")
+    account_customers = crosswalk.select("connection", "account_id", "customer_id")
     posted = invoices.filter(invoices.status == "posted", invoices.invoice_on <= as_of)
-    posted = posted.inner_join(known, ["connection", "account_id"])
+    posted = posted.inner_join(account_customers, ["connection", "account_id"])
 
     def net(end: date) -> ir.DecimalValue:
         within = (posted.invoice_on > end - YEAR) & (posted.invoice_on <= end)

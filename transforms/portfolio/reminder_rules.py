@@ -24,8 +24,8 @@ SURE = 0.3
 def contact(people: ir.Table, *, as_of: date, cadence_days: Mapping[str, int]) -> ir.Table:
     """Remind of a customer with whom nobody has talked for as long as its tier allows."""
     since = ibis.greatest(people.talked_on, people.accepted_on).coalesce(people.first_order_on)
-    quiet = _after(people.filter(people.is_known), since, cadence_days, as_of)
-    return _due(
+    quiet = _due_by_tier(people.filter(people.is_known), since, cadence_days, as_of)
+    return _reminder(
         quiet,
         "contact",
         trigger=quiet.since.cast("string"),
@@ -48,8 +48,8 @@ def contact(people: ir.Table, *, as_of: date, cadence_days: Mapping[str, int]) -
 def quarterly_review(people: ir.Table, *, as_of: date, review_days: Mapping[str, int]) -> ir.Table:
     """Remind of a key account with which there has been no meeting for a quarter."""
     since = people.met_on.coalesce(people.accepted_on).coalesce(people.first_order_on)
-    late = _after(people.filter(people.is_known), since, review_days, as_of)
-    return _due(
+    late = _due_by_tier(people.filter(people.is_known), since, review_days, as_of)
+    return _reminder(
         late,
         "quarterly_review",
         trigger=late.since.cast("string"),
@@ -69,8 +69,8 @@ def quarterly_review(people: ir.Table, *, as_of: date, review_days: Mapping[str,
 
 def retention_fell(people: ir.Table, score_history: ir.Table) -> ir.Table:
     """Remind of a customer whose retention is at risk, by the day on which it fell."""
-    fallen = _fallen(people, score_history, "retention", RISKY)
-    return _due(
+    fallen = _low_scores(people, score_history, "retention", RISKY)
+    return _reminder(
         fallen,
         "retention_fell",
         trigger=fallen.low_since.cast("string"),
@@ -90,8 +90,8 @@ def retention_fell(people: ir.Table, score_history: ir.Table) -> ir.Table:
 def satisfaction_low(people: ir.Table, score_history: ir.Table) -> ir.Table:
     """Remind of a customer that is not content, where enough is known to say so."""
     sure = score_history.filter(score_history.confidence >= SURE)
-    fallen = _fallen(people, sure, "satisfaction", POOR)
-    return _due(
+    fallen = _low_scores(people, sure, "satisfaction", POOR)
+    return _reminder(
         fallen,
         "satisfaction_low",
         trigger=fallen.low_since.cast("string"),
@@ -116,7 +116,7 @@ def invoice_overdue(people: ir.Table, invoices: ir.Table, crosswalk: ir.Table, *
     is_late = (invoices.status == "posted") & (invoices.kind == "invoice") & (invoices.invoice_on <= as_of)
     is_late = is_late & (invoices.open_amount > 0) & (invoices.due_on < as_of - timedelta(days=days))
     late = with_customer(invoices.filter(is_late), crosswalk)
-    one = late.group_by("customer_id").agg(
+    overdue = late.group_by("customer_id").agg(
         oldest=(late.due_on.cast("string") + "/" + late.connection + "/" + late.invoice_id).min(),
         oldest_on=late.due_on.min(),
         number=late.count(),
@@ -124,20 +124,20 @@ def invoice_overdue(people: ir.Table, invoices: ir.Table, crosswalk: ir.Table, *
         owed_in=late.currency.min(),
         amount=late.open_amount.sum().cast("decimal(18, 2)"),
     )
-    found = people.inner_join(one, "customer_id")
-    count = ibis.ifelse(found.number == 1, "1 invoice is", found.number.cast("string") + " invoices are")
-    amount = found.amount.cast("string") + " " + found.owed_in
-    return _due(
-        found,
+    t = people.inner_join(overdue, "customer_id")
+    count = ibis.ifelse(t.number == 1, "1 invoice is", t.number.cast("string") + " invoices are")
+    amount = t.amount.cast("string") + " " + t.owed_in
+    return _reminder(
+        t,
         "invoice_overdue",
-        trigger=found.oldest,
-        due_on=_weekday(found.oldest_on + ibis.literal(timedelta(days=days + 1))),
-        subject=as_text("Ask ") + found.customer_name + " about overdue invoices",
+        trigger=t.oldest,
+        due_on=_weekday(t.oldest_on + ibis.literal(timedelta(days=days + 1))),
+        subject=as_text("Ask ") + t.customer_name + " about overdue invoices",
         note=count
         + " overdue"
-        + ibis.ifelse(found.currencies == 1, as_text(": ") + amount, "")
+        + ibis.ifelse(t.currencies == 1, as_text(": ") + amount, "")
         + "; the oldest since "
-        + found.oldest_on.cast("string")
+        + t.oldest_on.cast("string")
         + ".",
         period=ibis.literal(days + 1),
     )
@@ -148,16 +148,14 @@ def renewal(people: ir.Table, deals: ir.Table, crosswalk: ir.Table, *, as_of: da
     soon = (deals.status == "open") & (deals.kind == "existing") & (deals.close_on <= as_of + timedelta(days=days))
     coming = with_customer(deals.filter(soon, deals.close_on >= as_of - timedelta(days=STALE)), crosswalk)
     coming = coming.select("customer_id", "close_on", key=coming.connection + "/" + coming.deal_id).distinct()
-    found = people.inner_join(coming, "customer_id")
-    return _due(
-        found,
+    t = people.inner_join(coming, "customer_id")
+    return _reminder(
+        t,
         "renewal",
-        trigger=found.key,
-        due_on=found.close_on,
-        subject=as_text("Renew with ") + found.customer_name,
-        note=as_text("An open deal of existing business is expected to close on ")
-        + found.close_on.cast("string")
-        + ".",
+        trigger=t.key,
+        due_on=t.close_on,
+        subject=as_text("Renew with ") + t.customer_name,
+        note=as_text("An open deal of existing business is expected to close on ") + t.close_on.cast("string") + ".",
         period=ibis.literal(days),
     )
 
@@ -168,22 +166,22 @@ def handover(people: ir.Table, handovers: ir.Table, *, as_of: date) -> ir.Table:
     waiting = waiting.select(
         "customer_id", "executive", "won_on", "due_on", key=waiting.connection + "/" + waiting.deal_id
     )
-    found = people.inner_join(waiting, "customer_id")
-    return _due(
-        found,
+    t = people.inner_join(waiting, "customer_id")
+    return _reminder(
+        t,
         "handover",
-        trigger=found.key,
-        due_on=_weekday(found.due_on),
-        subject=as_text("Take over ") + found.customer_name + " from sales",
+        trigger=t.key,
+        due_on=_weekday(t.due_on),
+        subject=as_text("Take over ") + t.customer_name + " from sales",
         note=as_text("Won on ")
-        + found.won_on.cast("string")
-        + ibis.ifelse(found.executive.isnull(), "", as_text(" by ") + found.executive)
+        + t.won_on.cast("string")
+        + ibis.ifelse(t.executive.isnull(), "", as_text(" by ") + t.executive)
         + "; no talk with its account manager since.",
         period=ibis.literal(14),
     )
 
 
-def _after(people: ir.Table, since: ir.DateValue, days: Mapping[str, int], as_of: date) -> ir.Table:
+def _due_by_tier(people: ir.Table, since: ir.DateValue, days: Mapping[str, int], as_of: date) -> ir.Table:
     """Keep whose day has come, by the days of its tier; a talk planned soon settles it."""
     if not days:
         return people.mutate(since=since, period=ibis.literal(1), due_on=since).limit(0)
@@ -195,14 +193,14 @@ def _after(people: ir.Table, since: ir.DateValue, days: Mapping[str, int], as_of
     return t.filter(t.status == "active", t.due_on <= as_of + timedelta(days=SOON), ~is_planned)
 
 
-def _fallen(people: ir.Table, scores: ir.Table, score: str, bands: Sequence[str]) -> ir.Table:
+def _low_scores(people: ir.Table, scores: ir.Table, score: str, bands: Sequence[str]) -> ir.Table:
     """Find those whose score is in these bands, with the day since when it is low."""
     low = scores.filter(scores.score == score, scores.band.isin(bands), scores.low_since.notnull())
-    found = people.inner_join(low.select("customer_id", "low_since", "low_value", "low_band"), "customer_id")
-    return found.filter(found.status == "active", found.is_watched)
+    t = people.inner_join(low.select("customer_id", "low_since", "low_value", "low_band"), "customer_id")
+    return t.filter(t.status == "active", t.is_watched)
 
 
-def _due(
+def _reminder(
     table: ir.Table,
     kind: str,
     *,
@@ -230,6 +228,6 @@ def _answer_by(since: ir.DateValue) -> ir.DateValue:
 def _weekday(day: ir.DateValue) -> ir.DateValue:
     """Move a Saturday or Sunday to the Monday after."""
     day = day.cast("date")
-    place = day.day_of_week.index()
-    later = [(place == weekend, day + ibis.literal(timedelta(days=7 - weekend))) for weekend in (5, 6)]
+    weekday = day.day_of_week.index()
+    later = [(weekday == weekend, day + ibis.literal(timedelta(days=7 - weekend))) for weekend in (5, 6)]
     return ibis.cases(*later, else_=day).cast("date")

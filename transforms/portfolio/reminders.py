@@ -8,7 +8,7 @@ import ibis.expr.types as ir
 
 from transforms.customers.owner_roles import MANAGER
 from transforms.portfolio import reminder_rules
-from transforms.portfolio.contact_history import last_talks, none_at_all, talks
+from transforms.portfolio.contact_history import activity_coverage, last_talks, talks
 
 KINDS = (
     "contact",
@@ -47,9 +47,9 @@ def reminders(
     `cadence_days` and `review_days` are by tier; a tier that is not named has none. Falling scores count in
     `risk_tiers` only.
     """
-    about = _about(customers, crosswalk, activities, key_accounts, handovers, as_of, risk_tiers)
+    about = _customer_facts(customers, crosswalk, activities, key_accounts, handovers, as_of, risk_tiers)
     scores = score_history.filter(score_history.as_of == as_of)
-    made = {
+    rules = {
         "contact": lambda: reminder_rules.contact(about, as_of=as_of, cadence_days=cadence_days),
         "quarterly_review": lambda: reminder_rules.quarterly_review(about, as_of=as_of, review_days=review_days),
         "retention_fell": lambda: reminder_rules.retention_fell(about, scores),
@@ -60,12 +60,12 @@ def reminders(
         "renewal": lambda: reminder_rules.renewal(about, deals, crosswalk, as_of=as_of, days=renewal_days),
         "handover": lambda: reminder_rules.handover(about, handovers, as_of=as_of),
     }
-    parts = [made[kind]() for kind in KINDS if kind in kinds]
-    listed = ibis.union(*parts) if len(parts) > 1 else (parts or [made["contact"]().limit(0)])[0]
-    return _finished(listed, about, retention, ownership, as_of)
+    parts = [rules[kind]() for kind in KINDS if kind in kinds]
+    listed = ibis.union(*parts) if len(parts) > 1 else (parts or [rules["contact"]().limit(0)])[0]
+    return _with_priority(listed, about, retention, ownership, as_of)
 
 
-def _about(
+def _customer_facts(
     customers: ir.Table,
     crosswalk: ir.Table,
     activities: ir.Table,
@@ -84,17 +84,19 @@ def _about(
         accepted,
     ):
         t = t.left_join(part, "customer_id").drop("customer_id_right")
-    t = t.mutate(tier=t.tier.coalesce("C")).cross_join(none_at_all(activities))
+    t = t.mutate(tier=t.tier.coalesce("C")).cross_join(activity_coverage(activities))
     return t.mutate(is_watched=t.tier.isin(list(risk_tiers)))
 
 
-def _finished(listed: ir.Table, about: ir.Table, retention: ir.Table, ownership: ir.Table, as_of: date) -> ir.Table:
+def _with_priority(
+    listed: ir.Table, about: ir.Table, retention: ir.Table, ownership: ir.Table, as_of: date
+) -> ir.Table:
     """Put name, tier, owner and priority beside what is due."""
     owners = ownership.filter(ownership.role == MANAGER, ownership.valid_from <= as_of)
     owners = owners.filter(owners.valid_to.isnull() | (owners.valid_to > as_of))
     t = listed.inner_join(about.select("customer_id", "customer_name", "tier"), "customer_id")
     t = t.left_join(owners.select("customer_id", "owner", "owner_email", "owner_ids"), "customer_id")
-    t = t.drop("customer_id_right").left_join(_at_risk(retention), "customer_id").drop("customer_id_right")
+    t = t.drop("customer_id_right").left_join(_relative_risk(retention), "customer_id").drop("customer_id_right")
     late = ibis.greatest(ibis.literal(as_of).epoch_days() - t.due_on.epoch_days(), 0)
     floor = ibis.ifelse(t.kind.isin(["contact", "renewal"]), 0, 1)
     level = ibis.cases((t.tier == "A", 2), (t.tier == "B", 1), else_=0)
@@ -118,7 +120,7 @@ def _finished(listed: ir.Table, about: ir.Table, retention: ir.Table, ownership:
     )
 
 
-def _at_risk(retention: ir.Table) -> ir.Table:
+def _relative_risk(retention: ir.Table) -> ir.Table:
     """Measure each customer's revenue at risk by the median of those that have some."""
     amount = retention.revenue_at_risk_amount.cast("float64")
     middle = retention.filter(amount > 0).agg(middle=amount.quantile([0.5]))

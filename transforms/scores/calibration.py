@@ -21,7 +21,7 @@ class Anchors:
     before: tuple[float, ...]
     after: tuple[float, ...]
     values: int
-    kept: str | None = None
+    unchanged_reason: str | None = None
 
 
 def calibrated(
@@ -33,23 +33,23 @@ def calibrated(
     why. Anchors are rounded to three digits: nobody owes a score to the fourth.
     """
     active = customers.filter(customers.status == "active").select("customer_id")
-    known = key_account_criteria.filter(key_account_criteria.measured.notnull()).semi_join(active, "customer_id")
-    found = known.group_by("criterion").agg(n=known.count(), at=known.measured.quantile(list(SHARES)))
-    rows = {row["criterion"]: row for row in found.to_pyarrow().to_pylist()}
-    return [_anchors(one, rows.get(one.name), fixed.get(one.name)) for one in criteria]
+    values = key_account_criteria.filter(key_account_criteria.measured.notnull()).semi_join(active, "customer_id")
+    quantiles = values.group_by("criterion").agg(n=values.count(), at=values.measured.quantile(list(SHARES)))
+    rows = {row["criterion"]: row for row in quantiles.to_pyarrow().to_pylist()}
+    return [_anchors(criterion, rows.get(criterion.name), fixed.get(criterion.name)) for criterion in criteria]
 
 
 def rescored(key_account_criteria: ir.Table, criteria: Sequence[Criterion]) -> ir.Table:
     """Put what was measured back into a column a criterion, for scoring with other anchors."""
     long = key_account_criteria
-    columns = {one.name: long.measured.max(where=long.criterion == one.name) for one in criteria}
+    columns = {criterion.name: long.measured.max(where=long.criterion == criterion.name) for criterion in criteria}
     return long.group_by("customer_id").agg(**columns)
 
 
-def with_anchors(criteria: Sequence[Criterion], found: Sequence[Anchors]) -> tuple[Criterion, ...]:
+def with_anchors(criteria: Sequence[Criterion], new_anchors: Sequence[Anchors]) -> tuple[Criterion, ...]:
     """Give the criteria their new anchors."""
-    after = {one.criterion: one.after for one in found}
-    return tuple(replace(one, anchors=after[one.name]) for one in criteria)
+    after = {item.criterion: item.after for item in new_anchors}
+    return tuple(replace(item, anchors=after[item.name]) for item in criteria)
 
 
 def moved(before: ir.Table, after: ir.Table, customers: ir.Table) -> ir.Table:
@@ -71,12 +71,14 @@ def spread(before: ir.Table, after: ir.Table) -> ir.Table:
     )
 
 
-def _anchors(one: Criterion, row: Mapping[str, Any] | None, fixed: str | None) -> Anchors:
+def _anchors(criterion: Criterion, row: Mapping[str, Any] | None, fixed: str | None) -> Anchors:
     n = int(row["n"]) if row else 0
     if fixed or row is None or n < FEWEST:
-        why = fixed or f"only {n} active customers have a value, {FEWEST} are needed"
-        return Anchors(one.name, one.anchors, one.anchors, n, why)
+        reason = fixed or f"only {n} active customers have a value, {FEWEST} are needed"
+        return Anchors(criterion.name, criterion.anchors, criterion.anchors, n, reason)
     values = tuple(float(f"{value:.{DIGITS}g}") for value in row["at"])
     if values[0] == values[-1]:
-        return Anchors(one.name, one.anchors, one.anchors, n, "nearly all active customers have the same value")
-    return Anchors(one.name, one.anchors, values[::-1] if one.is_falling else values, n)
+        return Anchors(
+            criterion.name, criterion.anchors, criterion.anchors, n, "nearly all active customers have the same value"
+        )
+    return Anchors(criterion.name, criterion.anchors, values[::-1] if criterion.is_falling else values, n)

@@ -48,8 +48,8 @@ class Criterion:
             raise CriterionError(f"criterion {self.name!r}: a label holds neither quotes nor backslashes")
         if self.sql and self.is_manual:
             raise CriterionError(f"criterion {self.name!r}: it is either measured (sql) or manual, not both")
-        rises = all(left <= right for left, right in pairwise(self.anchors))
-        falls = all(left >= right for left, right in pairwise(self.anchors))
+        rises = all(lower <= upper for lower, upper in pairwise(self.anchors))
+        falls = all(lower >= upper for lower, upper in pairwise(self.anchors))
         if len(self.anchors) != 10 or not (rises or falls):
             raise CriterionError(f"criterion {self.name!r}: anchors must be ten numbers that rise or fall")
 
@@ -75,15 +75,15 @@ class Criterion:
             (value <= first, low),
             (value >= last, high),
         ]
-        for (left, start), (right, end) in pairwise(points):
-            steps.append((value <= right, start + (value - left) * ((end - start) / (right - left))))
+        for (lower, start), (upper, end) in pairwise(points):
+            steps.append((value <= upper, start + (value - lower) * ((end - start) / (upper - lower))))
         return ibis.cases(*steps, else_=high).round(9)
 
     def _points(self) -> list[tuple[float, float]]:
         """Pair each distinct anchor with its score, ascending by anchor."""
         scores: dict[float, list[int]] = {}
-        for place, anchor in enumerate(self.anchors, start=1):
-            scores.setdefault(float(anchor), []).append(place)
+        for score, anchor in enumerate(self.anchors, start=1):
+            scores.setdefault(float(anchor), []).append(score)
         return sorted((anchor, sum(places) / len(places)) for anchor, places in scores.items())
 
 
@@ -96,9 +96,9 @@ def configured(
 
     A change is {weight, group, label, anchors, sql, table, manual, enabled}; raises CriterionError.
     """
-    known = {one.name: one for one in defaults}
+    by_name = {default.name: default for default in defaults}
     chosen = []
-    for name in {**known, **changes}:
+    for name in {**by_name, **changes}:
         change = {key: value for key, value in changes.get(name, {}).items() if value is not None}
         if not change.pop("enabled", True):
             continue
@@ -106,7 +106,7 @@ def configured(
         if anchors:
             change["anchors"] = tuple(float(anchor) for anchor in anchors)
         change["is_manual"] = change.pop("manual", False)
-        chosen.append(replace(known[name], **change) if name in known else _own(name, change, known))
+        chosen.append(replace(by_name[name], **change) if name in by_name else _own(name, change, by_name))
     if not sum(criterion.weight for criterion in chosen):
         raise CriterionError("at least one criterion needs a weight above 0")
     return tuple(chosen)
@@ -114,22 +114,35 @@ def configured(
 
 def version(criteria: Sequence[Criterion], missing: str) -> str:
     """Name a set of criteria by what it is."""
-    said = repr([(one.name, one.group, one.weight, one.anchors, one.sql, one.table, one.is_manual) for one in criteria])
-    return f"kam-{sha256((said + missing).encode()).hexdigest()[:8]}"
+    definition = repr(
+        [
+            (
+                criterion.name,
+                criterion.group,
+                criterion.weight,
+                criterion.anchors,
+                criterion.sql,
+                criterion.table,
+                criterion.is_manual,
+            )
+            for criterion in criteria
+        ]
+    )
+    return f"kam-{sha256((definition + missing).encode()).hexdigest()[:8]}"
 
 
-def _own(name: str, given: Mapping[str, Any], known: Mapping[str, Criterion]) -> Criterion:
+def _own(name: str, setting: Mapping[str, Any], by_name: Mapping[str, Criterion]) -> Criterion:
     """Make a criterion that is not among the defaults; a manual one needs no anchors."""
-    if not given.get("sql") and not given["is_manual"]:
+    if not setting.get("sql") and not setting["is_manual"]:
         raise CriterionError(
-            f"no criterion {name!r}; choices: {', '.join(known)}. One of your own needs `sql` or `manual: true`"
+            f"no criterion {name!r}; choices: {', '.join(by_name)}. One of your own needs `sql` or `manual: true`"
         )
-    lacking = [key for key in ("group", "weight") if key not in given]
-    lacking += [] if given["is_manual"] or "anchors" in given else ["anchors"]
+    lacking = [key for key in ("group", "weight") if key not in setting]
+    lacking += [] if setting["is_manual"] or "anchors" in setting else ["anchors"]
     if lacking:
         raise CriterionError(f"criterion {name!r} of your own needs {', '.join(lacking)}")
-    said: dict[str, Any] = {
+    fallback: dict[str, Any] = {
         "anchors": tuple(float(score) for score in range(1, 11)),
         "label": name.replace("_", " ").capitalize(),
     }
-    return Criterion(name, **said | dict(given))
+    return Criterion(name, **fallback | dict(setting))

@@ -30,17 +30,17 @@ def measured(
 
     Product categories are not in the unified record yet, so what rests on them is null.
     """
-    known = crosswalk.select("connection", "account_id", "customer_id")
+    account_customers = crosswalk.select("connection", "account_id", "customer_id")
     parts = [
-        _revenue(with_customer(invoices, known), as_of),
-        _payment(with_customer(invoices, known), payments, as_of),
-        _pipeline(with_customer(deals, known), as_of),
-        _support(with_customer(tickets, known), as_of, cost_per_ticket, cost_per_agent_hour),
-        _reach(with_customer(invoices, known), accounts, known, as_of),
-        _contacts(with_customer(activities, known), as_of),
-        _covers(known, deals, "has_crm"),
-        _covers(known, tickets, "has_desk"),
-        _covers(known, activities, "has_contacts"),
+        _revenue(with_customer(invoices, account_customers), as_of),
+        _payment(with_customer(invoices, account_customers), payments, as_of),
+        _pipeline(with_customer(deals, account_customers), as_of),
+        _support(with_customer(tickets, account_customers), as_of, cost_per_ticket, cost_per_agent_hour),
+        _reach(with_customer(invoices, account_customers), accounts, account_customers, as_of),
+        _contacts(with_customer(activities, account_customers), as_of),
+        _customers_covered(account_customers, deals, "has_crm"),
+        _customers_covered(account_customers, tickets, "has_desk"),
+        _customers_covered(account_customers, activities, "has_contacts"),
         satisfaction.select("customer_id", "confidence", "nps", satisfied="value"),
     ]
     t = customers.select("customer_id", "employees", "revenue_l12_amount")
@@ -78,8 +78,10 @@ def measured(
 def median_revenue(customers: ir.Table) -> float:
     """Give the median revenue of 12 months of the customers that have some: frozen with the criteria."""
     has = customers.filter(customers.revenue_l12_amount > 0)
-    found = has.agg(median=has.revenue_l12_amount.cast("float64").quantile([0.5])).to_pyarrow().to_pylist()[0]["median"]
-    return float(found[0]) if found and found[0] is not None else 0.0
+    median = (
+        has.agg(median=has.revenue_l12_amount.cast("float64").quantile([0.5])).to_pyarrow().to_pylist()[0]["median"]
+    )
+    return float(median[0]) if median and median[0] is not None else 0.0
 
 
 def _when(condition: ir.BooleanValue, value: ir.NumericValue) -> ir.NumericValue:
@@ -90,10 +92,12 @@ def _ago(day: ir.DateValue, as_of: date) -> ir.IntegerValue:
     return ibis.literal(as_of).epoch_days() - day.epoch_days()
 
 
-def _covers(known: ir.Table, table: ir.Table, name: str) -> ir.Table:
+def _customers_covered(account_customers: ir.Table, table: ir.Table, name: str) -> ir.Table:
     """Tell who has an account in a connection of which the table knows anything at all."""
-    told = table.select("connection").distinct()
-    return known.semi_join(told, "connection").select("customer_id").distinct().mutate(**{name: True})
+    connections = table.select("connection").distinct()
+    return (
+        account_customers.semi_join(connections, "connection").select("customer_id").distinct().mutate(**{name: True})
+    )
 
 
 def _revenue(owned: ir.Table, as_of: date) -> ir.Table:
@@ -128,12 +132,12 @@ def _payment(owned: ir.Table, payments: ir.Table, as_of: date) -> ir.Table:
     due = due.filter(_ago(due.due_on, as_of) < YEAR).left_join(settled, ["connection", "invoice_id"])
     is_open = due.open_amount.coalesce(due.net_amount) > 0
     paid = ibis.ifelse(is_open, ibis.literal(as_of), due.paid_on.coalesce(due.settled_on))
-    known = due.mutate(
+    weighed = due.mutate(
         late=ibis.greatest(paid.epoch_days() - due.due_on.epoch_days(), 0),
         amount=due.reporting_net_amount.cast("float64"),
     )
-    known = known.filter(known.late.notnull(), known.amount > 0)
-    return known.group_by("customer_id").agg(days_late=(known.late * known.amount).sum() / known.amount.sum())
+    weighed = weighed.filter(weighed.late.notnull(), weighed.amount > 0)
+    return weighed.group_by("customer_id").agg(days_late=(weighed.late * weighed.amount).sum() / weighed.amount.sum())
 
 
 def _pipeline(owned: ir.Table, as_of: date) -> ir.Table:
@@ -153,14 +157,16 @@ def _support(owned: ir.Table, as_of: date, per_ticket: float, per_hour: float) -
     return recent.group_by("customer_id").agg(support=cost.sum())
 
 
-def _reach(owned: ir.Table, accounts: ir.Table, known: ir.Table, as_of: date) -> ir.Table:
+def _reach(owned: ir.Table, accounts: ir.Table, account_customers: ir.Table, as_of: date) -> ir.Table:
     recent = owned.filter(owned.status == "posted", _ago(owned.invoice_on, as_of) < 2 * YEAR)
     places = recent.group_by("customer_id").agg(countries=recent.ship_to_country.nunique())
     children = accounts.filter(accounts.parent_id.notnull(), accounts.is_active).select(
         "connection", account_id=accounts.parent_id
     )
     counted = (
-        children.inner_join(known, ["connection", "account_id"]).group_by("customer_id").agg(children=ibis._.count())
+        children.inner_join(account_customers, ["connection", "account_id"])
+        .group_by("customer_id")
+        .agg(children=ibis._.count())
     )
     joined = places.left_join(counted, "customer_id").drop("customer_id_right")
     return joined.select("customer_id", places=(joined.countries + joined.children.coalesce(0)).cast("float64"))

@@ -74,9 +74,9 @@ def reasons(scored: ir.Table, criteria: Sequence[Criterion]) -> ir.Table:
     nth = ibis.row_number().over(group_by=["customer_id", scored.contribution.sign()], order_by=[size, "criterion"])
     t = scored.mutate(nth=nth)
     t = t.mutate(named=(t.nth < 3) & (t.contribution != 0))
-    label = ibis.cases(*((t.criterion == one.name, one.label) for one in criteria), else_=t.criterion)
-    shown = ibis.ifelse(t.measured.isnull(), "no data", t.measured.round(2).cast("string"))
-    shown = ibis.ifelse(t.override_id.isnull(), shown, "set by hand")
+    label = ibis.cases(*((t.criterion == criterion.name, criterion.label) for criterion in criteria), else_=t.criterion)
+    value_text = ibis.ifelse(t.measured.isnull(), "no data", t.measured.round(2).cast("string"))
+    value_text = ibis.ifelse(t.override_id.isnull(), value_text, "set by hand")
     points = t.contribution.round(2)
     text = (
         ibis.literal('{"code":"')
@@ -84,7 +84,7 @@ def reasons(scored: ir.Table, criteria: Sequence[Criterion]) -> ir.Table:
         + '","text":"'
         + label
         + ": "
-        + shown
+        + value_text
         + '","points":'
         + points.cast("string")
         + "}"

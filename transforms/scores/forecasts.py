@@ -53,9 +53,9 @@ def auc(of: Forecasts) -> float | None:
     good, bad = of.ordered.sum(), (of.customers - of.ordered).sum()
     if not good or not bad:
         return None
-    promised, place = np.unique(of.promised, return_inverse=True)
-    ordered = np.bincount(place, of.ordered, len(promised))
-    others = np.bincount(place, of.customers - of.ordered, len(promised))
+    promised, group = np.unique(of.promised, return_inverse=True)
+    ordered = np.bincount(group, of.ordered, len(promised))
+    others = np.bincount(group, of.customers - of.ordered, len(promised))
     below = np.cumsum(others) - others / 2
     return float(np.dot(ordered, below) / (good * bad))
 
@@ -75,30 +75,32 @@ def brier(of: Forecasts) -> float:
 
 def tenths(of: Forecasts) -> list[Tenth]:
     """Part the customers into tenths by what they were promised; who was promised the same is in the same one."""
-    promised, place = np.unique(of.promised.round(12), return_inverse=True)
-    customers = np.bincount(place, of.customers, len(promised))
-    ordered = np.bincount(place, of.ordered, len(promised))
+    promised, group = np.unique(of.promised.round(12), return_inverse=True)
+    customers = np.bincount(group, of.customers, len(promised))
+    ordered = np.bincount(group, of.ordered, len(promised))
     middle = (np.cumsum(customers) - customers / 2) / customers.sum()
     tenth = np.minimum((middle * TENTHS).astype(int), TENTHS - 1)
-    made = []
+    result = []
     for number in np.unique(tenth):
-        here = tenth == number
-        count = customers[here].sum()
-        mean = float(np.average(promised[here], weights=customers[here]))
-        made.append(Tenth(int(number) + 1, int(count), mean, float(ordered[here].sum() / count)))
-    return made
+        is_in_tenth = tenth == number
+        count = customers[is_in_tenth].sum()
+        mean = float(np.average(promised[is_in_tenth], weights=customers[is_in_tenth]))
+        result.append(Tenth(int(number) + 1, int(count), mean, float(ordered[is_in_tenth].sum() / count)))
+    return result
 
 
 def calibration_error(parts: Sequence[Tenth]) -> float:
     """Give the mean distance of what was promised and what came, each tenth by its customers."""
-    return float(np.average([abs(one.promised - one.came) for one in parts], weights=[one.customers for one in parts]))
+    return float(
+        np.average([abs(part.promised - part.came) for part in parts], weights=[part.customers for part in parts])
+    )
 
 
-def wilson(good: float, seen: float) -> tuple[float, float]:
+def wilson(good: float, total: float) -> tuple[float, float]:
     """Give the score interval of a share (Wilson 1927), 95 %."""
-    p, z2 = good / seen, Z * Z
-    center = (p + z2 / (2 * seen)) / (1 + z2 / seen)
-    half = Z * sqrt(p * (1 - p) / seen + z2 / (4 * seen * seen)) / (1 + z2 / seen)
+    p, z2 = good / total, Z * Z
+    center = (p + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z * sqrt(p * (1 - p) / total + z2 / (4 * total * total)) / (1 + z2 / total)
     return max(center - half, 0.0), min(center + half, 1.0)
 
 

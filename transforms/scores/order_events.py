@@ -16,6 +16,6 @@ def order_events(crosswalk: ir.Table, orders: ir.Table, invoices: ir.Table, *, e
         is_one = (invoices.status == "posted") & (invoices.kind == "invoice") & (invoices.reporting_net_amount > 0)
         chosen = invoices.filter(is_one)
         chosen = chosen.select("connection", "account_id", on=chosen.invoice_on, amount=chosen.reporting_net_amount)
-    known = crosswalk.select("connection", "account_id", "customer_id")
-    owned = chosen.inner_join(known, ["connection", "account_id"])
+    account_customers = crosswalk.select("connection", "account_id", "customer_id")
+    owned = chosen.inner_join(account_customers, ["connection", "account_id"])
     return owned.group_by("customer_id", "on").agg(amount=owned.amount.sum())

@@ -24,12 +24,12 @@ def in_force(overrides: Sequence[Mapping[str, Any]], as_of: date) -> ir.Table:
 
     Of several of one thing the newest holds. `what` is a score, `tier`, or the name of a criterion.
     """
-    given = _given(overrides, OVERRIDE)
-    given = given.filter(given.created_on <= as_of, given.expires_on > as_of)
+    valid = _override_table(overrides, OVERRIDE)
+    valid = valid.filter(valid.created_on <= as_of, valid.expires_on > as_of)
     nth = ibis.row_number().over(
-        group_by=["customer_id", "what"], order_by=[given.created_on.desc(), given.override_id.desc()]
+        group_by=["customer_id", "what"], order_by=[valid.created_on.desc(), valid.override_id.desc()]
     )
-    return given.mutate(nth=nth).filter(lambda t: t.nth == 0).drop("nth", "created_on", "expires_on")
+    return valid.mutate(nth=nth).filter(lambda t: t.nth == 0).drop("nth", "created_on", "expires_on")
 
 
 def laid_over(table: ir.Table, forced: ir.Table, what: str, column: str = "score") -> ir.Table:
@@ -48,21 +48,21 @@ def overridden(
     band = ibis.cases(
         (value.isnull() | (t.band == "churned"), t.band), *((value >= low, name) for low, name in bands), else_=lowest
     )
-    kept = [name for name in scores.columns if name not in ("value_effective", "band", "override_id")]
+    other_columns = [name for name in scores.columns if name not in ("value_effective", "band", "override_id")]
     return t.select(
-        *kept, value_effective=value.coalesce(t.value_effective), band=band, override_id=t[f"override_{what}"]
+        *other_columns, value_effective=value.coalesce(t.value_effective), band=band, override_id=t[f"override_{what}"]
     )
 
 
-def overrides(given: Sequence[Mapping[str, Any]], *, as_of: date) -> ir.Table:
+def overrides(configured: Sequence[Mapping[str, Any]], *, as_of: date) -> ir.Table:
     """List all overrides with who made them and why, and which hold on a day."""
     words = {"reason": "string", "author": "string"}
-    listed = _given(given, OVERRIDE | words)
-    held = in_force(given, as_of).select("override_id", is_in_force=ibis.literal(True))
-    joined = listed.left_join(held, "override_id").drop("override_id_right")
+    listed = _override_table(configured, OVERRIDE | words)
+    active = in_force(configured, as_of).select("override_id", is_in_force=ibis.literal(True))
+    joined = listed.left_join(active, "override_id").drop("override_id_right")
     return joined.mutate(is_in_force=joined.is_in_force.coalesce(False), as_of=ibis.literal(as_of))
 
 
-def _given(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> ir.Table:
+def _override_table(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> ir.Table:
     filled = [{name: row.get(name) for name in types} for row in rows]
     return ibis.memtable(pa.Table.from_pylist(filled, ibis.schema(types).to_pyarrow()))

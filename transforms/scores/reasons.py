@@ -16,8 +16,8 @@ def reason(code: ir.StringValue | str, text: ir.StringValue | str, points: ir.Nu
 def listed(reasons: Sequence[ir.StringValue]) -> ir.StringValue:
     """Write a list of reasons."""
     joined = reasons[0]
-    for one in reasons[1:]:
-        joined = joined + "," + one
+    for item in reasons[1:]:
+        joined = joined + "," + item
     return as_text("[") + joined + "]"
 
 

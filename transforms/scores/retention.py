@@ -24,14 +24,14 @@ TOLD = ("p", "p_recent", "orders_if_alive", "p_alive", "p_order_if_alive")
 
 def chances(model: Model, fit: Fit | None, cells: pa.Table, *, horizon: int, as_of: date) -> pa.Table:
     """Tabulate the chances of cells by a fitted model; without a fit there are none."""
-    told = None
+    predicted = None
     if fit and len(cells):
         with np.errstate(all="ignore"):  # what overflows is clipped, and what is no number becomes null
-            told = model.chances(fit, numbers(cells), horizon=horizon, part=month_part(as_of))
-    kept = cells if told else cells.slice(0, 0)
+            predicted = model.chances(fit, numbers(cells), horizon=horizon, part=month_part(as_of))
+    rows = cells if predicted else cells.slice(0, 0)
     for name in TOLD:
-        kept = kept.append_column(name, _told(told, name, len(kept)))
-    return kept
+        rows = rows.append_column(name, _chance_column(predicted, name, len(rows)))
+    return rows
 
 
 def retention(
@@ -92,8 +92,8 @@ def retention(
     )
 
 
-def _told(told: Chances | None, name: str, rows: int) -> pa.Array:
-    values: Floats | None = getattr(told, name) if told else None
+def _chance_column(predicted: Chances | None, name: str, rows: int) -> pa.Array:
+    values: Floats | None = getattr(predicted, name) if predicted else None
     if values is None:
         return pa.nulls(rows, pa.float64())
     return pa.array(values, pa.float64(), mask=~np.isfinite(values))
@@ -114,17 +114,17 @@ def _reasons(joined: ir.Table, value: ir.NumericValue, silence: ir.NumericValue)
         ibis.literal("; usually one every ") + whole(joined.usual_gap_days) + " days",
     )
     last = ibis.literal("Last order ") + whole(joined.days_since_order) + " days ago" + usual
-    seen = ibis.literal("Orders in ") + whole(joined.x) + " of " + whole(joined.n) + " months since the first"
-    said = listed(
+    pattern = ibis.literal("Orders in ") + whole(joined.x) + " of " + whole(joined.n) + " months since the first"
+    scored_reasons = listed(
         [
             reason("BASE", "An average customer of this portfolio", base),
-            reason("PATTERN", seen, (value - silence).round(2) - base),
+            reason("PATTERN", pattern, (value - silence).round(2) - base),
             reason("SILENCE", last, silence),
         ]
     )
-    why = ibis.cases(
+    no_score_text = ibis.cases(
         (joined.days_since_order.isnull(), "No order yet"),
         (joined.n.isnull(), last + "; only the last 36 months are looked at"),
         else_=last + "; too few customers order again to tell a chance",
     )
-    return ibis.ifelse(value.isnull(), listed([reason("NO_DATA", why, ibis.literal(0.0))]), said)
+    return ibis.ifelse(value.isnull(), listed([reason("NO_DATA", no_score_text, ibis.literal(0.0))]), scored_reasons)

@@ -28,11 +28,11 @@ def retention_statistics(
     its last day. By day: `orders` days after the first, the last of them `span_days` after it, `known_days` since. The
     first order is the first one within the last 36 complete months; who has none has nulls.
     """
-    seen = events.filter(events.on <= as_of)
-    recent = seen.filter(seen.on >= window_start(as_of))
-    ever = seen.group_by("customer_id").agg(first_on=seen.on.min(), last_on=seen.on.max(), days=seen.on.nunique())
+    past = events.filter(events.on <= as_of)
+    recent = past.filter(past.on >= window_start(as_of))
+    ever = past.group_by("customer_id").agg(first_on=past.on.min(), last_on=past.on.max(), days=past.on.nunique())
     gap = (ever.last_on.epoch_days() - ever.first_on.epoch_days()).cast("float64") / (ever.days - 1).nullif(0)
-    made = ever.select(
+    statistics = ever.select(
         "customer_id",
         days_since_order=(ibis.literal(as_of).epoch_days() - ever.last_on.epoch_days()).cast("int64"),
         usual_gap_days=gap.round(1),
@@ -44,8 +44,8 @@ def retention_statistics(
         chains = contracts(events, as_of=as_of, months=contract_months)
         parts.append(chains.filter(chains.is_last).select("customer_id", *RENEWALS))
     for part in parts:
-        made = made.left_join(part, "customer_id").drop("customer_id_right")
-    return made
+        statistics = statistics.left_join(part, "customer_id").drop("customer_id_right")
+    return statistics
 
 
 def contracts(events: ir.Table, *, as_of: date, months: int) -> ir.Table:
@@ -53,21 +53,21 @@ def contracts(events: ir.Table, *, as_of: date, months: int) -> ir.Table:
 
     A chain has been renewed once for each full term it spans, and lapses when the next order is overdue.
     """
-    seen = events.filter(events.on <= as_of)
-    active = seen.select("customer_id", month=_month(seen.on)).distinct()
+    past = events.filter(events.on <= as_of)
+    active = past.select("customer_id", month=_month(past.on)).distinct()
     mine = ibis.window(group_by="customer_id", order_by="month")
     gap = active.month - active.month.lag().over(mine)
     begun = active.mutate(begins=(gap.coalesce(0) > months + GRACE).cast("int64"))
     before = ibis.window(group_by="customer_id", order_by="month", preceding=(None, 0))
     chained = begun.mutate(chain=begun.begins.sum().over(before))
-    made = chained.group_by("customer_id", "chain").agg(born=chained.month.min(), last=chained.month.max())
-    newest = made.group_by("customer_id").agg(newest=made.chain.max())
-    made = made.inner_join(newest, "customer_id")
-    is_last = made.chain == made.newest
-    overdue = ibis.literal(as_of.year * 12 + as_of.month) - made["last"] > months + GRACE
-    return made.select(
+    chains = chained.group_by("customer_id", "chain").agg(born=chained.month.min(), last=chained.month.max())
+    newest = chains.group_by("customer_id").agg(newest=chains.chain.max())
+    chains = chains.inner_join(newest, "customer_id")
+    is_last = chains.chain == chains.newest
+    overdue = ibis.literal(as_of.year * 12 + as_of.month) - chains["last"] > months + GRACE
+    return chains.select(
         "customer_id",
-        renewals=((made["last"] - made.born + 1) // months).cast("int64"),
+        renewals=((chains["last"] - chains.born + 1) // months).cast("int64"),
         is_lapsed=(~is_last | overdue).cast("int64"),
         is_last=is_last,
     )
@@ -79,17 +79,17 @@ def retention_counts(statistics: ir.Table, model: Model, *, for_fit: bool = True
     Grain: the columns that the model's fit depends on, or all that its chances depend on (`for_fit` false). Sums are
     exact and rows are ordered, so that the same customers give the same counts on every engine.
     """
-    known = statistics.filter(*(statistics[name].notnull() for name in model.cells))
-    sums = {name: known[name].cast(EXACT).sum().cast("float64") for name in model.sums}
-    sums |= {name: known[name].sum() for name in {"ordered"} & set(known.columns)}
+    complete = statistics.filter(*(statistics[name].notnull() for name in model.cells))
+    sums = {name: complete[name].cast(EXACT).sum().cast("float64") for name in model.sums}
+    sums |= {name: complete[name].sum() for name in {"ordered"} & set(complete.columns)}
     names = (for_fit and model.fit_cells) or model.cells
-    return known.group_by(*names).agg(customers=known.count(), **sums).order_by(*names)
+    return complete.group_by(*names).agg(customers=complete.count(), **sums).order_by(*names)
 
 
 def cells(statistics: ir.Table, model: Model) -> ir.Table:
     """List the distinct cells of a model."""
-    known = statistics.filter(*(statistics[name].notnull() for name in model.cells))
-    return known.select(*model.cells).distinct().order_by(*model.cells)
+    complete = statistics.filter(*(statistics[name].notnull() for name in model.cells))
+    return complete.select(*model.cells).distinct().order_by(*model.cells)
 
 
 def numbers(rows: pa.Table, names: Collection[str] | None = None) -> Columns:
@@ -144,34 +144,34 @@ def _by_month(recent: ir.Table, as_of: date) -> ir.Table:
     births = dated.group_by("customer_id").agg(born=dated.month.min())
     dated = dated.inner_join(births, "customer_id").select("customer_id", "month", "born", "amount")
     later = (dated.month > dated.born) & (dated.month < now)
-    made = dated.group_by("customer_id", "born").agg(
+    counted = dated.group_by("customer_id", "born").agg(
         x=dated.month.nunique(where=later),
         last=dated.month.max(where=later),
         newest=dated.month.max(),
         months=dated.month.nunique(),
         spent=dated.amount.sum(),
     )
-    return made.select(
+    return counted.select(
         "customer_id",
-        x=made.x.cast("int64"),
-        tx=(made["last"] - made.born).coalesce(0).cast("int64"),
-        n=ibis.greatest(now - 1 - made.born, 0).cast("int64"),
-        has_now=((made.newest == now) & (made.born < now)).cast("int64"),
-        is_born_now=(made.born == now).cast("int64"),
-        spend_per_month=made.spent.cast("float64") / made.months,
+        x=counted.x.cast("int64"),
+        tx=(counted["last"] - counted.born).coalesce(0).cast("int64"),
+        n=ibis.greatest(now - 1 - counted.born, 0).cast("int64"),
+        has_now=((counted.newest == now) & (counted.born < now)).cast("int64"),
+        is_born_now=(counted.born == now).cast("int64"),
+        spend_per_month=counted.spent.cast("float64") / counted.months,
     )
 
 
 def _by_day(recent: ir.Table, as_of: date) -> ir.Table:
-    made = recent.group_by("customer_id").agg(
+    counted = recent.group_by("customer_id").agg(
         first=recent.on.min(), last=recent.on.max(), days=recent.on.nunique(), spent=recent.amount.sum()
     )
-    each = made.spent.cast("float64") / made.days
-    return made.select(
+    each = counted.spent.cast("float64") / counted.days
+    return counted.select(
         "customer_id",
-        orders=(made.days - 1).cast("int64"),
-        span_days=(made["last"].epoch_days() - made["first"].epoch_days()).cast("int64"),
-        known_days=(ibis.literal(as_of).epoch_days() - made["first"].epoch_days()).cast("int64"),
+        orders=(counted.days - 1).cast("int64"),
+        span_days=(counted["last"].epoch_days() - counted["first"].epoch_days()).cast("int64"),
+        known_days=(ibis.literal(as_of).epoch_days() - counted["first"].epoch_days()).cast("int64"),
         money=(1 + each).ln().round(0).cast("int64"),
         spend_per_day=each,
     )

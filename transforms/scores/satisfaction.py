@@ -33,13 +33,15 @@ def satisfaction_observations(
     180 days and counts for 730. A ticket that was answered or solved after `as_of` was not yet.
     """
     end = ibis.literal(datetime.combine(as_of, time.max, UTC), "timestamp('UTC')")
-    known = crosswalk.select("connection", "account_id", "customer_id")
+    account_customers = crosswalk.select("connection", "account_id", "customer_id")
     heard = ratings.filter(ratings.rated_at <= end)
-    rated = _rated(heard, tickets, known)
-    answers = _summed(rated, {name: (rated.at, ibis.ifelse(rated.kind == name, rated.y, None)) for name in ASKED}, end)
-    owned = _with_rated(tickets.filter(tickets.created_at <= end), known, heard)
-    aside = _backlog(owned, end, targets["resolution"]) | _response(owned, end)
-    service = _summed(owned, _served(owned, targets, end), end, **aside)
+    rated = _rating_outcomes(heard, tickets, account_customers)
+    answers = _component_sums(
+        rated, {name: (rated.at, ibis.ifelse(rated.kind == name, rated.y, None)) for name in ASKED}, end
+    )
+    owned = _rated_tickets(tickets.filter(tickets.created_at <= end), account_customers, heard)
+    aside = _backlog(owned, end, targets["resolution"]) | _rating_coverage(owned, end)
+    service = _component_sums(owned, _service_outcomes(owned, targets, end), end, **aside)
     service = service.mutate(backlog=ibis.literal(100.0) * (-service.late).exp()).drop("late")
     both = answers.outer_join(service, "customer_id")
     return both.mutate(customer_id=both.customer_id.coalesce(both.customer_id_right)).drop("customer_id_right")
@@ -50,7 +52,7 @@ def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, pr
     weights = priors.active()
     joined = customers.select("customer_id").left_join(observations, "customer_id").drop("customer_id_right")
     values = {name: _value(joined, name, priors) for name in weights}
-    sure = {name: _sure(joined, name, priors) for name in weights}
+    sure = {name: _own_weight_share(joined, name, priors) for name in weights}
     score = sum((ibis.literal(weight) * values[name] for name, weight in weights.items()), ibis.literal(0.0)).round(2)
     confidence = sum((ibis.literal(weight) * sure[name] for name, weight in weights.items()), ibis.literal(0.0)).round(
         4
@@ -86,7 +88,7 @@ def satisfaction(customers: ir.Table, observations: ir.Table, *, as_of: date, pr
     )
 
 
-def _summed(
+def _component_sums(
     rows: ir.Table, observed: Mapping[str, tuple[ir.Value, ir.NumericValue]], end: ir.Value, **aside: ir.Value
 ) -> ir.Table:
     """Sum up by customer what each component observed, (when, outcome), and whatever else is asked of the same rows."""
@@ -102,30 +104,30 @@ def _summed(
     return rows.group_by("customer_id").agg(**sums, **aside)
 
 
-def _rated(ratings: ir.Table, tickets: ir.Table, known: ir.Table) -> ir.Table:
+def _rating_outcomes(ratings: ir.Table, tickets: ir.Table, account_customers: ir.Table) -> ir.Table:
     of = tickets.select("connection", "ticket_id", ticket_account=tickets.account_id)
     named = ratings.left_join(of, ["connection", "ticket_id"])
     named = named.mutate(account=named.account_id.coalesce(named.ticket_account))
     named = named.drop("account_id").rename(account_id="account")
-    owned = named.inner_join(known, ["connection", "account_id"])
+    owned = named.inner_join(account_customers, ["connection", "account_id"])
     share = ((owned.score - owned.score_min) / (owned.score_max - owned.score_min).nullif(0.0)).round(9)
     promoter = ibis.cases((share >= 0.9, 1.0), (share >= 0.7, 0.0), else_=-1.0)
     outcome = ibis.cases(
         (owned.kind == "csat", (share >= 0.75).cast("float64")), (owned.kind == "nps", promoter), else_=share
     )
-    made = owned.select("customer_id", kind=owned.kind, at=owned.rated_at, share=share, y=outcome)
-    return made.filter(made.share >= 0, made.share <= 1).drop("share")
+    answers = owned.select("customer_id", kind=owned.kind, at=owned.rated_at, share=share, y=outcome)
+    return answers.filter(answers.share >= 0, answers.share <= 1).drop("share")
 
 
-def _with_rated(tickets: ir.Table, known: ir.Table, ratings: ir.Table) -> ir.Table:
+def _rated_tickets(tickets: ir.Table, account_customers: ir.Table, ratings: ir.Table) -> ir.Table:
     """Give each ticket its customer, and whether it was rated."""
     rated = ratings.filter(ratings.kind == "csat", ratings.ticket_id.notnull())
     rated = rated.select("connection", "ticket_id").distinct().mutate(is_rated=True)
-    owned = with_customer(tickets, known).left_join(rated, ["connection", "ticket_id"])
+    owned = with_customer(tickets, account_customers).left_join(rated, ["connection", "ticket_id"])
     return owned.select(*tickets.columns, "customer_id", is_rated=owned.is_rated.coalesce(False))
 
 
-def _served(
+def _service_outcomes(
     owned: ir.Table, targets: Mapping[str, Mapping[str, float]], end: ir.Value
 ) -> dict[str, tuple[ir.Value, ir.NumericValue]]:
     answered = owned.first_reply_minutes <= _days(end, owned.created_at) * 1440
@@ -159,7 +161,7 @@ def _backlog(owned: ir.Table, end: ir.Value, minutes: Mapping[str, float]) -> di
     }
 
 
-def _response(owned: ir.Table, end: ir.Value) -> dict[str, ir.Value]:
+def _rating_coverage(owned: ir.Table, end: ir.Value) -> dict[str, ir.Value]:
     """Count the tickets that were solved, and those of them that were rated; who is silent is never taken for unhappy."""
     solved = ((owned.solved_at <= end) & (_days(end, owned.solved_at) <= WINDOW_DAYS)).coalesce(False)
     return {"solved": solved.sum().cast("int64"), "rated": (solved & owned.is_rated).sum().cast("int64")}
@@ -178,16 +180,16 @@ def _value(joined: ir.Table, name: str, priors: Priors) -> ir.NumericValue:
     return {"nps": 50 + 50 * mean, "reopen": 100 * (1 - mean)}.get(name, 100 * mean)
 
 
-def _sure(joined: ir.Table, name: str, priors: Priors) -> ir.NumericValue:
+def _own_weight_share(joined: ir.Table, name: str, priors: Priors) -> ir.NumericValue:
     if name == "backlog":
         return joined.backlog.notnull().cast("float64")
-    seen = joined[f"w_{name}"].coalesce(0.0)
-    return seen / (seen + float(priors.m[name]))
+    weight = joined[f"w_{name}"].coalesce(0.0)
+    return weight / (weight + float(priors.m[name]))
 
 
-def _wilson(good: ir.NumericValue, seen: ir.NumericValue) -> tuple[ir.NumericValue, ir.NumericValue]:
+def _wilson(good: ir.NumericValue, total: ir.NumericValue) -> tuple[ir.NumericValue, ir.NumericValue]:
     """Give the score interval of a share (Wilson 1927); counts may be decayed."""
-    n = seen.nullif(0.0)
+    n = total.nullif(0.0)
     p, z2 = ibis.least(good / n, 1.0), Z * Z
     center = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = Z * (p * (1 - p) / n + z2 / (4 * n * n)).sqrt() / (1 + z2 / n)
@@ -200,7 +202,7 @@ def _reasons(
     def count(column: str) -> ir.StringValue:
         return whole(joined[column].coalesce(0))
 
-    said = {
+    texts = {
         "csat": count("k_csat") + " of " + count("n_csat") + " ratings good",
         "nps": count("n_nps") + " answers on recommending us",
         "ces": count("n_ces") + " answers on effort",
@@ -212,7 +214,7 @@ def _reasons(
     points = _points(score, values, priors)
     if not points:
         return listed([reason("NO_DATA", "No tickets and no ratings anywhere", ibis.literal(0.0))])
-    return listed([reason(name.upper(), said[name], points[name]) for name in points])
+    return listed([reason(name.upper(), texts[name], points[name]) for name in points])
 
 
 def _points(

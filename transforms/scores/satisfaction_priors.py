@@ -56,9 +56,9 @@ class Priors:
     def active(self) -> dict[str, float]:
         """Share the weights among the components that the organisation has."""
         has = [name for name in WEIGHTS if name in self.pi or (name == "backlog" and self.backlog is not None)]
-        held = {name: self.weights.get(name, WEIGHTS[name]) for name in has}
-        total = sum(held.values())
-        return {name: weight / total for name, weight in held.items() if weight > 0} if total else {}
+        active_weights = {name: self.weights.get(name, WEIGHTS[name]) for name in has}
+        total = sum(active_weights.values())
+        return {name: weight / total for name, weight in active_weights.items() if weight > 0} if total else {}
 
     def value(self, name: str) -> float:
         """Give the portfolio's own value of a component, 0 to 100."""
@@ -92,19 +92,19 @@ def prior_statistics(observations: ir.Table) -> PriorStatistics:
     )
 
 
-def fit_priors(given: PriorStatistics, weights: Mapping[str, float] | None = None) -> Priors:
+def fit_priors(statistics: PriorStatistics, weights: Mapping[str, float] | None = None) -> Priors:
     """Learn the portfolio's mean and strength of each component.
 
     With 30 customers or more both by beta-binomial likelihood, with fewer the pooled mean and a fixed strength. Answers
     on nps and ces count by parts: a passive one is half a promoter.
     """
     pi, m = {}, {}
-    for name, counts in given.counts.items():
+    for name, counts in statistics.counts.items():
         mean, strength = _fitted(counts, FALLBACK[name])
         pi[name] = round(2 * mean - 1 if name == "nps" else mean, DIGITS)
         m[name] = round(strength, DIGITS)
-    backlog = round(given.backlog_sum / given.backlogs, DIGITS) if given.backlogs else None
-    return Priors(pi, m, backlog, {**WEIGHTS, **(weights or {})}, given.digest)
+    backlog = round(statistics.backlog_sum / statistics.backlogs, DIGITS) if statistics.backlogs else None
+    return Priors(pi, m, backlog, {**WEIGHTS, **(weights or {})}, statistics.digest)
 
 
 def _counts(observations: ir.Table, name: str) -> Floats:

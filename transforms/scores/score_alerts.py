@@ -26,22 +26,22 @@ def score_alerts(score_history: ir.Table, customers: ir.Table, previous: ir.Tabl
     After a recovery a score falls from what it had recovered to, not from what it was before. What is known too little
     of (confidence below .3) or frozen raises none. A tier of key accounts is no band: reviews move it.
     """
-    earlier = _undone(previous.filter(previous.opened_on < as_of), as_of)
+    earlier = _without_later_recoveries(previous.filter(previous.opened_on < as_of), as_of)
     later = previous.filter(previous.opened_on > as_of).select(*_COLUMNS)
     today = score_history.filter(score_history.as_of == as_of, score_history.state == "scored")
-    closed = _closed(earlier, today, as_of)
-    return ibis.union(closed, _opened(today, customers, closed, as_of), later)
+    closed = _with_recoveries(earlier, today, as_of)
+    return ibis.union(closed, _new_alerts(today, customers, closed, as_of), later)
 
 
-def _undone(alerts: ir.Table, as_of: date) -> ir.Table:
+def _without_later_recoveries(alerts: ir.Table, as_of: date) -> ir.Table:
     """Take back recoveries that a build of this date or a later one has seen."""
-    known = (alerts.recovered_on < as_of).coalesce(False)
+    is_before = (alerts.recovered_on < as_of).coalesce(False)
     names = ("recovered_on", "recovered_value", "recovered_band")
-    kept = {name: ibis.ifelse(known, alerts[name], None) for name in names}
-    return alerts.mutate(**kept).select(*_COLUMNS)
+    recovery = {name: ibis.ifelse(is_before, alerts[name], None) for name in names}
+    return alerts.mutate(**recovery).select(*_COLUMNS)
 
 
-def _closed(alerts: ir.Table, today: ir.Table, as_of: date) -> ir.Table:
+def _with_recoveries(alerts: ir.Table, today: ir.Table, as_of: date) -> ir.Table:
     now = today.select(*KEY, now="value_effective", now_band="band")
     t = alerts.left_join(now, KEY).drop("customer_id_right", "score_right")
     recovers = (t.recovered_on.isnull() & ((t.now - t.value) * _scale(t) >= REARM)).coalesce(False)
@@ -52,7 +52,7 @@ def _closed(alerts: ir.Table, today: ir.Table, as_of: date) -> ir.Table:
     ).select(*_COLUMNS)
 
 
-def _opened(today: ir.Table, customers: ir.Table, alerts: ir.Table, as_of: date) -> ir.Table:
+def _new_alerts(today: ir.Table, customers: ir.Table, alerts: ir.Table, as_of: date) -> ir.Table:
     last = ibis.row_number().over(group_by=list(KEY), order_by=[alerts.opened_on.desc(), alerts.alert_id])
     last_one = alerts.mutate(nth=last).filter(lambda row: row.nth == 0)
     last_one = last_one.select(*KEY, "recovered_on", "recovered_value", "recovered_band", is_known=ibis.literal(True))
@@ -62,7 +62,7 @@ def _opened(today: ir.Table, customers: ir.Table, alerts: ir.Table, as_of: date)
     before = ibis.ifelse(since, t.recovered_value, t.value_effective - t.delta)
     t = t.mutate(before=before.round(4), from_band=ibis.ifelse(since, t.recovered_band, t.band_before))
     drops = ((t.value_effective - t.before) * _scale(t) <= -DROP).coalesce(False)
-    falls = (_place(t, t.band) > _place(t, t.from_band)).coalesce(False)
+    falls = (_band_rank(t, t.band) > _band_rank(t, t.from_band)).coalesce(False)
     is_open = t.is_known.coalesce(False) & t.recovered_on.isnull()
     sure = t.confidence.coalesce(1.0) >= SURE
     new = t.mutate(drops=drops).filter((drops | falls) & sure & ~is_open)
@@ -89,11 +89,9 @@ def _scale(t: ir.Table) -> ir.NumericValue:
     return ibis.cases(*((t.score == score, scale) for score, scale in SCALE.items()), else_=1.0)
 
 
-def _place(t: ir.Table, band: ir.StringValue) -> ir.IntegerValue:
+def _band_rank(t: ir.Table, band: ir.StringValue) -> ir.IntegerValue:
     """Count from the best band down; null for what is none."""
     places = [
-        ((t.score == score) & (band == name), place)
-        for score, bands in BANDS.items()
-        for place, name in enumerate(bands)
+        ((t.score == score) & (band == name), rank) for score, bands in BANDS.items() for rank, name in enumerate(bands)
     ]
     return ibis.cases(*places, else_=ibis.null("int64"))

@@ -37,14 +37,14 @@ def with_changes(today: ir.Table, compared: ir.Table, labels: Mapping[str, str],
     The parts, `most` at the most, are compared code by code. What is left is the model's where it is another version,
     else rounding. Where not even the codes are the same, all of it is the model's.
     """
-    kept = ("as_of", "band", "value", "value_effective", "model_version", "parts")
-    old = compared.select(*KEY, **{f"then_{name}": compared[name] for name in kept})
-    t = today.left_join(old, KEY).select(*today.columns, *(f"then_{name}" for name in kept))
+    columns = ("as_of", "band", "value", "value_effective", "model_version", "parts")
+    old = compared.select(*KEY, **{f"then_{name}": compared[name] for name in columns})
+    t = today.left_join(old, KEY).select(*today.columns, *(f"then_{name}" for name in columns))
     delta = (t.value_effective - t.then_value_effective).round(4)
     t = t.mutate(delta=delta, forced=(_by_hand(t, "") - _by_hand(t, "then_")).round(4))
     t = once(t, **_split(t))
-    t = once(t, **{f"move_{place}": _move(t, place) for place in range(most)})
-    moved = sum((t[f"move_{place}"] for place in range(most)), ibis.literal(0.0))
+    t = once(t, **{f"move_{index}": _move(t, index) for index in range(most)})
+    moved = sum((t[f"move_{index}"] for index in range(most)), ibis.literal(0.0))
     t = t.mutate(rest=(t.delta - t.forced - moved).round(4))
     return t.select(
         *today.columns,
@@ -73,8 +73,8 @@ def _codes(parts: ir.StringValue) -> ir.StringValue:
     return parts.re_replace(":[^,}]*", "")
 
 
-def _move(t: ir.Table, place: int) -> ir.NumericValue:
-    return (_points(t.now_list[place]) - _points(t.then_list[place])).round(4).coalesce(0.0)
+def _move(t: ir.Table, index: int) -> ir.NumericValue:
+    return (_points(t.now_list[index]) - _points(t.then_list[index])).round(4).coalesce(0.0)
 
 
 def _points(part: ir.StringValue) -> ir.NumericValue:
@@ -83,20 +83,22 @@ def _points(part: ir.StringValue) -> ir.NumericValue:
 
 def _listed(t: ir.Table, labels: Mapping[str, str], most: int) -> ir.StringValue:
     """Write what counts as JSON, in the order of the parts."""
-    said = as_text("")
-    for place in range(most):
-        points, code = t[f"move_{place}"], t.now_list[place].split('"')[1]
-        said = said + ibis.ifelse(points.abs() >= LEAST, _item(code, _label(code, labels), points), "")
-    said = said + ibis.ifelse(t.forced.abs() >= LEAST, _item(as_text("OVERRIDE"), as_text("Set by hand"), t.forced), "")
+    items = as_text("")
+    for index in range(most):
+        points, code = t[f"move_{index}"], t.now_list[index].split('"')[1]
+        items = items + ibis.ifelse(points.abs() >= LEAST, _item(code, _label(code, labels), points), "")
+    items = items + ibis.ifelse(
+        t.forced.abs() >= LEAST, _item(as_text("OVERRIDE"), as_text("Set by hand"), t.forced), ""
+    )
     is_new = (t.model_version != t.then_model_version).coalesce(False)
     model = as_text("The model changed (") + t.then_model_version + " to " + t.model_version + ")"
     rounding = as_text("Rounding, and what changed for all customers")
-    said = said + ibis.cases(
+    items = items + ibis.cases(
         (is_new, _item(as_text("MODEL"), model, t.rest)),
         (t.rest.abs() >= LEAST, _item(as_text("ROUNDING"), rounding, t.rest)),
         else_="",
     )
-    return as_text("[") + said.substr(1) + "]"
+    return as_text("[") + items.substr(1) + "]"
 
 
 def _item(code: ir.StringValue, text: ir.StringValue, points: ir.NumericValue) -> ir.StringValue:

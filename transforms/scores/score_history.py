@@ -51,7 +51,7 @@ def scores_of_day(
 
     A churned customer is frozen: no value, the last one kept.
     """
-    gone = retention.select("customer_id", is_gone=retention.band == "churned")
+    churned = retention.select("customer_id", is_gone=retention.band == "churned")
     by_criterion = _criteria_parts(key_account_criteria)
     key_accounts = key_accounts.left_join(by_criterion, "customer_id").drop("customer_id_right")
     none = ibis.null("float64")
@@ -62,9 +62,9 @@ def scores_of_day(
         ),
         _scores(key_accounts, "key_account", key_accounts.tier, key_accounts.coverage, key_accounts.parts),
     )
-    today = today.left_join(gone, "customer_id").drop("customer_id_right")
-    today = _frozen(today.mutate(as_of=ibis.literal(as_of)))
-    return _carried(today, before.filter(before.as_of < as_of), as_of)
+    today = today.left_join(churned, "customer_id").drop("customer_id_right")
+    today = _with_state(today.mutate(as_of=ibis.literal(as_of)))
+    return _with_memory(today, before.filter(before.as_of < as_of), as_of)
 
 
 def last_tiers(before: ir.Table) -> ir.Table:
@@ -104,23 +104,23 @@ def _criteria_parts(criteria: ir.Table) -> ir.Table:
     return grouped.select("customer_id", parts=ibis.literal("{") + grouped.all_parts + "}")
 
 
-def _frozen(today: ir.Table) -> ir.Table:
-    gone = today.is_gone.coalesce(False)
-    state = ibis.cases((gone, "frozen"), (today.value_effective.isnull(), "no_data"), else_="scored")
+def _with_state(today: ir.Table) -> ir.Table:
+    is_churned = today.is_gone.coalesce(False)
+    state = ibis.cases((is_churned, "frozen"), (today.value_effective.isnull(), "no_data"), else_="scored")
     return today.mutate(
         state=state,
-        value=ibis.ifelse(gone, None, today.value),
-        value_effective=ibis.ifelse(gone, None, today.value_effective),
-        band=ibis.ifelse(gone, "churned", today.band),
+        value=ibis.ifelse(is_churned, None, today.value),
+        value_effective=ibis.ifelse(is_churned, None, today.value_effective),
+        band=ibis.ifelse(is_churned, "churned", today.band),
     ).drop("is_gone")
 
 
-def _carried(today: ir.Table, before: ir.Table, as_of: date) -> ir.Table:
+def _with_memory(today: ir.Table, before: ir.Table, as_of: date) -> ir.Table:
     """Carry on what is remembered from day to day: the last value, and since when a score is low."""
-    kept = ("last_value", "last_on", "low_since", "low_value", "low_band")
-    old = before.select(*KEY, **{f"old_{name}": before[name] for name in kept})
+    memory = ("last_value", "last_on", "low_since", "low_value", "low_band")
+    old = before.select(*KEY, **{f"old_{name}": before[name] for name in memory})
     joined = today.left_join(old, KEY)
-    t = joined.select(*today.columns, *(f"old_{name}" for name in kept))
+    t = joined.select(*today.columns, *(f"old_{name}" for name in memory))
     has = t.value_effective.notnull()
     sure = t.confidence.coalesce(1.0)
     is_low = ibis.cases(
@@ -142,4 +142,4 @@ def _carried(today: ir.Table, before: ir.Table, as_of: date) -> ir.Table:
         low_since=low(t.old_low_since, ibis.literal(as_of)),
         low_value=low(t.old_low_value, t.value_effective),
         low_band=low(t.old_low_band, t.band),
-    ).drop(*(f"old_{name}" for name in kept))
+    ).drop(*(f"old_{name}" for name in memory))

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, insert, select
 
 from engine.storage import ledger_tables as t
 from engine.storage.transactions import Store
-from transforms.delivery.field_diff import Decided, SyncedValue, SyncHistory
+from transforms.delivery.field_diff import Decision, SyncedValue, SyncHistory
 
 RecordField = tuple[str, str]  # record_id, field
 
@@ -18,14 +18,14 @@ class SyncedValues(Store):
     def history(self, delivery: str) -> SyncHistory:
         """Return the synced values of a delivery, and its decisions, newest first."""
         a, d = t.agreements, t.decisions
-        decisions: dict[RecordField, list[Decided]] = {}
+        decisions: dict[RecordField, list[Decision]] = {}
         with self.transaction() as opened:
             synced = {
                 (row.record_id, row.field): SyncedValue(row.ours, row.held)
                 for row in opened.execute(select(a).where(a.c.delivery == delivery))
             }
             for row in opened.execute(select(d).where(d.c.delivery == delivery).order_by(d.c.id.desc())):
-                decision = Decided(row.wanted, row.verdict, row.by, row.held)
+                decision = Decision(row.wanted, row.verdict, row.by, row.held)
                 decisions.setdefault((row.record_id, row.field), []).append(decision)
         return SyncHistory(synced, decisions)
 
@@ -43,7 +43,7 @@ class SyncedValues(Store):
             opened.execute(delete(a).where(*same), [{"b_record": record, "b_field": field} for record, field in rows])
             opened.execute(insert(a), [{**row, "delivery": delivery, "at": now} for row in rows.values()])
 
-    def decide(self, delivery: str, record_field: RecordField, decision: Decided, reason: str) -> None:
+    def decide(self, delivery: str, record_field: RecordField, decision: Decision, reason: str) -> None:
         """Store a person's decision on a conflict.
 
         Of several on the same values the newest counts.

@@ -109,7 +109,7 @@ def test_calibrated_anchors_count_from_the_next_build_and_not_for_days_before(bu
         assert built.ledger.model_parameters.newest("criteria_calibration", TODAY) is None
         done = calibrate(built)
     assert (done.version, done.anchors, done.moved) == (dry.version, dry.anchors, dry.moved)
-    taken = {one.criterion for one in done.anchors if one.kept is None}
+    taken = {one.criterion for one in done.anchors if one.unchanged_reason is None}
     assert "revenue_level" in taken
     assert "innovation_adoption" not in taken  # nothing is known of it
     list(build(built, TODAY, "second"))
@@ -123,7 +123,9 @@ def test_calibrated_anchors_count_from_the_next_build_and_not_for_days_before(bu
     assert reported == {row["customer_id"]: row["value_effective"] for row in found if row["customer_id"] in reported}
     assert criteria_for(built.ledger, built.model, TODAY - timedelta(days=1)).calibration is None
     one = calibrate(built, ["reputation"], keep=False)
-    assert {one.kept for one in one.anchors if one.criterion != "reputation"} == {"not named in this command"}
+    assert {one.unchanged_reason for one in one.anchors if one.criterion != "reputation"} == {
+        "not named in this command"
+    }
 
 
 def test_calibration_of_nothing_known_names_the_nearest(built: Project):

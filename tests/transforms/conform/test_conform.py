@@ -309,21 +309,21 @@ class TestTerms:
             {"id": 4, "_extracted_at": at(6), "vat": "DE1"},
             {"id": 5, "_extracted_at": at(8)},
         )
-        found = read(table, "accounts", self.FIELDS, terms=Terms(gone={"vat": Absence("vat", at(5), at(8))}))
+        found = read(table, "accounts", self.FIELDS, terms=Terms(absences={"vat": Absence("vat", at(5), at(8))}))
         assert [row["_record_id"] for row in found if row["_unreadable"]] == ["2"]
         assert found[1]["_unreadable"] == "tax_id: vat is gone at the source"
-        still = read(table, "accounts", self.FIELDS, terms=Terms(gone={"vat": self.SINCE}))
+        still = read(table, "accounts", self.FIELDS, terms=Terms(absences={"vat": self.SINCE}))
         assert [row["_record_id"] for row in still if row["_unreadable"]] == ["2", "5"]
 
     def test_another_field_of_the_column_stands_in_but_a_constant_does_not(self, raw):
         fields = {"tax_id": ("vat", "other", Constant("none"))}
         table = raw({"id": 1, "other": "DE2"}, {"id": 2})
-        found = read(table, "accounts", fields, terms=Terms(gone={"vat": self.SINCE}))
+        found = read(table, "accounts", fields, terms=Terms(absences={"vat": self.SINCE}))
         assert [row["_unreadable"] for row in found] == [None, "tax_id: vat is gone at the source"]
 
     def test_a_part_of_a_field_is_gone_with_it(self, raw):
         table = raw({"id": 1, "owner": [7, "A"]}, {"id": 2})
-        terms = Terms(gone={"owner.0": Absence("owner", at(5))})
+        terms = Terms(absences={"owner.0": Absence("owner", at(5))})
         found = read(table, "accounts", {"owner_id": "owner.0"}, terms=terms)
         assert [row["_unreadable"] for row in found] == [None, "owner_id: owner.0 is gone at the source"]
 
@@ -333,7 +333,7 @@ class TestTerms:
             {"id": 2, "name": "A\0", "vat": "DE1", "size": 5},
             {"id": 3, "name": "B", "size": 6},
         )
-        found = read(table, "accounts", self.FIELDS, terms=Terms(True, gone={"vat": self.SINCE}))
+        found = read(table, "accounts", self.FIELDS, terms=Terms(True, absences={"vat": self.SINCE}))
         assert [(row["tax_id"], row["employees"], row["_discarded"], row["_unreadable"]) for row in found] == [
             (None, None, "tax_id: not a text; employees: not a whole number", None),
             ("DE1", 5, None, "name: NUL character"),  # a name is required: nothing can stand in for it

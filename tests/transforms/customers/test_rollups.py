@@ -7,7 +7,7 @@ from typing import Any
 import ibis
 import pytest
 
-from transforms.customers.rollups import contacted, dealt, invoiced, money
+from transforms.customers.rollups import deal_totals, invoice_totals, last_contact, money
 
 AS_OF = date(2026, 6, 30)
 
@@ -38,7 +38,7 @@ def invoice(number: str, on: date, amount: str, **given: Any) -> dict[str, Any]:
 
 def test_sums_up_posted_invoices_and_credit_notes_exactly(owned):
     customer = one(
-        invoiced(
+        invoice_totals(
             owned(
                 "invoices",
                 invoice("1", date(2026, 6, 30), "100.10", reporting_open_amount=Decimal("60.10"), due_on=AS_OF),
@@ -77,7 +77,7 @@ def test_weighs_deals_in_decimals_and_rounds_half_to_even(owned):
         of("hubspot", deal_id=key, status="open", reporting_amount=Decimal(amount), probability=chance)
         for key, amount, chance in deals
     ]
-    table = dealt(owned("deals", *given), AS_OF)
+    table = deal_totals(owned("deals", *given), AS_OF)
     customer = one(table.mutate(weighted_pipeline_amount=money(table.weighted_pipeline_amount)))
     assert customer["weighted_pipeline_amount"] == Decimal("10.00")
 
@@ -85,7 +85,7 @@ def test_weighs_deals_in_decimals_and_rounds_half_to_even(owned):
 def test_counts_deals_won_and_lost_up_to_the_day(owned):
     days = [("won", date(2026, 6, 1)), ("won", date(2026, 7, 1)), ("lost", None), ("open", date(2026, 9, 1))]
     deals = [of("hubspot", deal_id=str(n), status=status, close_on=on) for n, (status, on) in enumerate(days)]
-    customer = one(dealt(owned("deals", *deals), AS_OF))
+    customer = one(deal_totals(owned("deals", *deals), AS_OF))
     assert (customer["deals_won"], customer["deals_lost"]) == (1, 1)
 
 
@@ -94,7 +94,7 @@ def test_last_contact_has_happened(owned):
         return of("hubspot", activity_id=str(number), kind="call", status=status, happened_at=when)
 
     customer = one(
-        contacted(
+        last_contact(
             owned(
                 "activities",
                 activity(1, datetime(2026, 6, 30, 23, 59, tzinfo=UTC), "done"),

@@ -8,7 +8,7 @@ import pytest
 
 from transforms.delivery.field_diff import (
     CurrentRecord,
-    Decided,
+    Decision,
     Rule,
     SyncedValue,
     SyncHistory,
@@ -32,7 +32,7 @@ def agreed(ours: Any, held: Any) -> SyncHistory:
 
 
 def decided(verdict: str, wanted: Any, held: Any = None) -> SyncHistory:
-    return SyncHistory(decided={PLACE: [Decided(wanted, verdict, "Ann", held)]})
+    return SyncHistory(decided={PLACE: [Decision(wanted, verdict, "Ann", held)]})
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_was_taken_back_is_not_written_again_until_something_else_is_wanted
 
 
 def test_the_newest_decision_counts():
-    past = SyncHistory(decided={PLACE: [Decided("b", "keep_ours", "Ben"), Decided("b", "keep_target", "Ann")]})
+    past = SyncHistory(decided={PLACE: [Decision("b", "keep_ours", "Ben"), Decision("b", "keep_target", "Ann")]})
     assert differences("a", "b", past, policy="owner") == [("update", '"a"', '"b"')]
 
 
@@ -150,7 +150,7 @@ def test_absent_says_nothing_and_emptying_is_explicit():
 def test_a_record_that_is_gone_is_listed_and_not_written():
     rows = list(changes([Wanted("1", "C1", {"f": 1})], {}, [Rule("f")]))
     assert [(row["action"], row["reason"]) for row in rows] == [
-        ("conflict", "the target holds no such record any more")
+        ("conflict", "the record no longer exists in the target")
     ]
 
 

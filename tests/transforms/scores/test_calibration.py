@@ -31,7 +31,7 @@ def found(rows: Any):
 def test_anchors_are_the_quantiles_from_5_to_95_percent(found):
     one = found(*range(101))
     assert one.after == (5, 15, 25, 35, 45, 55, 65, 75, 85, 95)
-    assert (one.values, one.kept) == (101, None)
+    assert (one.values, one.unchanged_reason) == (101, None)
 
 
 def test_where_less_is_better_the_anchors_fall(found):
@@ -59,9 +59,9 @@ def test_equal_quantiles_are_equal_anchors_that_divide_by_nothing(found):
 def test_too_few_or_equal_values_keep_the_anchors(found, values: Any, why: str):
     one = found(*values)
     assert one.after == ANCHORS
-    assert why in one.kept
+    assert why in one.unchanged_reason
 
 
 def test_fixed_anchors_are_kept_and_it_says_why(found):
     one = found(*range(101), fixed={"late": "its anchors are in the customer model"})
-    assert (one.after, one.kept) == (ANCHORS, "its anchors are in the customer model")
+    assert (one.after, one.unchanged_reason) == (ANCHORS, "its anchors are in the customer model")

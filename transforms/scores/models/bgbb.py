@@ -37,17 +37,17 @@ class BGBB(Model):
     def chances(self, fit: Fit, cells: Columns, *, horizon: int, part: float = 0.0) -> Chances:
         """Move evenly from the last complete month to the next one; an order in the month that has begun counts at once."""
         x, tx, n, has_now, born = (cells[name] for name in self.cells)
-        p, seen = _parameters(fit), (x + has_now, np.where(has_now > 0, n + 1, tx))
+        p, history = _parameters(fit), (x + has_now, np.where(has_now > 0, n + 1, tx))
         first = n + has_now
         then = np.where(born > 0, n, n + 1)
         share = np.where(then > first, part, 0.0)
-        before, after = (_alive(p, *seen, months) for months in (first, then))
+        before, after = (_alive(p, *history, months) for months in (first, then))
         alive = before * (1 - share) + after * share
-        chance = before * _order_if_alive(p, seen[0], first, horizon) * (1 - share)
-        chance = chance + after * _order_if_alive(p, seen[0], then, horizon) * share
+        chance = before * _order_if_alive(p, history[0], first, horizon) * (1 - share)
+        chance = chance + after * _order_if_alive(p, history[0], then, horizon) * share
         again = np.where(n > 0, np.maximum(x, 1), 0)
         recent = _alive(p, again, n, n) * _order_if_alive(p, again, n, horizon)
-        months = _months_if_alive(p, seen[0], first, horizon)
+        months = _months_if_alive(p, history[0], first, horizon)
         return Chances(chance, np.maximum(recent, chance), months, alive, ratio(chance, alive))
 
 
@@ -82,19 +82,19 @@ def _leaves(p: Floats, x: Floats, last: Floats) -> Floats:
     from scipy.special import betaln
 
     a, b, g, d = p
-    left = betaln(a + x, b + last - x) - betaln(a, b)
-    return np.asarray(left + betaln(g + 1, d + last) - betaln(g, d))
+    orders = betaln(a + x, b + last - x) - betaln(a, b)
+    return np.asarray(orders + betaln(g + 1, d + last) - betaln(g, d))
 
 
 def _loglik(p: Floats, x: Floats, tx: Floats, n: Floats) -> Floats:
     """Sum over all months in which a customer may have left. They are few, so each is worked out once for all cells."""
     step = np.arange(int(np.max(n - tx, initial=0)))[None, :]
-    seen = step < (n - tx)[:, None]
-    last = np.where(seen, tx[:, None] + step, 0).astype(int)
+    is_possible = step < (n - tx)[:, None]
+    last = np.where(is_possible, tx[:, None] + step, 0).astype(int)
     orders, months = np.arange(np.max(x, initial=0) + 1)[:, None], np.arange(np.max(last, initial=0) + 1)[None, :]
     chance = np.exp(_leaves(p, np.minimum(orders, months), months))
-    gone = np.where(seen, chance[x.astype(int)[:, None], last], 0.0).sum(axis=1)
-    return np.asarray(np.log(np.exp(_stays(p, x, n)) + gone))
+    has_left = np.where(is_possible, chance[x.astype(int)[:, None], last], 0.0).sum(axis=1)
+    return np.asarray(np.log(np.exp(_stays(p, x, n)) + has_left))
 
 
 def _alive(p: Floats, x: Floats, tx: Floats, n: Floats) -> Floats:
@@ -105,10 +105,10 @@ def _order_if_alive(p: Floats, x: Floats, n: Floats, horizon: int) -> Floats:
     from scipy.special import betaln
 
     a, b, g, d = p
-    known = betaln(g, d + n) + betaln(a + x, b + n - x)
-    none = np.exp(betaln(g, d + n + horizon) + betaln(a + x, b + n - x + horizon) - known)
+    observed = betaln(g, d + n) + betaln(a + x, b + n - x)
+    none = np.exp(betaln(g, d + n + horizon) + betaln(a + x, b + n - x + horizon) - observed)
     for month in range(horizon):
-        none = none + np.exp(betaln(g + 1, d + n + month) + betaln(a + x, b + n - x + month) - known)
+        none = none + np.exp(betaln(g + 1, d + n + month) + betaln(a + x, b + n - x + month) - observed)
     return np.asarray(np.clip(1 - none, 0.0, 1.0))
 
 

@@ -27,9 +27,9 @@ def most_likely(loglik: Callable[[Floats], float], starts: Sequence[Sequence[flo
 
     def search(start: Floats, near: float) -> tuple[float, Floats]:
         options = {"xatol": near, "fatol": near, "maxiter": 1000}
-        found = minimize(cost, start, method="Nelder-Mead", bounds=bounds, options=options)
-        return float(found.fun), np.asarray(found.x, float)
+        result = minimize(cost, start, method="Nelder-Mead", bounds=bounds, options=options)
+        return float(result.fun), np.asarray(result.x, float)
 
-    _, best = min((search(np.array(start), ROUGH) for start in starts), key=lambda found: found[0])
+    _, best = min((search(np.array(start), ROUGH) for start in starts), key=lambda result: result[0])
     _, best = search(best, FINE)
     return np.asarray(np.exp(best), float)

@@ -34,17 +34,20 @@ class Logistic(Model):
         spread = np.where(spread > 1e-9, spread, 1.0)
         weights, loglik = _newton((raw - mean) / spread, weight, ordered, prior)
         named = {"intercept": float(weights[0])}
-        for place, name in enumerate(features):
-            named |= {name: float(weights[place + 1]), f"{name}_mean": float(mean[place])}
-            named |= {f"{name}_spread": float(spread[place])}
+        for index, name in enumerate(features):
+            named |= {name: float(weights[index + 1]), f"{name}_mean": float(mean[index])}
+            named |= {f"{name}_spread": float(spread[index])}
         return Fit(self.name, named, loglik, int(weight.sum()))
 
     def chances(self, fit: Fit, cells: Columns, *, horizon: int, part: float = 0.0) -> Chances:
         """Tell the chance, and the same had the customer ordered today; expect as many orders as so far."""
         chance = self._chance(fit, cells)
-        known = cells["known_days"]
-        again = dict(cells) | {"orders": np.where(known > 0, np.maximum(cells["orders"], 1), 0), "span_days": known}
-        pace = (cells["orders"] + 1) / np.maximum(known, MONTH) * MONTH * horizon
+        age_days = cells["known_days"]
+        again = dict(cells) | {
+            "orders": np.where(age_days > 0, np.maximum(cells["orders"], 1), 0),
+            "span_days": age_days,
+        }
+        pace = (cells["orders"] + 1) / np.maximum(age_days, MONTH) * MONTH * horizon
         return Chances(chance, np.maximum(self._chance(fit, again), chance), pace)
 
     def _chance(self, fit: Fit, cells: Columns) -> Floats:
@@ -57,17 +60,17 @@ class Logistic(Model):
 def _newton(features: Floats, weight: Floats, ordered: Floats, prior: float) -> tuple[Floats, float]:
     design = np.column_stack([np.ones(len(features)), features])
     penalty = np.diag([0.0, *[2 * prior] * features.shape[1]]) + 1e-9 * np.eye(design.shape[1])
-    found = np.zeros(design.shape[1])
+    weights = np.zeros(design.shape[1])
     for _ in range(STEPS):
-        p = _sigmoid(design @ found)
-        slope = design.T @ (ordered - weight * p) - penalty @ found
+        p = _sigmoid(design @ weights)
+        slope = design.T @ (ordered - weight * p) - penalty @ weights
         bend = (design * (weight * p * (1 - p))[:, None]).T @ design + penalty
         step = np.clip(np.linalg.solve(bend, slope), -2, 2)
-        found = found + step
+        weights = weights + step
         if np.max(np.abs(step)) < 1e-9:
             break
-    p = np.clip(_sigmoid(design @ found), 1e-12, 1 - 1e-12)
-    return found, float(np.dot(ordered, np.log(p)) + np.dot(weight - ordered, np.log1p(-p)))
+    p = np.clip(_sigmoid(design @ weights), 1e-12, 1 - 1e-12)
+    return weights, float(np.dot(ordered, np.log(p)) + np.dot(weight - ordered, np.log1p(-p)))
 
 
 def _sigmoid(value: Floats) -> Floats:

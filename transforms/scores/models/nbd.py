@@ -36,22 +36,22 @@ class NBD(Model):
 
     def chances(self, fit: Fit, cells: Columns, *, horizon: int, part: float = 0.0) -> Chances:
         """Tell the chance of an order, never that of being alive: a one-time buyer is always alive in BG/NBD."""
-        x, span, known = (cells[name] for name in self.cells)
-        weeks, seen = horizon * WEEKS_A_MONTH, (x, span / WEEK, known / WEEK)
-        alive = self.alive(fit, *seen)
-        chance = alive * self.order_if_alive(fit, *seen, weeks)
-        again = (np.where(known > 0, np.maximum(x, 1), 0), known / WEEK, known / WEEK)
+        x, span, age_days = (cells[name] for name in self.cells)
+        weeks, history = horizon * WEEKS_A_MONTH, (x, span / WEEK, age_days / WEEK)
+        alive = self.alive(fit, *history)
+        chance = alive * self.order_if_alive(fit, *history, weeks)
+        again = (np.where(age_days > 0, np.maximum(x, 1), 0), age_days / WEEK, age_days / WEEK)
         recent = self.alive(fit, *again) * self.order_if_alive(fit, *again, weeks)
-        orders = self.orders_if_alive(fit, *seen, weeks)
+        orders = self.orders_if_alive(fit, *history, weeks)
         return Chances(chance, np.maximum(recent, chance), orders, alive, ratio(chance, alive))
 
     def fitted(self, counts: Columns, k: int, prior: float, near: Fit | None = None) -> Fit:
         """Fit for one regularity k, starting near another fit where there is one."""
-        x, span, known, weight = (counts[name] for name in (*self.cells, "customers"))
+        x, span, age_days, weight = (counts[name] for name in (*self.cells, "customers"))
         fixed = _fixed(counts, k)
 
         def loglik(p: Floats) -> float:
-            return fixed + float(np.dot(weight, _loglik(p, x, span / WEEK, known / WEEK, k, self.leaves_first)))
+            return fixed + float(np.dot(weight, _loglik(p, x, span / WEEK, age_days / WEEK, k, self.leaves_first)))
 
         starts = [np.log([near.values[name] for name in NAMES]).tolist()] if near else STARTS
         values = most_likely(loglik, starts, prior)
@@ -94,15 +94,15 @@ class NBD(Model):
 
         al, a, b = (fit.values[name] for name in ("alpha", "a", "b"))
         k, total = int(fit.values.get("k", 1)), np.zeros_like(x, dtype=float)
-        left, stays = np.arange(len(x)), np.ones(len(x))
+        open_rows, stays = np.arange(len(x)), np.ones(len(x))
         for n in range(1, LONGEST + 1):
-            comes = betainc(k * n - ahead, shape[left], weeks / (al + t[left] + weeks))
-            total[left] += stays * comes
-            b_now = b + x[left] + self.leaves_first + n - 1
+            comes = betainc(k * n - ahead, shape[open_rows], weeks / (al + t[open_rows] + weeks))
+            total[open_rows] += stays * comes
+            b_now = b + x[open_rows] + self.leaves_first + n - 1
             stays = stays * b_now / (a + b_now)
             go_on = stays * comes > SMALL
-            left, stays = left[go_on], stays[go_on]
-            if not len(left):
+            open_rows, stays = open_rows[go_on], stays[go_on]
+            if not len(open_rows):
                 break
         return total
 
@@ -139,8 +139,8 @@ def _loglik(p: Floats, x: Floats, tx: Floats, t: Floats, k: int, d: int) -> Floa
     shape = r + k * x
     stays = betaln(a, b + x + d) - betaln(a, b) - shape * np.log(al + t) + np.log(_silence(shape, al, tx, t, k))
     can_leave = (x > 0) | (d == 1)
-    gone = betaln(a + 1, np.where(can_leave, b + x + d - 1, 1.0)) - betaln(a, b) - shape * np.log(al + tx)
-    either = np.logaddexp(stays, np.where(can_leave, gone, -np.inf))
+    has_left = betaln(a + 1, np.where(can_leave, b + x + d - 1, 1.0)) - betaln(a, b) - shape * np.log(al + tx)
+    either = np.logaddexp(stays, np.where(can_leave, has_left, -np.inf))
     return np.asarray(gammaln(shape) - gammaln(r) + r * np.log(al) + either)
 
 
@@ -150,8 +150,8 @@ def coarse(counts: Columns) -> Columns:
         return counts
     weeks = [np.round(counts[name] / WEEK) * WEEK for name in ("span_days", "known_days")]
     cells = np.column_stack([counts["orders"], *weeks])
-    unique, place = np.unique(cells, axis=0, return_inverse=True)
-    sums = {name: np.bincount(place.ravel(), counts[name]) for name in ("customers", "log_gaps") if name in counts}
+    unique, group = np.unique(cells, axis=0, return_inverse=True)
+    sums = {name: np.bincount(group.ravel(), counts[name]) for name in ("customers", "log_gaps") if name in counts}
     return dict(zip(NBD.cells, unique.T, strict=True)) | sums
 
 
@@ -203,10 +203,10 @@ class MBGCNBD(NBD):
         counts = coarse(counts)
         best = self.fitted(counts, 1, prior)
         for k in range(2, MOST_REGULAR + 1):
-            found = self.fitted(counts, k, prior, best)
-            if found.loglik <= best.loglik:
+            candidate = self.fitted(counts, k, prior, best)
+            if candidate.loglik <= best.loglik:
                 break
-            best = found
+            best = candidate
         return best
 
 

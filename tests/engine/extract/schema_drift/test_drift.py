@@ -82,7 +82,7 @@ class TestByRecords:
             del env.world.records[number]["score"]
             env.world.put(number, at=env.world.now + timedelta(minutes=1))
             assert night(env).gone_fields == expected
-        assert terms(env.project, "crm", env.stream).gone == {"score": Absence("score", first)}
+        assert terms(env.project, "crm", env.stream).absences == {"score": Absence("score", first)}
 
     def test_a_mapped_path_that_no_record_ever_had_is_named(self, make_env):
         env = make_env()
@@ -180,9 +180,9 @@ class TestTerms:
         night(env)
         since = env.world.now
         expected = {
-            "evolve": Terms(gone={"score": Absence("score", since)}),
-            "discard_row": Terms(gone={"score": Absence("score", since)}, refused=("extra",)),
-            "discard_value": Terms(True, gone={"score": Absence("score", since)}),
+            "evolve": Terms(absences={"score": Absence("score", since)}),
+            "discard_row": Terms(absences={"score": Absence("score", since)}, refused=("extra",)),
+            "discard_value": Terms(True, absences={"score": Absence("score", since)}),
         }
         for contract, wanted in expected.items():
             env.project.connections["crm"].contract = contract
