@@ -33,7 +33,7 @@ class SyncedValues(Store):
         """Store values, each with its record and field, that both sides hold now."""
         now, a = datetime.now(UTC), t.agreements
         rows = {
-            (record, field): {"record_id": record, "field": field, "ours": value.ours, "held": value.held}
+            (record, field): {"record_id": record, "field": field, "ours": value.ours, "held": value.target_value}
             for record, field, value in values
         }
         if not rows:
@@ -50,6 +50,6 @@ class SyncedValues(Store):
         """
         record, field = record_field
         row = {"delivery": delivery, "record_id": record, "field": field, "why": reason, "at": datetime.now(UTC)}
-        row |= {"wanted": decision.wanted, "held": decision.held, "verdict": decision.verdict, "by": decision.by}
+        row |= {"wanted": decision.wanted, "held": decision.target_value, "verdict": decision.verdict, "by": decision.by}
         with self.transaction() as opened:
             opened.execute(insert(t.decisions).values(row))

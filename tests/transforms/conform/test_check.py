@@ -33,7 +33,7 @@ def deals(rows):
     """Make conformed deals: a good one for each number, changed by what is given."""
 
     def make(*changes: dict[str, Any]) -> Any:
-        made = [
+        table = [
             {
                 **DEAL,
                 "deal_id": str(number),
@@ -43,7 +43,7 @@ def deals(rows):
             }
             for number, change in enumerate(changes)
         ]
-        return rows("deals", *made, **OWN)
+        return rows("deals", *table, **OWN)
 
     return make
 
@@ -117,8 +117,8 @@ def test_a_word_of_another_column_does_not_hide_that_one_is_missing(deals):
 
 def test_counts_the_rows_of_each_reason(deals):
     checked = check(deals({"status": "x"}, {"status": "y", "currency": "z"}, {}), model("deals"))
-    found = reason_counts(checked.quarantine).to_pyarrow().to_pylist()
-    assert sorted((row["reason"], row["rows"]) for row in found) == [
+    result = reason_counts(checked.quarantine).to_pyarrow().to_pylist()
+    assert sorted((row["reason"], row["rows"]) for row in result) == [
         ("currency: not an allowed form", 1),
         ("status: not one of open, won, lost", 2),
     ]
@@ -181,11 +181,11 @@ def test_builtin_and_custom_rules_speak_for_themselves(con):
         "on": date(2020, 1, 1), "code": "AB", "long": "abc",
     }  # fmt: skip
     types = {key: column.dtype.type.to_pyarrow() for key, column in schema.columns.items()}
-    made = arrow.Table.from_pylist([values, fitting, dict.fromkeys(values)], schema=arrow.schema(types))
-    table = con.create_table("things", made, temp=True)
-    found = rules(table, schema)
-    broken = table.select(**{f"{number}": rule.broken for number, rule in enumerate(found)}).to_pyarrow().to_pylist()
-    assert sorted(rule.words for number, rule in enumerate(found) if broken[0][str(number)]) == sorted(
+    built = arrow.Table.from_pylist([values, fitting, dict.fromkeys(values)], schema=arrow.schema(types))
+    table = con.create_table("things", built, temp=True)
+    result = rules(table, schema)
+    broken = table.select(**{f"{number}": rule.broken for number, rule in enumerate(result)}).to_pyarrow().to_pylist()
+    assert sorted(rule.words for number, rule in enumerate(result) if broken[0][str(number)]) == sorted(
         [
             "name: does not start with a",
             "name: does not end with z",

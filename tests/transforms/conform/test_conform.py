@@ -50,14 +50,14 @@ def raw(con):
     return make
 
 
-def read(table: Any, name: str, fields: Any, **given: Any) -> list[dict[str, Any]]:
-    made = conform(table, connection="crm", stream="s", table=name, fields=fields, **given).to_pyarrow()
-    return sorted(made.to_pylist(), key=lambda row: (row["_record_id"] is None, row["_record_id"]))
+def read(table: Any, name: str, fields: Any, **values: Any) -> list[dict[str, Any]]:
+    result = conform(table, connection="crm", stream="s", table=name, fields=fields, **values).to_pyarrow()
+    return sorted(result.to_pylist(), key=lambda row: (row["_record_id"] is None, row["_record_id"]))
 
 
 def payloads(table: Any) -> list[dict[str, Any]]:
-    found = [json.loads(text) for text in table.to_pyarrow()["_payload"].to_pylist()]
-    return sorted(found, key=str)
+    result = [json.loads(text) for text in table.to_pyarrow()["_payload"].to_pylist()]
+    return sorted(result, key=str)
 
 
 def test_the_newest_row_counts_by_generation_then_cursor_then_extraction_then_sequence(raw):
@@ -94,8 +94,8 @@ def test_a_tombstone_ends_a_record_until_it_is_seen_alive_again(raw):
         {"id": 5, "_deleted": True, "_extracted_at": at(5), "_generation": 1},
     )
     assert payloads(latest(table)) == [{"again": True, "id": 2}, {"id": 3}]
-    gone = newest(table).filter(lambda rows: rows._deleted)
-    assert sorted(gone.to_pyarrow()["_key"].to_pylist()) == ["1", "4", "5"]
+    tombstones = newest(table).filter(lambda rows: rows._deleted)
+    assert sorted(tombstones.to_pyarrow()["_key"].to_pylist()) == ["1", "4", "5"]
 
 
 def test_rows_without_a_key_are_kept_once_for_each_payload(raw):
@@ -158,11 +158,11 @@ def test_reads_every_type_from_text(raw):
 
 
 def test_has_exactly_the_columns_of_the_schema_and_its_own_four(raw):
-    made = conform(raw({"id": 1}), connection="crm", stream="s", table="tickets", fields={"subject": "t"})
+    table = conform(raw({"id": 1}), connection="crm", stream="s", table="tickets", fields={"subject": "t"})
     columns = model("tickets").to_schema().columns
-    assert made.columns == (*columns, "_payload", "_record_id", "_cursor", "_unreadable")
-    assert [made[name].type() for name in columns] == [column.dtype.type for column in columns.values()]
-    assert made.to_pyarrow()["ticket_id"].to_pylist() == ["1"]
+    assert table.columns == (*columns, "_payload", "_record_id", "_cursor", "_unreadable")
+    assert [table[name].type() for name in columns] == [column.dtype.type for column in columns.values()]
+    assert table.to_pyarrow()["ticket_id"].to_pylist() == ["1"]
 
 
 def test_says_which_text_could_not_be_read(raw):
@@ -180,14 +180,14 @@ def test_says_which_text_could_not_be_read(raw):
 
 def test_money_is_read_from_text_or_not_at_all(raw):
     texts = ["1,234.50", "NaN", "Infinity", "1e30", "twelve"]
-    found = read(raw(*({"id": n, "amount": text} for n, text in enumerate(texts))), "deals", {"amount": "amount"})
-    assert [(row["amount"], row["_unreadable"]) for row in found] == [(None, "amount: not a decimal")] * 5
+    result = read(raw(*({"id": n, "amount": text} for n, text in enumerate(texts))), "deals", {"amount": "amount"})
+    assert [(row["amount"], row["_unreadable"]) for row in result] == [(None, "amount: not a decimal")] * 5
 
 
 def test_instants_are_iso_or_nothing(raw):
     texts = ["infinity", "epoch", "01/02/2026", "2026-02-30", "20260102", "2026-01-02T99:00"]
-    found = read(raw(*({"id": n, "at": text} for n, text in enumerate(texts))), "accounts", {"updated_at": "at"})
-    assert [(row["updated_at"], row["_unreadable"]) for row in found] == [(None, "updated_at: not an instant")] * 6
+    result = read(raw(*({"id": n, "at": text} for n, text in enumerate(texts))), "accounts", {"updated_at": "at"})
+    assert [(row["updated_at"], row["_unreadable"]) for row in result] == [(None, "updated_at: not an instant")] * 6
 
 
 def test_instants_without_an_offset_are_utc(raw):
@@ -197,8 +197,8 @@ def test_instants_without_an_offset_are_utc(raw):
         "2026-01-02 05:00 UTC": 5,
         "2026-01-02T07:00:00 +02:00": 5,
     }
-    found = read(raw(*({"id": n, "at": text} for n, text in enumerate(texts))), "accounts", {"updated_at": "at"})
-    assert [row["updated_at"] for row in found] == [datetime(2026, 1, 2, hour, tzinfo=UTC) for hour in texts.values()]
+    result = read(raw(*({"id": n, "at": text} for n, text in enumerate(texts))), "accounts", {"updated_at": "at"})
+    assert [row["updated_at"] for row in result] == [datetime(2026, 1, 2, hour, tzinfo=UTC) for hour in texts.values()]
 
 
 def test_durations_come_in_minutes(raw):
@@ -297,9 +297,9 @@ class TestTerms:
             {"id": 4, "name": '{"a": 1}', "town": " [1]"},
             paths=("place",),
         )
-        found = read(table, "accounts", fields)
-        assert [row["_unreadable"] for row in found] == [None, "name: not a text; city: not a text", None, None]
-        assert [row["merged_ids"] for row in found] == ["3;4", None, None, None]
+        result = read(table, "accounts", fields)
+        assert [row["_unreadable"] for row in result] == [None, "name: not a text; city: not a text", None, None]
+        assert [row["merged_ids"] for row in result] == ["3;4", None, None, None]
 
     def test_a_row_read_while_a_field_was_gone_is_set_aside(self, raw):
         table = raw(
@@ -309,23 +309,23 @@ class TestTerms:
             {"id": 4, "_extracted_at": at(6), "vat": "DE1"},
             {"id": 5, "_extracted_at": at(8)},
         )
-        found = read(table, "accounts", self.FIELDS, terms=Terms(absences={"vat": Absence("vat", at(5), at(8))}))
-        assert [row["_record_id"] for row in found if row["_unreadable"]] == ["2"]
-        assert found[1]["_unreadable"] == "tax_id: vat is gone at the source"
+        result = read(table, "accounts", self.FIELDS, terms=Terms(absences={"vat": Absence("vat", at(5), at(8))}))
+        assert [row["_record_id"] for row in result if row["_unreadable"]] == ["2"]
+        assert result[1]["_unreadable"] == "tax_id: vat is gone at the source"
         still = read(table, "accounts", self.FIELDS, terms=Terms(absences={"vat": self.SINCE}))
         assert [row["_record_id"] for row in still if row["_unreadable"]] == ["2", "5"]
 
     def test_another_field_of_the_column_stands_in_but_a_constant_does_not(self, raw):
         fields = {"tax_id": ("vat", "other", Constant("none"))}
         table = raw({"id": 1, "other": "DE2"}, {"id": 2})
-        found = read(table, "accounts", fields, terms=Terms(absences={"vat": self.SINCE}))
-        assert [row["_unreadable"] for row in found] == [None, "tax_id: vat is gone at the source"]
+        result = read(table, "accounts", fields, terms=Terms(absences={"vat": self.SINCE}))
+        assert [row["_unreadable"] for row in result] == [None, "tax_id: vat is gone at the source"]
 
     def test_a_part_of_a_field_is_gone_with_it(self, raw):
         table = raw({"id": 1, "owner": [7, "A"]}, {"id": 2})
         terms = Terms(absences={"owner.0": Absence("owner", at(5))})
-        found = read(table, "accounts", {"owner_id": "owner.0"}, terms=terms)
-        assert [row["_unreadable"] for row in found] == [None, "owner_id: owner.0 is gone at the source"]
+        result = read(table, "accounts", {"owner_id": "owner.0"}, terms=terms)
+        assert [row["_unreadable"] for row in result] == [None, "owner_id: owner.0 is gone at the source"]
 
     def test_values_against_the_contract_are_left_out_and_named(self, raw):
         table = raw(
@@ -333,8 +333,8 @@ class TestTerms:
             {"id": 2, "name": "A\0", "vat": "DE1", "size": 5},
             {"id": 3, "name": "B", "size": 6},
         )
-        found = read(table, "accounts", self.FIELDS, terms=Terms(True, absences={"vat": self.SINCE}))
-        assert [(row["tax_id"], row["employees"], row["_discarded"], row["_unreadable"]) for row in found] == [
+        result = read(table, "accounts", self.FIELDS, terms=Terms(True, absences={"vat": self.SINCE}))
+        assert [(row["tax_id"], row["employees"], row["_discarded"], row["_unreadable"]) for row in result] == [
             (None, None, "tax_id: not a text; employees: not a whole number", None),
             ("DE1", 5, None, "name: NUL character"),  # a name is required: nothing can stand in for it
             (None, 6, "tax_id: vat is gone at the source", None),
@@ -348,11 +348,11 @@ class TestTerms:
             {"id": 4, "new": {"x": []}},
             {"id": 5},
         )
-        found = read(table, "accounts", {"account_id": "id"}, nulls=("false",), terms=Terms(refused=("new.x",)))
-        assert [row["_unreadable"] for row in found] == ["new.x: a new field", None, None, None, None]
+        result = read(table, "accounts", {"account_id": "id"}, nulls=("false",), terms=Terms(refused=("new.x",)))
+        assert [row["_unreadable"] for row in result] == ["new.x: a new field", None, None, None, None]
 
 
 def test_a_field_may_have_words_of_its_own_for_null(raw):
     table = raw({"id": 1, "limit": "0.0"}, {"id": 2, "limit": "10.0"})
-    found = read(table, "accounts", {"credit_limit_amount": Field("limit", nulls=("0", "0.0"))})
-    assert [row["credit_limit_amount"] for row in found] == [None, Decimal("10.00")]
+    result = read(table, "accounts", {"credit_limit_amount": Field("limit", nulls=("0", "0.0"))})
+    assert [row["credit_limit_amount"] for row in result] == [None, Decimal("10.00")]

@@ -27,9 +27,9 @@ def test_reads_a_file_of_the_users_own(tmp_path, name):
 
 
 def test_reads_the_file_that_is_installed():
-    found = quotes()
-    assert found.schema == QUOTES
-    assert found.num_rows > 200_000
+    result = quotes()
+    assert result.schema == QUOTES
+    assert result.num_rows > 200_000
 
 
 @pytest.mark.parametrize(

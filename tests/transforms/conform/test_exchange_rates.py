@@ -30,12 +30,12 @@ def shipped(con):
 def spread(con):
     """Spread a few quotes; gives {(day, currency): (per_eur, quoted_on)}."""
 
-    def make(*rows: tuple[date, str, float], **given: Any) -> dict[tuple[date, str], tuple[float, date]]:
+    def make(*rows: tuple[date, str, float], **fields: Any) -> dict[tuple[date, str], tuple[float, date]]:
         table = pa.Table.from_pylist([dict(zip(QUOTES.names, row, strict=True)) for row in rows], schema=QUOTES)
-        made = fx_rates(con.create_table("few", table, temp=True, overwrite=True), **given)
+        result = fx_rates(con.create_table("few", table, temp=True, overwrite=True), **fields)
         return {
             (row["rate_on"], row["currency"]): (row["per_eur"], row["quoted_on"])
-            for row in made.to_pyarrow().to_pylist()
+            for row in result.to_pyarrow().to_pylist()
         }
 
     return make
@@ -49,7 +49,7 @@ def change(con, shipped):
         *rows: tuple[str | None, Any, date | None],
         to: str = "EUR",
         as_of: date = date(2026, 6, 30),
-        **given: Any,
+        **fields: Any,
     ):
         table = pa.table(
             {
@@ -59,23 +59,23 @@ def change(con, shipped):
                 "on": pa.array([row[2] for row in rows], pa.date32()),
             }
         )
-        made = convert(
+        result = convert(
             con.create_table("amounts", table, temp=True, overwrite=True),
             shipped,
             reporting_currency=to,
             amounts={"amount": "reporting_amount"},
             as_of=as_of,
-            **{"date": "on", **given},
+            **{"date": "on", **fields},
         ).to_pyarrow()
-        return sorted(made.to_pylist(), key=lambda row: row["key"])
+        return sorted(result.to_pylist(), key=lambda row: row["key"])
 
     return make
 
 
 def test_a_day_without_a_quote_uses_the_last_one_while_it_is_young(spread):
     friday = date(2026, 5, 1)
-    found = spread((friday, "USD", 1.1), (date(2026, 5, 4), "USD", 1.2), max_rate_age_days=3)
-    assert {day.day: rate for (day, currency), rate in found.items() if currency == "USD"} == {
+    result = spread((friday, "USD", 1.1), (date(2026, 5, 4), "USD", 1.2), max_rate_age_days=3)
+    assert {day.day: rate for (day, currency), rate in result.items() if currency == "USD"} == {
         1: (1.1, friday),
         2: (1.1, friday),
         3: (1.1, friday),
@@ -87,18 +87,18 @@ def test_a_day_without_a_quote_uses_the_last_one_while_it_is_young(spread):
 
 
 def test_a_gap_longer_than_the_age_has_no_rates(spread):
-    found = spread((date(2026, 5, 1), "USD", 1.1), (date(2026, 5, 9), "USD", 1.2), max_rate_age_days=2)
-    assert sorted(day.day for day, currency in found if currency == "USD") == [1, 2, 3, 9, 10, 11]
+    result = spread((date(2026, 5, 1), "USD", 1.1), (date(2026, 5, 9), "USD", 1.2), max_rate_age_days=2)
+    assert sorted(day.day for day, currency in result if currency == "USD") == [1, 2, 3, 9, 10, 11]
 
 
 def test_a_currency_that_gave_way_to_the_euro_keeps_its_irrevocable_rate(spread):
-    found = spread((date(2022, 12, 30), "HRK", 7.5365), (date(2023, 1, 6), "HRK", 9.9), until=date(2026, 2, 1))
-    assert found[date(2022, 12, 31), "HRK"] == (7.5365, date(2022, 12, 30))
-    assert found[date(2023, 1, 1), "HRK"] == (7.5345, date(2023, 1, 1))
-    assert found[date(2023, 1, 6), "HRK"] == (7.5345, date(2023, 1, 1))
-    assert found[date(2026, 2, 1), "HRK"] == (7.5345, date(2023, 1, 1))
-    assert found[date(2026, 1, 1), "BGN"] == (1.95583, date(2026, 1, 1))
-    assert (date(2026, 2, 2), "HRK") not in found
+    result = spread((date(2022, 12, 30), "HRK", 7.5365), (date(2023, 1, 6), "HRK", 9.9), until=date(2026, 2, 1))
+    assert result[date(2022, 12, 31), "HRK"] == (7.5365, date(2022, 12, 30))
+    assert result[date(2023, 1, 1), "HRK"] == (7.5345, date(2023, 1, 1))
+    assert result[date(2023, 1, 6), "HRK"] == (7.5345, date(2023, 1, 1))
+    assert result[date(2026, 2, 1), "HRK"] == (7.5345, date(2023, 1, 1))
+    assert result[date(2026, 1, 1), "BGN"] == (1.95583, date(2026, 1, 1))
+    assert (date(2026, 2, 2), "HRK") not in result
 
 
 def test_the_shipped_file_obeys_the_schema(shipped):
@@ -150,10 +150,10 @@ def test_keeps_the_columns_in_place_and_replaces_empty_ones(rows, shipped):
     deal = {"deal_id": "1", "amount": Decimal(10), "currency": "EUR", "close_on": date(2026, 1, 2)}
     table = rows("deals", deal)
     amounts = {"amount": "reporting_amount"}
-    made = convert(table, shipped, reporting_currency="EUR", date="close_on", amounts=amounts, as_of=date(2026, 2, 1))
-    assert made.columns == table.columns
-    assert made.to_pyarrow()["reporting_amount"].to_pylist() == [Decimal("10.00")]
-    assert made.schema() == table.schema()
+    result = convert(table, shipped, reporting_currency="EUR", date="close_on", amounts=amounts, as_of=date(2026, 2, 1))
+    assert result.columns == table.columns
+    assert result.to_pyarrow()["reporting_amount"].to_pylist() == [Decimal("10.00")]
+    assert result.schema() == table.schema()
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -178,17 +178,17 @@ def test_amounts_are_exact_quotients_rounded_half_to_even(change, shipped, amoun
             for currency in (row["currency"], to)
         )
         expected = None if own is None else round(Fraction(row["amount"]) * ours / own, 2)
-        found = row["reporting_amount"]
-        assert (None if found is None else Fraction(found)) == expected
+        result = row["reporting_amount"]
+        assert (None if result is None else Fraction(result)) == expected
 
 
 def test_ties_go_to_the_even_cent(con):
-    given = ["0.005", "0.015", "-0.005", "-0.015", "2.675", "2.67500001", "2.665", None]
-    column = pa.array([None if text is None else Decimal(text) for text in given], pa.decimal128(38, 8))
+    fields = ["0.005", "0.015", "-0.005", "-0.015", "2.675", "2.67500001", "2.665", None]
+    column = pa.array([None if text is None else Decimal(text) for text in fields], pa.decimal128(38, 8))
     table = con.create_table("ties", pa.table({"given": column}), temp=True)
-    found = table.select("given", rounded=half_even(table.given)).to_pyarrow().to_pylist()
+    result = table.select("given", rounded=half_even(table.given)).to_pyarrow().to_pylist()
     expected = ["0.00", "0.02", "0.00", "-0.02", "2.68", "2.68", "2.66", None]
-    assert sorted(map(str, (row["rounded"] for row in found))) == sorted(map(str, map(_decimal, expected)))
+    assert sorted(map(str, (row["rounded"] for row in result))) == sorted(map(str, map(_decimal, expected)))
 
 
 def _decimal(text: str | None) -> Decimal | None:

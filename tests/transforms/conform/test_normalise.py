@@ -110,15 +110,15 @@ PAIRED = {
 
 @pytest.mark.parametrize("key", CASES, ids=lambda key: key.__name__)
 def test_writes_values_one_way(con, key):
-    given = con.create_table("given", pa.table({"text": [*CASES[key], None]}), temp=True, overwrite=True)
-    found = given.select("text", key=key(given.text)).to_pyarrow().to_pylist()
-    assert {row["text"]: row["key"] for row in found} == {**CASES[key], None: None}
+    fields = con.create_table("given", pa.table({"text": [*CASES[key], None]}), temp=True, overwrite=True)
+    result = fields.select("text", key=key(fields.text)).to_pyarrow().to_pylist()
+    assert {row["text"]: row["key"] for row in result} == {**CASES[key], None: None}
 
 
 @pytest.mark.parametrize("key", PAIRED, ids=lambda key: key.__name__)
 def test_writes_numbers_with_their_country(con, key):
     texts, countries = zip(*PAIRED[key], strict=True)
     columns = pa.table([texts, pa.array(countries, pa.string())], names=["text", "country"])
-    given = con.create_table("given", columns, temp=True, overwrite=True)
-    found = given.mutate(key=key(given.text, given.country)).to_pyarrow().to_pylist()
-    assert {(row["text"], row["country"]): row["key"] for row in found} == PAIRED[key]
+    fields = con.create_table("given", columns, temp=True, overwrite=True)
+    result = fields.mutate(key=key(fields.text, fields.country)).to_pyarrow().to_pylist()
+    assert {(row["text"], row["country"]): row["key"] for row in result} == PAIRED[key]

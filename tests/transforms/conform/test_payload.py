@@ -68,9 +68,9 @@ def test_a_text_reads_as_it_did_on_arrival(raw, text: str):
 def test_a_lone_surrogate_hides_nothing_of_its_record_nor_of_others(raw):
     table = raw("plain", *ODD, *WHOLE)
     looks = {"is_gone": lacks(table, "b.c"), "is_absent": lacks(table, "x"), "is_structure": is_structure(table, "b")}
-    found = table.select("a", name=text_at(table, "a"), **looks).to_pyarrow().to_pylist()
-    assert [row["name"] for row in found] == [row["a"] for row in found]
-    assert all(not row["is_gone"] and row["is_absent"] and row["is_structure"] for row in found)
+    result = table.select("a", name=text_at(table, "a"), **looks).to_pyarrow().to_pylist()
+    assert [row["name"] for row in result] == [row["a"] for row in result]
+    assert all(not row["is_gone"] and row["is_absent"] and row["is_structure"] for row in result)
 
 
 def test_the_text_of_an_object_that_holds_one_can_be_read(con):

@@ -16,17 +16,17 @@ ROLES = {"hubspot": "crm", "odoo": "erp", "zendesk": "helpdesk"}
 ONE = {"customer_id": "C1", "rule": "tax_id", "score": 1.0, "since": AS_OF, "is_oversized": False}
 
 
-def account(connection: str, account_id: str = "1", **given: Any) -> dict[str, Any]:
+def account(connection: str, account_id: str = "1", **fields: Any) -> dict[str, Any]:
     base = {"connection": connection, "stream": "accounts", "account_id": account_id, "name": "Acme"}
-    return {**base, "is_active": True, **given}
+    return {**base, "is_active": True, **fields}
 
 
-def known(connection: str, account_id: str = "1", **given: Any) -> dict[str, Any]:
-    return {**ONE, "connection": connection, "account_id": account_id, **given}
+def crosswalk_of(connection: str, account_id: str = "1", **fields: Any) -> dict[str, Any]:
+    return {**ONE, "connection": connection, "account_id": account_id, **fields}
 
 
-def of(connection: str, account_id: str = "1", **given: Any) -> dict[str, Any]:
-    return {"connection": connection, "stream": "s", "account_id": account_id, **given}
+def of(connection: str, account_id: str = "1", **fields: Any) -> dict[str, Any]:
+    return {"connection": connection, "stream": "s", "account_id": account_id, **fields}
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def unite(rows):
     """Unite small tables; what is not given is empty. By default every account is customer C1."""
 
     def build(accounts: list[dict[str, Any]], **tables: Any) -> list[dict[str, Any]]:
-        usual = [known(row["connection"], row["account_id"]) for row in accounts]
+        usual = [crosswalk_of(row["connection"], row["account_id"]) for row in accounts]
         names = ("owners", "deals", "orders", "invoices", "tickets", "activities")
         table = customers(
             rows("accounts", *accounts),
@@ -45,16 +45,16 @@ def unite(rows):
             survivorship={},
             roles=ROLES,
         )
-        made = table.to_pyarrow()
-        assert check_result(ibis.memtable(made), model("customers")).to_pyarrow().num_rows == 0
-        return sorted(made.to_pylist(), key=lambda row: row["customer_id"])
+        result = table.to_pyarrow()
+        assert check_result(ibis.memtable(result), model("customers")).to_pyarrow().num_rows == 0
+        return sorted(result.to_pylist(), key=lambda row: row["customer_id"])
 
     return build
 
 
-def invoice(number: str, on: date, amount: str, **given: Any) -> dict[str, Any]:
+def invoice(number: str, on: date, amount: str, **fields: Any) -> dict[str, Any]:
     base = {"invoice_id": number, "kind": "invoice", "status": "posted", "invoice_on": on, "currency": "EUR"}
-    return of("odoo", **{**base, "reporting_net_amount": Decimal(amount), **given})
+    return of("odoo", **{**base, "reporting_net_amount": Decimal(amount), **fields})
 
 
 def test_no_row_counts_twice_when_many_tables_meet(unite):
@@ -86,9 +86,9 @@ def test_status_follows_orders_and_open_deals(unite):
         "lost deal": "prospect",
         "credit note": "prospect",
     }
-    found = unite(
+    result = unite(
         [account("odoo", name) for name in expected],
-        crosswalk=[known("odoo", name, customer_id=name) for name in expected],
+        crosswalk=[crosswalk_of("odoo", name, customer_id=name) for name in expected],
         orders=[
             order("order", "confirmed", date(2025, 7, 1)),
             order("old order", "confirmed", date(2025, 6, 30)),
@@ -97,16 +97,16 @@ def test_status_follows_orders_and_open_deals(unite):
         deals=[of("odoo", f"{status} deal", deal_id=status, status=status) for status in ("open", "lost")],
         invoices=[invoice("1", date(2026, 6, 1), "-5.00", kind="credit_note", account_id="credit note")],
     )
-    assert {row["customer_id"]: row["status"] for row in found} == expected
+    assert {row["customer_id"]: row["status"] for row in result} == expected
 
 
 def test_what_hangs_on_a_merged_account_counts_and_customers_without_accounts_vanish(unite):
-    found = unite(
+    result = unite(
         [account("odoo", "1")],
         crosswalk=[
-            known("odoo", "1"),
-            known("odoo", "0", rule="redirect"),
-            known("odoo", "9", customer_id="C9"),
+            crosswalk_of("odoo", "1"),
+            crosswalk_of("odoo", "0", rule="redirect"),
+            crosswalk_of("odoo", "9", customer_id="C9"),
         ],
         invoices=[
             invoice("1", date(2026, 6, 1), "1.00", account_id="0"),
@@ -114,27 +114,27 @@ def test_what_hangs_on_a_merged_account_counts_and_customers_without_accounts_va
             invoice("3", date(2026, 6, 1), "5.00", account_id="unknown"),
         ],
     )
-    assert [(row["customer_id"], row["revenue_amount"]) for row in found] == [("C1", Decimal("1.00"))]
+    assert [(row["customer_id"], row["revenue_amount"]) for row in result] == [("C1", Decimal("1.00"))]
 
 
 def test_oversized_customers_are_marked(unite):
     (customer,) = unite(
         [account("odoo", "1"), account("odoo", "2")],
-        crosswalk=[known("odoo", "1", is_oversized=True), known("odoo", "2", is_oversized=True)],
+        crosswalk=[crosswalk_of("odoo", "1", is_oversized=True), crosswalk_of("odoo", "2", is_oversized=True)],
     )
     assert customer["is_oversized"]
 
 
 @pytest.mark.parametrize(
-    ("due", "left", "state"),
+    ("due", "open_amount", "state"),
     [(date(2026, 6, 1), "10", "overdue"), (date(2026, 8, 1), "10", "open"), (date(2026, 6, 1), "0", "paid")],
 )
-def test_receivables_tell_how_a_customer_pays(unite, due: date, left: str, state: str):
-    row = invoice("1", date(2026, 5, 1), "10", due_on=due, reporting_open_amount=Decimal(left))
-    (made,) = unite([account("odoo")], invoices=[row])
-    assert (made["payment_state"], made["last_invoice_on"]) == (state, date(2026, 5, 1))
+def test_receivables_tell_how_a_customer_pays(unite, due: date, open_amount: str, state: str):
+    row = invoice("1", date(2026, 5, 1), "10", due_on=due, reporting_open_amount=Decimal(open_amount))
+    (table,) = unite([account("odoo")], invoices=[row])
+    assert (table["payment_state"], table["last_invoice_on"]) == (state, date(2026, 5, 1))
 
 
 def test_who_never_had_an_invoice_has_no_payment_state(unite):
-    (made,) = unite([account("odoo")])
-    assert (made["payment_state"], made["last_invoice_on"]) == (None, None)
+    (table,) = unite([account("odoo")])
+    assert (table["payment_state"], table["last_invoice_on"]) == (None, None)

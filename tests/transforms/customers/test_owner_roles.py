@@ -11,8 +11,8 @@ from transforms.customers.owner_roles import people
 ROLES = {"hubspot": "crm", "odoo": "erp", "zendesk": "helpdesk"}
 
 
-def of(connection: str, account_id: str = "1", **given: Any) -> dict[str, Any]:
-    return {"connection": connection, "stream": "s", "account_id": account_id, **given}
+def of(connection: str, account_id: str = "1", **fields: Any) -> dict[str, Any]:
+    return {"connection": connection, "stream": "s", "account_id": account_id, **fields}
 
 
 account = of
@@ -21,17 +21,17 @@ account = of
 @pytest.fixture
 def look_after(rows):
     def build(accounts: list[dict[str, Any]], owners: Any = (), deals: Any = ()) -> list[dict[str, Any]]:
-        held = (
-            rows(name, *given).mutate(customer_id=ibis.literal("C1"))
-            for name, given in (("accounts", accounts), ("deals", deals))
+        stored = (
+            rows(name, *fields).mutate(customer_id=ibis.literal("C1"))
+            for name, fields in (("accounts", accounts), ("deals", deals))
         )
-        return people(*held, rows("owners", *owners), ROLES).to_pyarrow().to_pylist()
+        return people(*stored, rows("owners", *owners), ROLES).to_pyarrow().to_pylist()
 
     return build
 
 
-def owner(connection: str, owner_id: str, **given: Any) -> dict[str, Any]:
-    return {"connection": connection, "stream": "owners", "owner_id": owner_id, "is_active": True, **given}
+def owner(connection: str, owner_id: str, **fields: Any) -> dict[str, Any]:
+    return {"connection": connection, "stream": "owners", "owner_id": owner_id, "is_active": True, **fields}
 
 
 def test_managers_and_executives_follow_the_roles_of_owners(look_after):

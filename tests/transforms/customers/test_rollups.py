@@ -12,32 +12,32 @@ from transforms.customers.rollups import deal_totals, invoice_totals, last_conta
 AS_OF = date(2026, 6, 30)
 
 
-def of(connection: str, account_id: str = "1", **given: Any) -> dict[str, Any]:
-    return {"connection": connection, "stream": "s", "account_id": account_id, **given}
+def of(connection: str, account_id: str = "1", **fields: Any) -> dict[str, Any]:
+    return {"connection": connection, "stream": "s", "account_id": account_id, **fields}
 
 
 @pytest.fixture
 def owned(rows):
     """Make a small table whose rows all belong to one customer."""
 
-    def build(table: str, *given: dict[str, Any]) -> Any:
-        return rows(table, *given).mutate(customer_id=ibis.literal("C1"))
+    def build(table: str, *fields: dict[str, Any]) -> Any:
+        return rows(table, *fields).mutate(customer_id=ibis.literal("C1"))
 
     return build
 
 
-def one(table: Any) -> dict[str, Any]:
-    (found,) = table.to_pyarrow().to_pylist()
-    return found
+def single_row(table: Any) -> dict[str, Any]:
+    (result,) = table.to_pyarrow().to_pylist()
+    return result
 
 
-def invoice(number: str, on: date, amount: str, **given: Any) -> dict[str, Any]:
+def invoice(number: str, on: date, amount: str, **fields: Any) -> dict[str, Any]:
     base = {"invoice_id": number, "kind": "invoice", "status": "posted", "invoice_on": on, "currency": "EUR"}
-    return of("odoo", **{**base, "reporting_net_amount": Decimal(amount), **given})
+    return of("odoo", **{**base, "reporting_net_amount": Decimal(amount), **fields})
 
 
 def test_sums_up_posted_invoices_and_credit_notes_exactly(owned):
-    customer = one(
+    customer = single_row(
         invoice_totals(
             owned(
                 "invoices",
@@ -73,19 +73,19 @@ def test_sums_up_posted_invoices_and_credit_notes_exactly(owned):
 
 def test_weighs_deals_in_decimals_and_rounds_half_to_even(owned):
     deals = [("1", "0.01", 0.5), ("2", "100.00", 0.1), ("3", "99.00", None)]
-    given = [
+    fields = [
         of("hubspot", deal_id=key, status="open", reporting_amount=Decimal(amount), probability=chance)
         for key, amount, chance in deals
     ]
-    table = deal_totals(owned("deals", *given), AS_OF)
-    customer = one(table.mutate(weighted_pipeline_amount=money(table.weighted_pipeline_amount)))
+    table = deal_totals(owned("deals", *fields), AS_OF)
+    customer = single_row(table.mutate(weighted_pipeline_amount=money(table.weighted_pipeline_amount)))
     assert customer["weighted_pipeline_amount"] == Decimal("10.00")
 
 
 def test_counts_deals_won_and_lost_up_to_the_day(owned):
     days = [("won", date(2026, 6, 1)), ("won", date(2026, 7, 1)), ("lost", None), ("open", date(2026, 9, 1))]
     deals = [of("hubspot", deal_id=str(n), status=status, close_on=on) for n, (status, on) in enumerate(days)]
-    customer = one(deal_totals(owned("deals", *deals), AS_OF))
+    customer = single_row(deal_totals(owned("deals", *deals), AS_OF))
     assert (customer["deals_won"], customer["deals_lost"]) == (1, 1)
 
 
@@ -93,7 +93,7 @@ def test_last_contact_has_happened(owned):
     def activity(number: int, when: datetime, status: str | None) -> dict[str, Any]:
         return of("hubspot", activity_id=str(number), kind="call", status=status, happened_at=when)
 
-    customer = one(
+    customer = single_row(
         last_contact(
             owned(
                 "activities",

@@ -16,9 +16,9 @@ def at(day: int, hour: int = 0) -> datetime:
     return datetime(2026, 1, day, hour, tzinfo=UTC)
 
 
-def account(connection: str, account_id: str = "1", **given: Any) -> dict[str, Any]:
+def account(connection: str, account_id: str = "1", **fields: Any) -> dict[str, Any]:
     base = {"connection": connection, "stream": "accounts", "account_id": account_id, "name": "Acme"}
-    return {**base, "is_active": True, **given}
+    return {**base, "is_active": True, **fields}
 
 
 @pytest.fixture

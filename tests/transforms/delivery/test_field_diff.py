@@ -27,12 +27,12 @@ def differences(before: Any, after: Any, past: SyncHistory | None = None, **rule
     return [(row["action"], row["before"], row["after"]) for row in rows]
 
 
-def agreed(ours: Any, held: Any) -> SyncHistory:
-    return SyncHistory({PLACE: SyncedValue(ours, held)})
+def agreed(ours: Any, stored: Any) -> SyncHistory:
+    return SyncHistory({PLACE: SyncedValue(ours, stored)})
 
 
-def decided(verdict: str, wanted: Any, held: Any = None) -> SyncHistory:
-    return SyncHistory(decided={PLACE: [Decision(wanted, verdict, "Ann", held)]})
+def decided(verdict: str, wanted: Any, stored: Any = None) -> SyncHistory:
+    return SyncHistory(decided={PLACE: [Decision(wanted, verdict, "Ann", stored)]})
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_a_number_within_the_tolerance_is_not_rewritten():
 
 def test_a_number_goes_along_with_its_band():
     rules = [Rule("score", tolerance=0.5, along="band"), Rule("band")]
-    held = {"1": CurrentRecord({"score": 60.2, "band": "B"})}
-    kept, moved = (
-        [row["field"] for row in changes([Wanted("1", "C1", {"score": 59.9, "band": band})], held, rules)]
+    stored = {"1": CurrentRecord({"score": 60.2, "band": "B"})}
+    unchanged, moved = (
+        [row["field"] for row in changes([Wanted("1", "C1", {"score": 59.9, "band": band})], stored, rules)]
         for band in ("B", "C")
     )
-    assert kept == []
+    assert unchanged == []
     assert moved == ["band", "score"]
 
 
@@ -165,8 +165,8 @@ def test_a_new_record_gets_all_that_is_known_of_it():
 
 def test_what_both_sides_have_is_agreed_once():
     wanted, rules = [Wanted("1", "C1", {"f": "a", "g": "b"})], [Rule("f", policy="owner"), Rule("g")]
-    found = list(agreements(wanted, {"1": CurrentRecord({"f": "a", "g": "b"})}, rules, SyncHistory()))
-    assert found == [("1", "f", SyncedValue("a", "a"))]
+    result = list(agreements(wanted, {"1": CurrentRecord({"f": "a", "g": "b"})}, rules, SyncHistory()))
+    assert result == [("1", "f", SyncedValue("a", "a"))]
     assert not [*agreements(wanted, {"1": CurrentRecord({"f": "a"})}, rules, agreed("a", "a"))]
     assert not [*agreements(wanted, {"1": CurrentRecord({"f": "other"})}, rules, SyncHistory())]
 
@@ -178,5 +178,5 @@ def test_nan_never_leaves():
 
 def test_the_order_does_not_depend_on_arrival():
     wanted = [Wanted(str(number), f"C{number}", {"f": number}) for number in range(5)]
-    held = {str(number): CurrentRecord({"f": None}) for number in range(5)}
-    assert list(changes(wanted, held, [Rule("f")])) == list(changes(wanted[::-1], held, [Rule("f")]))
+    stored = {str(number): CurrentRecord({"f": None}) for number in range(5)}
+    assert list(changes(wanted, stored, [Rule("f")])) == list(changes(wanted[::-1], stored, [Rule("f")]))

@@ -20,10 +20,10 @@ SIDES = ("left_connection", "left_account_id", "right_connection", "right_accoun
 JUDGED = pa.schema([(name, pa.string()) for name in (*SIDES, "verdict")])
 
 
-def account(node: str, tax: int | None = None, **given: Any) -> dict[str, Any]:
+def account(node: str, tax: int | None = None, **fields: Any) -> dict[str, Any]:
     connection, account_id = node.split("/")
     tax_id = german(1366959 * 10 + tax) if tax is not None else None
-    return {"connection": connection, "account_id": account_id, "name": node, "tax_id": tax_id} | given
+    return {"connection": connection, "account_id": account_id, "name": node, "tax_id": tax_id} | fields
 
 
 def german(number: int) -> str:
@@ -40,8 +40,8 @@ def minted(node: str, digits: int = 12) -> str:
 
 def judged(*verdicts: tuple[str, str, str]) -> Any:
     rows = [
-        dict(zip(JUDGED.names, (*left.split("/"), *right.split("/"), verdict), strict=True))
-        for left, verdict, right in verdicts
+        dict(zip(JUDGED.names, (*first.split("/"), *second.split("/"), verdict), strict=True))
+        for first, verdict, second in verdicts
     ]
     return ibis.memtable(pa.Table.from_pylist(rows, schema=JUDGED))
 
@@ -51,14 +51,14 @@ KEYS = ("node", "connection", "account_id", "country", "tax_country", "tax", "ph
 
 def keys(*accounts: dict[str, Any]) -> Any:
     """Write the keys of accounts that have tax numbers alone; `match_keys` takes longer to compile."""
-    held = [
+    stored = [
         dict.fromkeys(KEYS, "")
         | {"node": f"{row['connection']}/{row['account_id']}", "tax_country": "DE", "tax": row["tax_id"] or ""}
         | {name: row[name] for name in ("connection", "account_id")}
         for row in accounts
     ]
-    made = pa.Table.from_pylist(held, schema=pa.schema([(name, pa.string()) for name in KEYS]))
-    return ibis.memtable(made).mutate(
+    table = pa.Table.from_pylist(stored, schema=pa.schema([(name, pa.string()) for name in KEYS]))
+    return ibis.memtable(table).mutate(
         is_proven=lambda row: row.tax != "", comparable_tax=lambda row: row.tax, is_host=ibis.literal(False)
     )
 
@@ -72,27 +72,27 @@ def build(rows):
         previous: dict[str, dict[str, Any]] | None = None,
         as_of: date = DAY1,
         judgements: Any = (),
-        **given: Any,
+        **fields: Any,
     ) -> dict[str, dict[str, Any]]:
-        made = crosswalk(
+        table = crosswalk(
             rows("accounts", *accounts),
             judged(*judgements),
             rows("crosswalk", *(previous or {}).values()),
             as_of=as_of,
-            **{"links": {"crm": "erp"}, "max_cluster": 50, "keys": keys(*accounts), **given},
+            **{"links": {"crm": "erp"}, "max_cluster": 50, "keys": keys(*accounts), **fields},
         ).to_pyarrow()
-        assert sorted(made.schema.names) == sorted(model("crosswalk").to_schema().columns)
-        return {f"{row['connection']}/{row['account_id']}": row for row in made.to_pylist()}
+        assert sorted(table.schema.names) == sorted(model("crosswalk").to_schema().columns)
+        return {f"{row['connection']}/{row['account_id']}": row for row in table.to_pylist()}
 
     return make
 
 
-def ids(found: dict[str, dict[str, Any]]) -> dict[str, str]:
-    return {node: row["customer_id"] for node, row in found.items()}
+def ids(result: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {node: row["customer_id"] for node, row in result.items()}
 
 
 def test_every_account_gets_a_customer_and_the_rule_by_which_we_know(build):
-    found = build(
+    result = build(
         [
             account("crm/1", 1, link_id="9"),
             account("erp/9", 2, created_at=datetime(2019, 1, 1, tzinfo=UTC)),
@@ -103,7 +103,7 @@ def test_every_account_gets_a_customer_and_the_rule_by_which_we_know(build):
         ],
         keys=None,
     )
-    assert {node: (row["customer_id"], row["rule"], row["score"]) for node, row in found.items()} == {
+    assert {node: (row["customer_id"], row["rule"], row["score"]) for node, row in result.items()} == {
         "crm/1": (minted("erp/9"), "link", 1.0),
         "erp/9": (minted("erp/9"), "link", 1.0),
         "help/1": (minted("erp/9"), "tax_id", 0.9999),
@@ -111,13 +111,13 @@ def test_every_account_gets_a_customer_and_the_rule_by_which_we_know(build):
         "help/2": (minted("crm/2"), "phone", 0.9999),
         "crm/3": (minted("crm/3"), "alone", 1.0),
     }
-    assert {(row["since"], row["is_oversized"]) for row in found.values()} == {(DAY1, False)}
+    assert {(row["since"], row["is_oversized"]) for row in result.values()} == {(DAY1, False)}
 
 
 def test_the_crosswalk_obeys_its_schema(build):
-    found = build([account("crm/1", 1, merged_ids="7"), account("erp/1", 1), account("crm/2")])
-    made = ibis.memtable(pa.Table.from_pylist(list(found.values())))
-    assert check_result(made, model("crosswalk")).to_pyarrow().to_pylist() == []
+    result = build([account("crm/1", 1, merged_ids="7"), account("erp/1", 1), account("crm/2")])
+    table = ibis.memtable(pa.Table.from_pylist(list(result.values())))
+    assert check_result(table, model("crosswalk")).to_pyarrow().to_pylist() == []
 
 
 # Builds are slow, so all stories are told side by side in three builds: each has its own ids and tax numbers.
@@ -190,22 +190,22 @@ STORIES: dict[str, tuple[list[dict[str, dict[str, Any]]], dict[str, tuple[str, s
 
 
 @pytest.fixture(scope="module")
-def told(build):
+def by_name(build):
     """Build the three days of all stories; gives the last day's rows."""
-    found: dict[str, dict[str, Any]] = {}
+    result: dict[str, dict[str, Any]] = {}
     for number, as_of in enumerate((DAY1, DAY2, DAY3)):
         accounts: list[dict[str, Any]] = []
         verdicts: list[tuple[str, str, str]] = []
-        for place, (days, _) in enumerate(STORIES.values()):
+        for index, (days, _) in enumerate(STORIES.values()):
             for node, about in days[min(number, len(days) - 1)].items():
-                accounts.append(in_story(place, node, about))
+                accounts.append(in_story(index, node, about))
                 verdicts += [
-                    (own(place, node), verdict, own(place, about[verdict]))
+                    (own(index, node), verdict, own(index, about[verdict]))
                     for verdict in ("same", "different")
                     if verdict in about
                 ]
-        found = build(accounts, found, as_of, verdicts)
-    return found
+        result = build(accounts, result, as_of, verdicts)
+    return result
 
 
 def own(story: int, node: str) -> str:
@@ -220,20 +220,20 @@ def in_story(story: int, node: str, about: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_in_time(told, story):
-    place = list(STORIES).index(story)
+def test_in_time(by_name, story):
+    index = list(STORIES).index(story)
     founders = {node: (founder.split(" "), rule) for node, (founder, rule) in STORIES[story][1].items()}
     expected = {
-        own(place, node): (minted(own(place, founder), *map(int, digits)), rule)
+        own(index, node): (minted(own(index, founder), *map(int, digits)), rule)
         for node, ((founder, *digits), rule) in founders.items()
     }
-    found = {node: (row["customer_id"], row["rule"]) for node, row in told.items() if f"/{place:02}-" in node}
-    assert found == expected
+    result = {node: (row["customer_id"], row["rule"]) for node, row in by_name.items() if f"/{index:02}-" in node}
+    assert result == expected
 
 
-def test_since_is_the_first_day_of_an_account(told):
-    place = list(STORIES).index("two_customers_that_turn_out_to_be_one_keep_the_older_id")
-    assert [told[own(place, node)]["since"] for node in ("crm/2", "crm/1")] == [DAY1, DAY2]
+def test_since_is_the_first_day_of_an_account(by_name):
+    index = list(STORIES).index("two_customers_that_turn_out_to_be_one_keep_the_older_id")
+    assert [by_name[own(index, node)]["since"] for node in ("crm/2", "crm/1")] == [DAY1, DAY2]
 
 
 def test_a_crosswalk_of_an_earlier_version_is_gone_on_with(rows):
@@ -255,8 +255,8 @@ def test_a_crosswalk_of_an_earlier_version_is_gone_on_with(rows):
 
 
 def test_a_cluster_above_the_cap_is_marked(build):
-    found = build([account(f"c{n}/1", 1) for n in range(3)] + [account("crm/2")], max_cluster=2)
-    assert {node: row["is_oversized"] for node, row in found.items()} == {
+    result = build([account(f"c{n}/1", 1) for n in range(3)] + [account("crm/2")], max_cluster=2)
+    assert {node: row["is_oversized"] for node, row in result.items()} == {
         "c0/1": True,
         "c1/1": True,
         "c2/1": True,
@@ -266,9 +266,9 @@ def test_a_cluster_above_the_cap_is_marked(build):
 
 def test_six_accounts_of_one_system_are_one_customer_and_21_are_to_be_looked_at(build):
     for count, is_oversized in ((6, False), (20, False), (21, True)):
-        found = build([account(f"crm/{n}", 1) for n in range(count)])
-        assert len({row["customer_id"] for row in found.values()}) == 1
-        assert {row["is_oversized"] for row in found.values()} == {is_oversized}
+        result = build([account(f"crm/{n}", 1) for n in range(count)])
+        assert len({row["customer_id"] for row in result.values()}) == 1
+        assert {row["is_oversized"] for row in result.values()} == {is_oversized}
 
 
 # Each example holds many small worlds side by side, told apart by their tax numbers.
@@ -327,9 +327,9 @@ def test_batches_in_any_order_end_with_the_same_customers(build, seed):
     assert partition(piecemeal) == partition(build(accounts))
 
 
-def partition(found: dict[str, dict[str, Any]]) -> set[frozenset[str]]:
+def partition(result: dict[str, dict[str, Any]]) -> set[frozenset[str]]:
     together: dict[str, set[str]] = {}
-    for node, row in found.items():
+    for node, row in result.items():
         together.setdefault(row["customer_id"], set()).add(node)
     return {frozenset(nodes) for nodes in together.values()}
 
@@ -341,19 +341,19 @@ def test_a_judgement_taken_back_never_was(build, seed):
     chance = random.Random(seed)
     accounts = worlds(chance)
     nodes = [f"{row['connection']}/{row['account_id']}" for row in accounts]
-    kept = [(one, chance.choice(("same", "different")), other) for one, other in pairs(chance, nodes, 4)]
-    taken_back = [(one, chance.choice(("same", "different")), other) for one, other in pairs(chance, nodes, 15)]
-    told: dict[str, dict[str, Any]] = {}
+    unchanged = [(item, chance.choice(("same", "different")), other) for item, other in pairs(chance, nodes, 4)]
+    taken_back = [(item, chance.choice(("same", "different")), other) for item, other in pairs(chance, nodes, 15)]
+    predicted: dict[str, dict[str, Any]] = {}
     never: dict[str, dict[str, Any]] = {}
-    for day, said in ((DAY1, taken_back), (DAY2, kept + taken_back[:8]), (DAY3, kept)):
-        there = [row for row in accounts if chance.random() < 0.85]
-        told = build(there, told, day, said)
-        never = build(there, never, day, kept if day == DAY3 else ())
+    for day, judgements in ((DAY1, taken_back), (DAY2, unchanged + taken_back[:8]), (DAY3, unchanged)):
+        current = [row for row in accounts if chance.random() < 0.85]
+        predicted = build(current, predicted, day, judgements)
+        never = build(current, never, day, unchanged if day == DAY3 else ())
         accounts = [
             row | {"tax_id": tax_id(int(row["account_id"][:2]), chance.randrange(3))} if chance.random() < 0.1 else row
             for row in accounts
         ]
-    assert told == never
+    assert predicted == never
 
 
 def pairs(chance: random.Random, nodes: list[str], count: int) -> list[list[str]]:
@@ -376,11 +376,13 @@ def suggest(rows):
             {"customer_id": customer, "connection": node.split("/")[0], "account_id": node.split("/")[1]}
             for node, customer in customers.items()
         ]
-        made = match_suggestions(rows("accounts", *accounts), rows("crosswalk", *owned), judged(*verdicts)).to_pyarrow()
-        assert made.schema.names == [*SIDES, "rule", "score"]
+        table = match_suggestions(
+            rows("accounts", *accounts), rows("crosswalk", *owned), judged(*verdicts)
+        ).to_pyarrow()
+        assert table.schema.names == [*SIDES, "rule", "score"]
         return sorted(
             (f"{row[SIDES[0]]}/{row[SIDES[1]]}", f"{row[SIDES[2]]}/{row[SIDES[3]]}", row["rule"])
-            for row in made.to_pylist()
+            for row in table.to_pylist()
         )
 
     return make
@@ -414,7 +416,7 @@ def test_suggests_nobody_whose_tax_numbers_of_one_country_differ(suggest):
     accounts += [account("crm/4", **shared) | {"tax_id": "FR40303265045"}, account("erp/2", 1)]
     customers = {f"{row['connection']}/{row['account_id']}": f"C{number}" for number, row in enumerate(accounts)}
     lone = [("crm/1", "crm/3"), ("crm/1", "crm/4"), ("crm/2", "crm/3"), ("crm/2", "crm/4"), ("crm/3", "crm/4")]
-    assert suggest(accounts, customers) == [(left, right, "domain") for left, right in lone]
+    assert suggest(accounts, customers) == [(first, second, "domain") for first, second in lone]
     customers["erp/2"] = "C1"  # crm/2 is known by both numbers
     assert ("crm/1", "crm/2", "domain") in suggest(accounts, customers)
 

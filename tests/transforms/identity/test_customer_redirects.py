@@ -16,11 +16,11 @@ def row(account: str, customer: str, base: str = "", first: str = "", rule: str 
 @pytest.fixture
 def redirected(rows):
     def find(now, before=(), earlier=()):
-        known = [{"customer_id": old, "redirected_to": new} for old, new in earlier]
-        made = customer_redirects(
-            rows("crosswalk", *now), rows("crosswalk", *before), rows("customer_redirects", *known)
+        earlier_redirects = [{"customer_id": old, "redirected_to": new} for old, new in earlier]
+        table = customer_redirects(
+            rows("crosswalk", *now), rows("crosswalk", *before), rows("customer_redirects", *earlier_redirects)
         )
-        return {one["customer_id"]: one["redirected_to"] for one in made.to_pyarrow().to_pylist()}
+        return {item["customer_id"]: item["redirected_to"] for item in table.to_pyarrow().to_pylist()}
 
     return find
 

@@ -20,17 +20,17 @@ HOSTS = {
 
 
 @pytest.fixture(scope="module")
-def found(rows):
+def registered(rows):
     table = rows("accounts", *({"account_id": host, "domain": host} for host in HOSTS), {"account_id": "none"})
-    made = with_registered(table, "domain").to_pyarrow().to_pylist()
-    return {row["account_id"]: row["domain"] for row in made}
+    result = with_registered(table, "domain").to_pyarrow().to_pylist()
+    return {row["account_id"]: row["domain"] for row in result}
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_is_what_was_registered_below_a_public_suffix(found, host):
-    assert found[host] == HOSTS[host]
+def test_is_what_was_registered_below_a_public_suffix(registered, host):
+    assert registered[host] == HOSTS[host]
 
 
-def test_no_row_is_lost_and_none_is_doubled(found):
-    assert len(found) == len(HOSTS) + 1
-    assert found["none"] is None
+def test_no_row_is_lost_and_none_is_doubled(registered):
+    assert len(registered) == len(HOSTS) + 1
+    assert registered["none"] is None

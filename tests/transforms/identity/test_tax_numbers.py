@@ -44,16 +44,16 @@ def mistyped(con, rows):
         pa.table({"country": [c for c, _ in rows], "number": [n for _, n in rows]}),
         temp=True,
     )
-    found = table.select("country", "number", bad=is_mistyped(table.number, table.country)).to_pyarrow().to_pylist()
-    return {(row["country"], row["number"]) for row in found if row["bad"]}
+    result = table.select("country", "number", bad=is_mistyped(table.number, table.country)).to_pyarrow().to_pylist()
+    return {(row["country"], row["number"]) for row in result if row["bad"]}
 
 
 def test_printed_numbers_hold_and_a_slip_of_the_finger_does_not(con):
     assert mistyped(con, PRINTED) == set()
     slips = [
-        (country, number[:place] + str((int(number[place]) + 1) % 10) + number[place + 1 :])
+        (country, number[:index] + str((int(number[index]) + 1) % 10) + number[index + 1 :])
         for country, number in PRINTED
-        for place in (4,)
+        for index in (4,)
     ]
     assert mistyped(con, slips) == set(slips)
 
@@ -69,7 +69,7 @@ def test_agrees_with_an_independent_package(con):
             if refused is not None:
                 judged[country, number] = refused
     assert {country for (country, _), refused in judged.items() if not refused} >= {*ORACLES} - {"FR"}  # 1 of 970 holds
-    assert mistyped(con, [*judged]) == {one for one, refused in judged.items() if refused}
+    assert mistyped(con, [*judged]) == {item for item, refused in judged.items() if refused}
 
 
 def refuses(oracle, number):

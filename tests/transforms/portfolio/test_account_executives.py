@@ -13,39 +13,39 @@ AS_OF = date(2026, 6, 30)
 READS = ("crosswalk", "owners", "deals", "orders", "invoices", "handovers")
 
 
-def held(customer: str = "C1") -> dict[str, Any]:
+def handover(customer: str = "C1") -> dict[str, Any]:
     return {"connection": "crm", "account_id": customer}
 
 
-def deal(deal_id: str, status: str, on: date, customer: str = "C1", **given: Any) -> dict[str, Any]:
-    made = datetime(on.year, on.month, on.day, 12, tzinfo=UTC) - timedelta(days=40)
-    base = {"deal_id": deal_id, "status": status, "close_on": on, "owner_id": "e", "created_at": made}
-    return held(customer) | base | {"reporting_amount": Decimal(100)} | given
+def deal(deal_id: str, status: str, on: date, customer: str = "C1", **fields: Any) -> dict[str, Any]:
+    table = datetime(on.year, on.month, on.day, 12, tzinfo=UTC) - timedelta(days=40)
+    base = {"deal_id": deal_id, "status": status, "close_on": on, "owner_id": "e", "created_at": table}
+    return handover(customer) | base | {"reporting_amount": Decimal(100)} | fields
 
 
 @pytest.fixture
 def won(rows: Any):
-    def build(*deals: dict[str, Any], **given: Any) -> dict[str, dict[str, Any]]:
+    def build(*deals: dict[str, Any], **fields: Any) -> dict[str, dict[str, Any]]:
         tables = {
-            "crosswalk": [held(name) | {"customer_id": name} for name in ("C1", "C2")],
+            "crosswalk": [handover(name) | {"customer_id": name} for name in ("C1", "C2")],
             "owners": [
                 {"connection": "crm", "owner_id": "e", "name": "Eve", "email": "Eve@acme.com", "is_active": True}
             ],
             "deals": deals,
-            **given,
+            **fields,
         }
-        made = account_executives(*(rows(name, *tables.get(name, ())) for name in READS), as_of=AS_OF)
-        assert set(made.columns) == set(model("account_executives").to_schema().columns)
-        found = made.to_pyarrow().to_pylist()
-        assert {row["executive_key"] for row in found} <= {"eve@acme.com"}
-        return {row["period"]: row for row in found}
+        table = account_executives(*(rows(name, *tables.get(name, ())) for name in READS), as_of=AS_OF)
+        assert set(table.columns) == set(model("account_executives").to_schema().columns)
+        result = table.to_pyarrow().to_pylist()
+        assert {row["executive_key"] for row in result} <= {"eve@acme.com"}
+        return {row["period"]: row for row in result}
 
     return build
 
 
 def test_a_customer_is_new_once_and_its_invoices_count_from_the_win(won):
     invoices = [
-        held() | {"status": "posted", "kind": "invoice", "invoice_on": on, "reporting_net_amount": Decimal(amount)}
+        handover() | {"status": "posted", "kind": "invoice", "invoice_on": on, "reporting_net_amount": Decimal(amount)}
         for on, amount in ((date(2026, 6, 10), "70.50"), (date(2026, 6, 20), "9.50"), (date(2026, 7, 1), "1000"))
     ]
     row = won(deal("1", "won", date(2026, 6, 10)), deal("2", "won", date(2026, 6, 20)), invoices=invoices)["month"]
@@ -54,17 +54,17 @@ def test_a_customer_is_new_once_and_its_invoices_count_from_the_win(won):
 
 
 def test_each_period_counts_what_was_closed_in_it(won):
-    found = won(
+    result = won(
         deal("1", "lost", date(2026, 6, 1)),
         deal("2", "won", date(2026, 5, 1)),
         deal("3", "won", date(2025, 9, 1), "C2"),
     )
-    assert [(found[period]["deals_won"], found[period]["deals_lost"]) for period in ("month", "quarter", "year")] == [
+    assert [(result[period]["deals_won"], result[period]["deals_lost"]) for period in ("month", "quarter", "year")] == [
         (0, 1),
         (1, 1),
         (2, 1),
     ]
-    assert found["year"]["win_rate"] == pytest.approx(2 / 3, abs=1e-4)
+    assert result["year"]["win_rate"] == pytest.approx(2 / 3, abs=1e-4)
 
 
 def test_the_open_pipeline_is_weighed(won):
@@ -82,12 +82,12 @@ def test_handovers_count_when_they_are_due_or_accepted(won):
 
 def test_customers_that_left_soon_are_counted(won):
     deals = [deal("1", "won", date(2025, 3, 1)), deal("2", "won", date(2025, 3, 1), "C2")]
-    orders = [held("C2") | {"status": "confirmed", "ordered_on": date(2026, 1, 1)}]
+    orders = [handover("C2") | {"status": "confirmed", "ordered_on": date(2026, 1, 1)}]
     row = won(*deals, orders=orders)["year"]
     assert (row["early_accounts"], row["early_churned"], row["early_churn"]) == (2, 1, 0.5)
 
 
 def test_later_facts_change_nothing(won):
-    later = [held() | {"status": "confirmed", "ordered_on": date(2026, 7, 2)}]
+    later = [handover() | {"status": "confirmed", "ordered_on": date(2026, 7, 2)}]
     plain = deal("1", "won", date(2026, 6, 1))
     assert won(plain, deal("2", "won", date(2026, 7, 1), "C2"), orders=later) == won(plain)

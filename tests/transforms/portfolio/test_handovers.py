@@ -13,13 +13,13 @@ READS = ("customers", "crosswalk", "owners", "deals", "orders", "invoices", "act
 MIA = {"customer_id": "C1", "role": "account_manager", "owner_key": "hubspot/am", "owner": "Mia"}
 
 
-def won(deal_id: str, on: date, owner_id: str = "ae", **given: Any) -> dict[str, Any]:
-    return HELD | {"deal_id": deal_id, "status": "won", "close_on": on, "owner_id": owner_id} | given
+def won(deal_id: str, on: date, owner_id: str = "ae", **fields: Any) -> dict[str, Any]:
+    return HELD | {"deal_id": deal_id, "status": "won", "close_on": on, "owner_id": owner_id} | fields
 
 
-def talk(on: date, owner_id: str = "am", **given: Any) -> dict[str, Any]:
+def talk(on: date, owner_id: str = "am", **fields: Any) -> dict[str, Any]:
     at = datetime(on.year, on.month, on.day, 9, tzinfo=UTC)
-    return HELD | {"kind": "call", "status": "done", "owner_id": owner_id, "happened_at": at} | given
+    return HELD | {"kind": "call", "status": "done", "owner_id": owner_id, "happened_at": at} | fields
 
 
 def invoiced(on: date) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def invoiced(on: date) -> dict[str, Any]:
 
 @pytest.fixture
 def handed(rows):
-    def build(**given: Any) -> list[dict[str, Any]]:
+    def build(**fields: Any) -> list[dict[str, Any]]:
         tables = {
             "customers": [{"customer_id": "C1", "email": "info@hansa.example"}],
             "crosswalk": [HELD | {"customer_id": "C1"}],
@@ -37,10 +37,10 @@ def handed(rows):
                 for key, name in (("ae", "Eve"), ("am", "Mia"))
             ],
             "ownership": [MIA | {"valid_from": date(2026, 1, 1)}],
-            **given,
+            **fields,
         }
-        made = handovers(*(rows(name, *tables.get(name, ())) for name in READS), as_of=AS_OF)
-        return made.order_by("won_on", "deal_id").to_pyarrow().to_pylist()
+        table = handovers(*(rows(name, *tables.get(name, ())) for name in READS), as_of=AS_OF)
+        return table.order_by("won_on", "deal_id").to_pyarrow().to_pylist()
 
     return build
 

@@ -20,24 +20,26 @@ def history(con, rows):
     def run(*builds: tuple[int, str | None]) -> Any:
         table = rows("ownership")
         for days, name in builds:
-            seen = {
+            observed_rows = {
                 "customer_id": "C1",
                 "role": "account_manager",
                 "owner_key": name,
                 "owner": name,
                 "valid_from": FIRST,
             }
-            held = rows("ownership", *([seen] if name else [])).drop("valid_from", "valid_to")
-            made = ownership(rows("customers", {"customer_id": "C1"}), held, table, as_of=FIRST + timedelta(days=days))
-            table = con.create_table("spells", made.to_pyarrow(), temp=True, overwrite=True)
+            stored = rows("ownership", *([observed_rows] if name else [])).drop("valid_from", "valid_to")
+            result = ownership(
+                rows("customers", {"customer_id": "C1"}), stored, table, as_of=FIRST + timedelta(days=days)
+            )
+            table = con.create_table("spells", result.to_pyarrow(), temp=True, overwrite=True)
         return table
 
     return run
 
 
 def managers(table: Any) -> Spells:
-    found = table.filter(table.role == "account_manager").order_by("valid_from").to_pyarrow().to_pylist()
-    return [(row["owner"], row["valid_from"], row["valid_to"]) for row in found]
+    result = table.filter(table.role == "account_manager").order_by("valid_from").to_pyarrow().to_pylist()
+    return [(row["owner"], row["valid_from"], row["valid_to"]) for row in result]
 
 
 def day(days: int) -> date:
@@ -53,8 +55,8 @@ def test_a_spell_ends_where_another_begins(history):
 
 
 def test_a_time_without_a_manager_is_a_spell_as_well(history):
-    found = managers(history((0, "Mia"), (1, None), (2, None), (3, "Mia")))
-    assert found == [("Mia", FIRST, day(1)), (None, day(1), day(3)), ("Mia", day(3), None)]
+    result = managers(history((0, "Mia"), (1, None), (2, None), (3, "Mia")))
+    assert result == [("Mia", FIRST, day(1)), (None, day(1), day(3)), ("Mia", day(3), None)]
 
 
 def test_a_second_build_of_the_same_day_replaces_the_first(history):
@@ -62,30 +64,30 @@ def test_a_second_build_of_the_same_day_replaces_the_first(history):
 
 
 def test_a_build_of_an_earlier_day_leaves_later_spells_alone(history):
-    found = managers(history((0, "Mia"), (9, "Bob"), (5, "Eve")))
-    assert found == [("Mia", FIRST, day(5)), ("Eve", day(5), day(9)), ("Bob", day(9), None)]
+    result = managers(history((0, "Mia"), (9, "Bob"), (5, "Eve")))
+    assert result == [("Mia", FIRST, day(5)), ("Eve", day(5), day(9)), ("Bob", day(9), None)]
 
 
 def test_who_looked_after_a_customer_on_a_day(history):
     table = history((0, "Mia"), (5, "Bob"))
 
     def on(days: int) -> list[str]:
-        found = owned_on(table, day(days), "account_manager").to_pyarrow().to_pylist()
-        return [row["owner"] for row in found]
+        result = owned_on(table, day(days), "account_manager").to_pyarrow().to_pylist()
+        return [row["owner"] for row in result]
 
     assert [on(-30), on(0), on(4), on(5), on(99)] == [["Mia"], ["Mia"], ["Mia"], ["Bob"], ["Bob"]]
 
 
 def test_a_persons_ids_in_all_systems_are_found_by_mail(con, rows):
-    given = {"stream": "owners", "email": "Mia@acme.com", "is_active": True}
+    fields = {"stream": "owners", "email": "Mia@acme.com", "is_active": True}
     owners = rows(
         "owners",
-        {"connection": "hubspot", "owner_id": "5", "name": "Mia", "region": "North", **given},
-        {"connection": "odoo", "owner_id": '7"', **given},
-        {"connection": "odoo", "owner_id": "1", **given, "is_active": False},
+        {"connection": "hubspot", "owner_id": "5", "name": "Mia", "region": "North", **fields},
+        {"connection": "odoo", "owner_id": '7"', **fields},
+        {"connection": "odoo", "owner_id": "1", **fields, "is_active": False},
     )
     account, deals = rows("accounts", {"connection": "odoo", "account_id": "1", "owner_id": '7"'}), rows("deals")
-    held = (table.mutate(customer_id=ibis.literal("C1")) for table in (account, deals))
-    (row,) = holders(*held, owners, {"odoo": "erp"}).to_pyarrow().to_pylist()
+    stored = (table.mutate(customer_id=ibis.literal("C1")) for table in (account, deals))
+    (row,) = holders(*stored, owners, {"odoo": "erp"}).to_pyarrow().to_pylist()
     assert (row["owner"], row["owner_email"], row["owner_region"]) == ("Mia", "mia@acme.com", "North")
     assert row["owner_ids"] == '{"hubspot":"5","odoo":"7\\""}'

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 def judged(con: Any, rows: Any):
     """Judge customers, given by number as (revenue before the start, revenue since), by manager and by region."""
 
-    def build(amounts: dict[str, tuple[Any, Any]], owned: Any = None, **given: Any) -> Any:
+    def build(amounts: dict[str, tuple[Any, Any]], owned: Any = None, **fields: Any) -> Any:
         cross = [{"customer_id": key, "connection": "odoo", "account_id": key} for key in amounts]
         invoices = [
             {
@@ -35,43 +35,45 @@ def judged(con: Any, rows: Any):
         ]
         people = [
             {"customer_id": key, "status": "active", "country": "DE", "overdue_amount": Decimal(0)}
-            | given.get("customers", {}).get(key, {})
+            | fields.get("customers", {}).get(key, {})
             for key in amounts
         ]
         spell = {"role": "account_manager", "owner_key": "mia", "owner": "Mia", "owner_region": "North"}
         spells = owned or [spell | {"customer_id": key, "valid_from": date(2024, 1, 1)} for key in amounts]
-        held = {
+        stored = {
             name: rows(name, *table)
             for name, table in {
                 "customers": people,
                 "crosswalk": cross,
                 "invoices": invoices,
                 "ownership": spells,
-                **{name: given.get(name, []) for name in ("tickets", "activities", "retention", "satisfaction")},
-                "key_accounts": given.get("key_accounts", []),
-                "handovers": given.get("handovers", []),
+                **{name: fields.get(name, []) for name in ("tickets", "activities", "retention", "satisfaction")},
+                "key_accounts": fields.get("key_accounts", []),
+                "handovers": fields.get("handovers", []),
             }.items()
         }
-        kept = cohorts(*(held[name] for name in ("customers", "crosswalk", "invoices", "ownership")), as_of=AS_OF)
+        unchanged = cohorts(
+            *(stored[name] for name in ("customers", "crosswalk", "invoices", "ownership")), as_of=AS_OF
+        )
         reads = ("customers", "crosswalk", "tickets", "activities", "retention", "satisfaction", "key_accounts")
-        now = standings(*(held[name] for name in (*reads, "ownership")), as_of=AS_OF, cadence_days={"A": 14})
-        made = {
-            "account_managers": account_managers(kept, now, held["handovers"], as_of=AS_OF),
-            "regions": regions(kept, now, as_of=AS_OF),
+        now = standings(*(stored[name] for name in (*reads, "ownership")), as_of=AS_OF, cadence_days={"A": 14})
+        built = {
+            "account_managers": account_managers(unchanged, now, stored["handovers"], as_of=AS_OF),
+            "regions": regions(unchanged, now, as_of=AS_OF),
         }
-        found = {}
-        for name, table in made.items():
+        result = {}
+        for name, table in built.items():
             columns = model(name).to_schema().columns
             assert set(columns) == set(table.columns)
-            found[name] = table.to_pyarrow().to_pylist()
-        return found
+            result[name] = table.to_pyarrow().to_pylist()
+        return result
 
     return build
 
 
-def year(found: list[Row], **wanted: Any) -> Row:
+def year(result: list[Row], **wanted: Any) -> Row:
     (row,) = [
-        row for row in found if row["period"] == "year" and all(row[name] == value for name, value in wanted.items())
+        row for row in result if row["period"] == "year" and all(row[name] == value for name, value in wanted.items())
     ]
     return row
 
@@ -104,31 +106,31 @@ def test_a_manager_is_judged_on_the_customers_held_at_the_start(judged):
         spell | {"owner_key": "mia", "owner": "Mia", "valid_from": date(2024, 1, 1), "valid_to": date(2026, 1, 1)},
         spell | {"owner_key": "bob", "owner": "Bob", "valid_from": date(2026, 1, 1)},
     ]
-    found = judged({"C1": ("100", "50")}, owned)["account_managers"]
-    mia, bob = (year(found, manager_key=key) for key in ("mia", "bob"))
+    result = judged({"C1": ("100", "50")}, owned)["account_managers"]
+    mia, bob = (year(result, manager_key=key) for key in ("mia", "bob"))
     assert (mia["base_amount"], mia["grr"], mia["accounts_end"]) == (100, 0.5, 0)
     assert (bob["base_amount"], bob["grr"], bob["accounts_end"]) == (0, None, 1)
-    (month,) = [row for row in found if row["period"] == "month" and row["manager_key"] == "bob"]
+    (month,) = [row for row in result if row["period"] == "month" and row["manager_key"] == "bob"]
     assert month["accounts_start"] == 1
 
 
 def test_ratios_of_regions_are_taken_of_sums_and_levels_add_up(judged):
     amounts = {"C1": ("1000", "1000"), "C2": ("10", "0"), "C3": ("100", "50")}
-    found = judged(amounts, customers={"C3": {"country": None}})["regions"]
-    assert year(found, level="all")["logo_retention"] == pytest.approx(2 / 3, abs=1e-4)
-    assert year(found, level="all")["grr"] == pytest.approx(1050 / 1110, abs=1e-4)
-    assert year(found, level="country", country="DE")["grr"] == pytest.approx(1000 / 1010, abs=1e-4)
-    assert year(found, level="country", country=None)["grr"] == 0.5
-    assert year(found, level="region", country="DE")["region"] == "North"
+    result = judged(amounts, customers={"C3": {"country": None}})["regions"]
+    assert year(result, level="all")["logo_retention"] == pytest.approx(2 / 3, abs=1e-4)
+    assert year(result, level="all")["grr"] == pytest.approx(1050 / 1110, abs=1e-4)
+    assert year(result, level="country", country="DE")["grr"] == pytest.approx(1000 / 1010, abs=1e-4)
+    assert year(result, level="country", country=None)["grr"] == 0.5
+    assert year(result, level="region", country="DE")["region"] == "North"
     for level in ("country", "region"):
-        rows = [row for row in found if row["level"] == level and row["period"] == "year"]
+        rows = [row for row in result if row["level"] == level and row["period"] == "year"]
         assert sum(row["base_amount"] for row in rows) == 1110
         assert sum(row["accounts_end"] for row in rows) == 3
 
 
 def test_how_things_stand_now(judged):
-    def of(key: str, **given: Any) -> Row:
-        return {"customer_id": key, **given}
+    def of(key: str, **fields: Any) -> Row:
+        return {"customer_id": key, **fields}
 
     row = year(
         judged(
@@ -143,8 +145,8 @@ def test_how_things_stand_now(judged):
                 of("C2", value_effective=60.0, confidence=0.0),
             ],
             tickets=[
-                {"connection": "odoo", "account_id": "C1", "priority": "urgent", "status": one}
-                for one in ("open", "solved")
+                {"connection": "odoo", "account_id": "C1", "priority": "urgent", "status": item}
+                for item in ("open", "solved")
             ],
             activities=[
                 {"connection": "odoo", "account_id": key, "kind": "call", "status": "done", "happened_at": at}
@@ -160,18 +162,18 @@ def test_how_things_stand_now(judged):
 
 
 def test_satisfaction_weighs_what_is_known(judged):
-    found = judged(
+    result = judged(
         {"C1": ("1", "1"), "C2": ("1", "1")},
         satisfaction=[
             {"customer_id": "C1", "value_effective": 80.0, "confidence": 0.9},
             {"customer_id": "C2", "value_effective": 60.0, "confidence": 0.0},
         ],
     )
-    assert year(found["account_managers"])["satisfaction"] == pytest.approx((80 * 1.0 + 60 * 0.1) / 1.1, abs=0.01)
+    assert year(result["account_managers"])["satisfaction"] == pytest.approx((80 * 1.0 + 60 * 0.1) / 1.1, abs=0.01)
 
 
 def test_with_nothing_at_all_there_are_no_rates(judged):
-    found = judged({"C1": ("0", "0")})
-    assert {year(found["regions"], level="all")[rate] for rate in ("grr", "nrr", "logo_retention", "cadence_kept")} == {
-        None
-    }
+    result = judged({"C1": ("0", "0")})
+    assert {
+        year(result["regions"], level="all")[rate] for rate in ("grr", "nrr", "logo_retention", "cadence_kept")
+    } == {None}

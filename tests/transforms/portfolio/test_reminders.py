@@ -28,36 +28,36 @@ QUIET = {"activities": [HELD | {"kind": "note", "status": "done", "happened_at":
 def due(rows):
     """List the reminders of one customer; tables are given by name, as rows."""
 
-    def build(as_of: date = AS_OF, tier: str = "A", options: Any = None, **given: Any) -> list[dict[str, Any]]:
+    def build(as_of: date = AS_OF, tier: str = "A", options: Any = None, **fields: Any) -> list[dict[str, Any]]:
         about = {"customer_id": "C1", "name": "Hansa", "status": "active", "is_oversized": False, "currency": "EUR"}
         tables = {
             "crosswalk": [HELD | {"customer_id": "C1"}],
             "key_accounts": [{"customer_id": "C1", "tier": tier}],
-            **given,
-            "customers": [about | given.get("customers", {})],
+            **fields,
+            "customers": [about | fields.get("customers", {})],
         }
-        made = reminders(
+        table = reminders(
             *(rows(name, *tables.get(name, ())) for name in READS), as_of=as_of, **WANTED | (options or {})
         )
-        return made.order_by("reminder_id").to_pyarrow().to_pylist()
+        return table.order_by("reminder_id").to_pyarrow().to_pylist()
 
     return build
 
 
-def talk(on: date, kind: str = "call", **given: Any) -> dict[str, Any]:
+def talk(on: date, kind: str = "call", **fields: Any) -> dict[str, Any]:
     return (
         HELD
         | {"kind": kind, "status": "done", "happened_at": datetime(on.year, on.month, on.day, 9, tzinfo=UTC)}
-        | given
+        | fields
     )
 
 
-def kinds(found: list[dict[str, Any]]) -> list[str]:
-    return [row["kind"] for row in found]
+def kinds(result: list[dict[str, Any]]) -> list[str]:
+    return [row["kind"] for row in result]
 
 
-def only(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    (row,) = [row for row in found if row["kind"] == kind]
+def only(result: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (row,) = [row for row in result if row["kind"] == kind]
     return row
 
 
@@ -101,8 +101,8 @@ def test_a_reminder_goes_when_it_is_done_and_the_next_one_is_another(due):
     ],
 )
 def test_a_ticked_off_task_a_note_or_an_unanswered_mail_is_no_talk(due, no_talk: dict[str, Any]):
-    found = due(activities=[talk(date(2026, 6, 9)), talk(date(2026, 6, 29), **no_talk)])
-    assert only(found, "contact")["reminder_id"] == "C1/contact/2026-06-09"
+    result = due(activities=[talk(date(2026, 6, 9)), talk(date(2026, 6, 29), **no_talk)])
+    assert only(result, "contact")["reminder_id"] == "C1/contact/2026-06-09"
 
 
 def test_a_meeting_planned_soon_settles_it(due):
@@ -129,19 +129,19 @@ def test_nobody_is_sent_to_customers_that_have_gone_or_are_under_review(due):
 
 
 def test_a_key_account_wants_a_meeting_a_quarter(due):
-    seen = [talk(date(2026, 3, 30), "meeting"), talk(date(2026, 6, 29))]
-    row = only(due(activities=seen), "quarterly_review")
+    observed_rows = [talk(date(2026, 3, 30), "meeting"), talk(date(2026, 6, 29))]
+    row = only(due(activities=observed_rows), "quarterly_review")
     assert (row["reminder_id"], row["due_on"]) == ("C1/quarterly_review/2026-03-30", date(2026, 6, 29))
-    assert due(tier="B", activities=seen) == []
+    assert due(tier="B", activities=observed_rows) == []
 
 
-def fallen(score: str, **given: Any) -> dict[str, Any]:
-    held = {"score": score, "as_of": AS_OF, "low_since": date(2026, 6, 1)}
+def fallen(score: str, **fields: Any) -> dict[str, Any]:
+    stored = {"score": score, "as_of": AS_OF, "low_since": date(2026, 6, 1)}
     low = {
         "retention": {"band": "critical", "low_value": 48.4, "low_band": "at_risk"},
         "satisfaction": {"band": "F", "low_value": 44.0, "low_band": "D", "confidence": 0.4},
     }
-    return {"customer_id": "C1"} | held | low[score] | given
+    return {"customer_id": "C1"} | stored | low[score] | fields
 
 
 def test_a_fall_of_retention_is_one_reminder_by_the_day_it_fell(due):
@@ -166,7 +166,7 @@ def test_low_satisfaction_counts_where_it_is_known_well_enough(due):
     assert due(score_history=[fallen("satisfaction", confidence=0.2)]) == []
 
 
-def invoice(number: str, due_on: date, amount: str, **given: Any) -> dict[str, Any]:
+def invoice(number: str, due_on: date, amount: str, **fields: Any) -> dict[str, Any]:
     base = {
         "invoice_id": number,
         "kind": "invoice",
@@ -174,7 +174,7 @@ def invoice(number: str, due_on: date, amount: str, **given: Any) -> dict[str, A
         "currency": "EUR",
         "invoice_on": date(2026, 1, 1),
     }
-    return HELD | base | {"due_on": due_on, "open_amount": Decimal(amount)} | given
+    return HELD | base | {"due_on": due_on, "open_amount": Decimal(amount)} | fields
 
 
 def test_overdue_invoices_are_one_reminder_by_the_oldest(due):
@@ -252,7 +252,7 @@ def test_any_kind_can_be_turned_off(due, kind: str):
         ],
     }
     assert set(kinds(due(**everything))) == set(KINDS)
-    rest = [one for one in KINDS if one != kind]
+    rest = [item for item in KINDS if item != kind]
     assert set(kinds(due(**everything, options={"kinds": rest}))) == set(rest)
     assert kinds(due(**everything, options={"kinds": [kind]})) == [kind]
 

@@ -19,7 +19,7 @@ OWN = {"group": "growth", "weight": 5, "anchors": RISING}
 def measure(con: Any, rows: Any):
     """Measure two customers, the first of which has three orders, by one criterion of one's own."""
 
-    def build(**given: Any) -> list[float | None]:
+    def build(**fields: Any) -> list[float | None]:
         orders = rows(
             "orders",
             *({"connection": "odoo", "order_id": str(day), "ordered_on": date(2026, 6, day)} for day in (1, 2, 30)),
@@ -28,9 +28,9 @@ def measure(con: Any, rows: Any):
             "customers", {"customer_id": "C1", "employees": 40, "name": "Hansa"}, {"customer_id": "C2", "deals_won": 0}
         )
         tables = {"customers": customers, "orders": orders.mutate(customer_id=ibis.literal("C1"))}
-        criteria = [one for one in configured({"loyalty": OWN | given}, DEFAULTS) if one.name == "loyalty"]
-        found = with_own(customers.select("customer_id"), tables, criteria, as_of=AS_OF)
-        return [row["loyalty"] for row in found.order_by("customer_id").to_pyarrow().to_pylist()]
+        criteria = [item for item in configured({"loyalty": OWN | fields}, DEFAULTS) if item.name == "loyalty"]
+        result = with_own(customers.select("customer_id"), tables, criteria, as_of=AS_OF)
+        return [row["loyalty"] for row in result.order_by("customer_id").to_pyarrow().to_pylist()]
 
     return build
 
@@ -44,10 +44,10 @@ def test_criteria_over_several_tables_are_measured_side_by_side(con: Any, rows: 
     customers = rows("customers", {"customer_id": "C1", "employees": 40, "deals_won": 3})
     orders = rows("orders", {"connection": "odoo", "order_id": "1"}).mutate(customer_id=ibis.literal("C1"))
     own = {"size": OWN | {"sql": "employees"}, "loyalty": OWN | {"table": "orders", "sql": "count(*)"}}
-    criteria = [one for one in configured(own, DEFAULTS) if one.name in own]
+    criteria = [item for item in configured(own, DEFAULTS) if item.name in own]
     tables = {"customers": customers, "orders": orders}
-    found = with_own(customers.select("customer_id"), tables, criteria, as_of=AS_OF)
-    assert found.to_pyarrow().to_pylist() == [{"customer_id": "C1", "size": 40.0, "loyalty": 1.0}]
+    result = with_own(customers.select("customer_id"), tables, criteria, as_of=AS_OF)
+    assert result.to_pyarrow().to_pylist() == [{"customer_id": "C1", "size": 40.0, "loyalty": 1.0}]
 
 
 def test_a_plain_column_of_the_customer_is_itself(measure):
@@ -64,7 +64,7 @@ def test_a_manual_criterion_has_no_data_until_a_person_scores_it(measure):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("fields", "message"),
     [
         ({"sql": "sum("}, "not an SQL expression"),
         ({"sql": "1, 2"}, "one expression"),
@@ -80,9 +80,9 @@ def test_a_manual_criterion_has_no_data_until_a_person_scores_it(measure):
         ({"sql": "employees", "label": 'a "good" one'}, "quotes"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(measure, given: dict[str, Any], message: str):
+def test_what_makes_no_sense_is_refused_by_name(measure, fields: dict[str, Any], message: str):
     with pytest.raises(CriterionError, match=message) as caught:
-        measure(**given)
+        measure(**fields)
     assert "loyalty" in str(caught.value)
 
 
@@ -95,16 +95,16 @@ def test_defaults_can_be_turned_off_reweighed_and_replaced():
         },
         DEFAULTS,
     )
-    named = {one.name: one for one in chosen}
+    named = {item.name: item for item in chosen}
     assert len(named) == 14
     assert named["revenue_level"].weight == 20
-    assert named["product_breadth"].anchors == next(one for one in DEFAULTS if one.name == "product_breadth").anchors
+    assert named["product_breadth"].anchors == next(item for item in DEFAULTS if item.name == "product_breadth").anchors
 
 
 def test_anchors_of_the_user_stand_before_calibrated_ones_and_those_before_the_defaults():
-    given = {"revenue_level": {"anchors": RISING}}
+    fields = {"revenue_level": {"anchors": RISING}}
     calibrated = {"revenue_level": [5] * 10, "reputation": [*range(0, 20, 2)]}
-    chosen = {one.name: one for one in configured(given, DEFAULTS, calibrated)}
+    chosen = {item.name: item for item in configured(fields, DEFAULTS, calibrated)}
     assert chosen["revenue_level"].anchors == tuple(RISING)
     assert chosen["reputation"].anchors == tuple(range(0, 20, 2))
 

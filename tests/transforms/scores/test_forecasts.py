@@ -34,8 +34,8 @@ GROUPS = st.lists(
 def test_groups_are_measured_as_their_customers_one_by_one(groups: list[tuple[float, int, int]]):
     of = forecasts(*groups)
     one_by_one = singly(of)
-    held = [(min(max(p, 1e-6), 1 - 1e-6), came) for p, came in one_by_one]
-    assert log_loss(of) == pytest.approx(sum(-log(p if came else 1 - p) for p, came in held) / len(held))
+    stored = [(min(max(p, 1e-6), 1 - 1e-6), came) for p, came in one_by_one]
+    assert log_loss(of) == pytest.approx(sum(-log(p if came else 1 - p) for p, came in stored) / len(stored))
     assert brier(of) == pytest.approx(sum((p - came) ** 2 for p, came in one_by_one) / len(one_by_one))
     good, bad = ([p for p, came in one_by_one if came == wanted] for wanted in (1, 0))
     won = [1.0 if a > b else 0.5 if a == b else 0.0 for a, b in product(good, bad)]
@@ -46,16 +46,16 @@ def test_groups_are_measured_as_their_customers_one_by_one(groups: list[tuple[fl
 def test_tenths_part_the_customers_and_keep_equals_together(groups: list[tuple[float, int, int]]):
     of = forecasts(*groups)
     parts = tenths(of)
-    assert sum(one.customers for one in parts) == of.customers.sum()
-    assert [one.tenth for one in parts] == sorted({one.tenth for one in parts})
-    assert [one.promised for one in parts] == sorted(one.promised for one in parts)
+    assert sum(item.customers for item in parts) == of.customers.sum()
+    assert [item.tenth for item in parts] == sorted({item.tenth for item in parts})
+    assert [item.promised for item in parts] == sorted(item.promised for item in parts)
     assert tenths(forecasts(*reversed(groups))) == pytest.approx(parts) or len(parts) <= len({p for p, _, _ in groups})
     assert 0 <= calibration_error(parts) <= 1
 
 
 def test_a_hundred_customers_make_ten_tenths():
     parts = tenths(forecasts(*((number / 100, 1, number % 2) for number in range(100))))
-    assert [(one.tenth, one.customers, one.came) for one in parts] == [(number, 10, 0.5) for number in range(1, 11)]
+    assert [(item.tenth, item.customers, item.came) for item in parts] == [(number, 10, 0.5) for number in range(1, 11)]
     assert parts[0].promised == pytest.approx(0.045)
 
 

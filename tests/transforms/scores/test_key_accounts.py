@@ -25,7 +25,7 @@ ACCOUNT_D = (400,) + (None,) * 14
 def measured(con: Any, *accounts: tuple[Any, ...]) -> Any:
     schema = pa.schema([("customer_id", pa.string()), *((name, pa.float64()) for name in NAMES)])
     rows = [
-        {"customer_id": f"C{place}", **dict(zip(NAMES, values, strict=True))} for place, values in enumerate(accounts)
+        {"customer_id": f"C{index}", **dict(zip(NAMES, values, strict=True))} for index, values in enumerate(accounts)
     ]
     return con.create_table("measured", pa.Table.from_pylist(rows, schema), temp=True, overwrite=True)
 
@@ -34,8 +34,8 @@ def totals(con: Any, rows: Any, *accounts: tuple[Any, ...], **options: Any) -> l
     people = rows(
         "customers",
         *(
-            {"customer_id": f"C{place}", "status": "active", "account_manager": "Ann", "revenue_l12_amount": 1}
-            for place in range(len(accounts))
+            {"customer_id": f"C{index}", "status": "active", "account_manager": "Ann", "revenue_l12_amount": 1}
+            for index in range(len(accounts))
         ),
     )
     missing = options.pop("missing", "neutral")
@@ -46,13 +46,13 @@ def totals(con: Any, rows: Any, *accounts: tuple[Any, ...], **options: Any) -> l
     )
     scored = con.create_table("scored", scored.to_pyarrow(), temp=True, overwrite=True)
     previous = options.pop("previous", rows("key_accounts"))
-    found = key_accounts(scored, people, previous, as_of=END, criteria=criteria, missing=missing, **options)
-    return found.order_by("customer_id").to_pyarrow().to_pylist()
+    result = key_accounts(scored, people, previous, as_of=END, criteria=criteria, missing=missing, **options)
+    return result.order_by("customer_id").to_pyarrow().to_pylist()
 
 
 def test_weights_of_the_defaults_are_forty_thirty_thirty():
     groups = {
-        group: sum(one.weight for one in DEFAULTS if one.group == group)
+        group: sum(item.weight for item in DEFAULTS if item.group == group)
         for group in ("growth", "harmony", "value_creation")
     }
     assert groups == {"growth": 40, "harmony": 30, "value_creation": 30}
@@ -61,8 +61,8 @@ def test_weights_of_the_defaults_are_forty_thirty_thirty():
 
 def test_scores_are_those_of_the_public_example(con: Any):
     scored = key_account_criteria(measured(con, ACCOUNT_A), as_of=END, criteria=DEFAULTS).to_pyarrow().to_pylist()
-    found = {row["criterion"]: row["score"] for row in scored}
-    assert [found[name] for name in NAMES] == pytest.approx(SCORES_A, abs=5e-5)
+    result = {row["criterion"]: row["score"] for row in scored}
+    assert [result[name] for name in NAMES] == pytest.approx(SCORES_A, abs=5e-5)
 
 
 def test_totals_are_those_of_the_public_example(con: Any, rows: Any):
@@ -95,18 +95,18 @@ def test_arithmetic_is_that_of_the_public_scoring_sheet(con: Any, rows: Any, sco
 
 def test_equal_anchors_score_their_mean_and_divide_by_nothing(con: Any):
     tied = Criterion("revenue_level", "growth", 1, (0, 0, 0, 1, 1, 2, 3, 3, 3, 3), "tied")
-    found = key_account_criteria(
+    result = key_account_criteria(
         measured(con, *((value, *(None,) * 14) for value in (-1, 0, 0.5, 1, 3))), as_of=END, criteria=[tied]
     )
-    assert [row["score"] for row in found.order_by("customer_id").to_pyarrow().to_pylist()] == [2, 2, 3.25, 4.5, 8.5]
+    assert [row["score"] for row in result.order_by("customer_id").to_pyarrow().to_pylist()] == [2, 2, 3.25, 4.5, 8.5]
 
 
 def test_falling_anchors_mirror(con: Any):
-    late = next(one for one in DEFAULTS if one.name == "payment_discipline")
-    found = key_account_criteria(
+    late = next(item for item in DEFAULTS if item.name == "payment_discipline")
+    result = key_account_criteria(
         measured(con, *((*(None,) * 14, value) for value in (120, 90, 2, 0))), as_of=END, criteria=[late]
     )
-    assert [row["score"] for row in found.order_by("customer_id").to_pyarrow().to_pylist()] == [1, 1, 9, 10]
+    assert [row["score"] for row in result.order_by("customer_id").to_pyarrow().to_pylist()] == [1, 1, 9, 10]
 
 
 def test_anchors_that_neither_rise_nor_fall_are_refused():
@@ -120,7 +120,7 @@ def test_a_criterion_that_is_not_there_is_named_with_the_choices():
 
 
 def test_an_override_counts_while_it_is_in_force(con: Any, rows: Any):
-    given = {
+    fields = {
         "customer_id": "C0",
         "what": "reputation",
         "score": 10.0,
@@ -128,8 +128,8 @@ def test_an_override_counts_while_it_is_in_force(con: Any, rows: Any):
         "reason": "flagship",
         "author": "Ann",
     }
-    valid = given | {"created_on": date(2026, 6, 1), "expires_on": date(2026, 12, 1)}
-    over = given | {"created_on": date(2025, 1, 1), "expires_on": END}
+    valid = fields | {"created_on": date(2026, 6, 1), "expires_on": date(2026, 12, 1)}
+    over = fields | {"created_on": date(2025, 1, 1), "expires_on": END}
     plain, forced, expired = (
         totals(con, rows, ACCOUNT_A, overrides=rows_)[0]["value"] for rows_ in ((), (valid,), (over,))
     )
@@ -148,8 +148,8 @@ def test_a_member_stays_until_the_next_review(con: Any, rows: Any):
     last = rows(
         "key_accounts", {"customer_id": "C1", "tier_computed": "A"}, {"customer_id": "C0", "tier_computed": "C"}
     )
-    kept = totals(con, rows, better, worse, previous=last, capacity=1, is_review=False)
-    assert [(row["band"], row["tier"]) for row in kept] == [("A", "C"), ("B", "A")]
+    unchanged = totals(con, rows, better, worse, previous=last, capacity=1, is_review=False)
+    assert [(row["band"], row["tier"]) for row in unchanged] == [("A", "C"), ("B", "A")]
 
 
 def test_at_a_review_free_places_go_by_rank(con: Any, rows: Any):
@@ -157,8 +157,8 @@ def test_at_a_review_free_places_go_by_rank(con: Any, rows: Any):
     before = rows(
         "key_accounts", {"customer_id": "C2", "tier_computed": "A"}, {"customer_id": "C0", "tier_computed": "C"}
     )
-    found = totals(con, rows, best, middle, last, previous=before, capacity=2, is_review=True)
-    assert [row["tier"] for row in found] == ["A", "B", "A"]  # rank 3 is within 1.5 times 2 places, so it stays
+    result = totals(con, rows, best, middle, last, previous=before, capacity=2, is_review=True)
+    assert [row["tier"] for row in result] == ["A", "B", "A"]  # rank 3 is within 1.5 times 2 places, so it stays
 
 
 def test_a_customer_that_comes_between_reviews_waits_for_the_next_one(con: Any, rows: Any):
@@ -168,10 +168,10 @@ def test_a_customer_that_comes_between_reviews_waits_for_the_next_one(con: Any, 
 
 def test_a_tier_set_by_hand_counts_until_it_expires(con: Any, rows: Any):
     word = {"customer_id": "C0", "what": "tier", "tier": "C", "override_id": "o1", "created_on": date(2026, 6, 1)}
-    held, over = (
+    stored, over = (
         totals(con, rows, ACCOUNT_A, overrides=[word | {"expires_on": day}])[0] for day in (date(2026, 7, 1), END)
     )
-    assert (held["tier_computed"], held["tier"], held["override_id"]) == ("A", "C", "o1")
+    assert (stored["tier_computed"], stored["tier"], stored["override_id"]) == ("A", "C", "o1")
     assert (over["tier"], over["override_id"]) == ("A", None)
 
 

@@ -62,37 +62,37 @@ def no_nan(rows: list[dict[str, Any]]) -> None:
 
 def scored(con: Any, rows: Any, history: dict[str, list[int]], model: Model, fit: Fit) -> Any:
     shared = {"connection": "erp", "rule": "alone", "score": 1.0, "since": END, "is_oversized": False}
-    known = rows("crosswalk", *({"customer_id": name, "account_id": name, **shared} for name in history))
+    crosswalk = rows("crosswalk", *({"customer_id": name, "account_id": name, **shared} for name in history))
     order = {"connection": "erp", "stream": "orders", "currency": "EUR", "status": "confirmed"}
     listed = [
         order
-        | {"account_id": name, "order_id": f"{name}{age}{place}", "ordered_on": END - timedelta(days=age)}
-        | {"reporting_amount": Decimal("999999999.99") if place % 2 else Decimal("0.01")}
+        | {"account_id": name, "order_id": f"{name}{age}{index}", "ordered_on": END - timedelta(days=age)}
+        | {"reporting_amount": Decimal("999999999.99") if index % 2 else Decimal("0.01")}
         for name, ages in history.items()
-        for place, age in enumerate(ages)
+        for index, age in enumerate(ages)
     ]
-    events = order_events(known, rows("orders", *listed), rows("invoices"), event="order")
-    found = retention_statistics(events, as_of=END, contract_months=12, with_gaps=True)
-    told = chances(model, fit, cells(found, model).to_pyarrow(), horizon=12, as_of=END)
-    lookup = con.create_table(f"told_{next(NUMBERS)}", told, temp=True)
+    events = order_events(crosswalk, rows("orders", *listed), rows("invoices"), event="order")
+    result = retention_statistics(events, as_of=END, contract_months=12, with_gaps=True)
+    predicted = chances(model, fit, cells(result, model).to_pyarrow(), horizon=12, as_of=END)
+    lookup = con.create_table(f"told_{next(NUMBERS)}", predicted, temp=True)
     people = rows("customers", *({"customer_id": name, "status": "active"} for name in history))
-    made = retention(people, found, lookup, as_of=END, horizon=12, version="v", period=model.period)
-    made = overridden(made, in_force((), END), "retention", RETENTION_BANDS, "critical")
+    table = retention(people, result, lookup, as_of=END, horizon=12, version="v", period=model.period)
+    table = overridden(table, in_force((), END), "retention", RETENTION_BANDS, "critical")
     columns = schema_of("retention").to_schema().columns
-    return made.cast({name: column.dtype.type for name, column in columns.items()})
+    return table.cast({name: column.dtype.type for name, column in columns.items()})
 
 
-def proven(made: Any, table: str) -> list[dict[str, Any]]:
-    rows = made.to_pyarrow().to_pylist()
+def proven(result: Any, table: str) -> list[dict[str, Any]]:
+    rows = result.to_pyarrow().to_pylist()
     no_nan(rows)
-    assert check_result(made, schema_of(table)).to_pyarrow().to_pylist() == []
+    assert check_result(result, schema_of(table)).to_pyarrow().to_pylist() == []
     return rows
 
 
 def parameters(draw: st.DrawFn, name: str) -> Fit:
     """Draw a fit, as far off as the search for parameters allows."""
     if name in NAMES:
-        values = {one: draw(POSITIVE) for one in NAMES[name]}
+        values = {item: draw(POSITIVE) for item in NAMES[name]}
         return Fit(name, values | ({"k": float(draw(st.integers(1, 6)))} if name == "mbgcnbd" else {}))
     values = {"intercept": draw(st.floats(-50, 50))}
     for feature in ("recency", "frequency", "money", "age"):
@@ -106,13 +106,19 @@ def cell(draw: st.DrawFn) -> dict[str, float]:
     """Draw what the statistics may say of a customer."""
     n = draw(st.integers(0, 36))
     tx = draw(st.integers(0, n))
-    known = draw(st.integers(0, 1126))
-    span = draw(st.integers(0, known))
-    made = {"n": n, "tx": tx, "x": draw(st.integers(1, tx)) if tx else 0, "known_days": known, "span_days": span}
-    made |= {"orders": draw(st.integers(1, span)) if span else 0, "money": draw(st.integers(0, 40))}
-    made |= {"is_born_now": draw(st.integers(0, 1)) if n == 0 else 0, "has_now": draw(st.integers(0, 1))}
-    made["has_now"] *= 1 - made["is_born_now"]
-    return made | {"renewals": draw(st.integers(0, 400)), "is_lapsed": draw(st.integers(0, 1))}
+    age_days = draw(st.integers(0, 1126))
+    span = draw(st.integers(0, age_days))
+    table = {
+        "n": n,
+        "tx": tx,
+        "x": draw(st.integers(1, tx)) if tx else 0,
+        "known_days": age_days,
+        "span_days": span,
+    }
+    table |= {"orders": draw(st.integers(1, span)) if span else 0, "money": draw(st.integers(0, 40))}
+    table |= {"is_born_now": draw(st.integers(0, 1)) if n == 0 else 0, "has_now": draw(st.integers(0, 1))}
+    table["has_now"] *= 1 - table["is_born_now"]
+    return table | {"renewals": draw(st.integers(0, 400)), "is_lapsed": draw(st.integers(0, 1))}
 
 
 @pytest.mark.parametrize("name", models())
@@ -120,14 +126,14 @@ def cell(draw: st.DrawFn) -> dict[str, float]:
 @given(drawn=st.lists(cell(), min_size=1, max_size=8), data=st.data(), horizon=st.sampled_from([1, 3, 12, 60]))
 def test_a_chance_lies_between_nothing_and_certainty(name: str, drawn: list[Any], data: Any, horizon: int):
     fit = data.draw(st.composite(parameters)(name))
-    given_cells = {one: np.array([float(row[one]) for row in drawn]) for one in drawn[0]}
+    given_cells = {item: np.array([float(row[item]) for row in drawn]) for item in drawn[0]}
     with np.errstate(all="ignore"):
-        told = find(name).chances(fit, given_cells, horizon=horizon, part=0.4)
-    for values in (told.p, told.p_recent, told.p_alive, told.p_order_if_alive):
+        predicted = find(name).chances(fit, given_cells, horizon=horizon, part=0.4)
+    for values in (predicted.p, predicted.p_recent, predicted.p_alive, predicted.p_order_if_alive):
         assert values is None or ((values >= 0) & (values <= 1)).all()
-    assert (told.p_recent >= told.p).all()
-    assert np.isfinite(told.orders_if_alive).all()
-    assert (told.orders_if_alive >= 0).all()
+    assert (predicted.p_recent >= predicted.p).all()
+    assert np.isfinite(predicted.orders_if_alive).all()
+    assert (predicted.orders_if_alive >= 0).all()
 
 
 @pytest.mark.parametrize("name", ["bgbb", "rfm"])
@@ -188,19 +194,19 @@ def test_satisfaction_is_always_a_number(
     con: Any, rows: Any, ratings: list[Any], tickets: list[Any], weight: float, strength: float | None
 ):
     shared = {"connection": "desk", "rule": "alone", "score": 1.0, "since": END, "is_oversized": False}
-    known = rows("crosswalk", *({"customer_id": f"C{name}", "account_id": name, **shared} for name in "abc"))
+    crosswalk = rows("crosswalk", *({"customer_id": f"C{name}", "account_id": name, **shared} for name in "abc"))
     given_tickets = rows("tickets", *(row | {"ticket_id": str(number)} for number, row in enumerate(tickets)))
     given_ratings = rows("ratings", *(row | {"rating_id": str(number)} for number, row in enumerate(ratings)))
-    seen = satisfaction_observations(known, given_tickets, given_ratings, as_of=END, targets=TARGETS)
-    priors = fit_priors(prior_statistics(seen), {"csat": weight})
+    observed_rows = satisfaction_observations(crosswalk, given_tickets, given_ratings, as_of=END, targets=TARGETS)
+    priors = fit_priors(prior_statistics(observed_rows), {"csat": weight})
     if strength:
         priors = Priors(priors.pi, dict.fromkeys(priors.m, strength), priors.backlog, priors.weights)
     people = rows("customers", *({"customer_id": f"C{name}"} for name in "abcd"))
     columns = schema_of("satisfaction").to_schema().columns
-    made = satisfaction(people, seen, as_of=END, priors=priors)
-    made = overridden(made, in_force((), END), "satisfaction", SATISFACTION_BANDS, "F")
-    made = made.select(*columns).cast({name: column.dtype.type for name, column in columns.items()})
-    for row in proven(made, "satisfaction"):
+    table = satisfaction(people, observed_rows, as_of=END, priors=priors)
+    table = overridden(table, in_force((), END), "satisfaction", SATISFACTION_BANDS, "F")
+    table = table.select(*columns).cast({name: column.dtype.type for name, column in columns.items()})
+    for row in proven(table, "satisfaction"):
         points = [reason["points"] for reason in json.loads(row["reasons"])]
         shares = priors.active()
         portfolio = sum(share * priors.value(name) for name, share in shares.items()) if shares else row["value"]

@@ -30,8 +30,10 @@ END = date(2026, 6, 30)
 
 def probability(x: int, tx: int, n: int, horizon: int) -> float:
     cell = {"x": x, "tx": tx, "n": n, "has_now": 0, "is_born_now": 0}
-    told = find("bgbb").chances(FIT, {name: np.array([float(value)]) for name, value in cell.items()}, horizon=horizon)
-    return float(told.p[0])
+    predicted = find("bgbb").chances(
+        FIT, {name: np.array([float(value)]) for name, value in cell.items()}, horizon=horizon
+    )
+    return float(predicted.p[0])
 
 
 def crosswalk(rows: Any, *names: str) -> Any:
@@ -53,13 +55,13 @@ def order(name: str, on: str, amount: int = 100, status: str = "confirmed") -> d
 
 
 def events(rows: Any, *orders: dict[str, Any]) -> Any:
-    names = sorted({one["account_id"] for one in orders})
+    names = sorted({item["account_id"] for item in orders})
     return order_events(crosswalk(rows, *names), rows("orders", *orders), rows("invoices"), event="order")
 
 
 def statistics(rows: Any, *orders: dict[str, Any], as_of: date = END, **more: Any) -> dict[str, dict[str, Any]]:
-    found = retention_statistics(events(rows, *orders), as_of=as_of, **more)
-    return {row["customer_id"]: row for row in found.to_pyarrow().to_pylist()}
+    result = retention_statistics(events(rows, *orders), as_of=as_of, **more)
+    return {row["customer_id"]: row for row in result.to_pyarrow().to_pylist()}
 
 
 def scored(
@@ -71,23 +73,23 @@ def scored(
     fit: Fit | None = FIT,
     model: str = "bgbb",
 ) -> dict[str, dict[str, Any]]:
-    names = sorted({one["account_id"] for one in orders} | set(extra))
+    names = sorted({item["account_id"] for item in orders} | set(extra))
     people = rows("customers", *({"customer_id": f"C{name}", "status": "active"} for name in names))
     contract_months = 12 if model == "sbg" else None
-    found = retention_statistics(events(rows, *orders), as_of=as_of, contract_months=contract_months)
-    known = cells(found, find(model)).to_pyarrow()
-    told = chances(find(model), fit, known, horizon=3, as_of=as_of)
-    lookup = con.create_table(f"lookup_{id(orders)}", told, temp=True, overwrite=True)
+    actual = retention_statistics(events(rows, *orders), as_of=as_of, contract_months=contract_months)
+    model_cells = cells(actual, find(model)).to_pyarrow()
+    predicted = chances(find(model), fit, model_cells, horizon=3, as_of=as_of)
+    lookup = con.create_table(f"lookup_{id(orders)}", predicted, temp=True, overwrite=True)
     period = find(model).period
-    result = retention(people, found, lookup, as_of=as_of, horizon=3, version="v", period=period)
+    result = retention(people, actual, lookup, as_of=as_of, horizon=3, version="v", period=period)
     return {row["customer_id"]: row for row in result.to_pyarrow().to_pylist()}
 
 
 def test_counts_months_and_not_orders(rows: Any):
-    found = statistics(
+    result = statistics(
         rows, order("a", "2026-01-03"), order("a", "2026-01-28"), order("a", "2026-03-01"), order("a", "2026-03-09")
     )["Ca"]
-    assert (found["x"], found["tx"], found["n"]) == (1, 2, 5)
+    assert (result["x"], result["tx"], result["n"]) == (1, 2, 5)
 
 
 def test_a_month_is_complete_on_its_last_day(rows: Any):
@@ -101,14 +103,14 @@ def test_a_month_is_complete_on_its_last_day(rows: Any):
 
 def test_counts_order_days_from_the_first(rows: Any):
     bought = [order("a", on) for on in ("2026-01-01", "2026-01-11", "2026-03-02")]
-    found = statistics(rows, *bought, with_gaps=True)["Ca"]
-    assert (found["orders"], found["span_days"], found["known_days"]) == (2, 60, 180)
-    assert found["log_gaps"] == pytest.approx(np.log(10) + np.log(50))
+    result = statistics(rows, *bought, with_gaps=True)["Ca"]
+    assert (result["orders"], result["span_days"], result["known_days"]) == (2, 60, 180)
+    assert result["log_gaps"] == pytest.approx(np.log(10) + np.log(50))
 
 
 def test_an_order_before_the_window_is_remembered_and_not_counted(rows: Any):
-    found = statistics(rows, order("a", "2020-01-05"), order("a", "2020-02-04"))["Ca"]
-    assert (found["n"], found["orders"], found["usual_gap_days"]) == (None, None, 30.0)
+    result = statistics(rows, order("a", "2020-01-05"), order("a", "2020-02-04"))["Ca"]
+    assert (result["n"], result["orders"], result["usual_gap_days"]) == (None, None, 30.0)
 
 
 def test_a_contract_is_a_chain_of_orders_that_breaks_when_one_is_overdue(rows: Any):
@@ -116,8 +118,8 @@ def test_a_contract_is_a_chain_of_orders_that_breaks_when_one_is_overdue(rows: A
     late = [order("b", on) for on in ("2023-01-10", "2024-02-10", "2025-01-10")]
     back = [order("c", on) for on in ("2021-01-10", "2022-01-10", "2024-06-10", "2025-06-10")]
     listed = contracts(events(rows, *yearly, *late, *back), as_of=END, months=12).order_by("customer_id", "is_last")
-    found = [(row["customer_id"], row["renewals"], row["is_lapsed"]) for row in listed.to_pyarrow().to_pylist()]
-    assert found == [("Ca", 3, 0), ("Cb", 2, 1), ("Cc", 1, 1), ("Cc", 1, 0)]
+    result = [(row["customer_id"], row["renewals"], row["is_lapsed"]) for row in listed.to_pyarrow().to_pylist()]
+    assert result == [("Ca", 3, 0), ("Cb", 2, 1), ("Cc", 1, 1), ("Cc", 1, 0)]
 
 
 def test_what_comes_later_changes_nothing_of_what_was_known(rows: Any):
@@ -131,16 +133,16 @@ def test_what_comes_later_changes_nothing_of_what_was_known(rows: Any):
 def test_outcomes_are_what_came_within_the_horizon(rows: Any):
     bought = [order("a", on) for on in ("2026-01-05", "2026-04-30")] + [order("b", "2026-01-05")]
     bought += [order("c", on) for on in ("2026-01-05", "2026-05-01")] + [order("d", on) for on in ("2026-01-31",)]
-    known = events(rows, *bought)
+    order_days = events(rows, *bought)
     after, until = date(2026, 1, 31), months_later(date(2026, 1, 31), 3)
     assert until == date(2026, 4, 30)
-    found = with_outcome(retention_statistics(known, as_of=after), known, after=after, until=until)
-    told = {row["customer_id"]: row["ordered"] for row in found.to_pyarrow().to_pylist()}
-    assert told == {"Ca": 1, "Cb": 0, "Cc": 0, "Cd": 0}
+    result = with_outcome(retention_statistics(order_days, as_of=after), order_days, after=after, until=until)
+    predicted = {row["customer_id"]: row["ordered"] for row in result.to_pyarrow().to_pylist()}
+    assert predicted == {"Ca": 1, "Cb": 0, "Cc": 0, "Cd": 0}
 
 
 def test_ignores_drafts_cancellations_credits_and_the_future(rows: Any):
-    found = statistics(
+    result = statistics(
         rows,
         order("a", "2026-01-03"),
         order("a", "2026-02-03", status="draft"),
@@ -148,20 +150,20 @@ def test_ignores_drafts_cancellations_credits_and_the_future(rows: Any):
         order("a", "2026-04-03", amount=-5),
         order("a", "2026-07-01"),
     )["Ca"]
-    assert (found["x"], found["tx"]) == (0, 0)
+    assert (result["x"], result["tx"]) == (0, 0)
 
 
 def test_observes_at_most_thirty_six_months(rows: Any):
-    found = statistics(rows, order("a", "2019-01-03"), order("a", "2024-03-03"), order("a", "2026-05-03"))["Ca"]
-    assert (found["x"], found["tx"], found["n"]) == (1, 26, 27)
+    result = statistics(rows, order("a", "2019-01-03"), order("a", "2024-03-03"), order("a", "2026-05-03"))["Ca"]
+    assert (result["x"], result["tx"], result["n"]) == (1, 26, 27)
 
 
 def test_a_complete_month_scores_as_the_model_says(con: Any, rows: Any):
     bought = [order("a", on) for on in ("2025-09-05", "2025-10-05", "2025-12-05", "2026-02-05")]
-    found = scored(con, rows, *bought)["Ca"]
-    assert found["value"] == pytest.approx(24.69)  # the public example
-    assert found["p_alive"] == pytest.approx(0.457908, abs=1e-6)
-    assert found["silence_loss"] == pytest.approx(29.23)
+    result = scored(con, rows, *bought)["Ca"]
+    assert result["value"] == pytest.approx(24.69)  # the public example
+    assert result["p_alive"] == pytest.approx(0.457908, abs=1e-6)
+    assert result["silence_loss"] == pytest.approx(29.23)
 
 
 def test_in_mid_month_the_score_lies_between(con: Any, rows: Any):
@@ -176,43 +178,43 @@ def test_in_mid_month_the_score_lies_between(con: Any, rows: Any):
 
 def test_an_order_in_the_month_that_has_begun_counts_at_once(con: Any, rows: Any):
     bought = [order("a", on) for on in ("2025-09-05", "2025-10-05", "2026-06-02")]
-    found = scored(con, rows, *bought, as_of=date(2026, 6, 12))["Ca"]
-    assert found["value"] == pytest.approx(100 * probability(2, 9, 9, 3), abs=0.01)
+    result = scored(con, rows, *bought, as_of=date(2026, 6, 12))["Ca"]
+    assert result["value"] == pytest.approx(100 * probability(2, 9, 9, 3), abs=0.01)
 
 
 def test_reasons_add_up_to_the_value(con: Any, rows: Any):
     bought = [order("a", on) for on in ("2025-09-05", "2025-10-05", "2025-12-05", "2026-02-05")] + [
         order("b", "2026-06-05")
     ]
-    for found in scored(con, rows, *bought).values():
-        reasons = json.loads(found["reasons"])
-        assert sum(reason["points"] for reason in reasons) == pytest.approx(found["value"], abs=0.011)
+    for result in scored(con, rows, *bought).values():
+        reasons = json.loads(result["reasons"])
+        assert sum(reason["points"] for reason in reasons) == pytest.approx(result["value"], abs=0.011)
 
 
 def test_the_silent_are_told_apart_from_the_rare(con: Any, rows: Any):
     often = [order("a", f"2025-{month:02d}-05") for month in range(7, 13)]
-    found = scored(con, rows, *often, order("b", "2024-01-05"), order("c", "2026-06-05"))
-    assert found["Ca"]["reason"] == "SILENT"
-    assert found["Cb"]["reason"] == "RARE"
+    result = scored(con, rows, *often, order("b", "2024-01-05"), order("c", "2026-06-05"))
+    assert result["Ca"]["reason"] == "SILENT"
+    assert result["Cb"]["reason"] == "RARE"
 
 
 def test_who_never_ordered_has_no_probability(con: Any, rows: Any):
-    found = scored(con, rows, order("a", "2026-05-05"), extra=("nobody",))["Cnobody"]
-    assert (found["value"], found["band"], found["reason"]) == (None, "unknown", "NO_DATA")
+    result = scored(con, rows, order("a", "2026-05-05"), extra=("nobody",))["Cnobody"]
+    assert (result["value"], result["band"], result["reason"]) == (None, "unknown", "NO_DATA")
 
 
 def test_without_a_model_nobody_has_a_probability(con: Any, rows: Any):
-    found = scored(con, rows, order("a", "2026-04-06"), order("a", "2026-05-06"), fit=None)["Ca"]
-    assert (found["value"], found["band"], found["model_version"]) == (None, "unknown", "v")
+    result = scored(con, rows, order("a", "2026-04-06"), order("a", "2026-05-06"), fit=None)["Ca"]
+    assert (result["value"], result["band"], result["model_version"]) == (None, "unknown", "v")
 
 
 def test_where_there_is_no_probability_the_facts_are_said(con: Any, rows: Any):
     bought = (order("a", "2026-04-06"), order("a", "2026-05-06"), order("old", "2020-05-06"))
-    said = {
+    texts = {
         name: json.loads(row["reasons"])[0]["text"]
         for name, row in scored(con, rows, *bought, fit=None, extra=("none",)).items()
     }
-    assert said == {
+    assert texts == {
         "Ca": "Last order 55 days ago; usually one every 30 days; too few customers order again to tell a chance",
         "Cold": "Last order 2246 days ago; only the last 36 months are looked at",
         "Cnone": "No order yet",
@@ -221,20 +223,20 @@ def test_where_there_is_no_probability_the_facts_are_said(con: Any, rows: Any):
 
 def test_counts_group_customers_for_the_fit(rows: Any):
     bought = [order(name, on) for name in "ab" for on in ("2026-01-05", "2026-03-05")]
-    found = retention_statistics(events(rows, *bought), as_of=END, with_gaps=True)
-    counted = retention_counts(found, find("bgbb")).to_pyarrow().to_pylist()
+    result = retention_statistics(events(rows, *bought), as_of=END, with_gaps=True)
+    counted = retention_counts(result, find("bgbb")).to_pyarrow().to_pylist()
     assert counted == [{"x": 1, "tx": 2, "n": 5, "customers": 2}]
-    (counted,) = retention_counts(found, find("mbgcnbd")).to_pyarrow().to_pylist()
+    (counted,) = retention_counts(result, find("mbgcnbd")).to_pyarrow().to_pylist()
     assert (counted["orders"], counted["span_days"], counted["customers"]) == (1, 59, 2)
     assert counted["log_gaps"] == pytest.approx(2 * np.log(59), abs=2e-6)
 
 
 def test_what_has_begun_this_month_makes_no_other_cells_for_the_fit(rows: Any):
     bought = [order(name, on) for name in "ab" for on in ("2026-01-05", "2026-03-05")] + [order("b", "2026-06-09")]
-    found = retention_statistics(events(rows, *bought), as_of=date(2026, 6, 10))
-    (fit,) = retention_counts(found, find("bgbb")).to_pyarrow().to_pylist()
+    result = retention_statistics(events(rows, *bought), as_of=date(2026, 6, 10))
+    (fit,) = retention_counts(result, find("bgbb")).to_pyarrow().to_pylist()
     assert fit == {"x": 1, "tx": 2, "n": 4, "customers": 2}
-    chances = retention_counts(found, find("bgbb"), for_fit=False).to_pyarrow().to_pylist()
+    chances = retention_counts(result, find("bgbb"), for_fit=False).to_pyarrow().to_pylist()
     assert [row["has_now"] for row in chances] == [0, 1]
 
 
@@ -245,13 +247,13 @@ def test_invoices_stand_in_where_there_are_no_orders(rows: Any):
         {"kind": "credit_note", "status": "posted"},
         {"kind": "invoice", "status": "draft"},
     ]
-    given = [
-        shared | one | {"invoice_id": str(number), "invoice_on": date(2026, number + 1, 5)}
-        for number, one in enumerate(listed)
+    fields = [
+        shared | item | {"invoice_id": str(number), "invoice_on": date(2026, number + 1, 5)}
+        for number, item in enumerate(listed)
     ]
-    found = order_events(crosswalk(rows, "a"), rows("orders"), rows("invoices", *given), event="invoice")
-    assert isinstance(found.to_pyarrow(), pa.Table)
-    assert [row["on"] for row in found.to_pyarrow().to_pylist()] == [date(2026, 1, 5)]
+    result = order_events(crosswalk(rows, "a"), rows("orders"), rows("invoices", *fields), event="invoice")
+    assert isinstance(result.to_pyarrow(), pa.Table)
+    assert [row["on"] for row in result.to_pyarrow().to_pylist()] == [date(2026, 1, 5)]
 
 
 def test_other_models_score_by_their_own_cells(con: Any, rows: Any):

@@ -18,10 +18,10 @@ def alerts(con: Any, rows: Any):
     def run(
         *days: Day, score: str = "retention", sure: float | None = None, state: str = "scored"
     ) -> list[dict[str, Any]]:
-        held: list[dict[str, Any]] = []
+        stored: list[dict[str, Any]] = []
         for day, before, now, band_before, band in days:
             as_of = FIRST + timedelta(days=day)
-            one = {
+            item = {
                 "customer_id": "C1",
                 "score": score,
                 "as_of": as_of,
@@ -34,15 +34,15 @@ def alerts(con: Any, rows: Any):
                 "confidence": sure,
             }
             people = rows("customers", {"customer_id": "C1", "name": "Hansa", "account_manager": "Mia"})
-            made = score_alerts(rows("score_history", one), people, rows("score_alerts", *held), as_of=as_of)
-            held = made.order_by("opened_on").to_pyarrow().to_pylist()
-        return held
+            table = score_alerts(rows("score_history", item), people, rows("score_alerts", *stored), as_of=as_of)
+            stored = table.order_by("opened_on").to_pyarrow().to_pylist()
+        return stored
 
     return run
 
 
-def opened(found: list[dict[str, Any]]) -> list[int]:
-    return [(row["opened_on"] - FIRST).days for row in found]
+def opened(result: list[dict[str, Any]]) -> list[int]:
+    return [(row["opened_on"] - FIRST).days for row in result]
 
 
 DOWN: Day = (0, 80.0, 70.0, "healthy", "watch")
@@ -66,8 +66,8 @@ def test_after_a_recovery_of_five_points_it_falls_from_there(alerts):
     up: Day = (1, 80.0, 75.0, "healthy", "healthy")
     (row,) = alerts(DOWN, (1, 80.0, 74.9, "healthy", "watch"))
     assert row["recovered_on"] is None
-    found = alerts(DOWN, up, (2, 80.0, 75.0, "healthy", "healthy"))
-    assert (opened(found), found[0]["recovered_on"]) == ([0], FIRST + timedelta(days=1))
+    result = alerts(DOWN, up, (2, 80.0, 75.0, "healthy", "healthy"))
+    assert (opened(result), result[0]["recovered_on"]) == ([0], FIRST + timedelta(days=1))
     again = alerts(DOWN, up, (3, 80.0, 65.0, "healthy", "watch"))
     assert opened(again) == [0, 3]
     assert again[1]["value_before"] == 75

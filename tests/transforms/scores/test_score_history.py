@@ -21,7 +21,7 @@ def reasons(**points: float) -> str:
     )
 
 
-def customer(**given: Any) -> dict[str, Any]:
+def customer(**fields: Any) -> dict[str, Any]:
     """Describe a customer's three scores by what matters to a test."""
     return {
         "value": 80.0,
@@ -31,7 +31,7 @@ def customer(**given: Any) -> dict[str, Any]:
         "confidence": 0.5,
         "satisfied": 70.0,
         "grade": "C",
-    } | given
+    } | fields
 
 
 @pytest.fixture
@@ -59,13 +59,13 @@ def run(con: Any, rows: Any):
                 "reasons": reasons(CSAT=-1.5),
             }
             tier = {"value": 6.0, "value_effective": 6.0, "tier_computed": "B", "tier": "A", "coverage": 0.7}
-            one = {"customer_id": "C1"}
-            criteria = [one | {"criterion": name, "contribution": 0.25} for name in ("reputation", "market_reach")]
+            item = {"customer_id": "C1"}
+            criteria = [item | {"criterion": name, "contribution": 0.25} for name in ("reputation", "market_reach")]
             past = history.filter(history.as_of < as_of)
-            made = score_history(
-                rows("retention", one | retention),
-                rows("satisfaction", one | satisfaction),
-                rows("key_accounts", one | tier | {"model_version": "k", "reasons": "[]"}),
+            table = score_history(
+                rows("retention", item | retention),
+                rows("satisfaction", item | satisfaction),
+                rows("key_accounts", item | tier | {"model_version": "k", "reasons": "[]"}),
                 rows("key_account_criteria", *criteria),
                 past.filter(past.as_of == past.as_of.max()),
                 history.filter(history.as_of == compare) if compare else history.limit(0),
@@ -73,12 +73,12 @@ def run(con: Any, rows: Any):
                 labels={"SILENCE": "Time since the last order"},
                 most=3,
             )
-            both = history.filter(history.as_of != as_of).union(made.select(*history.columns))
+            both = history.filter(history.as_of != as_of).union(table.select(*history.columns))
             history = con.create_table("history", both.to_pyarrow(), temp=True, overwrite=True)
             history = rows("score_history", *history.to_pyarrow().to_pylist())
-        found = history.filter(history.as_of == days[-1][0]).to_pyarrow().to_pylist()
-        assert len(found) == 3
-        return {row["score"]: row for row in found}
+        result = history.filter(history.as_of == days[-1][0]).to_pyarrow().to_pylist()
+        assert len(result) == 3
+        return {row["score"]: row for row in result}
 
     return build
 
@@ -88,12 +88,12 @@ def points(row: dict[str, Any]) -> dict[str, float]:
 
 
 def test_a_score_says_what_it_is_and_keeps_its_parts(run):
-    found = run((NOW, customer()))
-    row = found["retention"]
+    result = run((NOW, customer()))
+    row = result["retention"]
     assert (row["state"], row["value"], row["value_effective"], row["band"]) == ("scored", 80, 80, "healthy")
     assert json.loads(row["parts"]) == {"BASE": 50, "PATTERN": 40, "SILENCE": -10}
     assert (row["delta"], row["changes"], row["compared_on"]) == (None, None, None)
-    tier = found["key_account"]
+    tier = result["key_account"]
     assert (tier["band"], tier["band_computed"], tier["confidence"]) == ("A", "B", 0.7)
     assert json.loads(tier["parts"]) == {"MARKET_REACH": 0.25, "REPUTATION": 0.25}
 
@@ -130,13 +130,13 @@ def test_nothing_changed_is_an_empty_list(run):
 
 
 def test_who_has_churned_is_frozen_and_never_green(run):
-    gone = run((THEN, customer()), (NOW, customer(value=99.0, band="churned", satisfied=100.0, grade="A")))
-    assert {(row["state"], row["value"], row["value_effective"], row["band"]) for row in gone.values()} == {
+    former = run((THEN, customer()), (NOW, customer(value=99.0, band="churned", satisfied=100.0, grade="A")))
+    assert {(row["state"], row["value"], row["value_effective"], row["band"]) for row in former.values()} == {
         ("frozen", None, None, "churned")
     }
-    assert (gone["retention"]["last_value"], gone["retention"]["last_on"]) == (80, THEN)
-    assert gone["satisfaction"]["last_value"] == 70
-    assert gone["retention"]["delta"] is None
+    assert (former["retention"]["last_value"], former["retention"]["last_on"]) == (80, THEN)
+    assert former["satisfaction"]["last_value"] == 70
+    assert former["retention"]["delta"] is None
 
 
 def test_too_little_data_is_a_state_and_no_number(run):
@@ -169,9 +169,9 @@ def test_a_low_satisfaction_of_which_little_is_known_is_no_fall(run):
     st.lists(st.lists(st.floats(-40, 40).map(lambda x: round(x, 2)), min_size=3, max_size=3), min_size=2, max_size=2)
 )
 def test_changes_always_add_up(run: Any, days: list[list[float]]):
-    made = [
+    table = [
         customer(value=round(sum(parts), 2), parts=dict(zip(("BASE", "PATTERN", "SILENCE"), parts, strict=True)))
         for parts in days
     ]
-    row = run(*zip((THEN, NOW), made, strict=True))["retention"]
+    row = run(*zip((THEN, NOW), table, strict=True))["retention"]
     assert sum(points(row).values()) == pytest.approx(row["delta"], abs=0.0151)

@@ -14,7 +14,7 @@ def column(name: str, *names: str) -> list[np.ndarray]:
     """Read columns of a file."""
     text = (Path(find_spec("lifetimes").origin).parent / "datasets" / name).read_text()
     rows = list(csv.DictReader(text.splitlines()))
-    return [np.array([float(row[one]) for row in rows]) for one in names]
+    return [np.array([float(row[item]) for row in rows]) for item in names]
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ EXAMPLE = fit(0.589, 3.199, 0.928, 5.764)
 
 
 def cell(x: int, tx: int, n: int, has_now: int = 0, is_born_now: int = 0, customers: int = 1) -> Columns:
-    given = {"x": x, "tx": tx, "n": n, "has_now": has_now, "is_born_now": is_born_now, "customers": customers}
-    return {name: np.array([float(value)]) for name, value in given.items()}
+    fields = {"x": x, "tx": tx, "n": n, "has_now": has_now, "is_born_now": is_born_now, "customers": customers}
+    return {name: np.array([float(value)]) for name, value in fields.items()}
 
 
 def complete(counts: Columns) -> Columns:
@@ -27,23 +27,23 @@ def complete(counts: Columns) -> Columns:
 
 
 def test_probability_is_that_of_the_public_example():
-    told = MODEL.chances(EXAMPLE, cell(3, 5, 9), horizon=3)
-    assert told.p_alive[0] == pytest.approx(0.457908, abs=1e-6)
-    assert told.p_order_if_alive[0] == pytest.approx(0.539162, abs=1e-6)
-    assert told.p[0] == pytest.approx(0.246886, abs=1e-6)
+    predicted = MODEL.chances(EXAMPLE, cell(3, 5, 9), horizon=3)
+    assert predicted.p_alive[0] == pytest.approx(0.457908, abs=1e-6)
+    assert predicted.p_order_if_alive[0] == pytest.approx(0.539162, abs=1e-6)
+    assert predicted.p[0] == pytest.approx(0.246886, abs=1e-6)
 
 
 def test_silence_costs_what_the_public_example_says():
-    told = MODEL.chances(EXAMPLE, cell(3, 5, 9), horizon=3)
-    assert told.p_recent[0] == pytest.approx(0.539162, abs=1e-6)
-    assert told.p_recent[0] - told.p[0] == pytest.approx(0.292276, abs=1e-6)
+    predicted = MODEL.chances(EXAMPLE, cell(3, 5, 9), horizon=3)
+    assert predicted.p_recent[0] == pytest.approx(0.539162, abs=1e-6)
+    assert predicted.p_recent[0] - predicted.p[0] == pytest.approx(0.292276, abs=1e-6)
 
 
 def test_fit_reproduces_the_parameters_of_the_paper(donations: Columns):
-    found = MODEL.fit(donations, prior=0)
-    assert list(found.values.values()) == pytest.approx([1.204, 0.750, 0.657, 2.783], abs=1e-3)
-    assert found.loglik == pytest.approx(-33225.6, abs=0.05)
-    assert found.customers == 11104
+    result = MODEL.fit(donations, prior=0)
+    assert list(result.values.values()) == pytest.approx([1.204, 0.750, 0.657, 2.783], abs=1e-3)
+    assert result.loglik == pytest.approx(-33225.6, abs=0.05)
+    assert result.customers == 11104
 
 
 def test_expected_gifts_are_those_of_table_6_of_the_paper(donations: Columns):
@@ -52,24 +52,26 @@ def test_expected_gifts_are_those_of_table_6_of_the_paper(donations: Columns):
     published |= {(2, 2): 0.12, (2, 3): 0.54, (2, 4): 1.06, (2, 5): 1.44, (2, 6): 1.67, (3, 3): 0.22, (3, 4): 1.03}
     published |= {(3, 5): 1.80, (3, 6): 2.19, (4, 4): 0.58, (4, 5): 2.03, (4, 6): 2.71, (5, 5): 1.81, (5, 6): 3.23}
     published |= {(6, 6): 3.75}
-    told = MODEL.chances(MODEL.fit(donations, prior=0), complete(donations), horizon=5)
-    expected = told.p_alive * told.orders_if_alive
-    found = {(int(x), int(tx)): value for x, tx, value in zip(donations["x"], donations["tx"], expected, strict=True)}
-    assert found == pytest.approx(published, abs=0.0055)
+    predicted = MODEL.chances(MODEL.fit(donations, prior=0), complete(donations), horizon=5)
+    expected = predicted.p_alive * predicted.orders_if_alive
+    result = {(int(x), int(tx)): value for x, tx, value in zip(donations["x"], donations["tx"], expected, strict=True)}
+    assert result == pytest.approx(published, abs=0.0055)
 
 
 def test_all_donors_together_give_what_hardies_sheet_expects(donations: Columns):
     """The total of the sheet "Conditional Expectations (II)" of BGBB_2011-01-20: 12,884.2."""
-    told = MODEL.chances(MODEL.fit(donations, prior=0), complete(donations), horizon=5)
-    assert np.dot(told.p_alive * told.orders_if_alive, donations["customers"]) == pytest.approx(12884.2, abs=0.5)
+    predicted = MODEL.chances(MODEL.fit(donations, prior=0), complete(donations), horizon=5)
+    assert np.dot(predicted.p_alive * predicted.orders_if_alive, donations["customers"]) == pytest.approx(
+        12884.2, abs=0.5
+    )
 
 
 def test_who_gave_last_year_is_alive_as_the_paper_says(donations: Columns):
     fitted = MODEL.fit(donations, prior=0)
     for (x, tx), alive in {(0, 0): 0.11, (2, 4): 0.59, (6, 6): 0.93}.items():  # in the year after: alive, and stays
-        told = MODEL.chances(fitted, cell(x, tx, 6), horizon=1)
+        predicted = MODEL.chances(fitted, cell(x, tx, 6), horizon=1)
         stays = (fitted.values["delta"] + 6) / (fitted.values["gamma"] + fitted.values["delta"] + 6)
-        assert told.p_alive[0] * stays == pytest.approx(alive, abs=0.006)
+        assert predicted.p_alive[0] * stays == pytest.approx(alive, abs=0.006)
 
 
 def test_in_a_month_that_has_begun_the_chance_lies_between():
@@ -111,11 +113,11 @@ def test_the_version_names_the_data_and_the_settings():
     assert named.startswith("bgbb-")
     assert named.endswith("-h6")
     settings = [(MODEL, other, 6), (MODEL, counts, 3), (nbd.BGNBD_MODEL, counts, 6)]
-    different = [fit_version(*one) for one in settings] + [fit_version(MODEL, counts, 6, prior=0)]
+    different = [fit_version(*item) for item in settings] + [fit_version(MODEL, counts, 6, prior=0)]
     assert len({named, *different}) == 5
 
 
 def test_data_of_the_same_numbers_under_other_names_has_another_digest():
-    one, other = {"a": np.array([1.0]), "b": np.array([2.0])}, {"b": np.array([1.0]), "a": np.array([2.0])}
-    assert digest(one) != digest(other)
+    item, other = {"a": np.array([1.0]), "b": np.array([2.0])}, {"b": np.array([1.0]), "a": np.array([2.0])}
+    assert digest(item) != digest(other)
     assert digest({"a": np.array([0.0])}) == digest({"a": np.array([-0.0])})

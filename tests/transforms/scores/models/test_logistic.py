@@ -10,21 +10,23 @@ from transforms.scores.models.logistic import MONTH
 
 def lessons(count: int = 40_000) -> tuple[Columns, np.ndarray]:
     """Make customers up who order the likelier the shorter they are silent and the more they ordered."""
-    made = np.random.default_rng(11)
-    silent, orders = made.integers(0, 700, count), made.integers(0, 20, count)
+    rng = np.random.default_rng(11)
+    silent, orders = rng.integers(0, 700, count), rng.integers(0, 20, count)
     chance = 1 / (1 + np.exp(-(0.5 - 1.2 * np.log1p(silent / MONTH) + 0.9 * np.log1p(orders))))
-    span = made.integers(0, 300, count) * (orders > 0)
-    cells = {"orders": orders, "span_days": span, "known_days": span + silent, "money": made.integers(1, 9, count)}
-    cells |= {"customers": np.ones(count), "ordered": made.random(count) < chance}
+    span = rng.integers(0, 300, count) * (orders > 0)
+    cells = {"orders": orders, "span_days": span, "known_days": span + silent, "money": rng.integers(1, 9, count)}
+    cells |= {"customers": np.ones(count), "ordered": rng.random(count) < chance}
     return {name: np.asarray(value, float) for name, value in cells.items()}, chance
 
 
 def test_the_weights_that_made_the_customers_are_found():
     counts, chance = lessons()
-    found = baselines.RFM_MODEL.fit(counts)
-    told = baselines.RFM_MODEL.chances(found, counts, horizon=6).p
-    assert np.abs(told - chance).max() < 0.05
-    weights = {name: found.values[name] / found.values[f"{name}_spread"] for name in ("recency", "frequency", "money")}
+    result = baselines.RFM_MODEL.fit(counts)
+    predicted = baselines.RFM_MODEL.chances(result, counts, horizon=6).p
+    assert np.abs(predicted - chance).max() < 0.05
+    weights = {
+        name: result.values[name] / result.values[f"{name}_spread"] for name in ("recency", "frequency", "money")
+    }
     assert weights == pytest.approx({"recency": -1.2, "frequency": 0.9, "money": 0.0}, abs=0.1)
 
 
@@ -39,10 +41,10 @@ def test_grouped_customers_are_fitted_as_one_by_one():
 
 def test_recency_ranks_by_silence_alone():
     counts, _ = lessons(5000)
-    told = baselines.RECENCY_MODEL.chances(baselines.RECENCY_MODEL.fit(counts), counts, horizon=6).p
+    predicted = baselines.RECENCY_MODEL.chances(baselines.RECENCY_MODEL.fit(counts), counts, horizon=6).p
     silent = counts["known_days"] - counts["span_days"]
     order = np.argsort(silent, kind="stable")
-    assert (np.diff(told[order]) <= 1e-12).all()
+    assert (np.diff(predicted[order]) <= 1e-12).all()
 
 
 def test_where_everybody_or_nobody_ordered_there_is_nothing_to_learn():
@@ -53,7 +55,7 @@ def test_where_everybody_or_nobody_ordered_there_is_nothing_to_learn():
 
 def test_had_it_ordered_today_the_chance_is_no_smaller():
     counts, _ = lessons(500)
-    told = baselines.RFM_MODEL.chances(baselines.RFM_MODEL.fit(counts), counts, horizon=6)
-    assert (told.p_recent >= told.p).all()
-    assert told.p_alive is None
-    assert np.isfinite(told.orders_if_alive).all()
+    predicted = baselines.RFM_MODEL.chances(baselines.RFM_MODEL.fit(counts), counts, horizon=6)
+    assert (predicted.p_recent >= predicted.p).all()
+    assert predicted.p_alive is None
+    assert np.isfinite(predicted.orders_if_alive).all()

@@ -18,35 +18,37 @@ def contracts(survivors: tuple[float, ...]) -> Columns:
 
 
 def test_fit_reproduces_the_high_end_customers_of_the_paper():
-    found = MODEL.fit(contracts(HIGH_END), prior=0)
-    assert list(found.values.values()) == pytest.approx([0.668, 3.806], abs=5e-3)
-    assert found.loglik == pytest.approx(-1611.158, abs=0.01)
+    result = MODEL.fit(contracts(HIGH_END), prior=0)
+    assert list(result.values.values()) == pytest.approx([0.668, 3.806], abs=5e-3)
+    assert result.loglik == pytest.approx(-1611.158, abs=0.01)
 
 
 def test_survival_is_projected_as_published():
     """The projection of years 8 to 12: 46.0, 43.6, 41.4, 39.5, 37.8 of 100."""
-    found = MODEL.fit(contracts(HIGH_END), prior=0)
+    result = MODEL.fit(contracts(HIGH_END), prior=0)
     years = np.arange(12.0)
-    renews = MODEL.chances(found, {"renewals": years, "is_lapsed": np.zeros(12)}, horizon=12).p
+    renews = MODEL.chances(result, {"renewals": years, "is_lapsed": np.zeros(12)}, horizon=12).p
     survives = np.cumprod(renews)
     assert 100 * survives[7:12] == pytest.approx([46.0, 43.6, 41.4, 39.5, 37.8], abs=0.06)
 
 
 def test_loyalty_grows_with_every_renewal_and_a_lapsed_contract_has_no_chance():
-    found = MODEL.fit(contracts(HIGH_END))
-    told = MODEL.chances(found, {"renewals": np.array([0.0, 5, 5]), "is_lapsed": np.array([0.0, 0, 1])}, horizon=12)
-    assert 0 < told.p[0] < told.p[1] < 1
-    assert (told.p[2], told.p_alive[2]) == (0, 0)
-    assert told.p_recent[2] == told.p[1]
+    result = MODEL.fit(contracts(HIGH_END))
+    predicted = MODEL.chances(
+        result, {"renewals": np.array([0.0, 5, 5]), "is_lapsed": np.array([0.0, 0, 1])}, horizon=12
+    )
+    assert 0 < predicted.p[0] < predicted.p[1] < 1
+    assert (predicted.p[2], predicted.p_alive[2]) == (0, 0)
+    assert predicted.p_recent[2] == predicted.p[1]
 
 
 def test_a_prior_keeps_the_fit_finite_where_nobody_differs():
     """Everybody renews alike: the likelihood alone would run to infinity."""
     same = contracts((100, 90, 81, 72.9, 65.61))
-    found = MODEL.fit(same)
-    assert max(found.values.values()) < 100
-    told = MODEL.chances(found, {"renewals": np.array([2.0]), "is_lapsed": np.zeros(1)}, horizon=12)
-    assert told.p[0] == pytest.approx(0.9, abs=0.02)
+    result = MODEL.fit(same)
+    assert max(result.values.values()) < 100
+    predicted = MODEL.chances(result, {"renewals": np.array([2.0]), "is_lapsed": np.zeros(1)}, horizon=12)
+    assert predicted.p[0] == pytest.approx(0.9, abs=0.02)
 
 
 def test_too_few_contracts_give_no_model():
