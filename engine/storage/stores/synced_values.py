@@ -50,6 +50,11 @@ class SyncedValues(Store):
         """
         record, field = record_field
         row = {"delivery": delivery, "record_id": record, "field": field, "why": reason, "at": datetime.now(UTC)}
-        row |= {"wanted": decision.wanted, "held": decision.target_value, "verdict": decision.verdict, "by": decision.by}
+        row |= {
+            "wanted": decision.wanted,
+            "held": decision.target_value,
+            "verdict": decision.verdict,
+            "by": decision.by,
+        }
         with self.transaction() as opened:
             opened.execute(insert(t.decisions).values(row))
