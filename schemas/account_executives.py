@@ -1,4 +1,4 @@
-"""What an account executive has won, in one period."""
+"""Results of an account executive, in one period."""
 
 import ibis.expr.datatypes as dt
 
@@ -6,7 +6,7 @@ from schemas.base import Money, Table, one_of, optional, required
 
 
 class AccountExecutives(Table):
-    """What an account executive has won in a period, how fast, and what became of it."""
+    """What an account executive has won in a period, how fast, and how many of those customers stayed."""
 
     period: str = required("month, quarter or year, up to as_of", **one_of("month", "quarter", "year"))
     executive_key: str = required("The person across systems: e-mail, else connection/owner_id")

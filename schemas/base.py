@@ -1,4 +1,4 @@
-"""What all tables share: the field helpers and the strict base model."""
+"""The strict base model of all tables, and helpers to declare columns."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ EARLIEST = "1990-01-01"
 
 
 class Table(pa.DataFrameModel):
-    """Be the base of every table: exactly the named columns, nothing more."""
+    """Base of every table model: exactly the declared columns are allowed."""
 
     class Config:
         strict = True
@@ -34,10 +34,10 @@ def optional(description: str, **rules: Any) -> Any:
 
 
 def one_of(*words: str) -> dict[str, Any]:
-    """Allow only these words."""
+    """Return the rule that allows only these words."""
     return {"isin": list(words)}
 
 
 def within(low: float, high: float) -> dict[str, Any]:
-    """Allow only numbers from low to high, both included."""
+    """Return the rule that allows only numbers from low to high, both included."""
     return {"in_range": {"min_value": low, "max_value": high}}

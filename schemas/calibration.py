@@ -1,4 +1,4 @@
-"""What each model of retention promised, and what came of it, by tenths of the customers."""
+"""Predicted and observed order rates of each retention model, by tenths of the customers."""
 
 from ibis.expr import datatypes as dt
 
@@ -6,7 +6,7 @@ from schemas.base import Table, required, within
 
 
 class Calibration(Table):
-    """What a model of retention promised one tenth of the customers, and what came of it, over all backtested dates."""
+    """Predicted and observed order rate of one tenth of the customers, over all backtested dates."""
 
     model: str = required("Model: bgbb, bgnbd, mbgnbd, mbgcnbd, sbg, rfm or recency")
     tenth: dt.Int64 = required("1 for the customers with the lowest chances, 10 for the highest", **within(1, 10))

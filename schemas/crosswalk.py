@@ -1,4 +1,4 @@
-"""Which account of which connection is which customer, and by which rule we know."""
+"""The customer of each account, and the rule that matched it."""
 
 import ibis.expr.datatypes as dt
 
@@ -6,7 +6,7 @@ from schemas.base import Table, required, within
 
 
 class Crosswalk(Table):
-    """Which account of which connection is which customer, and by which rule we know."""
+    """The customer of each account, and the rule that matched it."""
 
     customer_id: str = required("The customer, minted once and never re-used")
     connection: str = required("Connection of the account")
@@ -14,11 +14,11 @@ class Crosswalk(Table):
     rule: str = required(
         "Rule that joined it: link, redirect, tax_id, judgement, domain, phone, name_postcode, probabilistic or alone"
     )
-    score: float = required("How sure, 0 to 1", **within(0, 1))
-    since: dt.Date = required("Date of the build that first knew it")
-    base_id: str = required("The customer that it would be without anybody's judgement")
-    first_id: str = required("The customer that it was when it was first known")
-    is_oversized: bool = required("True when the cluster is above the size cap: review, no write-back")
+    score: float = required("Probability that the match is right, 0 to 1", **within(0, 1))
+    since: dt.Date = required("Date of the first build that contained the account")
+    base_id: str = required("Customer by the match rules alone, without judgements")
+    first_id: str = required("Customer in that first build")
+    is_oversized: bool = required("True when the customer has too many accounts: to be reviewed, not written back")
 
     class Config(Table.Config):
         unique = ["connection", "account_id"]

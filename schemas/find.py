@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # importing the base means importing pandera, which a command may not need
     from schemas.base import Table
 
-_APART = {"__init__", "base", "find", "mapping"}
+_NOT_TABLES = {"__init__", "base", "find", "mapping"}
 
 
 def tables() -> tuple[str, ...]:
     """List the names of all tables that have a model."""
-    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _APART))
+    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NOT_TABLES))
 
 
 def model(table: str) -> "type[Table]":

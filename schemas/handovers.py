@@ -16,11 +16,11 @@ class Handovers(Table):
     manager_key: str = optional("Who takes over: e-mail, else connection/owner_id")
     manager: str = optional("Name of who takes over")
     won_on: dt.Date = required("Day the deal was won")
-    due_on: dt.Date = required("To be accepted by")
-    accepted_on: dt.Date = optional("First talk of the manager with the customer since then")
+    due_on: dt.Date = required("Date by which the handover should be accepted")
+    accepted_on: dt.Date = optional("First conversation of the manager with the customer since then")
     status: str = required("pending, accepted or overdue", **one_of("pending", "accepted", "overdue"))
     is_rewin: bool = required("True when the customer had bought before, more than 365 days ago")
-    missing_items: str = optional("What is not there yet: manager, contact, order, meeting; separated by ', '")
+    missing_items: str = optional("What is still missing: manager, contact, order, meeting; separated by ', '")
     as_of: dt.Date = required("Date that the row is about")
 
     class Config(Table.Config):

@@ -1,4 +1,4 @@
-"""What would become of the list of key accounts, had one criterion weighed a tenth more or less."""
+"""How the list of key accounts changes when one criterion's weight is 10 % higher or lower."""
 
 import ibis.expr.datatypes as dt
 
@@ -6,7 +6,7 @@ from schemas.base import Table, optional, required
 
 
 class KeyAccountSensitivity(Table):
-    """What would become of the suggested tier A, had one criterion weighed a tenth more or less."""
+    """How the suggested tier A changes when one criterion's weight is 10 % higher or lower."""
 
     criterion: str = required("Name of the criterion")
     change_pct: dt.Int64 = required("Change of its weight in percent: -10 or 10", isin=[-10, 10])

@@ -1,4 +1,4 @@
-"""How much each customer deserves the care of a key account, by criteria, and why."""
+"""Key-account score, rank and tier of each customer, with reasons."""
 
 import ibis.expr.datatypes as dt
 
@@ -6,7 +6,7 @@ from schemas.base import Table, one_of, optional, required, within
 
 
 class KeyAccounts(Table):
-    """How much each customer deserves the care of a key account, by criteria, and why."""
+    """Key-account score, rank and tier of each customer, with reasons."""
 
     customer_id: str = required("The customer, minted once and never re-used")
     value: float = required("Weighted mean of the criteria, 1 to 10", **within(1, 10))

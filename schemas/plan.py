@@ -10,17 +10,17 @@ class Plan(Table):
     connection: str = required("Target connection")
     stream: str = required("Target stream")
     record_id: str = optional("Record at the target; null when it is to be created")
-    customer_id: str = required("Customer it is about")
-    key: str = optional("What names a record that is to be there once")
+    customer_id: str = required("Customer of the record")
+    key: str = optional("Key that identifies a record to be created once")
     field: str = required("Field at the target; * for the record as a whole")
     action: str = required(
-        "update, create or delete; or listed and not written: conflict (what is held stays), ask (a person decides) "
-        "and review (a person must look first)",
+        "update, create or delete; or listed and not written: conflict (the target's value stays), ask (a person decides) "
+        "and review (a person has to check first)",
         **one_of("update", "create", "delete", "conflict", "ask", "review"),
     )
-    before: str = optional("Value held now, as JSON")
+    before: str = optional("Value in the target, as JSON")
     after: str = optional("Value wanted, as JSON")
-    policy: str = optional("How the field may be written: overwrite, fill_empty or owner")
+    policy: str = optional("Write policy of the field: overwrite, fill_empty or owner")
     owner: str = optional("Connection or role that the field belongs to")
-    reason: str = required("Why")
+    reason: str = required("Why the change is planned, or not written")
     version: str = optional("Version of the record when it was compared")

@@ -1,10 +1,10 @@
-"""One row that broke its table's rules, kept with all reasons until its source repairs it."""
+"""One row that broke its table's rules, kept with all reasons until it is repaired at its source."""
 
 from schemas.base import Table, optional, required
 
 
 class Quarantine(Table):
-    """One row that broke its table's rules, kept with all reasons until its source repairs it."""
+    """One row that broke its table's rules, kept with all reasons until it is repaired at its source."""
 
     table: str = required("Table that the row was meant for")
     connection: str = required("Connection that the row came from")

@@ -17,13 +17,13 @@ class Retention(Table):
         "healthy, watch, at_risk, critical, churned, or unknown",
         **one_of("healthy", "watch", "at_risk", "critical", "churned", "unknown"),
     )
-    p_alive: float = optional("Chance that the customer is still one", **within(0, 1))
-    p_order_if_alive: float = optional("Chance of an order in the horizon, if still a customer", **within(0, 1))
-    horizon_months: dt.Int64 = required("Months looked ahead", gt=0)
+    p_alive: float = optional("Probability that the customer is still active", **within(0, 1))
+    p_order_if_alive: float = optional("Probability of an order in the horizon, if still active", **within(0, 1))
+    horizon_months: dt.Int64 = required("Prediction horizon in months", gt=0)
     months_with_orders: dt.Int64 = optional("x: months with an order after the first", ge=0)
     last_order_month: dt.Int64 = optional("tx: last such month, counted from the first order", ge=0)
     months_observed: dt.Int64 = optional("n: complete months since the first order", ge=0)
-    silence_loss: float = optional("Points lost by the silence since the last order")
+    silence_loss: float = optional("Points lost because of the time since the last order")
     days_since_order: dt.Int64 = optional("Days since the last order", ge=0)
     usual_gap_days: float = optional("Usual days between orders", ge=0)
     revenue_at_risk_amount: Money = optional("(1-p) x revenue expected in the horizon, reporting currency", ge=0)

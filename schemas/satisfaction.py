@@ -1,4 +1,4 @@
-"""How content each customer seems, how sure that is, and why."""
+"""Satisfaction score of each customer, its confidence, and reasons."""
 
 import ibis.expr.datatypes as dt
 
@@ -6,7 +6,7 @@ from schemas.base import Table, one_of, optional, required, within
 
 
 class Satisfaction(Table):
-    """How content each customer seems, how sure that is, and why."""
+    """Satisfaction score of each customer, its confidence, and reasons."""
 
     customer_id: str = required("The customer, minted once and never re-used")
     value: float = required("0 to 100, shrunk to the portfolio", **within(0, 100))

@@ -1,4 +1,4 @@
-"""One fall of one score of one customer, told once."""
+"""One fall of one score of one customer."""
 
 import ibis.expr.datatypes as dt
 
@@ -6,7 +6,7 @@ from schemas.base import Table, one_of, optional, required
 
 
 class ScoreAlerts(Table):
-    """One fall of one score of one customer, told once: the next one comes after a recovery of 5 points only."""
+    """One fall of one score of one customer; the next alert needs a recovery of 5 points first."""
 
     alert_id: str = required("customer_id/score/day: stays the same while the fall lasts")
     customer_id: str = required("The customer, minted once and never re-used")
@@ -16,7 +16,7 @@ class ScoreAlerts(Table):
         "retention, satisfaction or key_account", **one_of("retention", "satisfaction", "key_account")
     )
     kind: str = required("drop: by 10 of 100 points or more; band: into a worse band", **one_of("drop", "band"))
-    opened_on: dt.Date = required("Day on which it was seen")
+    opened_on: dt.Date = required("Day on which the fall was detected")
     value_before: float = optional("Value that it fell from")
     value: float = required("Value on that day")
     band_before: str = optional("Band that it fell from")

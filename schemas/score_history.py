@@ -24,17 +24,17 @@ class ScoreHistory(Table):
     confidence: float = optional("Confidence or coverage, 0 to 1", **within(0, 1))
     last_value: float = optional("The last value that counted, kept when frozen")
     last_on: dt.Date = optional("Date of the last value that counted")
-    compared_on: dt.Date = optional("Day compared with: 30 days before, or the nearest there is")
+    compared_on: dt.Date = optional("Day compared with: 30 days before, or the nearest built day")
     band_before: str = optional("Band on that day")
     delta: float = optional("Change of the value that counts since that day")
-    changes: str = optional("JSON list of {code, text, points}: the points sum up to delta, give or take .01")
+    changes: str = optional("JSON list of {code, text, points}: the points sum up to delta, within .01")
     low_since: dt.Date = optional("Day on which the score fell into its worst bands, until it is 5 points above them")
     low_value: float = optional("Value on that day")
     low_band: str = optional("Band on that day")
     override_id: str = optional("Override in force, if any")
     model_version: str = required("Version of the model")
     reasons: str = required("JSON list of {code, text, points}")
-    parts: str = optional("JSON object of code: points, all of them; what changes are made of")
+    parts: str = optional("JSON object of code: points, all reasons; changes are computed from them")
 
     class Config(Table.Config):
         unique = ["customer_id", "score", "as_of"]

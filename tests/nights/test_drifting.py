@@ -179,7 +179,7 @@ class TestEvolve:
         touched = here.touch(3)
         result = here.night()
         assert (result.status, result.gone_fields) == ("done", [here.path("ust_id")])
-        assert here.aside(f"tax_id: {here.path('ust_id')} is gone at the source") == set(touched)
+        assert here.aside(f"tax_id: field {here.path('ust_id')} no longer exists at the source") == set(touched)
         assert here.column("tax_id") == {key: value for key, value in before.items() if key not in touched}
 
     @BY_ODOO
@@ -195,7 +195,7 @@ class TestEvolve:
         here.night()
         assert here.column("tax_id") == before
         assert here.note["kept_last"] == len(before)
-        assert set(touched) <= here.aside(f"tax_id: {here.path('ust_id')} is gone at the source")
+        assert set(touched) <= here.aside(f"tax_id: field {here.path('ust_id')} no longer exists at the source")
 
     @BY_HUBSPOT
     def test_rows_leave_quarantine_when_the_field_is_back_and_they_are_read_again(self, house, system):
@@ -208,7 +208,7 @@ class TestEvolve:
         here.night()
         here.add("ust_id", values="back")
         assert here.night().gone_fields == []
-        reason = f"tax_id: {here.path('ust_id')} is gone at the source"
+        reason = f"tax_id: field {here.path('ust_id')} no longer exists at the source"
         assert here.aside(reason) == set(touched)  # what was read meanwhile has no value yet
         here.night(full=True)
         assert here.aside(reason) == set()
@@ -225,12 +225,12 @@ class TestEvolve:
         touched = here.touch(3)
         result = here.night()
         assert (result.new_fields, result.gone_fields) == ([here.path("vat_id")], [here.path("ust_id")])
-        assert here.aside(f"tax_id: {here.path('ust_id')} is gone at the source") == set(touched)
+        assert here.aside(f"tax_id: field {here.path('ust_id')} no longer exists at the source") == set(touched)
         here.map(tax_id=[here.path("vat_id"), here.path("ust_id")])
         here.sandbox.requests.clear()
         here.build()
         assert not here.sandbox.requests
-        assert here.aside(f"tax_id: {here.path('ust_id')} is gone at the source") == set()
+        assert here.aside(f"tax_id: field {here.path('ust_id')} no longer exists at the source") == set()
         assert {here.column("tax_id")[key] for key in touched} == {"renamed"}
 
     @SYSTEMS
@@ -327,7 +327,7 @@ class TestDiscardRow:
         touched = here.touch(2, **{here.key("more"): "something"})
         here.touch(4)
         assert here.night().status == "done"
-        assert here.aside(f"{here.path('more')}: a new field") == set(touched)
+        assert here.aside(f"{here.path('more')}: new field, not accepted yet") == set(touched)
         assert set(here.column("name")) == set(before) - set(touched)
         here.accept()
         here.build()
@@ -359,7 +359,7 @@ class TestDiscardValue:
         touched = here.touch(3)
         result = here.night()
         assert result.gone_fields == [here.path("ust_id")]
-        assert here.note["discarded"] == {f"tax_id: {here.path('ust_id')} is gone at the source": 3}
+        assert here.note["discarded"] == {f"tax_id: field {here.path('ust_id')} no longer exists at the source": 3}
         assert {here.column("tax_id")[key] for key in touched} == {None}
 
     @BY_HUBSPOT
@@ -372,7 +372,7 @@ class TestDiscardValue:
         here.remove("firma")
         touched = here.touch(3)
         here.night()
-        assert here.aside(f"name: {here.path('firma')} is gone at the source") == set(touched)
+        assert here.aside(f"name: field {here.path('firma')} no longer exists at the source") == set(touched)
 
 
 class TestBackFill:

@@ -35,14 +35,14 @@ def read(text: ir.StringValue, dtype: dt.DataType, unit: Unit = "text") -> ir.Va
 def kind(dtype: dt.DataType) -> str:
     """Name a type for people: what an unreadable text is not."""
     if dtype.is_boolean():
-        return "yes or no"
+        return "true or false"
     if dtype.is_integer():
         return "a whole number"
     if dtype.is_decimal():
-        return "a decimal"
+        return "a decimal number"
     if dtype.is_floating():
         return "a number"
-    return "a date" if dtype.is_date() else "an instant"
+    return "a date" if dtype.is_date() else "a timestamp"
 
 
 def _boolean(text: ir.StringValue) -> ir.BooleanValue:

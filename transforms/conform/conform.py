@@ -74,7 +74,9 @@ def conform(
         texts[id_column] = [(raw._key, Field(""))]
     faults = [fault for name, read_from in texts.items() for fault in _faults(raw, name, read_from, types[name], terms)]
     spared = [one for one in faults if terms.discards_values and schema.columns[one.column].nullable]
-    refusals = [(source.carries(path), f"{path.replace(';', ',')}: a new field") for path in terms.refused]
+    refusals = [
+        (source.carries(path), f"{path.replace(';', ',')}: new field, not accepted yet") for path in terms.refused
+    ]
     typed = raw.select(
         connection=ibis.literal(connection),
         stream=ibis.literal(stream),
@@ -181,9 +183,9 @@ def _faults(
         return
     if dtype.is_string():
         nul = ibis.or_(*(text.contains("\x00") for text, _ in read_from))
-        yield _Fault(name, ibis.coalesce(nul, False), f"{name}: NUL character")
+        yield _Fault(name, ibis.coalesce(nul, False), f"{name}: contains a NUL character")
         if name not in _LISTS:
-            yield _Fault(name, _is_structured(raw, read_from), f"{name}: not a text")
+            yield _Fault(name, _is_structured(raw, read_from), f"{name}: not text but an object or a list")
     else:
         has_text = ibis.or_(*(text.notnull() for text, _ in read_from))
         yield _Fault(name, has_text & _first(read_from, dtype).isnull(), f"{name}: not {kind(dtype)}")
@@ -212,7 +214,7 @@ def _absences(
         if absence.until:
             meanwhile &= raw._extracted_at < absence.until
         broken = ibis.cases((meanwhile & empty, lacks(raw, absence.field)), else_=False)
-        yield _Fault(name, broken, f"{name}: {entry.path} is gone at the source")
+        yield _Fault(name, broken, f"{name}: field {entry.path} no longer exists at the source")
 
 
 def reasons(faults: list[tuple[ir.BooleanValue, str]]) -> ir.StringValue:

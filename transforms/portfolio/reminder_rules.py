@@ -33,12 +33,12 @@ def contact(people: ir.Table, *, as_of: date, cadence_days: Mapping[str, int]) -
         subject=as_text("Talk with ") + quiet.customer_name,
         note=ibis.ifelse(
             quiet.talked_on.isnull(),
-            "No call, meeting or e-mail from there is on record",
-            as_text("Last talk on ") + quiet.since.cast("string"),
+            "No call, meeting or e-mail from the customer is on record",
+            as_text("Last conversation on ") + quiet.since.cast("string"),
         )
         + "; tier "
         + quiet.tier
-        + " asks for one every "
+        + " requires one every "
         + quiet.period.cast("string")
         + " days.",
         period=quiet.period,
@@ -60,7 +60,7 @@ def quarterly_review(people: ir.Table, *, as_of: date, review_days: Mapping[str,
         )
         + "; tier "
         + late.tier
-        + " asks for one every "
+        + " requires one every "
         + late.period.cast("string")
         + " days.",
         period=late.period,
@@ -75,7 +75,7 @@ def retention_fell(people: ir.Table, score_history: ir.Table) -> ir.Table:
         "retention_fell",
         trigger=fallen.low_since.cast("string"),
         due_on=_answer_by(fallen.low_since),
-        subject=as_text("Win back ") + fallen.customer_name + ": an order soon is unlikely",
+        subject=as_text("Win back ") + fallen.customer_name + ": unlikely to order soon",
         note=as_text("Retention was ")
         + fallen.low_value.round(0).cast("int64").cast("string")
         + " of 100 ("
@@ -176,7 +176,7 @@ def handover(people: ir.Table, handovers: ir.Table, *, as_of: date) -> ir.Table:
         note=as_text("Won on ")
         + t.won_on.cast("string")
         + ibis.ifelse(t.executive.isnull(), "", as_text(" by ") + t.executive)
-        + "; no talk with its account manager since.",
+        + "; no conversation with the account manager since.",
         period=ibis.literal(14),
     )
 

@@ -41,13 +41,15 @@ class Criterion:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise CriterionError(f"criterion {self.name!r}: a name is small letters, digits and _")
+            raise CriterionError(
+                f"criterion {self.name!r}: a name may contain lower-case letters, digits and _ only, and starts with a letter"
+            )
         if self.group not in GROUPS:
-            raise CriterionError(f"criterion {self.name!r}: group is one of {', '.join(GROUPS)}")
+            raise CriterionError(f"criterion {self.name!r}: group must be one of {', '.join(GROUPS)}")
         if '"' in self.label or "\\" in self.label:
-            raise CriterionError(f"criterion {self.name!r}: a label holds neither quotes nor backslashes")
+            raise CriterionError(f"criterion {self.name!r}: a label must not contain quotes or backslashes")
         if self.sql and self.is_manual:
-            raise CriterionError(f"criterion {self.name!r}: it is either measured (sql) or manual, not both")
+            raise CriterionError(f"criterion {self.name!r}: set either `sql` or `manual: true`, not both")
         rises = all(lower <= upper for lower, upper in pairwise(self.anchors))
         falls = all(lower >= upper for lower, upper in pairwise(self.anchors))
         if len(self.anchors) != 10 or not (rises or falls):
@@ -135,12 +137,12 @@ def _own(name: str, setting: Mapping[str, Any], by_name: Mapping[str, Criterion]
     """Make a criterion that is not among the defaults; a manual one needs no anchors."""
     if not setting.get("sql") and not setting["is_manual"]:
         raise CriterionError(
-            f"no criterion {name!r}; choices: {', '.join(by_name)}. One of your own needs `sql` or `manual: true`"
+            f"no criterion {name!r}; choices: {', '.join(by_name)}. A new criterion needs `sql` or `manual: true`"
         )
     lacking = [key for key in ("group", "weight") if key not in setting]
     lacking += [] if setting["is_manual"] or "anchors" in setting else ["anchors"]
     if lacking:
-        raise CriterionError(f"criterion {name!r} of your own needs {', '.join(lacking)}")
+        raise CriterionError(f"your criterion {name!r} needs {', '.join(lacking)}")
     fallback: dict[str, Any] = {
         "anchors": tuple(float(score) for score in range(1, 11)),
         "label": name.replace("_", " ").capitalize(),

@@ -33,9 +33,7 @@ def with_own(
                 *other_columns, **{criterion.name: ibis.ifelse(value.isnan() | value.isinf(), None, value)}
             )
         elif criterion.name not in measured.columns:
-            raise CriterionError(
-                f"criterion {criterion.name!r} is measured by nothing: give it `sql` or `manual: true`"
-            )
+            raise CriterionError(f"criterion {criterion.name!r} has no measure: set `sql` or `manual: true`")
     return measured
 
 
@@ -64,10 +62,12 @@ def _expression(criterion: Criterion, columns: set[str]) -> str:
         ) from None
     clauses = {key for key, value in tree.args.items() if value}
     if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or clauses != {"expressions"}:
-        raise CriterionError(f"criterion {criterion.name!r}: `sql` is one expression, without FROM or further columns")
+        raise CriterionError(
+            f"criterion {criterion.name!r}: `sql` must be one expression, without FROM or further columns"
+        )
     expression = tree.expressions[0].unalias()
     if expression.find(exp.Query):
-        raise CriterionError(f"criterion {criterion.name!r}: `sql` holds no query of its own")
+        raise CriterionError(f"criterion {criterion.name!r}: `sql` must not contain a subquery")
     for column in expression.find_all(exp.Column):
         if column.name not in columns:
             raise CriterionError(

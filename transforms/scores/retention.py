@@ -124,7 +124,7 @@ def _reasons(joined: ir.Table, value: ir.NumericValue, silence: ir.NumericValue)
     )
     no_score_text = ibis.cases(
         (joined.days_since_order.isnull(), "No order yet"),
-        (joined.n.isnull(), last + "; only the last 36 months are looked at"),
-        else_=last + "; too few customers order again to tell a chance",
+        (joined.n.isnull(), last + "; only the last 36 months count"),
+        else_=last + "; too few customers ordered again to estimate a probability",
     )
     return ibis.ifelse(value.isnull(), listed([reason("NO_DATA", no_score_text, ibis.literal(0.0))]), scored_reasons)

@@ -204,8 +204,8 @@ def _reasons(
 
     texts = {
         "csat": count("k_csat") + " of " + count("n_csat") + " ratings good",
-        "nps": count("n_nps") + " answers on recommending us",
-        "ces": count("n_ces") + " answers on effort",
+        "nps": count("n_nps") + " recommendation scores (NPS)",
+        "ces": count("n_ces") + " effort scores (CES)",
         "sla_first": count("k_sla_first") + " of " + count("n_sla_first") + " first replies in time",
         "sla_resolution": count("k_sla_resolution") + " of " + count("n_sla_resolution") + " tickets solved in time",
         "reopen": count("k_reopen") + " of " + count("n_reopen") + " solved tickets reopened",

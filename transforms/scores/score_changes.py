@@ -9,12 +9,12 @@ from transforms.conform.expressions import as_text, once
 
 KEY = ("customer_id", "score")
 LABELS = {
-    "BASE": "What is usual in this portfolio",
+    "BASE": "Average of this portfolio",
     "PATTERN": "How often it orders",
     "SILENCE": "Time since the last order",
     "CSAT": "Ratings",
-    "NPS": "Recommending us",
-    "CES": "Effort it takes",
+    "NPS": "Recommendation (NPS)",
+    "CES": "Effort (CES)",
     "SLA_FIRST": "First replies in time",
     "SLA_RESOLUTION": "Tickets solved in time",
     "REOPEN": "Tickets reopened",
@@ -92,7 +92,7 @@ def _listed(t: ir.Table, labels: Mapping[str, str], most: int) -> ir.StringValue
     )
     is_new = (t.model_version != t.then_model_version).coalesce(False)
     model = as_text("The model changed (") + t.then_model_version + " to " + t.model_version + ")"
-    rounding = as_text("Rounding, and what changed for all customers")
+    rounding = as_text("Rounding, and changes that affect all customers")
     items = items + ibis.cases(
         (is_new, _item(as_text("MODEL"), model, t.rest)),
         (t.rest.abs() >= LEAST, _item(as_text("ROUNDING"), rounding, t.rest)),

@@ -86,8 +86,8 @@ BROKEN = [
     ({"_unreadable": "probability: not a number"}, "probability: not a number"),
     ({"_unreadable": "status: not a word", "status": None}, "status: not a word"),
     (
-        {"_unreadable": "amount: not a decimal", "status": "x", "currency": "eur"},
-        "amount: not a decimal; status: not one of open, won, lost; currency: not an allowed form",
+        {"_unreadable": "amount: not a decimal number", "status": "x", "currency": "eur"},
+        "amount: not a decimal number; status: not one of open, won, lost; currency: not an allowed form",
     ),
 ]
 

@@ -173,7 +173,7 @@ def test_says_which_text_could_not_be_read(raw):
     )
     bad, good = read(table, "accounts", fields)
     assert bad["_unreadable"] == (
-        "name: NUL character; employees: not a whole number; is_active: not yes or no; created_at: not an instant"
+        "name: contains a NUL character; employees: not a whole number; is_active: not true or false; created_at: not a timestamp"
     )
     assert (good["_unreadable"], good["employees"], good["is_active"]) == (None, 250, True)
 
@@ -181,13 +181,13 @@ def test_says_which_text_could_not_be_read(raw):
 def test_money_is_read_from_text_or_not_at_all(raw):
     texts = ["1,234.50", "NaN", "Infinity", "1e30", "twelve"]
     result = read(raw(*({"id": n, "amount": text} for n, text in enumerate(texts))), "deals", {"amount": "amount"})
-    assert [(row["amount"], row["_unreadable"]) for row in result] == [(None, "amount: not a decimal")] * 5
+    assert [(row["amount"], row["_unreadable"]) for row in result] == [(None, "amount: not a decimal number")] * 5
 
 
 def test_instants_are_iso_or_nothing(raw):
     texts = ["infinity", "epoch", "01/02/2026", "2026-02-30", "20260102", "2026-01-02T99:00"]
     result = read(raw(*({"id": n, "at": text} for n, text in enumerate(texts))), "accounts", {"updated_at": "at"})
-    assert [(row["updated_at"], row["_unreadable"]) for row in result] == [(None, "updated_at: not an instant")] * 6
+    assert [(row["updated_at"], row["_unreadable"]) for row in result] == [(None, "updated_at: not a timestamp")] * 6
 
 
 def test_instants_without_an_offset_are_utc(raw):
@@ -298,7 +298,12 @@ class TestTerms:
             paths=("place",),
         )
         result = read(table, "accounts", fields)
-        assert [row["_unreadable"] for row in result] == [None, "name: not a text; city: not a text", None, None]
+        assert [row["_unreadable"] for row in result] == [
+            None,
+            "name: not text but an object or a list; city: not text but an object or a list",
+            None,
+            None,
+        ]
         assert [row["merged_ids"] for row in result] == ["3;4", None, None, None]
 
     def test_a_row_read_while_a_field_was_gone_is_set_aside(self, raw):
@@ -311,7 +316,7 @@ class TestTerms:
         )
         result = read(table, "accounts", self.FIELDS, terms=Terms(absences={"vat": Absence("vat", at(5), at(8))}))
         assert [row["_record_id"] for row in result if row["_unreadable"]] == ["2"]
-        assert result[1]["_unreadable"] == "tax_id: vat is gone at the source"
+        assert result[1]["_unreadable"] == "tax_id: field vat no longer exists at the source"
         still = read(table, "accounts", self.FIELDS, terms=Terms(absences={"vat": self.SINCE}))
         assert [row["_record_id"] for row in still if row["_unreadable"]] == ["2", "5"]
 
@@ -319,13 +324,16 @@ class TestTerms:
         fields = {"tax_id": ("vat", "other", Constant("none"))}
         table = raw({"id": 1, "other": "DE2"}, {"id": 2})
         result = read(table, "accounts", fields, terms=Terms(absences={"vat": self.SINCE}))
-        assert [row["_unreadable"] for row in result] == [None, "tax_id: vat is gone at the source"]
+        assert [row["_unreadable"] for row in result] == [None, "tax_id: field vat no longer exists at the source"]
 
     def test_a_part_of_a_field_is_gone_with_it(self, raw):
         table = raw({"id": 1, "owner": [7, "A"]}, {"id": 2})
         terms = Terms(absences={"owner.0": Absence("owner", at(5))})
         result = read(table, "accounts", {"owner_id": "owner.0"}, terms=terms)
-        assert [row["_unreadable"] for row in result] == [None, "owner_id: owner.0 is gone at the source"]
+        assert [row["_unreadable"] for row in result] == [
+            None,
+            "owner_id: field owner.0 no longer exists at the source",
+        ]
 
     def test_values_against_the_contract_are_left_out_and_named(self, raw):
         table = raw(
@@ -335,9 +343,9 @@ class TestTerms:
         )
         result = read(table, "accounts", self.FIELDS, terms=Terms(True, absences={"vat": self.SINCE}))
         assert [(row["tax_id"], row["employees"], row["_discarded"], row["_unreadable"]) for row in result] == [
-            (None, None, "tax_id: not a text; employees: not a whole number", None),
-            ("DE1", 5, None, "name: NUL character"),  # a name is required: nothing can stand in for it
-            (None, 6, "tax_id: vat is gone at the source", None),
+            (None, None, "tax_id: not text but an object or a list; employees: not a whole number", None),
+            ("DE1", 5, None, "name: contains a NUL character"),  # a name is required: nothing can stand in for it
+            (None, 6, "tax_id: field vat no longer exists at the source", None),
         ]
 
     def test_a_new_field_that_is_refused_takes_its_row_along_where_it_has_a_value(self, raw):
@@ -349,7 +357,7 @@ class TestTerms:
             {"id": 5},
         )
         result = read(table, "accounts", {"account_id": "id"}, nulls=("false",), terms=Terms(refused=("new.x",)))
-        assert [row["_unreadable"] for row in result] == ["new.x: a new field", None, None, None, None]
+        assert [row["_unreadable"] for row in result] == ["new.x: new field, not accepted yet", None, None, None, None]
 
 
 def test_a_field_may_have_words_of_its_own_for_null(raw):

@@ -65,7 +65,7 @@ def test_a_talk_is_due_when_the_days_of_the_tier_are_over(due):
     row = only(due(activities=[talk(date(2026, 6, 9))]), "contact")
     assert (row["reminder_id"], row["due_on"]) == ("C1/contact/2026-06-09", date(2026, 6, 23))
     assert row["subject"] == "Talk with Hansa"
-    assert row["note"] == "Last talk on 2026-06-09; tier A asks for one every 14 days."
+    assert row["note"] == "Last conversation on 2026-06-09; tier A requires one every 14 days."
     assert (row["priority"], row["urgency"]) == ("high", 0.5)
 
 
@@ -217,7 +217,7 @@ def test_a_handover_is_due_until_it_is_accepted(due):
     }
     row = only(due(handovers=[waiting]), "handover")
     assert row["subject"] == "Take over Hansa from sales"
-    assert row["note"] == "Won on 2026-06-10 by Eve; no talk with its account manager since."
+    assert row["note"] == "Won on 2026-06-10 by Eve; no conversation with the account manager since."
     assert due(handovers=[waiting | {"status": "accepted"}]) == []
     assert due(handovers=[waiting | {"won_on": date(2026, 1, 1)}]) == []
 

@@ -215,8 +215,8 @@ def test_where_there_is_no_probability_the_facts_are_said(con: Any, rows: Any):
         for name, row in scored(con, rows, *bought, fit=None, extra=("none",)).items()
     }
     assert texts == {
-        "Ca": "Last order 55 days ago; usually one every 30 days; too few customers order again to tell a chance",
-        "Cold": "Last order 2246 days ago; only the last 36 months are looked at",
+        "Ca": "Last order 55 days ago; usually one every 30 days; too few customers ordered again to estimate a probability",
+        "Cold": "Last order 2246 days ago; only the last 36 months count",
         "Cnone": "No order yet",
     }
 
