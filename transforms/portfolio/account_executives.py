@@ -1,4 +1,4 @@
-"""Account executives: what each has won, how fast, and what became of it."""
+"""Account executives: what each has won, how fast, and whether those customers stayed."""
 
 from datetime import date, timedelta
 
@@ -8,7 +8,8 @@ import ibis.expr.types as ir
 from schemas.base import Money
 from transforms.conform.exchange_rates import half_even
 from transforms.customers.owner_roles import staff
-from transforms.portfolio.handovers import first_wins, purchase_days
+from transforms.joins import left_join_all, with_customer
+from transforms.portfolio.handovers import first_wins, later_purchase_days
 from transforms.portfolio.portfolio import PERIODS
 
 YEAR = timedelta(days=365)
@@ -30,28 +31,36 @@ def account_executives(
     as_of: date,
     wins: ir.Table | None = None,
 ) -> ir.Table:
-    """Give one row an executive and period; a deal is its owner's, a customer who won it.
+    """Return the results of each account executive.
 
-    `wins` are the `first_wins`, where they are worked out already.
+    Grain: period, executive_key. A deal counts for its owner, a new customer for the owner of the deal that won it.
+    `wins` are the `first_wins`, where they are computed already.
     """
     people = staff(owners).select("connection", "owner_id", "owner_key", "person", "region")
     owned = deals.inner_join(people, ["connection", "owner_id"])
     wins = first_wins(crosswalk, deals, orders, invoices, as_of) if wins is None else wins
-    wins = wins.inner_join(people, ["connection", "owner_id"])
-    amounts = deals.group_by("connection", "deal_id").agg(booked=deals.reporting_amount.max())
-    wins = wins.left_join(amounts, ["connection", "deal_id"]).drop("connection_right", "deal_id_right")
-    parts = [_open_pipeline(owned), _early_churn(wins, deals, orders, invoices, crosswalk, as_of)]
-    listed = []
+    wins = _with_bookings(wins.inner_join(people, ["connection", "owner_id"]), deals)
+    names = people.group_by("owner_key").agg(executive=people.person.max(), region=people.region.max())
+    of_any_period = [_open_pipeline(owned), _early_churn(wins, orders, invoices, crosswalk, as_of)]
+    periods = []
     for period, days in PERIODS.items():
         start = as_of - timedelta(days=days)
-        blocks = [
+        measures = left_join_all(
+            names,
             _closed_deals(owned, start, as_of),
             _new_customers(wins, crosswalk, invoices, start, as_of),
             _handover_counts(handovers, start, as_of),
-            *parts,
-        ]
-        listed.append(_executive_rows(people, blocks, period, start, as_of))
-    return ibis.union(*listed)
+            *of_any_period,
+            on="owner_key",
+        )
+        rates = _with_rates(_with_activity(measures))
+        periods.append(rates.mutate(period=ibis.literal(period), starts_on=ibis.literal(start)))
+    return ibis.union(*periods).mutate(as_of=ibis.literal(as_of))
+
+
+def _with_bookings(wins: ir.Table, deals: ir.Table) -> ir.Table:
+    amounts = deals.group_by("connection", "deal_id").agg(booked=deals.reporting_amount.max())
+    return left_join_all(wins, amounts, on=("connection", "deal_id"))
 
 
 def _closed_deals(owned: ir.Table, start: date, as_of: date) -> ir.Table:
@@ -67,18 +76,17 @@ def _closed_deals(owned: ir.Table, start: date, as_of: date) -> ir.Table:
 
 
 def _new_customers(wins: ir.Table, crosswalk: ir.Table, invoices: ir.Table, start: date, as_of: date) -> ir.Table:
+    """Count the customers won in a period, their bookings, and what they were invoiced in the first year since."""
     won = wins.filter(wins.won_on > start, wins.won_on <= as_of)
-    account_customers = crosswalk.select("connection", "account_id", "customer_id")
     posted = invoices.filter(invoices.status == "posted", invoices.invoice_on <= as_of)
-    posted = posted.inner_join(account_customers, ["connection", "account_id"])
-    posted = posted.select("customer_id", "invoice_on", net="reporting_net_amount")
-    since = won.inner_join(posted, "customer_id")
+    invoiced = with_customer(posted, crosswalk).select("customer_id", "invoice_on", net="reporting_net_amount")
+    since = won.inner_join(invoiced, "customer_id")
     since = since.filter(since.invoice_on >= since.won_on, since.invoice_on < since.won_on + ibis.literal(YEAR))
-    paid = since.group_by("owner_key").agg(new_revenue_amount=since.net.sum())
+    revenue = since.group_by("owner_key").agg(new_revenue_amount=since.net.sum())
     counted = won.group_by("owner_key").agg(
         new_accounts=won.customer_id.nunique(), new_bookings_amount=won.booked.sum()
     )
-    return counted.left_join(paid, "owner_key").drop("owner_key_right")
+    return left_join_all(counted, revenue, on="owner_key")
 
 
 def _handover_counts(handovers: ir.Table, start: date, as_of: date) -> ir.Table:
@@ -95,30 +103,26 @@ def _open_pipeline(owned: ir.Table) -> ir.Table:
     return t.select("owner_key", weighted_pipeline_amount=half_even(t.weighted.coalesce(0).cast("decimal(38, 8)")))
 
 
-def _early_churn(
-    wins: ir.Table, deals: ir.Table, orders: ir.Table, invoices: ir.Table, crosswalk: ir.Table, as_of: date
-) -> ir.Table:
-    """Count customers won 12 to 24 months ago, and those that have bought nothing in the last 12."""
+def _early_churn(wins: ir.Table, orders: ir.Table, invoices: ir.Table, crosswalk: ir.Table, as_of: date) -> ir.Table:
+    """Count customers won 12 to 24 months ago, and those of them that bought nothing in the last 12 months."""
     old = wins.filter(wins.won_on <= as_of - YEAR, wins.won_on > as_of - 2 * YEAR)
-    none = old.select("customer_id", on="won_on").limit(0)
-    days = purchase_days(none, orders, invoices, crosswalk, as_of)
-    still = days.filter(days.on > as_of - YEAR).select("customer_id").distinct().mutate(is_there=ibis.literal(True))
-    t = old.select("owner_key", "customer_id").distinct().left_join(still, "customer_id").drop("customer_id_right")
+    days = later_purchase_days(orders, invoices, crosswalk, as_of)
+    recent = days.filter(days.on > as_of - YEAR).select("customer_id").distinct().mutate(is_there=ibis.literal(True))
+    t = left_join_all(old.select("owner_key", "customer_id").distinct(), recent, on="customer_id")
     return t.group_by("owner_key").agg(early_accounts=t.count(), early_churned=t.is_there.isnull().sum())
 
 
-def _executive_rows(people: ir.Table, blocks: list[ir.Table], period: str, start: date, as_of: date) -> ir.Table:
-    named = people.group_by("owner_key").agg(executive=people.person.max(), region=people.region.max())
-    t = named
-    for block in blocks:
-        t = t.left_join(block, "owner_key").drop("owner_key_right")
-    t = t.mutate(
-        **{name: t[name].coalesce(0).cast("int64") for name in COUNTS},
-        **{name: t[name].coalesce(0).cast(Money) for name in AMOUNTS},
+def _with_activity(measures: ir.Table) -> ir.Table:
+    """Keep the executives with any activity, and fill missing measures with zero."""
+    t = measures.mutate(
+        **{name: measures[name].coalesce(0).cast("int64") for name in COUNTS},
+        **{name: measures[name].coalesce(0).cast(Money) for name in AMOUNTS},
     )
     has_any = (t.new_accounts + t.deals_won + t.deals_lost + t.handovers + t.early_accounts) > 0
-    t = t.filter(has_any | (t.weighted_pipeline_amount > 0))
+    return t.filter(has_any | (t.weighted_pipeline_amount > 0))
 
+
+def _with_rates(t: ir.Table) -> ir.Table:
     def share(part: ir.NumericValue, whole: ir.NumericValue) -> ir.NumericValue:
         return (part.cast("float64") / whole.nullif(0)).round(4)
 
@@ -129,7 +133,4 @@ def _executive_rows(people: ir.Table, blocks: list[ir.Table], period: str, start
         cycle_days=share(t.cycle_sum, t.cycles).round(1),
         handover_rate=share(t.handovers_on_time, t.handovers),
         early_churn=share(t.early_churned, t.early_accounts),
-        period=ibis.literal(period),
-        starts_on=ibis.literal(start),
-        as_of=ibis.literal(as_of),
     )
