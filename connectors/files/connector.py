@@ -24,7 +24,7 @@ from connectors.kit.raw_rows import Page
 from connectors.kit.repair import UNREADABLE, Repairs, is_unicode, read_json, valid_text, without_surrogates
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
-BATCH = 20_000
+BATCH_ROWS = 20_000
 FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -114,6 +114,7 @@ class Files(Connector):
         streams: dict[str, FileStream]
 
     settings: Settings
+    batch_rows = BATCH_ROWS  # rows on one page
 
     @classmethod
     def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
@@ -151,7 +152,7 @@ class Files(Connector):
             keys.add(key)
             if count > done:
                 batch.append(msgspec.json.encode({**row, "_row": key}))
-            if len(batch) == BATCH:
+            if len(batch) == self.batch_rows:
                 yield Page(stream, batch, self.now(), {"rows": count})
                 batch = []
         yield Page(stream, batch, self.now(), None, keys.records, notes=tuple(keys.notes()), repairs=repairs)
@@ -239,7 +240,7 @@ def _encoding(stream: FileStream) -> str:
 
 
 def _parquet(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[str, Any]]:
-    for batch in pq.ParquetFile(path).iter_batches(BATCH):
+    for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS):
         for column in filter(_is_float, batch.columns):
             repairs.numbers += pc.sum(pc.invert(pc.is_finite(column))).as_py() or 0  # JSON makes them null
         try:

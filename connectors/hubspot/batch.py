@@ -13,14 +13,17 @@ from connectors.kit.http.loop_guard import PaginationGuard
 from connectors.kit.repair import Repairs
 from connectors.kit.write import chunks
 
-BATCH, FOUND, ASSOCIATIONS = 100, 200, 1000
+BATCH, ASSOCIATIONS = 100, 1000
 
 
 class Batch:
-    """Read batches for one connection; `path` spells the path of an area."""
+    """Read batches for one connection.
 
-    def __init__(self, name: str, http: Http, path: Callable[..., str]) -> None:
-        self.name, self.http, self.path = name, http, path
+    `path` builds the path of an API area; `page_size` is the number of records on a page of search results.
+    """
+
+    def __init__(self, name: str, http: Http, path: Callable[..., str], page_size: int) -> None:
+        self.name, self.http, self.path, self.page_size = name, http, path, page_size
 
     def read(
         self,
@@ -56,10 +59,12 @@ class Batch:
         while True:
             behind = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
             body = {"filterGroups": [{"filters": [behind, condition]}], "sorts": ["hs_object_id"], "after": "0"}
-            reply = self.http.post(path, json=body | {"properties": list(names), "limit": FOUND}, scope="search")
+            reply = self.http.post(
+                path, json=body | {"properties": list(names), "limit": self.page_size}, scope="search"
+            )
             rows = parsed(Found, reply.body, f"{self.name}: {path}").results
             yield from rows
-            if len(rows) < FOUND:
+            if len(rows) < self.page_size:
                 return
             last = trail.on(rows[-1].id)
 

@@ -40,7 +40,6 @@ from connectors.kit.raw_rows import Page
 from connectors.kit.repair import Repairs
 from connectors.kit.stream import Checkpoint, Slice, Stream
 
-LIST_PAGE, SEARCH_PAGE = 100, 200
 TEN_SECONDS, DAY = 10, 86_400
 ROOM = 15_000  # characters of names in an address: beyond some 16,300 it is refused
 PREFIX = "properties."
@@ -72,6 +71,8 @@ class HubSpot(HttpConnector):
     settings: Settings
     streams = STREAMS
     targets = (TASKS,)
+    list_page_size = 100  # the most that HubSpot accepts
+    search_page_size = 200  # the most that HubSpot accepts
     writing = Writing(
         batch=BATCH,
         parallel=4,  # some 100 ms a batch: 40 a second at most, within 100 in ten seconds where others work too
@@ -88,7 +89,7 @@ class HubSpot(HttpConnector):
         super().__init__(name, settings, http)
         self._described: dict[str, dict[str, SourceField]] = {}
         self._describing = Lock()
-        self._batch = Batch(name, self.http, self._path)
+        self._batch = Batch(name, self.http, self._path, self.search_page_size)
         self._as_records, self._writer = RecordReader(self._batch), Writer(name, self.http, self._path)
         self._tasks = TaskWriter(self._writer)
 
@@ -192,7 +193,7 @@ class HubSpot(HttpConnector):
     def _pages(
         self, stream: Stream, path: str, after: str | None, *, archived: bool = False
     ) -> Iterator[tuple[Sequence[bytes], str | None, Repairs]]:
-        params = {"limit": LIST_PAGE, "archived": str(archived).lower()}
+        params = {"limit": self.list_page_size, "archived": str(archived).lower()}
         if names := self._properties(stream):
             params["properties"] = ",".join(names)
         trail = PaginationGuard(f"{self.name} {stream.name}", after)
@@ -207,9 +208,9 @@ class HubSpot(HttpConnector):
         last: str | None = checkpoint.get("last_id", "0")
         while last is not None:
             repairs = Repairs()
-            listed = self._search(stream, slice_, last, SEARCH_PAGE, repairs)
+            listed = self._search(stream, slice_, last, self.search_page_size, repairs)
             rows, total = listed.results, listed.total if last == "0" else None
-            more = listed.after is not None or len(rows) == SEARCH_PAGE
+            more = listed.after is not None or len(rows) == self.search_page_size
             last = self._last(stream, rows, last) if more else None
             yield self._page(stream, rows, {"last_id": last} if last else None, total, repairs)
 

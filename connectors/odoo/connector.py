@@ -33,7 +33,6 @@ from connectors.odoo.virtual_fields import TASKS, Virtual, number_of, virtual_fi
 from connectors.odoo.writer import BATCH, Writer
 from schemas.mapping import paths
 
-KEYS = 5000
 CUSTOM = "x_"
 REQUEST = timedelta(minutes=2)  # a worker is killed that takes longer over a request (limit_time_real)
 
@@ -59,6 +58,7 @@ class Odoo(HttpConnector):
     settings: Settings
     streams: tuple[Stream, ...] = STREAMS
     targets = (TASKS,)
+    keys_page_size = 5000  # ids in one response when all are listed to find deletions
     writing = Writing(
         batch=BATCH,
         parallel=2,  # a server has few workers, and people wait for the same ones
@@ -126,8 +126,8 @@ class Odoo(HttpConnector):
         last = 0
         while True:
             domain = [*DOMAINS.get(stream.object, []), ["id", ">", last]]
-            ids = self._call_model(stream, "search", domain, limit=KEYS, order="id")
-            more = len(ids) >= KEYS
+            ids = self._call_model(stream, "search", domain, limit=self.keys_page_size, order="id")
+            more = len(ids) >= self.keys_page_size
             last = self._moved(stream, last, ids, more)
             yield [str(number) for number in ids]
             if not more:

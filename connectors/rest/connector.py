@@ -198,7 +198,7 @@ class Rest(HttpConnector):
             parallel=pace.parallel,
             versions=bool(ways) and all(how.version is not None for how in ways),
             idempotent=bool(ways) and all(how.is_idempotent for how in ways),
-            write_timeout=timedelta(seconds=pace.settles_seconds),
+            write_timeout=timedelta(seconds=pace.write_timeout_seconds),
             lag=timedelta(seconds=pace.lag_seconds),
             zero_means_null=pace.zero_means_null,
         )

@@ -1,5 +1,6 @@
 """What YAML says of writing to a REST API: how a record is changed, made, deleted, found and read again."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -10,10 +11,25 @@ from connectors.kit.base import Action, Status
 Method = Literal["PATCH", "PUT", "POST"]
 
 
+RENAMED_SETTINGS = {
+    "derived": "uncursored_fields",
+    "settles_seconds": "write_timeout_seconds",
+    "zero_is_empty": "zero_means_null",
+}
+
+
 class Strict(BaseModel):
-    """Refuse settings that are not known."""
+    """Settings that refuse unknown names, and name the new one of a setting that was renamed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_renamed_settings(cls, settings: Any) -> Any:
+        for old, new in RENAMED_SETTINGS.items():
+            if isinstance(settings, Mapping) and old in settings and new in cls.model_fields:
+                raise ValueError(f"the setting {old} is now called {new}: rename it")
+        return settings
 
 
 class Version(Strict):
@@ -120,8 +136,8 @@ class Pace(Strict):
 
     parallel: int = Field(1, ge=1, description="Requests that may be under way at once")
     lag_seconds: float = Field(0, ge=0, description="How far a read may stay behind a write")
-    settles_seconds: float = Field(
-        300, ge=0, description="By when a request without an answer is done, or never will be"
+    write_timeout_seconds: float = Field(
+        300, ge=0, description="Seconds after which a write that got no response can no longer take effect"
     )
     zero_means_null: bool = False
 

@@ -18,7 +18,12 @@ from connectors.odoo.connector import Odoo
 from connectors.zendesk.connector import Zendesk
 from sandbox.server import Sandbox
 
-KINDS = {"hubspot": HubSpot, "odoo": Odoo, "zendesk": Zendesk}
+
+class SmallPages(HubSpot):
+    list_page_size = search_page_size = 25
+
+
+KINDS = {"hubspot": SmallPages, "odoo": Odoo, "zendesk": Zendesk}
 SETTINGS = {
     "hubspot": {"token": "sandbox-hubspot-token", "requests_per_10_seconds": 10_000, "searches_per_second": 10_000},
     "odoo": {
@@ -66,12 +71,6 @@ def village() -> Iterator[Sandbox]:
 
     with Sandbox(customers=30, seed=3, today=TODAY) as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch):
-    monkeypatch.setattr("connectors.hubspot.connector.LIST_PAGE", 25)
-    monkeypatch.setattr("connectors.hubspot.connector.SEARCH_PAGE", 25)
 
 
 @pytest.fixture
@@ -351,9 +350,9 @@ class TestZendesk:
 
 
 class TestOdoo:
-    def test_keys_list_all_that_lives_archived_ones_too(self, sandbox, door, monkeypatch):
-        monkeypatch.setattr("connectors.odoo.connector.KEYS", 9)
+    def test_keys_list_all_that_lives_archived_ones_too(self, sandbox, door):
         connector = door("odoo")
+        connector.keys_page_size = 9
         stream = stream_of(connector, "accounts")
         sandbox.edit("odoo", "res.partner", 1, {"active": False})
         listed = [number for some in connector.keys(stream) for number in some]

@@ -86,7 +86,7 @@ def _plain(*without: str, **traits: Any) -> Door:
     settings = {
         "auth": {"kind": "header", "header": "X-Api-Key", "secret": "sandbox-plain-key"},
         "requests_per_second": 10_000,
-        "writing": {"parallel": 2, "settles_seconds": SETTLES},
+        "writing": {"parallel": 2, "write_timeout_seconds": SETTLES},
         "streams": {"accounts": stream},
     }
     fields = {"text": "band", "score": "credit_limit", "phone": "phone", "city": "city", "name": "name"}

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from connectors.hubspot.connector import HubSpot
 from sandbox.server import Sandbox
 from tests.conftest import TODAY
 from tests.nights.seen import read, seen
@@ -100,8 +101,8 @@ def test_more_equal_stamps_than_a_page_and_a_cap_are_all_read(own, tmp_path, sys
 
 
 def test_ten_thousand_and_one_equal_stamps_pass_hubspots_cap(own, tmp_path, monkeypatch):
-    for page, size in (("LIST_PAGE", 100), ("SEARCH_PAGE", 200)):
-        monkeypatch.setattr(f"connectors.hubspot.connector.{page}", size)
+    for page, size in (("list_page_size", 100), ("search_page_size", 200)):
+        monkeypatch.setattr(HubSpot, page, size)
     project = small(tmp_path)
     read(project, "hubspot", "first", streams=["contacts"])
     own.clock.advance(3600)

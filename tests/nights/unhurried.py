@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from connectors.hubspot.connector import HubSpot
 from connectors.kit.http.client import Http
 from connectors.kit.rate_limit.usage_store import ticks
 from engine.config.project import Project
@@ -34,8 +35,8 @@ def unhurried(patch: pytest.MonkeyPatch) -> Time:
     time = Time()
     patch.setitem(Http.__init__.__kwdefaults__, "sleep", time.sleep)
     patch.setitem(Http.__init__.__kwdefaults__, "clock", time.clock)
-    for page in ("LIST_PAGE", "SEARCH_PAGE"):
-        patch.setattr(f"connectors.hubspot.connector.{page}", 25)
+    for page_size in ("list_page_size", "search_page_size"):
+        patch.setattr(HubSpot, page_size, 25)
     return time
 
 

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from connectors.files import connector as files
 from connectors.files.connector import Files
 from connectors.kit.errors import ReplyError, SettingsError
 from connectors.kit.repair import Repairs
@@ -151,9 +150,9 @@ def test_files_of_one_name_in_two_folders_are_two_files(opened):
     assert [row[0] for row in found] == ["2024/a.csv:1", "2025/a.csv:1"]
 
 
-def test_goes_on_after_any_batch(opened, monkeypatch):
-    monkeypatch.setattr(files, "BATCH", 3)
+def test_goes_on_after_any_batch(opened):
     connector = opened("a.csv", "id,name\n" + "".join(f"{number},x\n" for number in range(8)))
+    connector.batch_rows = 3
     stream = connector.streams[0]
     pages = list(connector.read(stream, Slice()))
     assert [page.checkpoint for page in pages] == [{"rows": 3}, {"rows": 6}, None]
@@ -211,9 +210,9 @@ def test_discovers_the_columns(opened):
 TWICE = "id,name\n5,a\n6,b\n5,c\n,d\n,d\n6,e\n5,f\n"
 
 
-def test_a_key_that_comes_twice_counts_once_and_rows_without_one_each(opened, monkeypatch):
-    monkeypatch.setattr(files, "BATCH", 2)
+def test_a_key_that_comes_twice_counts_once_and_rows_without_one_each(opened):
     connector = opened("a.csv", TWICE, primary_key="id")
+    connector.batch_rows = 2
     pages = list(connector.read(connector.streams[0], Slice()))
     assert (sum(len(page.rows) for page in pages), pages[-1].total) == (7, 4)
     assert list(connector.read(connector.streams[0], Slice(), {"rows": 4}))[-1].total == 4
@@ -231,7 +230,7 @@ def test_a_reading_names_keys_that_come_twice(opened):
 
 @pytest.mark.parametrize("batch", [2, 20_000])
 def test_a_stream_in_which_a_key_comes_twice_is_not_short(tmp_path, monkeypatch, batch):
-    monkeypatch.setattr(files, "BATCH", batch)
+    monkeypatch.setattr(Files, "batch_rows", batch)
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.csv").write_text(TWICE)
     stream = {"path": "*.csv", "primary_key": "id", "fields": {"account_id": "id", "name": "name"}}

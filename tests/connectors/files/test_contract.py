@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from connectors.files.connector import Files
 from connectors.kit.testing.contract import Contract
 
@@ -15,13 +13,12 @@ CUSTOMERS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr("connectors.files.connector.BATCH", 2)
+class SmallBatches(Files):
+    batch_rows = 2
 
 
 class TestFiles(Contract):
-    connector = Files
+    connector = SmallBatches
     settings = {
         "root": Path(__file__).parent / "data",
         "streams": {"accounts": CUSTOMERS, "invoices": {"path": "invoices.jsonl", "primary_key": "invoice"}},

@@ -48,12 +48,21 @@ Answers = Callable[[PreparedRequest], Any]
 NO_FIELDS: dict[str, SourceField] = {}
 
 
-def connected(url: str, **settings: Any) -> HubSpot:
+def with_pages_of(size: int) -> type[HubSpot]:
+    """Return a HubSpot connector whose lists and searches have pages of `size` records."""
+
+    class SmallPages(HubSpot):
+        list_page_size = search_page_size = size
+
+    return SmallPages
+
+
+def connected(url: str, kind: type[HubSpot] = HubSpot, **settings: Any) -> HubSpot:
     """Open the connector with its rate limits out of the way, and without pauses between attempts."""
     given = {"token": "sandbox-hubspot-token", "base_url": url, "requests_per_10_seconds": 10_000}
     checked = load(HubSpot, "hubspot", given | {"searches_per_second": 10_000} | settings)
     http = Http("hubspot", url, auth=Bearer(checked.token), attempts=2, sleep=lambda _: None)  # type: ignore[attr-defined]
-    return HubSpot("hubspot", checked, http)
+    return kind("hubspot", checked, http)
 
 
 @pytest.fixture
@@ -64,9 +73,8 @@ def hubspot(sandbox: Sandbox) -> Iterator[HubSpot]:
 
 
 @pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.hubspot.connector.LIST_PAGE", 7)
-    monkeypatch.setattr("connectors.hubspot.connector.SEARCH_PAGE", 7)
+def small_pages(hubspot: HubSpot) -> None:
+    hubspot.list_page_size = hubspot.search_page_size = 7
 
 
 @pytest.fixture
@@ -160,10 +168,9 @@ class TestReading:
     @pytest.mark.parametrize(("name", "size"), [("accounts", 7), ("deals", 30), ("calls", 20), ("owners", 7)])
     @pytest.mark.parametrize("slice_", [ALL, SINCE_EVER], ids=["list", "search"])
     def test_goes_on_after_any_page_without_reading_one_twice(
-        self, hubspot: HubSpot, name: str, size: int, slice_: Slice, monkeypatch: pytest.MonkeyPatch
+        self, hubspot: HubSpot, name: str, size: int, slice_: Slice
     ):
-        monkeypatch.setattr("connectors.hubspot.connector.LIST_PAGE", size)
-        monkeypatch.setattr("connectors.hubspot.connector.SEARCH_PAGE", size)
+        hubspot.list_page_size = hubspot.search_page_size = size
         pages = list(hubspot.read(stream(name), slice_))
         assert len(pages) > 2
         for number, page in enumerate(pages[:-1], start=1):

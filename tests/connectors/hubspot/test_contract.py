@@ -4,8 +4,6 @@ from copy import deepcopy
 from datetime import date
 from functools import cache
 
-import pytest
-
 from connectors.hubspot.connector import HubSpot
 from connectors.kit.testing.contract import Contract, StubRequest, StubResponse, Written
 from sandbox.core.clock import Clock
@@ -34,14 +32,12 @@ def world():
     return portal
 
 
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch):
-    monkeypatch.setattr("connectors.hubspot.connector.LIST_PAGE", 2)
-    monkeypatch.setattr("connectors.hubspot.connector.SEARCH_PAGE", 2)
+class SmallPages(HubSpot):
+    list_page_size = search_page_size = 2
 
 
 class TestHubSpot(Contract):
-    connector = HubSpot
+    connector = SmallPages
     settings = {"token": TOKEN, "requests_per_10_seconds": 100_000, "searches_per_second": 100_000}
     written = (
         Written(

@@ -29,6 +29,7 @@ from tests.connectors.hubspot.test_connector import (  # noqa: F401
     hubspot,
     sent,
     stream,
+    with_pages_of,
 )
 from transforms.delivery.field_diff import is_same
 
@@ -290,12 +291,9 @@ class TestFinding:
         assert sorted(one.record_id for one in found["Twin & Co"]) == sorted([first, second])
         assert list(found) == ["Twin & Co"]
 
-    def test_search_asks_in_small_letters_too_and_goes_on_behind_the_last_id(
-        self, answered: Callable[..., HubSpot], monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.setattr("connectors.hubspot.batch.FOUND", 2)
+    def test_search_asks_in_small_letters_too_and_goes_on_behind_the_last_id(self, answered: Callable[..., HubSpot]):
         rows = [{"id": str(number), "properties": {"name": "Acme"}} for number in (1, 2, 3)]
-        hubspot = answered([{"results": rows[:2]}, {"results": rows[2:]}], FIELDS)
+        hubspot = answered([{"results": rows[:2]}, {"results": rows[2:]}], FIELDS, kind=with_pages_of(2))
         found = hubspot.find(ACCOUNTS, "name", ["Acme"], ["score"])
         assert [one.record_id for one in found["Acme"]] == ["1", "2", "3"]
         behind, asked = sent(hubspot, 1)["filterGroups"][0]["filters"]
@@ -303,11 +301,9 @@ class TestFinding:
         assert asked == {"propertyName": "name", "operator": "IN", "values": ["Acme", "acme"]}
         assert set(sent(hubspot)) == {"filterGroups", "sorts", "properties", "limit", "after"}
 
-    def test_a_search_that_does_not_move_on_is_an_error(
-        self, answered: Callable[..., HubSpot], monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.setattr("connectors.hubspot.batch.FOUND", 1)
-        hubspot = answered(lambda _: {"results": [{"id": "1", "properties": {"name": "Acme"}}]}, FIELDS)
+    def test_a_search_that_does_not_move_on_is_an_error(self, answered: Callable[..., HubSpot]):
+        row = {"id": "1", "properties": {"name": "Acme"}}
+        hubspot = answered(lambda _: {"results": [row]}, FIELDS, kind=with_pages_of(1))
         with pytest.raises(ReplyError, match="no progress"):
             hubspot.find(ACCOUNTS, "name", ["Acme"], [])
 

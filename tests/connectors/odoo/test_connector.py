@@ -406,10 +406,8 @@ class TestWhatIsRead:
 
 
 class TestKeys:
-    def test_lists_archived_records_and_misses_deleted_ones(
-        self, sandbox: Sandbox, odoo: Odoo, monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.setattr("connectors.odoo.connector.KEYS", 4)
+    def test_lists_archived_records_and_misses_deleted_ones(self, sandbox: Sandbox, odoo: Odoo):
+        odoo.keys_page_size = 4
         first, second = companies(sandbox)[:2]
         sandbox.edit("odoo", "res.partner", first["id"], {"active": False})
         del sandbox.odoo.tables["res.partner"][second["id"]]
@@ -417,11 +415,9 @@ class TestKeys:
         assert [key for page in pages for key in page] == [str(row["id"]) for row in companies(sandbox)]
         assert max(len(page) for page in pages) == 4
 
-    def test_a_sweep_that_does_not_move_on_is_an_error(
-        self, answered: Callable[..., Odoo], monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.setattr("connectors.odoo.connector.KEYS", 2)
+    def test_a_sweep_that_does_not_move_on_is_an_error(self, answered: Callable[..., Odoo]):
         odoo = answered(lambda *_: [3, 4])
+        odoo.keys_page_size = 2
         with pytest.raises(ReplyError, match="no progress after id 4"):
             list(odoo.keys(stream("accounts")))
 

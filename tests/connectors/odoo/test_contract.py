@@ -4,8 +4,6 @@ from copy import deepcopy
 from datetime import UTC, date, datetime
 from functools import cache
 
-import pytest
-
 from connectors.kit.testing.contract import Contract, StubRequest, StubResponse, Written
 from connectors.odoo.connector import Odoo
 from connectors.odoo.streams import DOMAINS
@@ -32,13 +30,12 @@ def world():
     return database.data
 
 
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch):
-    monkeypatch.setattr("connectors.odoo.connector.KEYS", 2)
+class SmallPages(Odoo):
+    keys_page_size = 2
 
 
 class TestOdoo(Contract):
-    connector = Odoo
+    connector = SmallPages
     settings = {
         "database": DATABASE,
         "login": LOGIN,

@@ -131,9 +131,28 @@ class TestWhatIsDeclared:
         assert plain(batch=BATCH | {"idempotent": False}).writing.idempotent is False
 
     def test_the_pace_is_set(self, small):
-        found = small({"writing": {"parallel": 4, "lag_seconds": 2, "settles_seconds": 60, "zero_means_null": True}})
+        found = small(
+            {"writing": {"parallel": 4, "lag_seconds": 2, "write_timeout_seconds": 60, "zero_means_null": True}}
+        )
         assert (found.writing.parallel, found.writing.lag) == (4, timedelta(seconds=2))
         assert (found.writing.write_timeout, found.writing.zero_means_null) == (timedelta(seconds=60), True)
+
+    @pytest.mark.parametrize(
+        ("place", "old", "new", "value"),
+        [
+            ("streams.accounts", "derived", "uncursored_fields", ["balance"]),
+            ("writing", "settles_seconds", "write_timeout_seconds", 60),
+            ("writing", "zero_is_empty", "zero_means_null", True),
+        ],
+    )
+    def test_a_setting_that_was_renamed_is_refused_with_its_new_name(self, place, old, new, value):
+        accounts = {"path": "customers"} | ({old: value} if place != "writing" else {})
+        writing = {old: value} if place == "writing" else {}
+        settings = {"base_url": "https://erp.example", "streams": {"accounts": accounts}, "writing": writing}
+        message = f"connection 'erp': settings: '{place}': the setting {old} is now called {new}: rename it"
+        with pytest.raises(SettingsError) as refused:
+            load(Rest, "erp", settings)
+        assert str(refused.value) == message
 
     def test_fields_say_what_is_unique_and_what_nobody_may_write(self, plain):
         connector = plain(fields=["payment_state"])
