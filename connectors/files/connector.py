@@ -96,12 +96,11 @@ class _Keys:
             self._seen.add(mark)
 
     def notes(self) -> Iterator[str]:
-        """Say which keys come more than once."""
+        """Report the keys that occur more than once."""
         if self.repeated:
-            many, each = (
-                ("1 key comes", "it") if len(self.repeated) == 1 else (f"{len(self.repeated):,} keys come", "each")
-            )
-            yield f"{many} more than once, such as {next(iter(self.repeated.values()))!r}: one row of {each} is kept"
+            keys = "1 key occurs" if len(self.repeated) == 1 else f"{len(self.repeated):,} keys occur"
+            example = next(iter(self.repeated.values()))
+            yield f"duplicate keys: {keys} more than once, such as {example!r}; only one row per key is stored"
 
 
 class Files(Connector):
@@ -171,12 +170,13 @@ class Files(Connector):
         try:
             fitting = [*root.glob(stream.path)]
         except (NotImplementedError, ValueError):
-            raise SettingsError(f"connection {self.name!r}: {stream.path!r} is no pattern below root") from None
+            message = f"{stream.path!r} is not a pattern of files below settings.root"
+            raise SettingsError(f"connection {self.name!r}: {message}") from None
         files = sorted(path for path in fitting if path.is_file() and path.resolve().is_relative_to(root))
         if not files:
             present = [str(path.relative_to(root)) for path in sorted(root.rglob("*"))[:50] if path.is_file()]
             raise SettingsError(
-                f"connection {self.name!r}: no file fits {stream.path!r} below {root}; {choices(stream.path, present)}"
+                f"connection {self.name!r}: no file below {root} matches {stream.path!r}; {choices(stream.path, present)}"
             )
         return files
 
@@ -184,12 +184,12 @@ class Files(Connector):
 def _read(path: Path, stream: FileStream, repairs: Repairs) -> Iterator[dict[str, Any]]:
     kind = stream.format or FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise SettingsError(f"{path.name}: what format is it? set format: csv, jsonl or parquet")
+        raise SettingsError(f"{path.name}: the format cannot be told from the name; set format: csv, jsonl or parquet")
     rows = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](path, stream, repairs)
     try:
         yield from rows
     except UnicodeDecodeError:
-        message = f"{path.name}: not written in {stream.encoding}; set encoding, latin-1 perhaps"
+        message = f"{path.name}: not valid {stream.encoding}; set encoding (latin-1?)"
         raise SettingsError(f"{message}, or invalid_text: replace") from None
     except (csv.Error, pa.ArrowException) as error:
         raise ReplyError(f"{path.name}: cannot be read as {kind} ({type(error).__name__})") from None
@@ -235,7 +235,9 @@ def _encoding(stream: FileStream) -> str:
     try:
         encoding = codecs.lookup(stream.encoding).name
     except LookupError:
-        raise SettingsError(f"encoding {stream.encoding!r} is not known; utf-8, latin-1 and cp1252 are") from None
+        raise SettingsError(
+            f"unknown encoding {stream.encoding!r}; set utf-8, latin-1 or cp1252, for example"
+        ) from None
     return "utf-8-sig" if encoding == "utf-8" else encoding
 
 

@@ -116,7 +116,10 @@ class HubSpot(HttpConnector):
         account = parsed(AccountDetails, body, f"{self.name}: account").portalId
         if self.settings.portal_id not in (None, account):
             pinned = self.settings.portal_id
-            raise AccessError(f"{self.name}: the token opens portal {account}, settings.portal_id says {pinned}")
+            raise AccessError(
+                f"{self.name}: the token belongs to portal {account}, but settings.portal_id is {pinned}: "
+                "use the other portal's token or correct portal_id"
+            )
         return str(account)
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
@@ -144,7 +147,7 @@ class HubSpot(HttpConnector):
             return None
         total = self._search(stream, slice_, "0", 1, Repairs()).total
         if total is None:
-            raise ReplyError(f"{self.name} {stream.name}: the search tells no total")
+            raise ReplyError(f"{self.name} {stream.name}: the search response has no total")
         return total
 
     def deletes(self, stream: Stream, slice_: Slice) -> Iterator[Page]:
@@ -290,7 +293,9 @@ class HubSpot(HttpConnector):
         try:
             answer = parsed(Properties, self.http.get(path).body, f"{self.name}: {path}")
         except AccessError as error:
-            raise AccessError(f"{error}; without {stream.object}, leave {stream.name!r} out of streams") from None
+            raise AccessError(
+                f"{error}; if this portal has no {stream.object}, leave {stream.name} out of `streams`"
+            ) from None
         return {
             row.name: SourceField(
                 f"{PREFIX}{row.name}",
@@ -321,8 +326,8 @@ class HubSpot(HttpConnector):
             requested = set(self._properties(stream))
             if unread := [name for name in self._custom(stream) if name not in requested]:
                 yield (
-                    f"{self.name}: {len(unread)} custom properties of {stream.object} are read only when they are "
-                    f"mapped, an address has no room for them: {', '.join(unread[:5])}{', ...' if unread[5:] else ''}"
+                    f"{self.name}: {len(unread)} custom properties of {stream.object} are read only if mapped, "
+                    f"because the request URL would be too long: {', '.join(unread[:5])}{', ...' if unread[5:] else ''}"
                 )
 
     def _decoded(self, stream: Stream, reply: Reply, repairs: Repairs) -> Listed:

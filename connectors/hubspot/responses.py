@@ -189,7 +189,7 @@ def parsed(kind: type[Kind], body: bytes, what: str, repairs: Repairs | None = N
     except RecursionError:
         raise ReplyError(f"{what}: {TOO_DEEP.format(len(body))}") from None
     except UNREADABLE:
-        raise ReplyError(f"{what}: an answer of {len(body)} bytes is not what HubSpot promises") from None
+        raise ReplyError(f"{what}: the response ({len(body)} bytes) does not have the documented form") from None
 
 
 def id_of(record: bytes) -> str | None:
@@ -211,7 +211,7 @@ def only_missing(errors: Sequence[Problem], what: str) -> None:
     """Let pass that records are not there; raises ReplyError for any other error in an answer to a read."""
     for problem in errors:
         if problem.category != "OBJECT_NOT_FOUND":
-            raise ReplyError(f"{what}: read only in part, {problem.category or 'for no reason given'}")
+            raise ReplyError(f"{what}: read only in part: {problem.category or 'HubSpot gave no reason'}")
 
 
 _ROLES = {"account manager": "account_manager", "account executive": "account_executive"}

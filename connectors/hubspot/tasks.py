@@ -92,7 +92,7 @@ def _wrong(change: Change) -> str:
         return ""
     before, after = change.before.get(COMPANY), change.after[COMPANY]
     if before and str(before) != str(after or ""):
-        return f"a task stays with its company, {before}: close it, and make another"
+        return f"a task cannot be moved from its company {before}: close it and create another"
     return ""
 
 
@@ -115,5 +115,5 @@ def _both(change: Change, task: Outcome, joined: Outcome, fields: Fields) -> Out
     key = fields.get(change.key or "")
     again = change.action == "update" or bool(key and key.is_unique)
     status = joined.status if again and joined.status == "rejected" else "retry" if again else "unknown"
-    reason = f"the task is there, but not with its company: {joined.message}"
+    reason = f"the task was created but not linked to its company: {joined.message}"
     return replace(task, status=status, message=reason, values=None, is_locked=joined.is_locked)

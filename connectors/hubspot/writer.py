@@ -97,15 +97,15 @@ class _Sending:
         if verb == "update":
             return row | {"id": self._alone(verb, change.record_id)}
         if change.key and not values.get(change.key):
-            raise RecordError(f"there is no value for the key {change.key}")
+            raise RecordError(f"the key {change.key} has no value")
         return row | ({"id": self._alone(key, values[key]), "idProperty": key} if verb == "upsert" else {})
 
     def _alone(self, way: str, name: str | None) -> str:
         """See that no other change of the call goes to the same record: the answer could not tell them apart."""
         if not name:
-            raise RecordError("there is no record id")
+            raise RecordError("the change has no record id")
         if (way, name) in self._taken:
-            raise RecordError("another change of the same call goes to the same record")
+            raise RecordError("another change in the same batch concerns the same record")
         self._taken.add((way, name))
         return name
 

@@ -177,7 +177,7 @@ class Odoo(HttpConnector):
         options["context"] = self._context()
         rows = self._rpc.execute(stream.object, method, [domain], options, repairs=repairs)
         if not isinstance(rows, int if method == "search_count" else list):
-            raise ReplyError(f"{self.name} {stream.name}: {method} does not answer as documented")
+            raise ReplyError(f"{self.name} {stream.name}: the response of {method} does not have the documented form")
         return rows
 
     def _moved(self, stream: Stream, last: int, ids: Sequence[Any], more: bool) -> int:
@@ -242,7 +242,7 @@ class Odoo(HttpConnector):
     def _looked_up(self, model: str, method: str, args: list[Any], options: dict[str, Any]) -> list[dict[str, Any]]:
         rows = self._rpc.execute(model, method, args, options)
         if not isinstance(rows, list) or not all(map(_is_record, rows)):
-            raise ReplyError(f"{self.name}: {method} of {model} does not answer as documented")
+            raise ReplyError(f"{self.name}: the response of {method} of {model} does not have the documented form")
         return rows
 
     def _context(self) -> dict[str, Any]:
@@ -263,7 +263,7 @@ class Odoo(HttpConnector):
             streams = ", ".join(stream.name for stream in self.streams if stream.object == model)
             raise SettingsError(f"{error}; install its module, or leave {streams} out of `streams`") from None
         if not isinstance(described, dict) or not all(map(_is_described, described.values())):
-            raise ReplyError(f"{self.name}: fields_get of {model} does not answer as documented")
+            raise ReplyError(f"{self.name}: the response of fields_get of {model} does not have the documented form")
         return described
 
     def _check_companies(self) -> None:
@@ -272,7 +272,9 @@ class Odoo(HttpConnector):
             theirs = [number for user in users for number in user.get("company_ids") or ()]
             if strange := sorted({*configured} - {*theirs}):
                 allowed = ", ".join(map(str, theirs))
-                raise SettingsError(f"{self.name}: company_ids {strange} are not the login's; choices: {allowed}")
+                raise SettingsError(
+                    f"{self.name}: the login has no access to company_ids {strange}; choices: {allowed}"
+                )
 
 
 def _mapped(stream: Stream) -> list[str]:

@@ -45,7 +45,7 @@ class Rpc:
         response = self._call("version", "common", "version", [])
         if not isinstance(response, dict):
             raise ReplyError(f"{self.connection}: the answer to version is not as documented")
-        return str(response.get("server_version", "of a version that it does not tell"))
+        return str(response.get("server_version", "of unknown version"))
 
     def user(self) -> int:
         """Tell the user's id, logging in when that was not done yet; raises AccessError."""
@@ -113,7 +113,7 @@ class Rpc:
         if name.endswith("AccessDenied"):
             return AccessError(f"{message}; check settings.login and settings.api_key")
         if name.endswith("AccessError") and not writes:
-            return AccessError(f"{message}; give {self.login!r} the right to it")
+            return AccessError(f"{message}; give user {self.login!r} the permission")
         if '" does not exist' in reason.partition('database "')[2]:
             return SettingsError(f"{self.connection}: no database {self.database!r}; check settings.database")
         if at_fault := _database(words, message, writes):

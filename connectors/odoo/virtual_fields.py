@@ -69,7 +69,7 @@ class Virtual:
         """
         values = {name: value for name, value in change.after.items() if name != EXTERNAL_ID}
         if change.action == "update" and _differs(change, EXTERNAL_ID):
-            raise RecordError("an external id is given when a record is created, and not later")
+            raise RecordError("an external id can be set only when a record is created")
         if model == PARTNER and COUNTRY_CODE in values:
             values["country_id"] = self._number_of_country(values.pop(COUNTRY_CODE))
         return self._activity(change, values) if model == ACTIVITY else values
@@ -78,13 +78,13 @@ class Virtual:
         if IS_DONE in values and not values[IS_DONE]:
             values.pop(IS_DONE)
             if change.before.get(IS_DONE):
-                raise RecordError("what is done is done: an activity cannot be opened again")
+                raise RecordError("a completed activity cannot be reopened")
         if PARTNER_ID in values:
             values["res_id"] = values.pop(PARTNER_ID)
         if change.action != "create":
             return values
         if not values.get("res_id") or IS_DONE in values:
-            raise RecordError("an activity needs a partner_id, and is open when it is made")
+            raise RecordError("an activity needs a partner_id and cannot be created as done")
         return values | {"res_model_id": PARTNERS, "activity_type_id": values.get("activity_type_id") or TO_DO}
 
     def _number_of_country(self, code: Any) -> int | None:
@@ -94,7 +94,7 @@ class Virtual:
         for number, country_code in self._known_countries().items():
             if country_code == spelt:
                 return number
-        raise RecordError(f"Odoo knows no country with the code {spelt!r}")
+        raise RecordError(f"Odoo has no country with the code {spelt!r}")
 
     def _known_countries(self) -> dict[int, str | None]:
         with self._lock:

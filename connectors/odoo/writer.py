@@ -86,12 +86,12 @@ class _Sending:
 
     def _taken(self, change: Change) -> dict[str, Any]:
         if change.action != "create" and (not (change.record_id or "").isdecimal() or change.record_id == "0"):
-            raise RecordError("the record id is no number")
+            raise RecordError("the record id is not a number")
         if change.action == "delete":
             return {}
         name = change.after.get(EXTERNAL_ID) if change.action == "create" else None
         if change.key == EXTERNAL_ID and not name:
-            raise RecordError(f"there is no value for the key {EXTERNAL_ID}")
+            raise RecordError(f"the key {EXTERNAL_ID} has no value")
         values = self.writer.virtual.real(self.model, change)
         if name:
             self._name(change, name_of(self.model, str(name)))
@@ -103,7 +103,7 @@ class _Sending:
 
     def _name(self, change: Change, name: str) -> None:
         if name in self._names.values():
-            raise RecordError("another change of the same call goes to the same record")
+            raise RecordError("another change in the same batch concerns the same record")
         self._names[change.op_id] = name
 
     def _way(self, change: Change) -> tuple[str, bytes]:
@@ -136,7 +136,7 @@ class _Sending:
         values = self._sent_values(changes[0])
         is_done = values.pop(IS_DONE, False) if self.model == ACTIVITY else False
         if values and self._called("write", ids, values) is not True:
-            return all_of(changes, "unknown", "the answer does not say that it was written")
+            return all_of(changes, "unknown", "the response does not confirm the write")
         if is_done:
             self._called("action_feedback", ids)
         return all_of(changes, "applied")
@@ -208,7 +208,7 @@ class _Sending:
     def _refused(self, changes: Sequence[Change], errors: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         """Leave out the rows that are named, and load the others again; where none is, halve."""
         messages = dict.fromkeys(str(error.get("message", "")) for error in errors)
-        message = "; ".join(messages) or "load refused it, and says not why"
+        message = "; ".join(messages) or "load refused the record without a reason"
         if is_lock(message):
             return all_of(changes, "retry", message, is_locked=True)
         if len(changes) == 1:

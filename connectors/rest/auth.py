@@ -119,8 +119,8 @@ class OAuth2RefreshToken(Strict):
 
     def opened(self, connection: str, http: "Callable[[], Http]") -> RefreshToken:
         check = (
-            "settings.auth: client_id, client_secret and refresh_token; where that has ended or was "
-            "used elsewhere, authorize again and set the new one"
+            "settings.auth: client_id, client_secret and refresh_token; if it has expired or was "
+            "used elsewhere, authorize again and set the new refresh token"
         )
         url, client, secret = self.token_url, self.client_id, self.client_secret
         endpoint = TokenEndpoint(connection, http, url, client, secret, check, self.auth_style)

@@ -87,7 +87,7 @@ class BatchWriter(Writer):
             return self._done(change, row) if word == "applied" else outcome(change, word, message or status)
         number = whole_number(status)
         if number is None or number < 200 or 300 <= number < 400:
-            return outcome(change, "unknown", f"the answer tells no status that is known: {status}")
+            return outcome(change, "unknown", f"the response has an unknown status: {status}")
         if number < 300:
             return self._done(change, row)
         if number == 429:
@@ -100,7 +100,7 @@ class BatchWriter(Writer):
         record = at(row, self.batch.outcome.record) if self.batch.outcome.record else row
         number = change.record_id or text(at(row, self.batch.outcome.id))
         if number is None:
-            return outcome(change, "unknown", "the answer does not tell the new record's id")
+            return outcome(change, "unknown", "the response does not contain the new record's id")
         return self.applied(change, number, record)
 
 

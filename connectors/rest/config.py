@@ -54,7 +54,7 @@ class Cursor(Strict):
     @model_validator(mode="after")
     def _bounded(self) -> "Cursor":
         if self.window_days and not self.until_param:
-            raise ValueError("window_days needs until_param: only a slice with two ends can be cut")
+            raise ValueError("window_days needs until_param, because only a slice with an end can be split")
         return self
 
     def since(self, start: datetime) -> str:

@@ -114,7 +114,7 @@ class Rest(HttpConnector):
         if isinstance(self._auth, RefreshToken) and self._auth.rotated:
             yield (
                 f"{self.name}: the server replaces the refresh token each time it is used; the newest is "
-                f"kept in {self._auth.rotated}: back that file up, or a person has to authorize again"
+                f"kept in {self._auth.rotated}: back up that file; without it somebody has to authorize again"
             )
 
     def discover(self) -> Mapping[str, Sequence[SourceField]]:

@@ -39,10 +39,16 @@ class Writer:
         """Say why a change cannot be sent at all."""
         if change.action != "create":
             undeclared = change.action == "delete" and self.how.delete is None
-            return "write.delete is not declared" if undeclared else None if change.record_id else "no record id"
+            return (
+                "write.delete is not declared"
+                if undeclared
+                else None
+                if change.record_id
+                else "the change has no record id"
+            )
         if self.how.create is None:
             return "write.create is not declared"
-        return f"no value for the key {change.key}" if change.key and not change.after.get(change.key) else None
+        return f"the key {change.key} has no value" if change.key and not change.after.get(change.key) else None
 
     def _alone(self, change: Change) -> Outcome:
         method, path, body = self._request(change)
@@ -99,7 +105,7 @@ class Writer:
         if change.action == "create":
             number = self._new_id(body)
             if number is None:
-                return outcome(change, "unknown", "the answer does not tell the new record's id")
+                return outcome(change, "unknown", "the response does not contain the new record's id")
         return self.applied(change, number, self.records.record(body), reply.headers.get("ETag"))
 
     def applied(self, change: Change, number: str | None, record: Any, tag: str | None = None) -> Outcome:
@@ -146,13 +152,15 @@ class Writer:
         try:
             matches = self.records.find(field, [value], list(change.after)).get(value, [])
         except ConnectorError as error:
-            return outcome(change, "retry", f"{field} is taken, and by whom could not be asked: {error}")
+            return outcome(
+                change, "retry", f"{field} is in use; the record that has it could not be looked up: {error}"
+            )
         if not matches:
-            return outcome(change, "retry", f"{field} is taken by a record that is not to be seen yet")
+            return outcome(change, "retry", f"{field} is in use by a record that is not visible yet")
         if len(matches) == 1 and is_as_asked(change, matches[0]):
             return Outcome(change.op_id, "applied", matches[0].record_id, matches[0].version, values=matches[0].values)
         holders = ", ".join(holder.record_id for holder in matches)
-        return Outcome(change.op_id, "rejected", matches[0].record_id, message=f"{field} is taken by record {holders}")
+        return Outcome(change.op_id, "rejected", matches[0].record_id, message=f"{field} is in use by record {holders}")
 
 
 def is_as_asked(change: Change, record: TargetRecord) -> bool:

@@ -35,7 +35,7 @@ from schemas.mapping import paths
 CUSTOM = "organization_fields"
 WAYS_IN = (("client_id", "client_secret"), ("email", "api_token"), ("oauth_token",))
 TOKENS_END = (
-    "Zendesk creates no API tokens any more, and those that are left end on 2027-04-30: set client_id and "
+    "Zendesk no longer issues API tokens, and existing ones stop working on 2027-04-30: set client_id and "
     "client_secret of an OAuth client instead of email and api_token"
 )
 
@@ -102,16 +102,18 @@ class Zendesk(HttpConnector):
             used = [(way, names) for way, names in zip(WAYS_IN, ways, strict=True) if names]
             if not used:
                 raise ValueError(
-                    "no secret is set: give client_id and client_secret of an OAuth client "
-                    "(email and api_token work until 2027-04-30, where there is a token still)"
+                    "no secret is set: set client_id and client_secret of an OAuth client "
+                    "(an existing email and api_token work until 2027-04-30)"
                 )
             if len(used) > 1:
                 several = ", ".join(name for _, names in used for name in names)
-                raise ValueError(f"{several} are set together: keep one way in, best client_id and client_secret")
+                raise ValueError(
+                    f"{several} are set: keep one way to authenticate, preferably client_id and client_secret"
+                )
             ((way, names),) = used
             for name in way:
                 if name not in names:
-                    raise ValueError(f"{names[0]} is set without {name}: {' and '.join(way)} go together")
+                    raise ValueError(f"{names[0]} needs {name}")
             return self
 
     settings: Settings
@@ -141,10 +143,10 @@ class Zendesk(HttpConnector):
         """Find who the secret belongs to: nobody is an answer too."""
         user = at(self.http.get("api/v2/users/me.json").json(), "user")
         if not isinstance(user, dict) or not user.get("id"):
-            raise AccessError(f"{self.name}: the secret opens no user; check the secret in settings")
+            raise AccessError(f"{self.name}: the secret belongs to no user; check the secret in settings")
         notes = [f"{self.name}: {TOKENS_END}"] if self.settings.api_token else []
         if user.get("role") not in ("admin", "agent"):
-            notes.append(f"{self.name}: the user is neither agent nor admin: tickets may be hidden")
+            notes.append(f"{self.name}: the user is neither agent nor admin, so some tickets may not be visible")
         address = urlsplit(self.settings.base_url)
         return Check(f"{address.hostname}{address.path.rstrip('/')}", self.now(), tuple(notes))
 
@@ -226,7 +228,7 @@ class Zendesk(HttpConnector):
             repairs = Repairs()
             head = self._head(self.http.get(f"api/v2/{name}.json", params), repairs)
             if head.meta is None and head.next_page:
-                raise ReplyError(f"{self.name} {name}: the answer tells no cursor to go on from")
+                raise ReplyError(f"{self.name} {name}: the response has no cursor to continue from")
             meta = head.meta or _Meta()
             if meta.has_more and not trail.on(meta.after_cursor):
                 raise ReplyError(f"{self.name} {name}: paging makes no progress after {after}")
@@ -238,7 +240,7 @@ class Zendesk(HttpConnector):
             return cast("_Head", read_json(reply.body, _HEAD, repairs))
         except UNREADABLE as error:
             raise ReplyError(
-                f"{self.name}: {urlsplit(reply.url).path} does not answer as documented: {error}"
+                f"{self.name}: {urlsplit(reply.url).path} does not have the documented form: {error}"
             ) from None
 
     def _custom_fields(self) -> dict[str, SourceField]:

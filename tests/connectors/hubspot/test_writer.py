@@ -390,7 +390,7 @@ class TestTasks:
     def test_one_whose_company_is_not_there_is_not_done(self, crm: HubSpot, portal: Tasks):
         good, bad = crm.write(TASKS, [task("K1"), task("K2", "404")])
         assert (good.status, bad.status, bad.record_id) == ("applied", "rejected", "101")
-        assert bad.message == "the task is there, but not with its company: OBJECT_NOT_FOUND: no"
+        assert bad.message == "the task was created but not linked to its company: OBJECT_NOT_FOUND: no"
 
     def test_an_error_of_one_task_is_not_put_down_to_another_of_the_same_company(self, crm: HubSpot, portal: Tasks):
         wrong = {"category": "VALIDATION_ERROR", "message": "no", "context": {"from": ["100"], "to": ["7"]}}
@@ -436,7 +436,7 @@ class TestTasks:
     def test_a_company_is_never_changed_for_another(self, crm: HubSpot, portal: Tasks, company: str | None):
         (outcome,) = crm.write(TASKS, [Change("a", "100", {COMPANY: company, "name": "x"}, {COMPANY: "7"})])
         assert outcome.status == "rejected"
-        assert "a task stays with its company, 7" in outcome.message
+        assert "a task cannot be moved from its company 7" in outcome.message
         assert portal.paths == []
 
     def test_a_task_that_was_refused_is_joined_to_nothing(self, answered: Callable[..., HubSpot]):

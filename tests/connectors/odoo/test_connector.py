@@ -447,7 +447,7 @@ class TestCheck:
 
     def test_a_company_that_is_not_the_logins_is_named(self, answered: Callable[..., Odoo]):
         odoo = answered(lambda *_: [{"id": 7, "company_ids": [1, 2]}], company_ids=[2, 5])
-        with pytest.raises(SettingsError, match=r"company_ids \[5\] are not the login's; choices: 1, 2"):
+        with pytest.raises(SettingsError, match=r"the login has no access to company_ids \[5\]; choices: 1, 2"):
             odoo.check()
 
     def test_logs_in_again_so_that_a_revoked_key_is_noticed(self, sandbox: Sandbox, odoo: Odoo):

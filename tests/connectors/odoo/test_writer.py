@@ -257,7 +257,7 @@ class TestCreatingOnce:
 
     def test_a_login_that_may_not_read_names_loads_nothing(self, answered: Callable[..., Odoo]):
         odoo = answered(fails("odoo.exceptions.AccessError", "You are not allowed to access 'Model Data'"))
-        with pytest.raises(AccessError, match=r"ir\.model\.data.*give 'belvedere@example\.com' the right to it"):
+        with pytest.raises(AccessError, match=r"ir\.model\.data.*give user 'belvedere@example\.com' the permission"):
             odoo.write(ACCOUNTS, [create("a")])
         assert {call[1] for call in odoo.calls} == {"search_read"}  # type: ignore[attr-defined]
 
@@ -428,7 +428,7 @@ class TestCountries:
             ACCOUNTS, [change(first["id"], **{COUNTRY_CODE: "XX"}), change(second["id"], **{COUNTRY_CODE: "AT"})]
         )
         assert statuses(outcomes) == {f"op{first['id']}": "rejected", f"op{second['id']}": "applied"}
-        assert outcomes[0].message == "Odoo knows no country with the code 'XX'"
+        assert outcomes[0].message == "Odoo has no country with the code 'XX'"
 
 
 class TestHeld:
@@ -578,8 +578,8 @@ class TestTasks:
         ("one", "why"),
         [
             (task("K", None), "needs a partner_id"),
-            (task("K", 7, is_done=True), "is open when it is made"),
-            (Change("opK", "7", {IS_DONE: False}, {IS_DONE: True}), "cannot be opened again"),
+            (task("K", 7, is_done=True), "cannot be created as done"),
+            (Change("opK", "7", {IS_DONE: False}, {IS_DONE: True}), "cannot be reopened"),
         ],
     )
     def test_what_cannot_be_is_refused_here(self, answered: Callable[..., Odoo], one: Change, why: str):

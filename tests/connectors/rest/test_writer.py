@@ -177,7 +177,7 @@ class TestWhatIsDeclared:
         [
             (Change("op", None, {"name": "A"}, action="create"), "write.create is not declared"),
             (Change("op", "1", {}, action="delete"), "write.delete is not declared"),
-            (Change("op", None, {"name": "A"}), "no record id"),
+            (Change("op", None, {"name": "A"}), "the change has no record id"),
         ],
     )
     def test_what_is_not_declared_is_not_done(self, small, little, change, said):
@@ -186,7 +186,7 @@ class TestWhatIsDeclared:
 
     def test_a_key_needs_a_value(self, plain):
         (found,) = write(plain(), creating(external_ref=None))
-        assert (found.status, found.message) == ("rejected", "no value for the key external_ref")
+        assert (found.status, found.message) == ("rejected", "the key external_ref has no value")
 
 
 class TestHolding:
@@ -407,7 +407,7 @@ class TestCreating:
         sandbox.edit("plain", "customers", number, {"external_ref": "E1"})
         (found,) = write(plain(), creating())
         assert (found.status, found.record_id) == ("rejected", number)
-        assert found.message == f"external_ref is taken by record {number}"
+        assert found.message == f"external_ref is in use by record {number}"
 
     def test_a_key_may_be_taken_by_a_record_that_is_not_to_be_seen_yet(self, sandbox, plain):
         sandbox.clock.stop()
@@ -430,7 +430,7 @@ class TestCreating:
         little.answers[:] = [(409, {}, b""), (200, {}, b'{"data":[{"id":1,"ref":"E"},{"id":2,"ref":"E"}]}')]
         connector = small(create={"path": "customers"}, unique=["ref"], find={"params": {"ref": "ref"}})
         (found,) = write(connector, Change("op", None, {"ref": "E"}, action="create"))
-        assert (found.status, found.message) == ("rejected", "ref is taken by record 1, 2")
+        assert (found.status, found.message) == ("rejected", "ref is in use by record 1, 2")
 
     @pytest.mark.parametrize(
         ("create", "body", "expected"),

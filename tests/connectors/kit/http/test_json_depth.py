@@ -31,7 +31,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS)
 def test_an_answer_nested_without_end_is_refused_with_its_reason(way, body):
-    with pytest.raises(ReplyError, match="nested too deeply|has no list|is not what HubSpot promises"):
+    with pytest.raises(ReplyError, match="nested too deeply|has no list|does not have the documented form"):
         way(body)
 
 

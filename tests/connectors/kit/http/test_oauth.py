@@ -166,7 +166,7 @@ class TestRefreshToken:
         assert {stat.S_IMODE(path.stat().st_mode) for path in kept.parent.iterdir()} == {0o600}
         assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
         (note,) = connector.check().notes
-        assert f"the newest is kept in {kept}: back that file up" in note
+        assert f"the newest is kept in {kept}: back up that file" in note
 
     def test_that_stays_leaves_no_secret_behind_and_no_note(self, rest, tmp_path):
         connector = rest(**REFRESH)
@@ -199,7 +199,7 @@ class TestRefreshToken:
             rest(**REFRESH).check()
         assert str(raised.value) == (
             "erp: no token was given (400 invalid_grant at /token); check settings.auth: client_id, client_secret and "
-            "refresh_token; where that has ended or was used elsewhere, authorize again and set the new one"
+            "refresh_token; if it has expired or was used elsewhere, authorize again and set the new refresh token"
         )
 
     def test_is_not_traded_where_the_next_one_could_not_be_kept(self, login, rest, tmp_path):
