@@ -110,12 +110,12 @@ class People:
     ) -> Iterator[None]:
         """Log what people change, beside what was there before."""
         with self.lock:
-            before = [(number, self._held(system, kind, number)) for number in numbers]
+            before = [(number, self._stored_record(system, kind, number)) for number in numbers]
             yield
             for number, stored in before:
                 self.log.add(system, kind, number, action, stored, values, by="people")
 
-    def _held(self, system: str, kind: str, number: Any) -> dict[str, Any]:
+    def _stored_record(self, system: str, kind: str, number: Any) -> dict[str, Any]:
         """Tell what a record holds now; nothing where it, or its system, is not known."""
         places: dict[str, Any] = {"hubspot": "objects", "plain": "rows"}
         rows = getattr(getattr(self, system, None), places.get(system, "tables"), {}).get(kind, {})

@@ -30,14 +30,14 @@ EMPTY_NAMES = {
 # percent of the names bound in a package that may be one of EMPTY_NAMES
 CEILINGS = {
     "schemas": 0.5,
-    "connectors": 7.5,
-    "transforms": 6.5,
-    "engine": 10.5,
-    "orchestration": 7.5,
-    "pages": 4.5,
-    "sandbox": 6.5,
+    "connectors": 0.5,
+    "transforms": 0.5,
+    "engine": 0.5,
+    "orchestration": 0.5,
+    "pages": 0.5,
+    "sandbox": 0.5,
     "benchmarks": 7.5,
-    "tests": 9.0,
+    "tests": 5.0,
 }
 
 

@@ -31,7 +31,7 @@ class Request:
     base: str = ""
     mishap: Mishap = Mishap()
 
-    def one(self, name: str, default: str = "") -> str:
+    def first(self, name: str, default: str = "") -> str:
         """Take a query parameter's first value."""
         return self.query.get(name, [default])[0]
 

@@ -72,24 +72,24 @@ class Plain(PlainRecords):
 
     def _answered(self, request: Request, kind: str, number: str, key: str | None) -> Response:
         if request.method == "GET":
-            return self._shown(kind, number) if number else self._listed(request, kind)
+            return self._read_one(kind, number) if number else self._listed(request, kind)
         if number == "batch" and request.method == "POST" and self.traits.batch:
             return self._batch(kind, request.body["items"], self.traits.batch)
         if request.method == "POST" and not number:
-            return self._told(201, self.add(kind, request.body, key, 0))
+            return self._respond(201, self.add(kind, request.body, key, 0))
         match = request.headers.get("If-Match", "").strip('"') or None
         if request.method == "PATCH" and number:
-            return self._told(200, self.change(kind, number, request.body, match, key, 0))
+            return self._respond(200, self.change(kind, number, request.body, match, key, 0))
         if request.method == "DELETE" and number:
             self.remove(kind, number, match, key, 0)
             return Response(204)
         raise Refusal(405, "not_allowed", f"{request.method} is not possible here")
 
-    def _shown(self, kind: str, number: str) -> Response:
-        row = self.seen(kind, number)
+    def _read_one(self, kind: str, number: str) -> Response:
+        row = self.visible_row(kind, number)
         if row is None:
             raise Refusal(404, "not_found", f"no {kind} {number}")
-        return self._told(200, row)
+        return self._respond(200, row)
 
     def _listed(self, request: Request, kind: str) -> Response:
         """List by id; a parameter that is a field's name asks for its value, several times for several."""
@@ -100,7 +100,7 @@ class Plain(PlainRecords):
             for row in self.all_seen(kind)
             if row["updated_at"] >= since and all(str(row.get(name)) in values for name, values in filters.items())
         ]
-        limit, after = int(request.one("limit", "50")), request.one("after")
+        limit, after = int(request.first("limit", "50")), request.first("after")
         rest = [row for row in rows if row["id"] > after]
         following = rest[limit - 1]["id"] if len(rest) > limit else None
         return Response(payload={"data": [*map(self.public, rest[:limit])], "next": following, "total": len(rows)})
@@ -140,31 +140,31 @@ class Plain(PlainRecords):
         self._spare_none(position)
         self.check(kind, None, values)
         if self.mishap.is_silent:
-            return self.made(self.number(kind), values)
+            return self.new_row(self.number(kind), values)
         number = self.create(kind, values)
         key = values.get(self.traits.unique) if self.traits.unique else None
-        self.log.add("plain", kind, number, "create", {}, self.held(values), op=op, key=key)
+        self.log.add("plain", kind, number, "create", {}, self.typed(values), op=op, key=key)
         return self.rows[kind][number]
 
     def change(self, kind: str, number: str, values: Row, version: str | None, op: str | None, position: int) -> Row:
         """Change a record; raises Refusal."""
-        row = self._there(kind, number, version, position)
+        row = self._current(kind, number, version, position)
         self.check(kind, number, values)
         if self.mishap.is_silent:
             return row | (values if self.mishap.is_echoed else {})
-        if stored_values := self.held(values):
+        if stored_values := self.typed(values):
             self.edit(kind, number, values)
             self.log.add("plain", kind, number, "update", row, stored_values, op=op)
         return self.rows[kind][number]
 
     def remove(self, kind: str, number: str, version: str | None, op: str | None, position: int) -> None:
         """Delete a record; raises Refusal."""
-        self._there(kind, number, version, position)
+        self._current(kind, number, version, position)
         if not self.mishap.is_silent:
             self.delete(kind, number)
             self.log.add("plain", kind, number, "delete", {"deleted": False}, {"deleted": True}, op=op)
 
-    def _there(self, kind: str, number: str, version: str | None, position: int) -> Row:
+    def _current(self, kind: str, number: str, version: str | None, position: int) -> Row:
         """Find the record that is to be written, at the version that the writer has seen."""
         self._spare_none(position)
         row = self.rows[kind].get(number)
@@ -178,7 +178,7 @@ class Plain(PlainRecords):
         if self.mishap.refused == position:
             raise Refusal(422, "refused", "refused by a fault")
 
-    def _told(self, status: int, row: Row) -> Response:
+    def _respond(self, status: int, row: Row) -> Response:
         headers = {"ETag": f'"{row["version"]}"'} if self.traits.versions else {}
         return Response(status, self.public(row), headers)
 

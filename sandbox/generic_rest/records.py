@@ -51,7 +51,7 @@ class PlainRecords:
     def edit(self, kind: str, number: str, values: Row) -> None:
         """Change a record; equal values move neither its version nor its stamp."""
         row = self.rows[kind][number]
-        changed = {name: value for name, value in self.held(values).items() if row.get(name) != value}
+        changed = {name: value for name, value in self.typed(values).items() if row.get(name) != value}
         if changed:
             self._remember(kind, number)
             stamp = {"version": row["version"] + 1, "updated_at": iso(self.clock.now())}
@@ -61,7 +61,7 @@ class PlainRecords:
         """Create a record; answers its id."""
         number = self.number(kind)
         self._remember(kind, number)
-        self.rows[kind][number] = self.made(number, values)
+        self.rows[kind][number] = self.new_row(number, values)
         return number
 
     def bulk(self, kind: str, numbers: list[str], values: Row) -> None:
@@ -79,22 +79,22 @@ class PlainRecords:
         self._next += 1
         return f"{kind[0].upper()}{self._next:05d}"
 
-    def made(self, number: str, values: Row) -> Row:
+    def new_row(self, number: str, values: Row) -> Row:
         """Make a record that is not kept."""
         stamp, named = iso(self.clock.now()), {"external_ref": None, "name": None}
-        return {"id": number, **named, **self.held(values), "version": 1, "created_at": stamp, "updated_at": stamp}
+        return {"id": number, **named, **self.typed(values), "version": 1, "created_at": stamp, "updated_at": stamp}
 
-    def held(self, values: Row) -> Row:
+    def typed(self, values: Row) -> Row:
         """Give values as they will be held."""
         stored_values = {name: value for name, value in values.items() if name not in (*KEPT, *self.traits.ignored)}
-        return {name: self._held(name, value) for name, value in stored_values.items()}
+        return {name: self._as_typed(name, value) for name, value in stored_values.items()}
 
-    def _held(self, name: str, value: Any) -> Any:
+    def _as_typed(self, name: str, value: Any) -> Any:
         if name in self.traits.normalised and isinstance(value, str):
             return "+" + "".join(letter for letter in value if letter.isdecimal())
         return value
 
-    def seen(self, kind: str, number: str) -> Row | None:
+    def visible_row(self, kind: str, number: str) -> Row | None:
         """Give a record as it was when the lag began; none that was not there yet."""
         since = self.clock.now() - timedelta(seconds=self.traits.lag)
         for moment, before in self._before.get((kind, number), ()):
@@ -106,7 +106,7 @@ class PlainRecords:
         """List records by id, as they were when the lag began."""
         numbers = {*self.rows[kind], *(number for other, number in list(self._before) if other == kind)}
         for number in sorted(numbers):
-            if row := self.seen(kind, number):
+            if row := self.visible_row(kind, number):
                 yield row
 
     def check(self, kind: str, number: str | None, values: Row) -> None:

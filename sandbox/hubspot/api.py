@@ -88,9 +88,9 @@ class HubSpot(HubSpotWrites):
         )
 
     def _owners(self, request: Request) -> Response:
-        archived = request.one("archived").lower() == "true"
+        archived = request.first("archived").lower() == "true"
         rows = [owner for owner in self.portal.owners if owner["archived"] == archived]
-        return page(request, rows, int(request.one("limit", "100")))
+        return page(request, rows, int(request.first("limit", "100")))
 
     def _pipelines(self, request: Request, kind: str) -> Response:
         stages = [
@@ -124,8 +124,8 @@ class HubSpot(HubSpotWrites):
         return Response(201, self.properties.add(kind, request.body))
 
     def _list(self, request: Request, kind: str) -> Response:
-        limit = int(request.one("limit", "10"))
-        archived = request.one("archived").lower() == "true"
+        limit = int(request.first("limit", "10"))
+        archived = request.first("archived").lower() == "true"
         if limit > 100:
             return error(400, "VALIDATION_ERROR", "limit must be at most 100")
         if archived and kind in ("meetings", "notes"):
@@ -135,9 +135,9 @@ class HubSpot(HubSpotWrites):
         return page(request, rows, limit, lambda row: self._with_properties(kind, row, wanted))
 
     def _get(self, request: Request, kind: str, number: str) -> Response:
-        key = request.one("idProperty")
+        key = request.first("idProperty")
         record = self._by(kind, key, number) if key else self.objects[kind].get(number)
-        if record is None or record["archived"] != (request.one("archived").lower() == "true"):
+        if record is None or record["archived"] != (request.first("archived").lower() == "true"):
             return error(404, "OBJECT_NOT_FOUND", "resource not found")
         wanted = [name for chunk in request.query.get("properties", []) for name in chunk.split(",")]
         return Response(payload=self._with_properties(kind, record, wanted))

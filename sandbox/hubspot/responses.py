@@ -10,7 +10,7 @@ Record = dict[str, Any]
 
 def page(request: Request, rows: list[Record], limit: int, show: Callable[[Record], Record] = dict) -> Response:
     """Cut one page out of rows, and say where the next begins."""
-    after = request.one("after")
+    after = request.first("after")
     rest = [row for row in rows if not after or int(row["id"]) >= int(after)]
     payload: Record = {"results": [show(row) for row in rest[:limit]]}
     if len(rest) > limit:

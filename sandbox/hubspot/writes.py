@@ -131,7 +131,7 @@ class HubSpotWrites(HubSpotLinks):
         return None, None
 
     def _patch(self, request: Request, kind: str, number: str) -> Response:
-        item = {"id": number, "properties": request.body["properties"], "idProperty": request.one("idProperty")}
+        item = {"id": number, "properties": request.body["properties"], "idProperty": request.first("idProperty")}
         return self._alone(request, "update", kind, item, 200)
 
     def _post(self, request: Request, kind: str) -> Response:

@@ -34,7 +34,7 @@ class Zendesk(ZendeskPeople):
             ("GET", re.compile(r"/api/v2/tickets/(\d+)/metrics(?:\.json)?"), self._metrics_of),
             ("GET", re.compile(r"/api/v2/(organizations|tickets)/show_many(?:\.json)?"), self._show_many),
             ("GET", re.compile(r"/api/v2/(organizations|users)(?:\.json)?"), self._listed),
-            ("GET", re.compile(r"/api/v2/(organizations|tickets|users)/(\d+)(?:\.json)?"), self._one),
+            ("GET", re.compile(r"/api/v2/(organizations|tickets|users)/(\d+)(?:\.json)?"), self._read_one),
             ("PUT", re.compile(r"/api/v2/(organizations|tickets)/update_many(?:\.json)?"), self._update_many),
             ("GET", re.compile(r"/api/v2/job_statuses/(\w+)(?:\.json)?"), self._job),
             ("GET", re.compile(r"/api/v2/organization_fields(?:\.json)?"), self._fields),
@@ -65,12 +65,12 @@ class Zendesk(ZendeskPeople):
         return sorted(pair for pair in moved if pair[0] <= until)
 
     def _cursor(self, request: Request, table: str) -> Response:
-        size = min(1000, int(request.one("per_page", "1000")))
-        if cursor := request.one("cursor"):
+        size = min(1000, int(request.first("per_page", "1000")))
+        if cursor := request.first("cursor"):
             stamp, _, number = b64decode(cursor).decode().partition("|")
             after = (float(stamp), int(number))
         else:
-            start = float(request.one("start_time", "0"))
+            start = float(request.first("start_time", "0"))
             if start > (self.clock.now() - SETTLING).timestamp():
                 return Response(
                     400,
@@ -102,14 +102,14 @@ class Zendesk(ZendeskPeople):
         row = dict(self.tables["tickets"][number])
         row["generated_timestamp"] = int(self.desk.moved["tickets"][number].timestamp())
         metrics = row.pop("metric_set")
-        if "metric_sets" in request.one("include"):
+        if "metric_sets" in request.first("include"):
             row["metric_set"] = {"id": number + 1, "ticket_id": number, **metrics}
         return row
 
     def _incremental(self, request: Request) -> Response:
         start, size = (
-            int(float(request.one("start_time", "0"))),
-            min(1000, int(request.one("per_page", "1000"))),
+            int(float(request.first("start_time", "0"))),
+            min(1000, int(request.first("per_page", "1000"))),
         )
         if start > (self.clock.now() - SETTLING).timestamp():
             return Response(
@@ -138,8 +138,8 @@ class Zendesk(ZendeskPeople):
         )
 
     def _ratings(self, request: Request) -> Response:
-        start, end = float(request.one("start_time", "0")), float(request.one("end_time", "inf"))
-        wanted = request.one("score", "")
+        start, end = float(request.first("start_time", "0")), float(request.first("end_time", "inf"))
+        wanted = request.first("score", "")
         rows = [
             row
             for row in self.tables["satisfaction_ratings"].values()
@@ -168,7 +168,7 @@ class Zendesk(ZendeskPeople):
         )
 
     def _cursor_page(self, request: Request, name: str, rows: list[Row]) -> Response:
-        size, after = min(100, int(request.one("page[size]", "100"))), int(request.one("page[after]", "0"))
+        size, after = min(100, int(request.first("page[size]", "100"))), int(request.first("page[after]", "0"))
         rest = sorted((row for row in rows if row["id"] > after), key=lambda row: row["id"])
         page = rest[:size]
         more = len(rest) > size
@@ -178,12 +178,12 @@ class Zendesk(ZendeskPeople):
         return Response(payload={name: page, "meta": meta, "links": {"next": link, "prev": None}})
 
     def _show_many(self, request: Request, table: str) -> Response:
-        wanted = [int(number) for number in request.one("ids").split(",") if number]
+        wanted = [int(number) for number in request.first("ids").split(",") if number]
         rows = [self.tables[table][number] for number in wanted if number in self.tables[table]]
         alive = [row for row in rows if not row.get("deleted_at") and row.get("status") != "deleted"]
         return Response(payload={table: alive, "count": len(rows)})
 
-    def _one(self, request: Request, table: str, number: str) -> Response:
+    def _read_one(self, request: Request, table: str, number: str) -> Response:
         row = self.tables[table].get(int(number))
         return Response(payload={table[:-1]: row}) if row else Response(404, {"error": "RecordNotFound"})
 
