@@ -24,7 +24,7 @@ from connectors.hubspot.responses import (
     spliced,
     with_team,
 )
-from connectors.hubspot.streams import ASSOCIATED, STREAMS, TITLE
+from connectors.hubspot.streams import ASSOCIATED, PREFIX, STREAMS, TITLE, mapped_properties
 from connectors.hubspot.tasks import COMPANY, FIELD, TASKS, TaskWriter
 from connectors.hubspot.values import as_millis
 from connectors.hubspot.writer import BATCH, Writer
@@ -42,7 +42,6 @@ from connectors.kit.stream import Checkpoint, Slice, Stream
 
 TEN_SECONDS, DAY = 10, 86_400
 ROOM = 15_000  # characters of names in an address: beyond some 16,300 it is refused
-PREFIX = "properties."
 ENVELOPE = ("id", "createdAt", "updatedAt", "archived", "archivedAt", "url")
 
 
@@ -313,10 +312,10 @@ class HubSpot(HttpConnector):
 
         Custom ones are known once `check` has asked for them; so one that is mapped later has been read before.
         """
-        return list(_fitting([*_mapped(stream), *self._custom(stream)]))
+        return list(_fitting([*mapped_properties(stream), *self._custom(stream)]))
 
     def _custom(self, stream: Stream) -> list[str]:
-        described, mapped = self._described.get(stream.object, {}), set(_mapped(stream))
+        described, mapped = self._described.get(stream.object, {}), set(mapped_properties(stream))
         return sorted(name for name, field in described.items() if field.is_custom and name not in mapped)
 
     def _left_out(self) -> Iterator[str]:
@@ -337,12 +336,6 @@ class HubSpot(HttpConnector):
         version = self.settings.api_version
         root = f"crm/{area}/{version}" if version else f"crm/{classic}/{area}"
         return f"{root}/{rest}" if rest else root
-
-
-def _mapped(stream: Stream) -> list[str]:
-    """Name the properties that feed our fields, and the stamp."""
-    wanted = [path for path in (*stream.paths, stream.cursor or "") if path.startswith(PREFIX)]
-    return list(dict.fromkeys(path.removeprefix(PREFIX) for path in wanted))
 
 
 def _fitting(names: Sequence[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from connectors.kit.stream import Deletes, Stream
 from schemas.mapping import Constant, Field, FieldMap
 
+PREFIX = "properties."
 OWNER = "properties.hubspot_owner_id"
 STAMP = "properties.hs_lastmodifieddate"
 LAG = timedelta(seconds=60)  # the search index follows writes by seconds
@@ -217,3 +218,9 @@ ASSOCIATED = {
     "tasks": _BOTH,
     "notes": _BOTH,
 }
+
+
+def mapped_properties(stream: Stream) -> list[str]:
+    """Name the properties that feed our fields, and the stamp."""
+    wanted = [path for path in (*stream.paths, stream.cursor or "") if path.startswith(PREFIX)]
+    return list(dict.fromkeys(path.removeprefix(PREFIX) for path in wanted))
