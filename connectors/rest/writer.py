@@ -36,19 +36,15 @@ class Writer:
         return [self._alone(changes[0])]
 
     def _lacks(self, change: Change) -> str | None:
-        """Say why a change cannot be sent at all."""
+        """Return the reason why a change cannot be sent at all, or None if it can."""
+        if change.action == "delete" and self.how.delete is None:
+            return "write.delete is not declared"
         if change.action != "create":
-            undeclared = change.action == "delete" and self.how.delete is None
-            return (
-                "write.delete is not declared"
-                if undeclared
-                else None
-                if change.record_id
-                else "the change has no record id"
-            )
+            return None if change.record_id else "the change has no record id"
         if self.how.create is None:
             return "write.create is not declared"
-        return f"the key {change.key} has no value" if change.key and not change.after.get(change.key) else None
+        has_key = not change.key or bool(change.after.get(change.key))
+        return None if has_key else f"the key {change.key} has no value"
 
     def _alone(self, change: Change) -> Outcome:
         method, path, body = self._request(change)
