@@ -1,7 +1,7 @@
-"""What is due with a customer: one function a kind, each answering customer, trigger, day, words and period.
+"""The kinds of reminders, one function each: customer, trigger, due date, subject, note and period.
 
-The trigger names the fact that makes the thing due: while the fact stands, so does the reminder's id. Words hold dates
-and what was, never "so many days ago": a note that changes every night would be written every night.
+The trigger is the fact that makes the task due; it is part of the reminder's id, which stays while the fact does.
+Notes contain dates, never a number of days ago: a note that changed every night would be delivered every night.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ import ibis.expr.types as ir
 from transforms.conform.expressions import as_text
 from transforms.joins import with_customer
 
-SOON = 3  # days: shown so long before it is due; a talk planned within as many days after makes it settled
-ANSWER = 7  # days to answer a fall of a score
-STALE = 90  # days after which a handover or a renewal that nobody cared for is left alone
+SOON = 3  # days before the due date that a reminder appears; a conversation planned within them settles it
+RESPONSE_DAYS = 7  # to respond to the fall of a score
+STALE = 90  # days after which an overdue handover or renewal is dropped
 RISKY = ("at_risk", "critical")
 POOR = ("D", "F")
-SURE = 0.3
+MIN_CONFIDENCE = 0.3  # of a satisfaction score, below which its fall is no reason to act
 
 
 def contact(people: ir.Table, *, as_of: date, cadence_days: Mapping[str, int]) -> ir.Table:
-    """Remind of a customer with whom nobody has talked for as long as its tier allows."""
+    """A customer without a conversation for as long as its tier allows."""
     since = ibis.greatest(people.talked_on, people.accepted_on).coalesce(people.first_order_on)
     quiet = _due_by_tier(people.filter(people.is_known), since, cadence_days, as_of)
     return _reminder(
@@ -31,22 +31,15 @@ def contact(people: ir.Table, *, as_of: date, cadence_days: Mapping[str, int]) -
         trigger=quiet.since.cast("string"),
         due_on=_weekday(quiet.due_on),
         subject=as_text("Talk with ") + quiet.customer_name,
-        note=ibis.ifelse(
-            quiet.talked_on.isnull(),
-            "No call, meeting or e-mail from the customer is on record",
-            as_text("Last conversation on ") + quiet.since.cast("string"),
-        )
-        + "; tier "
-        + quiet.tier
-        + " requires one every "
-        + quiet.period.cast("string")
-        + " days.",
+        note=_cadence_note(
+            quiet, quiet.talked_on, "No call, meeting or e-mail from the customer is on record", "Last conversation on "
+        ),
         period=quiet.period,
     )
 
 
 def quarterly_review(people: ir.Table, *, as_of: date, review_days: Mapping[str, int]) -> ir.Table:
-    """Remind of a key account with which there has been no meeting for a quarter."""
+    """A customer without a meeting for as long as its tier allows (a quarter for key accounts)."""
     since = people.met_on.coalesce(people.accepted_on).coalesce(people.first_order_on)
     late = _due_by_tier(people.filter(people.is_known), since, review_days, as_of)
     return _reminder(
@@ -55,20 +48,13 @@ def quarterly_review(people: ir.Table, *, as_of: date, review_days: Mapping[str,
         trigger=late.since.cast("string"),
         due_on=_weekday(late.due_on),
         subject=as_text("Hold the quarterly review with ") + late.customer_name,
-        note=ibis.ifelse(
-            late.met_on.isnull(), "No meeting is on record", as_text("Last meeting on ") + late.since.cast("string")
-        )
-        + "; tier "
-        + late.tier
-        + " requires one every "
-        + late.period.cast("string")
-        + " days.",
+        note=_cadence_note(late, late.met_on, "No meeting is on record", "Last meeting on "),
         period=late.period,
     )
 
 
 def retention_fell(people: ir.Table, score_history: ir.Table) -> ir.Table:
-    """Remind of a customer whose retention is at risk, by the day on which it fell."""
+    """A customer whose retention is at risk or critical, by the day on which it fell."""
     fallen = _low_scores(people, score_history, "retention", RISKY)
     return _reminder(
         fallen,
@@ -76,75 +62,48 @@ def retention_fell(people: ir.Table, score_history: ir.Table) -> ir.Table:
         trigger=fallen.low_since.cast("string"),
         due_on=_answer_by(fallen.low_since),
         subject=as_text("Win back ") + fallen.customer_name + ": unlikely to order soon",
-        note=as_text("Retention was ")
-        + fallen.low_value.round(0).cast("int64").cast("string")
-        + " of 100 ("
-        + fallen.low_band.replace("_", " ")
-        + ") on "
-        + fallen.low_since.cast("string")
-        + ".",
-        period=ibis.literal(ANSWER),
+        note=_fall_note(fallen, "Retention was ", " of 100 (", fallen.low_band.replace("_", " ")),
+        period=ibis.literal(RESPONSE_DAYS),
     )
 
 
 def satisfaction_low(people: ir.Table, score_history: ir.Table) -> ir.Table:
-    """Remind of a customer that is not content, where enough is known to say so."""
-    sure = score_history.filter(score_history.confidence >= SURE)
-    fallen = _low_scores(people, sure, "satisfaction", POOR)
+    """A customer with satisfaction D or F, where the score is confident enough."""
+    confident = score_history.filter(score_history.confidence >= MIN_CONFIDENCE)
+    fallen = _low_scores(people, confident, "satisfaction", POOR)
     return _reminder(
         fallen,
         "satisfaction_low",
         trigger=fallen.low_since.cast("string"),
         due_on=_answer_by(fallen.low_since),
-        subject=as_text("Ask ") + fallen.customer_name + " what is wrong",
-        note=as_text("Satisfaction was ")
-        + fallen.low_value.round(0).cast("int64").cast("string")
-        + " of 100 (grade "
-        + fallen.low_band
-        + ") on "
-        + fallen.low_since.cast("string")
-        + ".",
-        period=ibis.literal(ANSWER),
+        subject=as_text("Ask ") + fallen.customer_name + " why it is dissatisfied",
+        note=_fall_note(fallen, "Satisfaction was ", " of 100 (grade ", fallen.low_band),
+        period=ibis.literal(RESPONSE_DAYS),
     )
 
 
 def invoice_overdue(people: ir.Table, invoices: ir.Table, crosswalk: ir.Table, *, as_of: date, days: int) -> ir.Table:
-    """Remind of a customer with invoices overdue for long: once a customer, by the oldest of them.
+    """A customer with invoices overdue by more than `days`: one reminder, by the oldest of them.
 
-    The amount is said in the invoices' own currency and where they share one: converted, it would move every day.
+    The note has the amount only where all invoices share a currency: a converted amount would change every day.
     """
-    is_late = (invoices.status == "posted") & (invoices.kind == "invoice") & (invoices.invoice_on <= as_of)
-    is_late = is_late & (invoices.open_amount > 0) & (invoices.due_on < as_of - timedelta(days=days))
-    late = with_customer(invoices.filter(is_late), crosswalk)
-    overdue = late.group_by("customer_id").agg(
-        oldest=(late.due_on.cast("string") + "/" + late.connection + "/" + late.invoice_id).min(),
-        oldest_on=late.due_on.min(),
-        number=late.count(),
-        currencies=late.currency.nunique(),
-        owed_in=late.currency.min(),
-        amount=late.open_amount.sum().cast("decimal(18, 2)"),
-    )
-    t = people.inner_join(overdue, "customer_id")
+    t = people.inner_join(_overdue(invoices, crosswalk, as_of, days), "customer_id")
     count = ibis.ifelse(t.number == 1, "1 invoice is", t.number.cast("string") + " invoices are")
-    amount = t.amount.cast("string") + " " + t.owed_in
+    amount = as_text(": ") + t.amount.cast("string") + " " + t.owed_in
+    shared = ibis.ifelse(t.currencies == 1, amount, "")
     return _reminder(
         t,
         "invoice_overdue",
         trigger=t.oldest,
         due_on=_weekday(t.oldest_on + ibis.literal(timedelta(days=days + 1))),
         subject=as_text("Ask ") + t.customer_name + " about overdue invoices",
-        note=count
-        + " overdue"
-        + ibis.ifelse(t.currencies == 1, as_text(": ") + amount, "")
-        + "; the oldest since "
-        + t.oldest_on.cast("string")
-        + ".",
+        note=count + " overdue" + shared + "; the oldest since " + t.oldest_on.cast("string") + ".",
         period=ibis.literal(days + 1),
     )
 
 
 def renewal(people: ir.Table, deals: ir.Table, crosswalk: ir.Table, *, as_of: date, days: int) -> ir.Table:
-    """Remind of open deals of existing business that come to their end: no source tells of contracts yet."""
+    """An open deal of existing business that closes soon; a stand-in, because no source has contracts yet."""
     soon = (deals.status == "open") & (deals.kind == "existing") & (deals.close_on <= as_of + timedelta(days=days))
     coming = with_customer(deals.filter(soon, deals.close_on >= as_of - timedelta(days=STALE)), crosswalk)
     coming = coming.select("customer_id", "close_on", key=coming.connection + "/" + coming.deal_id).distinct()
@@ -161,7 +120,7 @@ def renewal(people: ir.Table, deals: ir.Table, crosswalk: ir.Table, *, as_of: da
 
 
 def handover(people: ir.Table, handovers: ir.Table, *, as_of: date) -> ir.Table:
-    """Remind the account manager of a new customer with which there has been no talk since it was won."""
+    """A new customer that its account manager has not contacted since it was won."""
     waiting = handovers.filter(handovers.status != "accepted", handovers.won_on >= as_of - timedelta(days=STALE))
     waiting = waiting.select(
         "customer_id", "executive", "won_on", "due_on", key=waiting.connection + "/" + waiting.deal_id
@@ -181,8 +140,34 @@ def handover(people: ir.Table, handovers: ir.Table, *, as_of: date) -> ir.Table:
     )
 
 
+def _cadence_note(t: ir.Table, last: ir.DateValue, never: str, last_text: str) -> ir.StringValue:
+    """Say when the last contact was, and how often the tier requires one."""
+    when = ibis.ifelse(last.isnull(), never, as_text(last_text) + t.since.cast("string"))
+    return when + "; tier " + t.tier + " requires one every " + t.period.cast("string") + " days."
+
+
+def _fall_note(t: ir.Table, score: str, of: str, band: ir.StringValue) -> ir.StringValue:
+    value = t.low_value.round(0).cast("int64").cast("string")
+    return as_text(score) + value + of + band + ") on " + t.low_since.cast("string") + "."
+
+
+def _overdue(invoices: ir.Table, crosswalk: ir.Table, as_of: date, days: int) -> ir.Table:
+    """Sum up each customer's invoices that are overdue by more than `days`."""
+    is_late = (invoices.status == "posted") & (invoices.kind == "invoice") & (invoices.invoice_on <= as_of)
+    is_late = is_late & (invoices.open_amount > 0) & (invoices.due_on < as_of - timedelta(days=days))
+    late = with_customer(invoices.filter(is_late), crosswalk)
+    return late.group_by("customer_id").agg(
+        oldest=(late.due_on.cast("string") + "/" + late.connection + "/" + late.invoice_id).min(),
+        oldest_on=late.due_on.min(),
+        number=late.count(),
+        currencies=late.currency.nunique(),
+        owed_in=late.currency.min(),
+        amount=late.open_amount.sum().cast("decimal(18, 2)"),
+    )
+
+
 def _due_by_tier(people: ir.Table, since: ir.DateValue, days: Mapping[str, int], as_of: date) -> ir.Table:
-    """Keep whose day has come, by the days of its tier; a talk planned soon settles it."""
+    """Return the active customers that are due by the days of their tier, unless a conversation is planned soon."""
     if not days:
         return people.mutate(since=since, period=ibis.literal(1), due_on=since).limit(0)
     period = ibis.cases(*((people.tier == tier, ibis.literal(n, "int64")) for tier, n in days.items()))
@@ -194,7 +179,7 @@ def _due_by_tier(people: ir.Table, since: ir.DateValue, days: Mapping[str, int],
 
 
 def _low_scores(people: ir.Table, scores: ir.Table, score: str, bands: Sequence[str]) -> ir.Table:
-    """Find those whose score is in these bands, with the day since when it is low."""
+    """Return the watched customers whose score is in these bands, with the day on which it fell."""
     low = scores.filter(scores.score == score, scores.band.isin(bands), scores.low_since.notnull())
     t = people.inner_join(low.select("customer_id", "low_since", "low_value", "low_band"), "customer_id")
     return t.filter(t.status == "active", t.is_watched)
@@ -222,7 +207,7 @@ def _reminder(
 
 
 def _answer_by(since: ir.DateValue) -> ir.DateValue:
-    return _weekday(since + ibis.literal(timedelta(days=ANSWER)))
+    return _weekday(since + ibis.literal(timedelta(days=RESPONSE_DAYS)))
 
 
 def _weekday(day: ir.DateValue) -> ir.DateValue:

@@ -1,4 +1,4 @@
-"""What each account manager should do: one row for each thing due, with an id that stays while it is due."""
+"""The tasks of each account manager, with an id that stays the same while the task is due."""
 
 from collections.abc import Collection, Mapping
 from datetime import date
@@ -7,6 +7,7 @@ import ibis
 import ibis.expr.types as ir
 
 from transforms.customers.owner_roles import MANAGER
+from transforms.joins import left_join_all
 from transforms.portfolio import reminder_rules
 from transforms.portfolio.contact_history import activity_coverage, last_talks, talks
 
@@ -19,7 +20,7 @@ KINDS = (
     "renewal",
     "handover",
 )
-LATE = 14  # days overdue that raise the priority by one
+LATE = 14  # days overdue, beyond which the priority is one level higher
 
 
 def reminders(
@@ -42,10 +43,10 @@ def reminders(
     invoice_days: int,
     renewal_days: int,
 ) -> ir.Table:
-    """List what is due as of a date; customers of too many accounts are left to review, and raise nothing.
+    """Return the tasks that are due as of a date.
 
-    `cadence_days` and `review_days` are by tier; a tier that is not named has none. Falling scores count in
-    `risk_tiers` only.
+    Grain: reminder_id. Customers with too many accounts have none until they are reviewed. `cadence_days` and
+    `review_days` are by tier; a tier without an entry has no cadence. Falling scores count in `risk_tiers` only.
     """
     about = _customer_facts(customers, crosswalk, activities, key_accounts, handovers, as_of, risk_tiers)
     scores = score_history.filter(score_history.as_of == as_of)
@@ -74,16 +75,16 @@ def _customer_facts(
     as_of: date,
     risk_tiers: Collection[str],
 ) -> ir.Table:
-    """Gather what the kinds ask of a customer."""
+    """Return what the rules need to know of each customer."""
     accepted = handovers.group_by("customer_id").agg(accepted_on=handovers.accepted_on.max())
-    t = customers.filter(~customers.is_oversized)
-    t = t.select("customer_id", "status", "first_order_on", "currency", customer_name="name")
-    for part in (
+    reviewed = customers.filter(~customers.is_oversized)
+    t = left_join_all(
+        reviewed.select("customer_id", "status", "first_order_on", "currency", customer_name="name"),
         key_accounts.select("customer_id", "tier"),
         last_talks(talks(activities, crosswalk), as_of),
         accepted,
-    ):
-        t = t.left_join(part, "customer_id").drop("customer_id_right")
+        on="customer_id",
+    )
     t = t.mutate(tier=t.tier.coalesce("C")).cross_join(activity_coverage(activities))
     return t.mutate(is_watched=t.tier.isin(list(risk_tiers)))
 
@@ -91,16 +92,16 @@ def _customer_facts(
 def _with_priority(
     listed: ir.Table, about: ir.Table, retention: ir.Table, ownership: ir.Table, as_of: date
 ) -> ir.Table:
-    """Put name, tier, owner and priority beside what is due."""
-    owners = ownership.filter(ownership.role == MANAGER, ownership.valid_from <= as_of)
-    owners = owners.filter(owners.valid_to.isnull() | (owners.valid_to > as_of))
-    t = listed.inner_join(about.select("customer_id", "customer_name", "tier"), "customer_id")
-    t = t.left_join(owners.select("customer_id", "owner", "owner_email", "owner_ids"), "customer_id")
-    t = t.drop("customer_id_right").left_join(_relative_risk(retention), "customer_id").drop("customer_id_right")
+    """Add name, tier, owner and priority."""
+    is_current = ownership.valid_to.isnull() | (ownership.valid_to > as_of)
+    owners = ownership.filter(ownership.role == MANAGER, ownership.valid_from <= as_of, is_current)
+    t = left_join_all(
+        listed.inner_join(about.select("customer_id", "customer_name", "tier"), "customer_id"),
+        owners.select("customer_id", "owner", "owner_email", "owner_ids"),
+        _relative_risk(retention),
+        on="customer_id",
+    )
     late = ibis.greatest(ibis.literal(as_of).epoch_days() - t.due_on.epoch_days(), 0)
-    floor = ibis.ifelse(t.kind.isin(["contact", "renewal"]), 0, 1)
-    level = ibis.cases((t.tier == "A", 2), (t.tier == "B", 1), else_=0)
-    level = ibis.greatest(level, floor) + ibis.ifelse(late > LATE, 1, 0)
     urgency = late / t.period.cast("float64") * (1 + t.risk.coalesce(0.0))
     return t.select(
         "customer_id",
@@ -114,14 +115,21 @@ def _with_priority(
         "due_on",
         "tier",
         reminder_id=t.customer_id + "/" + t.kind + "/" + t.trigger,
-        priority=ibis.cases((level >= 2, "high"), (level == 1, "normal"), else_="low"),
+        priority=_priority(t, late),
         urgency=urgency.round(2),
         as_of=ibis.literal(as_of),
     )
 
 
+def _priority(t: ir.Table, days_late: ir.IntegerValue) -> ir.StringValue:
+    floor = ibis.ifelse(t.kind.isin(["contact", "renewal"]), 0, 1)
+    level = ibis.cases((t.tier == "A", 2), (t.tier == "B", 1), else_=0)
+    level = ibis.greatest(level, floor) + ibis.ifelse(days_late > LATE, 1, 0)
+    return ibis.cases((level >= 2, "high"), (level == 1, "normal"), else_="low")
+
+
 def _relative_risk(retention: ir.Table) -> ir.Table:
-    """Measure each customer's revenue at risk by the median of those that have some."""
+    """Return each customer's revenue at risk relative to the median of the customers that have some."""
     amount = retention.revenue_at_risk_amount.cast("float64")
     middle = retention.filter(amount > 0).agg(middle=amount.quantile([0.5]))
     middle = middle.select(middle=middle.middle[0])
