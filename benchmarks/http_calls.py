@@ -90,7 +90,7 @@ def ways(url: str, folder: Path) -> dict[str, Callable[[], object]]:
     auth = Bearer(SecretStr("token"))
     ours = Http("crm", url, auth=auth, limits=LIMITS, rates=RATES)
     shared = Http("crm", url, auth=auth, limits=LIMITS, rates=RATES, places=8)
-    shared.share(folder, "account")
+    shared.share_rate_limit(folder, "account")
     return {
         "GET: bare adapter.send": bare(url, "GET", params=ASKED),
         "GET: ours": lambda: ours.get(path, ASKED),

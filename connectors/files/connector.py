@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.kit.base import Check, Connector, ConnectorSettings, SourceField
 from connectors.kit.errors import ReplyError, SettingsError, choices
-from connectors.kit.field_map import mapped
+from connectors.kit.field_map import parse_entry
 from connectors.kit.raw_rows import Page
 from connectors.kit.repair import UNREADABLE, Repairs, is_unicode, read_json, valid_text, without_surrogates
 from connectors.kit.stream import Checkpoint, Slice, Stream
@@ -60,7 +60,7 @@ class FileStream(BaseModel):
 
     def declared(self, name: str) -> Stream:
         """Declare it as every connector does."""
-        fields = {field: mapped(path) for field, path in self.fields.items()}
+        fields = {field: parse_entry(path) for field, path in self.fields.items()}
         columns = [self.primary_key] if isinstance(self.primary_key, str) else self.primary_key or ["number of the row"]
         return Stream(
             name,
@@ -116,7 +116,7 @@ class Files(Connector):
     batch_rows = BATCH_ROWS  # rows on one page
 
     @classmethod
-    def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
+    def declared_streams(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
         listed = settings.get("streams") or {}
         return tuple(FileStream.model_validate(config).declared(name) for name, config in listed.items())
 

@@ -1,7 +1,7 @@
-"""What a connector's author imports: `from connectors.kit import HttpConnector, HttpSettings, Stream, Page, ...`.
+"""What the author of a connector imports: `from connectors.kit import HttpConnector, Stream, Page, ...`.
 
-A module is imported when the first of its names is asked for, so that whoever needs a part of the kit imports no more
-than that part. The connectors of this repository import the modules themselves; tests of a connector import
+A submodule is imported when one of its names is first used, so that importing part of the kit stays
+fast. The connectors of this repository import the submodules; tests of a connector import
 `connectors.kit.testing`.
 """
 
@@ -40,9 +40,10 @@ if TYPE_CHECKING:
     from connectors.kit.http.auth import Basic, Bearer, HeaderToken, Refreshed
     from connectors.kit.http.loop_guard import PaginationGuard
     from connectors.kit.http.oauth import RefreshToken, TokenEndpoint, client_credentials
-    from connectors.kit.http.paging import CursorInBody, KeySet, NextLink, NoPaging, Offset, PageNumber, Range, at
+    from connectors.kit.http.paging import CursorInBody, KeySet, NextLink, NoPaging, Offset, PageNumber, Range
     from connectors.kit.http.response import Refused, Reply
     from connectors.kit.http_connector import HttpConnector, HttpSettings
+    from connectors.kit.json_path import at
     from connectors.kit.rate_limit.limiter import Limit, RateHeader
     from connectors.kit.raw_rows import Page, cut
     from connectors.kit.stream import Checkpoint, Slice, Stream
@@ -163,7 +164,7 @@ _MODULES = {
     "Writes": "connectors.kit.base",
     "Writing": "connectors.kit.base",
     "all_of": "connectors.kit.write",
-    "at": "connectors.kit.http.paging",
+    "at": "connectors.kit.json_path",
     "by_id": "connectors.kit.write",
     "chunks": "connectors.kit.write",
     "client_credentials": "connectors.kit.http.oauth",
@@ -177,7 +178,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        raise AttributeError(f"connectors.kit offers no {name!r}; it offers {', '.join(__all__)}")
+        raise AttributeError(f"connectors.kit has no {name!r}; it has {', '.join(__all__)}")
+
     return getattr(import_module(_MODULES[name]), name)
 
 

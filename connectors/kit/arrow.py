@@ -1,6 +1,6 @@
-"""Arrow columns of plain values, made of their bytes: for `pa.array` and `pa.scalar` pyarrow imports pandas.
+"""Arrow columns built from buffers, because `pa.array` and `pa.scalar` import pandas.
 
-That takes a quarter of a second, which is more than a quiet night needs to read a stream.
+That import takes a quarter of a second, longer than reading a stream without changes.
 """
 
 from array import array
@@ -14,27 +14,29 @@ INSTANT = pa.timestamp("us", tz="UTC")
 _EPOCH, _UNIT = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
-def texts(values: Sequence[bytes]) -> pa.Array:
-    """Make a column of texts, given as UTF-8."""
-    places = array("i", accumulate(map(len, values), initial=0))
-    return pa.Array.from_buffers(pa.string(), len(values), [None, pa.py_buffer(places), pa.py_buffer(b"".join(values))])
+def string_array(values: Sequence[bytes]) -> pa.Array:
+    """Return a string column of UTF-8 texts."""
+    offsets = array("i", accumulate(map(len, values), initial=0))
+    return pa.Array.from_buffers(
+        pa.string(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(values))]
+    )
 
 
-def numbers(values: Iterable[int], kind: pa.DataType | None = None) -> pa.Array:
-    """Make a column of numbers of 64 bits."""
-    packed = array("q", values)
-    return pa.Array.from_buffers(kind or pa.int64(), len(packed), [None, pa.py_buffer(packed)])
+def int64_array(values: Iterable[int], kind: pa.DataType | None = None) -> pa.Array:
+    """Return a column of 64-bit integers; `kind` is another 64-bit type to read them as."""
+    buffer = array("q", values)
+    return pa.Array.from_buffers(kind or pa.int64(), len(buffer), [None, pa.py_buffer(buffer)])
 
 
-def instants(values: Iterable[datetime]) -> pa.Array:
-    """Make a column of instants, to the microsecond."""
-    return numbers(((value - _EPOCH) // _UNIT for value in values), INSTANT)
+def timestamp_array(values: Iterable[datetime]) -> pa.Array:
+    """Return a column of UTC timestamps in microseconds."""
+    return int64_array(((value - _EPOCH) // _UNIT for value in values), INSTANT)
 
 
-MOST_DIGITS = 18
+MAX_DIGITS = 18  # fits 64 bits; int() itself refuses more than 4,300 digits (sys.int_info)
 
 
-def whole_number(said: object) -> int | None:
-    """Read a count; None for what is none, or beyond all reason: of 4,300 digits Python itself makes no number."""
-    text = str(said).strip()
-    return int(text) if len(text) <= MOST_DIGITS and text.isdecimal() else None
+def whole_number(text_or_number: object) -> int | None:
+    """Parse a count; None for anything but decimal digits, or for more than MAX_DIGITS of them."""
+    text = str(text_or_number).strip()
+    return int(text) if len(text) <= MAX_DIGITS and text.isdecimal() else None

@@ -1,4 +1,4 @@
-"""The contract between the house and its doors: what a connector does, what it may do, changes and outcomes."""
+"""The contract between the engine and its connectors: required and optional methods, changes and outcomes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ from connectors.kit.stream import Checkpoint, Slice, Stream
 
 
 class ConnectorSettings(BaseModel):
-    """Hold what a user sets for one connection; subclasses add their own; secrets are `SecretStr`.
+    """Base of a connector's settings. A subclass adds fields; secrets are `SecretStr`.
 
-    `belvedere init` asks for the required settings, and for those of `asked_by_init`.
+    `belvedere init` asks for the required settings and for those listed in `asked_by_init`.
     """
 
     asked_by_init: ClassVar[tuple[str, ...]] = ()
@@ -25,7 +25,7 @@ class ConnectorSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Check:
-    """Report that a connection works: which account answered, the source's clock, what to know."""
+    """Result of a successful check: the account that answered, the source's clock, and notes."""
 
     account: str
     now: datetime
@@ -34,21 +34,22 @@ class Check:
 
 @dataclass(frozen=True)
 class SourceField:
-    """Describe one field that a source offers, under the path that a field map would use."""
+    """One field that a source offers; `path` is what a field map uses to name it."""
 
     path: str
     type: str
     label: str = ""
     is_custom: bool = False
     is_writable: bool = True
-    is_unique: bool = False  # the system itself refuses a second record with the same value, or updates the first
+    is_unique: bool = False  # the system rejects a second record with this value, or updates the first
 
 
 @dataclass(frozen=True)
 class TargetRecord:
-    """Hold what a target holds in one record now: values by its own field names, its version, its last change.
+    """The current state of one record in a target, with values by the target's field names.
 
-    `changed_at` is when anybody last changed the record, by the target's clock, where it tells.
+    `changed_at` is when anyone last changed the record, by the target's clock, if the target
+    reports it.
     """
 
     record_id: str
@@ -62,11 +63,12 @@ Action: TypeAlias = Literal["update", "create", "delete"]
 
 @dataclass(frozen=True)
 class Change:
-    """Ask for one record to be changed: `after` by the target's field names, `before` as last seen there.
+    """One requested change of one record, with values by the target's field names.
 
-    What is not named in `after` stays as it is; None empties a field. A `create` with a `key` is to be there once:
-    `key` names the field of `after` by which the target knows a record again, and where that field is unique there,
-    a second create with the same value must come to the same record. `version` is what `before` was read at.
+    Fields that `after` does not name stay as they are; None empties a field. `before` holds the
+    values last read from the target and `version` the record's version at that time. `key` of a
+    `create` names the field of `after` that identifies the record: if that field is unique in the
+    target, a second create with the same value must return the same record.
     """
 
     op_id: str
@@ -83,12 +85,13 @@ Status: TypeAlias = Literal["applied", "unchanged", "rejected", "conflict", "ret
 
 @dataclass(frozen=True)
 class Outcome:
-    """Say what the target answered for one change.
+    """The target's result for one change.
 
-    applied: it holds what was sent. rejected: it refuses this change, and why. conflict: the record is at another
-    version. retry: nothing was written, and the same may be sent again (`is_locked`: others were at work on the
-    record; fewer at once may help). unknown: it may or may not have been written.
-    `values` are what the target says that it holds now, where its answer tells.
+    applied: the target stores what was sent. rejected: the target refuses this change; `message`
+    has the reason. conflict: the record has another version. retry: nothing was written and the
+    same change may be sent again (`is_locked`: another request was changing the record, so fewer
+    parallel requests may help). unknown: the change may or may not have been written.
+    `values` are the record's values after the change, if the response contains them.
     """
 
     op_id: str
@@ -102,12 +105,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Writing:
-    """Declare how a system is written to.
+    """How a system accepts writes.
 
-    `batch` changes go into one call of `write`, `parallel` calls may be under way at once. `versions`: a change with
-    a version is refused when the record has moved on. `idempotent`: the system knows an `op_id` again and never does
-    it twice. `write_timeout` is by when a request that got no answer is done, or never will be; `lag` how far a read may
-    stay behind a write. `zero_means_null`: a number that was never set reads 0 there.
+    `batch` is how many changes one call of `write` gets, `parallel` how many calls may run at
+    once. `versions`: the system rejects a change whose version is outdated. `idempotent`: the
+    system recognises an `op_id` and never applies it twice. `write_timeout`: a request without a
+    response is applied within this time or never. `lag` is how far reads may be behind writes.
+    `zero_means_null`: a number that was never set is read as 0.
     """
 
     batch: int = 1
@@ -120,7 +124,10 @@ class Writing:
 
 
 class Connector(ABC):
-    """Speak one system's protocol. It never sleeps, retries, keeps state or swallows a row: the kit does."""
+    """Base of all connectors: translates between one system's protocol and the engine.
+
+    A connector never sleeps, retries, stores state or drops a row; the kit and the engine do that.
+    """
 
     Settings: ClassVar[type[ConnectorSettings]]
     streams: tuple[Stream, ...] = ()
@@ -130,82 +137,84 @@ class Connector(ABC):
         self.name = name
         self.settings = settings
 
-    def share(self, folder: Path) -> None:  # noqa: B027 - most connectors have no budget
-        """Share the account's budget with all processes that name the same folder."""
+    def share_rate_limit(self, folder: Path) -> None:  # noqa: B027 - most connectors have no limit
+        """Count requests together with all processes that use the same folder."""
 
-    def keep_tokens(self, folder: Path) -> None:  # noqa: B027 - most connectors have none
-        """Name the folder for refresh tokens that a server replaces while they are used."""
+    def keep_tokens(self, folder: Path) -> None:  # noqa: B027 - most connectors have no such tokens
+        """Set the folder where rotated refresh tokens are saved."""
 
     @classmethod
-    def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
-        """List the streams without opening anything; a connector whose settings describe them reads those."""
+    def declared_streams(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
+        """Return the streams without connecting; override it if the settings define the streams."""
         return cls.streams
 
     def close(self) -> None:  # noqa: B027 - most connectors hold nothing open
-        """Let go of sockets and files."""
+        """Close sockets and files."""
 
     @abstractmethod
     def check(self) -> Check:
-        """Prove that the system is reachable, lets us in and is the account we expect.
+        """Verify that the system is reachable, accepts the secret and is the expected account.
 
-        Whether mapped fields are there is judged elsewhere, by `discover` and by what earlier runs have seen.
+        Mapped fields are not checked here, but against `discover` and the records of earlier runs.
+
+        Raises a ConnectorError with the reason if the connection does not work.
         """
 
     def account(self) -> str:
-        """Tell which account answers, as `check` does; a connector that can ask for less than `check` does so."""
+        """Return the account that answers; override it if a cheaper request than `check` tells it."""
         return self.check().account
 
     @abstractmethod
     def discover(self) -> Mapping[str, Sequence[SourceField]]:
-        """List the fields that each stream offers, custom ones included, by the stream's name.
+        """Return the fields of each stream by stream name, custom fields included.
 
-        Of a stream that is `described` these are all there are, as the source describes them now.
+        For a stream with `has_schema_api` the list must be complete.
         """
 
     @abstractmethod
     def read(self, stream: Stream, slice_: Slice, checkpoint: Checkpoint | None = None) -> Iterator[Page]:
-        """Yield the slice page by page, going on after `checkpoint`."""
+        """Yield the pages of a slice; with a checkpoint, only the pages after it."""
 
-    def counted(self, stream: Stream, slice_: Slice) -> Slice:
-        """Tell which slice the source's count is one of, where it cannot be asked as finely as by a slice."""
+    def counted_slice(self, stream: Stream, slice_: Slice) -> Slice:
+        """Return the slice that `count` really counts, if the source counts only, say, whole days."""
         return slice_
 
     @abstractmethod
     def now(self) -> datetime:
-        """Tell the source's own clock (aware, UTC)."""
+        """Return the source's own clock (aware, UTC)."""
 
 
 @runtime_checkable
 class CountsSlices(Protocol):
-    """Tell how many records a slice holds by the source's own count; None for a stream that it does not count."""
+    """`count` returns the source's own count of a slice; None for a stream that it does not count."""
 
     def count(self, stream: Stream, slice_: Slice) -> int | None: ...
 
 
 @runtime_checkable
 class ListsKeys(Protocol):
-    """List every live key of a stream, so that missing ones are known to be deleted."""
+    """`keys` lists every live key of a stream in batches; a stored key that is missing was deleted."""
 
     def keys(self, stream: Stream) -> Iterator[Sequence[str]]: ...
 
 
 @runtime_checkable
 class ReportsDeletes(Protocol):
-    """Report deleted or archived records as pages whose rows are tombstones (`_deleted` true)."""
+    """`deletes` yields deleted or archived records as pages of tombstones (`_deleted` is true)."""
 
     def deletes(self, stream: Stream, slice_: Slice) -> Iterator[Page]: ...
 
 
 @runtime_checkable
 class ReadsByKey(Protocol):
-    """Read single records by key, in batches: the live compare and the read-back. Who is not there is left out."""
+    """`fetch` reads records by id, in batches, for comparison and read-back; missing ids are left out."""
 
     def fetch(self, stream: Stream, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, TargetRecord]: ...
 
 
 @runtime_checkable
 class FindsByField(Protocol):
-    """Find records by the value of a field, live ones only: is it there already, has a create arrived?"""
+    """`find` returns live records by a field's value, to see whether a record to create exists."""
 
     def find(
         self, stream: Stream, field: str, values: Sequence[str], fields: Sequence[str]
@@ -214,14 +223,20 @@ class FindsByField(Protocol):
 
 @runtime_checkable
 class ReadsPayload(Protocol):
-    """Tell from a record as it was extracted what `fetch` would answer; None where it lacks one of the fields."""
+    """`current_record` makes from an extracted record what `fetch` would return for it.
+
+    It returns None if the payload lacks one of the fields.
+    """
 
     def current_record(self, stream: Stream, payload: bytes, fields: Sequence[str]) -> TargetRecord | None: ...
 
 
 @runtime_checkable
 class Writes(Protocol):
-    """Write a batch of changes and answer one outcome for each, matched by id; may be called by several threads."""
+    """`write` sends a batch of changes and returns one outcome per change, matched by id.
+
+    Several threads may call it at once. `writable` returns the fields that may be written, by name.
+    """
 
     writing: Writing
 

@@ -1,14 +1,14 @@
-"""What can go wrong at a door, named by what happens next.
+"""The errors of connectors, named by what happens next.
 
     ConnectorError
-    ├── SettingsError   a person mends the YAML; nothing was sent
-    ├── AccessError     a person mends the secret or the rights
+    ├── SettingsError   a person corrects the YAML; nothing was sent
+    ├── AccessError     a person corrects the secret or its permissions
     ├── BusyError       the source could not answer now; a later run tries again
-    ├── RecordError     one record is at fault; it is written down and the stream goes on
-    ├── ReplyError      the answer cannot be trusted; this stream stops, what landed stays
-    └── UnknownOutcome  a write was sent and its answer was lost; the target is asked what it holds
+    ├── RecordError     one record is at fault; it is reported and the stream continues
+    ├── ReplyError      the response cannot be trusted; the stream stops, landed rows stay
+    └── UnknownOutcome  a write was sent and its response was lost; the target is read again
 
-Messages name the thing and the right choices. They never hold a secret or a person's data.
+A message names the object and the valid choices. It never contains a secret or personal data.
 """
 
 from collections.abc import Iterable
@@ -16,37 +16,37 @@ from difflib import get_close_matches
 
 
 class ConnectorError(Exception):
-    """Be the root of all that a connector raises."""
+    """Base of every error that a connector raises."""
 
 
 class SettingsError(ConnectorError):
-    """A setting is missing or wrong: the YAML must be mended."""
+    """A setting is missing or wrong: correct the YAML."""
 
 
 class AccessError(ConnectorError):
-    """A secret is missing, refused or lacks a right."""
+    """A secret is missing, refused or lacks a permission."""
 
 
 class BusyError(ConnectorError):
-    """The source is unreachable, overloaded or out of budget; worth a later try."""
+    """The source is unreachable or overloaded, or a rate limit is used up; try again later."""
 
 
 class RecordError(ConnectorError):
-    """One record is refused or unreadable."""
+    """One record was refused or cannot be read."""
 
 
 class ReplyError(ConnectorError):
-    """An answer is not what the protocol promises: the stream stops here."""
+    """A response does not follow the protocol: the stream stops here."""
 
 
 class UnknownOutcome(ConnectorError):
     """A write may or may not have been applied."""
 
 
-def choices(wrong: str, valid: Iterable[str]) -> str:
-    """Say what could have been meant: the nearest names first, else all of them."""
-    names = sorted(valid)
-    near = get_close_matches(wrong, names, n=3)
+def choices(wrong: str, names: Iterable[str]) -> str:
+    """Return a hint for a wrong name: the similar names if there are any, else all names."""
+    options = sorted(names)
+    near = get_close_matches(wrong, options, n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    return f"choices: {', '.join(names)}" if names else "there are none to choose from"
+    return f"choices: {', '.join(options)}" if options else "none are configured"

@@ -1,4 +1,4 @@
-"""A line of a field map as YAML has it."""
+"""Entries of a field map as they are written in YAML."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,17 +7,20 @@ from connectors.kit.errors import SettingsError, choices
 from schemas.mapping import Constant, Entry, Field
 
 
-def mapped(entry_config: Any) -> Entry | tuple[Entry, ...]:
-    """Read one line of a field map as YAML has it: a path, {path, values, otherwise, unit, nulls}, {constant}, or a list."""
-    if isinstance(entry_config, str):
-        return entry_config
-    if isinstance(entry_config, list):
-        return tuple(entry for part in entry_config if not isinstance(entry := mapped(part), tuple))
-    if isinstance(entry_config, Mapping) and "constant" in entry_config:
-        return Constant(str(entry_config["constant"]))
-    if isinstance(entry_config, Mapping) and "path" in entry_config:
-        options = {"path", "values", "otherwise", "unit", "nulls"}
-        for wrong in entry_config.keys() - options:
-            raise SettingsError(f"field map: unknown {wrong!r}; {choices(wrong, options)}")
-        return Field(**entry_config)
-    raise SettingsError(f"field map: {entry_config!r} is neither a path, nor {{path: ...}}, nor {{constant: ...}}")
+def parse_entry(config: Any) -> Entry | tuple[Entry, ...]:
+    """Parse one entry of a field map: a path, {path: ..., ...}, {constant: ...}, or a list of those.
+
+    Raises SettingsError for anything else.
+    """
+    if isinstance(config, str):
+        return config
+    if isinstance(config, list):
+        return tuple(entry for line in config if not isinstance(entry := parse_entry(line), tuple))
+    if isinstance(config, Mapping) and "constant" in config:
+        return Constant(str(config["constant"]))
+    if isinstance(config, Mapping) and "path" in config:
+        allowed = {"path", "values", "otherwise", "unit", "nulls"}
+        for wrong in config.keys() - allowed:
+            raise SettingsError(f"field map: unknown {wrong!r}; {choices(wrong, allowed)}")
+        return Field(**config)
+    raise SettingsError(f"field map: {config!r} is not valid: write a path, {{path: ...}} or {{constant: ...}}")

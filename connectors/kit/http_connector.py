@@ -1,4 +1,4 @@
-"""The base of every connector that speaks HTTP."""
+"""The base of every connector that uses HTTP."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,10 +22,9 @@ from connectors.kit.stream import Checkpoint, Stream
 
 
 class HttpSettings(NetworkSettings):
-    """Hold what every HTTP connection may set; `concurrency` is how many requests may be under way at once.
+    """Settings of every HTTP connection; `concurrency` limits the requests that run at once.
 
-    Secrets and records go over https only, but for this machine itself; `allow_http` lets them go
-    unencrypted.
+    An http:// address is accepted for this machine only, unless `allow_http` is true.
     """
 
     base_url: str
@@ -33,7 +32,7 @@ class HttpSettings(NetworkSettings):
     concurrency: int | None = Field(None, ge=1)
 
     def addresses(self) -> Mapping[str, str]:
-        """Map the settings that hold addresses to these."""
+        """Return the addresses that must be encrypted, by the name of their setting."""
         return {"base_url": self.base_url}
 
     @model_validator(mode="after")
@@ -42,15 +41,15 @@ class HttpSettings(NetworkSettings):
             if not self.allow_http and (host := plain_host(url)):
                 raise ValueError(
                     f"{setting} is an http:// address: secrets and records would go to {host} unencrypted; "
-                    "write https://, or insist on it with allow_http: true"
+                    "use https://, or allow it with allow_http: true"
                 )
         return self
 
 
 class HttpConnector(Connector):
-    """Own one session; tell the source's clock by its Date header.
+    """Base of HTTP connectors: opens one client and reads the source's clock from its Date header.
 
-    `rate_headers` name the headers by which the vendor tells what is left of a limit.
+    `rate_headers` names the response headers with the vendor's remaining requests.
     """
 
     settings: HttpSettings
@@ -71,19 +70,22 @@ class HttpConnector(Connector):
         )
 
     def auth(self) -> AuthBase | None:
-        """Say how this connection proves who it is."""
+        """Return how requests are authenticated; None sends no secret."""
         return None
 
     def limits(self) -> Sequence[Limit]:
-        """Say how often this account may be asked."""
+        """Return the rate limits of this account."""
         return ()
 
     def now(self) -> datetime:
-        """Tell the source's clock as of its last answer; asks once when there was none."""
-        if not self.http.answered:  # `check` asks for the clock too, so that one answer without it must do
+        """Return the source's clock as of its last response; sends a request if there was none.
+
+        Raises ReplyError if the source sends no Date header.
+        """
+        if not self.http.answered:  # not `date is None`: `check` calls now() itself and would recurse
             self.check()
         if self.http.date is None:
-            raise ReplyError(f"{self.name}: the source sends no Date header, so its clock is not known")
+            raise ReplyError(f"{self.name}: the source sends no Date header, so its clock cannot be read")
         return self.http.date.astimezone(UTC)
 
     def page(
@@ -96,23 +98,23 @@ class HttpConnector(Connector):
         deleted: bool = False,
         repairs: Repairs | None = None,
     ) -> Page:
-        """Make a page of unparsed records, stamped with the source's clock; `repairs` count what was replaced in them."""
+        """Return a page of unparsed records with the source's clock as the time of extraction."""
         return Page(stream, records, self.now(), checkpoint, total, deleted, repairs=repairs or Repairs())
 
-    def share(self, folder: Path) -> None:
-        """Keep the account's budget in a folder; connections with the same secrets are one account."""
-        account_key = (type(self).__name__, self.settings.base_url.rstrip("/"), *sorted(_identity(self.settings)))
-        self.http.share(folder, sha256("\0".join(account_key).encode()).hexdigest()[:32])
+    def share_rate_limit(self, folder: Path) -> None:
+        """Count requests in a file of the folder; connections with the same secrets are one account."""
+        account = (type(self).__name__, self.settings.base_url.rstrip("/"), *sorted(_identity(self.settings)))
+        self.http.share_rate_limit(folder, sha256("\0".join(account).encode()).hexdigest()[:32])
 
     def close(self) -> None:
         self.http.close()
 
 
 def plain_host(url: str) -> str | None:
-    """Return the host that an address reaches without encryption; None where it is this machine."""
+    """Return the host that an address reaches without encryption; None for https and this machine."""
     try:
         parts = urlsplit(url.strip())
-    except ValueError:  # refused where the connection is opened
+    except ValueError:  # the client refuses the address when the connection is opened
         return None
     host = parts.hostname
     if parts.scheme != "http" or not host or host == "localhost":
@@ -124,7 +126,7 @@ def plain_host(url: str) -> str | None:
 
 
 def _identity(value: Any, name: str = "") -> Iterator[str]:
-    """Give what tells one account from another: secrets, and the database."""
+    """Yield the settings that distinguish one account from another: secrets and the database."""
     if isinstance(value, SecretStr):
         yield f"{name}={value.get_secret_value()}"
     elif isinstance(value, BaseModel):

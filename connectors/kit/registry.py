@@ -1,4 +1,4 @@
-"""Find a connector by its name: a folder or a file in `connectors`, or an entry point of another distribution."""
+"""Find connectors by name: a folder or file in `connectors`, or an entry point of a distribution."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -12,31 +12,31 @@ from connectors.kit.base import Connector
 from connectors.kit.errors import SettingsError, choices
 
 GROUP = "belvedere.connectors"
-HERE = Path(__file__).resolve().parent.parent
+CONNECTORS_FOLDER = Path(__file__).resolve().parent.parent
 
 
-def connectors() -> Iterator[str]:
-    """Name every connector there is, importing none."""
-    files = {path.stem for path in HERE.glob("*.py") if not path.stem.startswith("_")}
-    packages = {path.parent.name for path in HERE.glob("*/connector.py")}
+def installed_connectors() -> Iterator[str]:
+    """Yield the names of all connectors, without importing any."""
+    files = {path.stem for path in CONNECTORS_FOLDER.glob("*.py") if not path.stem.startswith("_")}
+    packages = {path.parent.name for path in CONNECTORS_FOLDER.glob("*/connector.py")}
     yield from sorted(files | packages | {point.name for point in entry_points(group=GROUP)})
 
 
-def find(name: str) -> type[Connector]:
-    """Import a connector by its name; raises SettingsError that names the nearest choices."""
+def find_connector(name: str) -> type[Connector]:
+    """Import a connector by its name; raises SettingsError with the nearest choices if there is none."""
     if name.isidentifier() and not name.startswith("_"):
-        if (HERE / name / "connector.py").is_file():
-            return _only(import_module(f"connectors.{name}.connector"))
-        if (HERE / f"{name}.py").is_file():
-            return _only(import_module(f"connectors.{name}"))
+        if (CONNECTORS_FOLDER / name / "connector.py").is_file():
+            return _single_connector(import_module(f"connectors.{name}.connector"))
+        if (CONNECTORS_FOLDER / f"{name}.py").is_file():
+            return _single_connector(import_module(f"connectors.{name}"))
     for point in entry_points(group=GROUP, name=name):
-        connector = _loaded(point)
-        return _only(connector) if isinstance(connector, ModuleType) else connector
-    raise SettingsError(f"unknown connector {name!r}: {choices(name, connectors())}")
+        loaded = _load(point)
+        return _single_connector(loaded) if isinstance(loaded, ModuleType) else loaded
+    raise SettingsError(f"unknown connector {name!r}: {choices(name, installed_connectors())}")
 
 
-def _loaded(point: EntryPoint) -> Any:
-    """Import what an entry point names; raises SettingsError where it imports what has moved within the kit."""
+def _load(point: EntryPoint) -> Any:
+    """Import an entry point; raises SettingsError if it imports a kit module that no longer exists."""
     try:
         return point.load()
     except ImportError as error:
@@ -44,17 +44,17 @@ def _loaded(point: EntryPoint) -> Any:
             raise
         raise SettingsError(
             f"connector {point.name!r} ({point.value}): {error}. Modules of connectors.kit have moved: "
-            "import what a connector needs by `from connectors.kit import ...`, and the tests' part by "
-            "`from connectors.kit.testing import ...`"
+            "use `from connectors.kit import ...` in a connector and `from connectors.kit.testing import ...` "
+            "in its tests"
         ) from None
 
 
-def _only(module: ModuleType) -> type[Connector]:
-    connector = [
+def _single_connector(module: ModuleType) -> type[Connector]:
+    classes = [
         kind
         for _, kind in getmembers(module, isclass)
         if issubclass(kind, Connector) and kind.__module__ == module.__name__ and not isabstract(kind)
     ]
-    if len(connector) != 1:
-        raise SettingsError(f"{module.__name__} must define one connector class, found {len(connector)}")
-    return connector[0]
+    if len(classes) != 1:
+        raise SettingsError(f"{module.__name__} must define exactly one connector class; it defines {len(classes)}")
+    return classes[0]

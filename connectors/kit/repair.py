@@ -1,8 +1,9 @@
-"""Broken text in what a source sends: half a surrogate pair, bytes that are no UTF-8, NaN, a byte order mark.
+"""Repair invalid JSON text: half a surrogate pair, invalid UTF-8, NaN, a byte order mark.
 
-JSON (RFC 8259) allows none of them, yet systems that cut texts by length, or that write JSON by hand, send them. One
-such character would cost a whole page, so a text that cannot be read is repaired and read again; what was changed is
-counted. Text that can be read is never looked at here.
+JSON (RFC 8259) allows none of them, but systems that cut texts by length or build JSON by string
+concatenation send them. One such character would make a whole page unreadable. So a body that
+cannot be decoded is repaired and decoded again, and the replacements are counted. Valid bodies are
+not changed.
 """
 
 import re
@@ -17,7 +18,7 @@ Kind = TypeVar("Kind")
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SURROGATE_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # half a pair, written as if it were a character
+_SURROGATE_BYTES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # half a pair, encoded as a character
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|-?\b(?:NaN|Infinity)\b|-?[0-9][0-9.]*[eE]\+?[0-9]{3,}', re.DOTALL)
 _IN_STRING = re.compile(
@@ -25,36 +26,37 @@ _IN_STRING = re.compile(
     r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.|(?P<control>[\x00-\x1f])",
     re.DOTALL,
 )
-TOO_DEEP = "an answer of {} bytes is nested too deeply to be read"  # msgspec gives up at Python's recursion limit
+# msgspec raises RecursionError at Python's recursion limit.
+TOO_DEEP = "the response ({} bytes) is nested too deeply to be parsed"
 _ANY = msgspec.json.Decoder(Any)
 
 
 @dataclass
 class Repairs:
-    """Count what was replaced: `characters` by U+FFFD, `numbers` (NaN, Infinity, 1e999) by null."""
+    """Count of replacements: `characters` by U+FFFD, `numbers` (NaN, Infinity, 1e999) by null."""
 
     characters: int = 0
     numbers: int = 0
 
     def add(self, other: "Repairs") -> None:
-        """Count what was replaced elsewhere, too."""
+        """Add another count to this one."""
         self.characters += other.characters
         self.numbers += other.numbers
 
     def notes(self) -> Iterator[str]:
-        """Say what was replaced, in a sentence for each kind."""
+        """Yield a sentence about each kind of replacement."""
         if self.characters:
             singular = "1 character that is not valid Unicode was"
-            many = f"{self.characters:,} characters that are not valid Unicode were"
-            yield f"{singular if self.characters == 1 else many} replaced by {REPLACEMENT}"
+            plural = f"{self.characters:,} characters that are not valid Unicode were"
+            yield f"{singular if self.characters == 1 else plural} replaced by {REPLACEMENT}"
         if self.numbers:
             singular = "1 number that is NaN or infinite was"
-            many = f"{self.numbers:,} numbers that are NaN or infinite were"
-            yield f"{singular if self.numbers == 1 else many} replaced by null"
+            plural = f"{self.numbers:,} numbers that are NaN or infinite were"
+            yield f"{singular if self.numbers == 1 else plural} replaced by null"
 
 
 def repaired(body: bytes, repairs: Repairs | None = None) -> bytes:
-    """Replace in a JSON text what keeps it from being read, and count it; all else stays as it was sent."""
+    """Replace invalid characters and numbers in a JSON text and count them; the rest stays as sent."""
     count = repairs if repairs is not None else Repairs()
 
     def in_string(match: re.Match[str]) -> str:
@@ -76,14 +78,14 @@ def repaired(body: bytes, repairs: Repairs | None = None) -> bytes:
 
 
 def valid_text(body: bytes, repairs: Repairs) -> str:
-    """Read UTF-8; what is none is replaced and counted."""
+    """Decode UTF-8; replace and count invalid bytes."""
     text = _SURROGATE_BYTES.sub(REPLACEMENT.encode(), body).decode("utf-8", "replace")
     repairs.characters += text.count(REPLACEMENT) - body.count(REPLACEMENT.encode())
     return text
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether a text holds no surrogates."""
+    """Return whether a text can be encoded, that is, contains no surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -92,28 +94,28 @@ def is_unicode(text: str) -> bool:
 
 
 def without_surrogates(text: str, repairs: Repairs) -> str:
-    """Replace and count surrogates, which no UTF-8 can hold."""
+    """Replace and count surrogates, which UTF-8 cannot encode."""
     text, count = _SURROGATE.subn(REPLACEMENT, text)
     repairs.characters += count
     return text
 
 
 def read_json(body: bytes, decoder: "msgspec.json.Decoder[Kind] | None" = None, repairs: Repairs | None = None) -> Any:
-    """Decode JSON; what cannot be is repaired, counted and decoded again.
+    """Decode JSON; if that fails, repair the text, decode again and count the repairs.
 
-    Raises one of UNREADABLE where that does not help.
+    Raises one of UNREADABLE if the repaired text cannot be decoded either.
     """
     decode = (decoder or _ANY).decode
     try:
         return decode(body)
     except UNREADABLE as error:
-        if decoder and isinstance(error, msgspec.ValidationError):  # it is JSON, of another shape
+        if decoder and isinstance(error, msgspec.ValidationError):  # valid JSON of another type
             raise
         count = Repairs()
-        mended = repaired(body, count)
-        if mended == bytes(body):
+        repaired_body = repaired(body, count)
+        if repaired_body == bytes(body):
             raise
-    match = decode(mended)
+    value = decode(repaired_body)
     if repairs is not None:
         repairs.add(count)
-    return match
+    return value

@@ -1,4 +1,4 @@
-"""A connection's settings, checked: what is wrong is said in one line that names the choices."""
+"""Load a connection's settings; an error is one line that names the setting and the choices."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,55 +14,58 @@ _MISSING_ENV = re.compile("\0([^\0]*)\0([^\0]*)\0")
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load(kind: type[Connector], name: str, attributes: Mapping[str, Any]) -> ConnectorSettings:
-    """Check a connection's settings; raises AccessError for a secret that is not set, SettingsError else."""
-    refuse_missing_env(attributes, f"connection {name!r}", "settings")
+def load(kind: type[Connector], name: str, values: Mapping[str, Any]) -> ConnectorSettings:
+    """Validate a connection's settings.
+
+    Raises AccessError for an environment variable that is not set, SettingsError for any other mistake.
+    """
+    refuse_missing_env(values, f"connection {name!r}", "settings")
     try:
-        return kind.Settings.model_validate(dict(attributes))
+        return kind.Settings.model_validate(dict(values))
     except ValidationError as error:
         raise SettingsError(f"connection {name!r}: settings: {explain(error, kind.Settings)}") from None
 
 
 def missing_env(variable: str, where: str) -> str:
-    """Return what stands in a setting for an environment variable that is not set; `where` is its file and line."""
+    """Return the marker that replaces an unset environment variable; `where` is its file and line."""
     return f"\0{variable}\0{where}\0"
 
 
 def refuse_missing_env(value: Any, owner: str, setting: str) -> None:
-    """Raise AccessError that names the first variable that is not set, if there is one."""
-    for location, text in _texts(value, setting):
+    """Raise AccessError that names the first unset environment variable, if there is one."""
+    for path, text in _texts(value, setting):
         if missing := _MISSING_ENV.search(text):
             variable, where = missing.groups()
-            raise AccessError(f"{owner}: environment variable {variable} is not set ({location} in {where})")
+            raise AccessError(f"{owner}: environment variable {variable} is not set ({path} in {where})")
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in one line what pydantic found, without the values, which may be secret."""
-    return "; ".join(_explained(dict(found), model) for found in error.errors(include_input=False, include_url=False))
+    """Return pydantic's findings as one line, without the values, which may be secret."""
+    return "; ".join(_sentence(dict(detail), model) for detail in error.errors(include_input=False, include_url=False))
 
 
-def _explained(error: dict[str, Any], model: type[BaseModel]) -> str:
-    location = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        parent = _model_at(model, error["loc"][:-1])
-        choices_here = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
-        return f"unknown setting {location!r}; {choices(str(error['loc'][-1]), choices_here)}"
-    if error["type"] == "missing":
-        return f"{location!r} is missing"
-    if error["type"] == "value_error":  # our own validators, which name what they mean
-        return f"{location!r}: {error['ctx']['error']}" if location else str(error["ctx"]["error"])
-    message = error["msg"]
-    # Only the first letter is lowered, and no acronym's: the rest may be a pattern or a value, where case matters.
-    return f"{location!r}: {message if message[:2].isupper() else message[:1].lower() + message[1:]}"
+def _sentence(detail: dict[str, Any], model: type[BaseModel]) -> str:
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        parent = _model_at(model, detail["loc"][:-1])
+        names = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+        return f"unknown setting {path!r}; {choices(str(detail['loc'][-1]), names)}"
+    if detail["type"] == "missing":
+        return f"{path!r} is missing"
+    if detail["type"] == "value_error":  # raised by our own validators, whose text is complete
+        return f"{path!r}: {detail['ctx']['error']}" if path else str(detail["ctx"]["error"])
+    message = detail["msg"]
+    # Lower only the first letter, and not an acronym's: the rest may be a pattern or a value.
+    return f"{path!r}: {message if message[:2].isupper() else message[:1].lower() + message[1:]}"
 
 
-def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel] | None:
+def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[BaseModel] | None:
     inner: list[type[BaseModel]] = []
-    for part in location:
+    for part in path:
         model = next((kind for kind in inner if len(inner) > 1 and _is_of(kind, part)), model)
         field = model.model_fields.get(str(part)) if model else None
         if field is None:
-            continue  # a key of a mapping or an index: the model beneath is that of the field above
+            continue  # a mapping key or a list index: the field above determines the model
         inner = [kind for kind in _kinds(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if not inner:
             return None
@@ -71,7 +74,7 @@ def _model_at(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseMod
 
 
 def _is_of(model: type[BaseModel], tag: Any) -> bool:
-    """Tell whether a tag of a union stands for a model of it."""
+    """Return whether a discriminator value selects this model of a union."""
     field = model.model_fields.get("kind")
     return field is not None and tag in getattr(field.annotation, "__args__", ())
 

@@ -1,4 +1,4 @@
-"""What a connector declares of a stream, and how a part of one is asked for."""
+"""What a connector declares about a stream, and the slice of a stream that one read covers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,23 +14,32 @@ Deletes: TypeAlias = Literal["feed", "flag", "list", "sweep", "none"]
 
 @dataclass(frozen=True)
 class Stream:
-    """Declare one stream of a system: what it is called there and which of its fields feed ours.
+    """One stream of a system: how it is read, and which of its fields feed which columns.
 
-    `name` is the stream's name in the lake (`raw/<connection>/<name>`), `table` the conformed table it
-    feeds (None: kept raw only), `object` the system's own name for it. `primary_key` and `cursor` are
-    paths into a record. `lag` is how late a committed record may still appear under an older stamp: the
-    cursor stays that far behind the source's clock. `lookback` is read again on every run.
-    `window` is how long a slice may be where the API can bound it on both sides; None reads a gap at once.
-    `uncursored_fields` are paths whose values change without moving the cursor (formulas, roll-ups, associations):
-    the stream is read whole now and then for their sake. `merged_ids` is the path to the ids of records that
-    the source merged into this one: they are redirected, not deleted.
-    `nulls` are texts by which this system says null. `ignores` are fields left out on purpose.
-    `has_schema_api` says that the connector's `discover` names every field of a record; of other streams it is known by
-    their records which fields there are.
-    `offset_paged` says that pages are asked for by their number: a record that goes while they are read hides another, so
-    that one reading proves nothing, and none is gone on with later.
-    `key_columns` tells what the key is made of, where `primary_key` is a column of the connector's own.
-    `deleted_values` maps a path to the texts that mark a deleted record, where `deletes` is "flag".
+    name: the stream's name in the lake (`raw/<connection>/<name>`).
+    primary_key, cursor: paths into a record.
+    fields: the field map, from column to path.
+    table: the conformed table that the stream feeds; None stores it raw only.
+    object: the system's own name of the stream.
+    deletes: how deletions become known; `deleted_values` maps a path to the texts that mark a
+        deleted record if it is "flag".
+    lag: how late a committed record may appear under an older timestamp; the cursor stays that
+        far behind the source's clock.
+    lookback: the time before the cursor that every run reads again.
+    window: the longest slice, for an API that can bound the cursor on both sides; None reads a
+        gap as one slice.
+    uncursored_fields: paths whose values change without moving the cursor (formulas, roll-ups,
+        associations); because of them the stream is fully read from time to time.
+    merged_ids: path to the ids of records that the source merged into this one; those are
+        redirected, not deleted.
+    nulls: texts that mean null in this system.
+    ignores: fields left out on purpose.
+    has_schema_api: `discover` names every field of a record. Otherwise the fields are known from
+        the records.
+    offset_paged: pages are requested by number or offset. A record that disappears during the
+        read shifts the others, so one may be skipped: a single read proves nothing, and an
+        interrupted read starts again.
+    key_columns: the parts of the key, if `primary_key` is a field that the connector adds.
     """
 
     name: str
@@ -55,19 +64,19 @@ class Stream:
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
-        """List every path that is read from a record: what feeds our fields, then what tells of merges."""
+        """All paths that are read from a record: those of the field map, then `merged_ids`."""
         return tuple(dict.fromkeys([*paths(self.fields), *([self.merged_ids] if self.merged_ids else [])]))
 
     @cached_property
     def merges(self) -> str | None:
-        """Name the path to the ids merged into a record: the connector's, else what feeds `merged_ids`."""
+        """Path to the ids merged into a record: the stream's own, else the field map's `merged_ids`."""
         mapped = (entry.path for entry in entries(self.fields.get("merged_ids", ())) if isinstance(entry, Field))
         return self.merged_ids or next(mapped, None)
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Ask for the records whose cursor lies in [start, end); None is open, both None is the whole stream."""
+    """The records whose cursor is in [start, end). None is unbounded; both None is the whole stream."""
 
     start: datetime | None = None
     end: datetime | None = None

@@ -1,4 +1,4 @@
-"""What writers share: batches, halving, outcomes matched by id, and what an error means for what was sent before it."""
+"""Helpers for writers: batches, splitting them, and matching outcomes to changes by id."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,57 +11,58 @@ Item = TypeVar("Item")
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Cut a sequence into pieces of at most `size`."""
+    """Yield the items in pieces of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
-    """Cut a sequence in two."""
+    """Split a sequence in two, to find the record for which a batch was refused."""
     middle = len(items) // 2
     return items[:middle], items[middle:]
 
 
-def by_id(changes: Sequence[Change], answered: Mapping[str, Outcome]) -> list[Outcome]:
-    """Match an answer to its changes by operation id or record id, never by position.
+def by_id(changes: Sequence[Change], outcomes_by_id: Mapping[str, Outcome]) -> list[Outcome]:
+    """Return one outcome per change, matched by operation id or record id, never by position.
 
-    A change of which the answer says nothing has an unknown outcome: a 2xx is no proof.
+    A change that the response does not mention has the outcome `unknown`: a status of 2xx does not
+    prove that it was applied.
     """
     outcomes = []
     for change in changes:
-        answer = answered.get(change.op_id) or answered.get(change.record_id or "")
-        if answer is None:
-            answer = outcome(change, "unknown", "the answer does not name it")
-        named = change.op_id, answer.record_id or change.record_id
-        is_named = named == (answer.op_id, answer.record_id)
-        outcomes.append(answer if is_named else replace(answer, op_id=named[0], record_id=named[1]))
+        match = outcomes_by_id.get(change.op_id) or outcomes_by_id.get(change.record_id or "")
+        if match is None:
+            match = outcome(change, "unknown", "the response does not mention this record")
+        ids = change.op_id, match.record_id or change.record_id
+        has_ids = ids == (match.op_id, match.record_id)
+        outcomes.append(match if has_ids else replace(match, op_id=ids[0], record_id=ids[1]))
     return outcomes
 
 
 def outcome(change: Change, status: Status, reason: object = "", **more: Any) -> Outcome:
-    """Say of one change what came of it."""
+    """Return the outcome of one change; `more` are further fields of Outcome."""
     return Outcome(change.op_id, status, change.record_id, message=str(reason), **more)
 
 
 def all_of(changes: Iterable[Change], status: Status, reason: object = "", **more: Any) -> list[Outcome]:
-    """Say the same of several changes."""
+    """Return the same outcome for each of several changes."""
     return [outcome(change, status, reason, **more) for change in changes]
 
 
-def in_turn(parts: Iterable[Sequence[Change]], send: Callable[[Sequence[Change]], list[Outcome]]) -> list[Outcome]:
-    """Send one part after the other, and keep what is known of the first when a later one cannot be sent.
+def in_turn(batches: Iterable[Sequence[Change]], send: Callable[[Sequence[Change]], list[Outcome]]) -> list[Outcome]:
+    """Send batches one after the other and return all outcomes.
 
-    Raises AccessError or SettingsError where nothing had been sent before it. A part that nobody took is to be
-    retried.
+    A batch that could not be sent gets the outcome `retry`, and the outcomes of earlier batches
+    stay. Raises AccessError or SettingsError if it concerns the first batch.
     """
     outcomes: list[Outcome] = []
-    for part in parts:
+    for batch in batches:
         try:
-            outcomes += send(part)
+            outcomes += send(batch)
         except BusyError as error:
-            outcomes += all_of(part, "retry", error)
+            outcomes += all_of(batch, "retry", error)
         except (AccessError, SettingsError) as error:
             if not outcomes:
                 raise
-            outcomes += all_of(part, "retry", error)
+            outcomes += all_of(batch, "retry", error)
     return outcomes

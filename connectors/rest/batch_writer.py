@@ -7,8 +7,8 @@ from typing import Any
 from connectors.kit.arrow import whole_number
 from connectors.kit.base import Change, Outcome
 from connectors.kit.errors import ReplyError, UnknownOutcome
-from connectors.kit.http.paging import at
 from connectors.kit.http.response import Refused, Reply
+from connectors.kit.json_path import at
 from connectors.kit.raw_rows import cut
 from connectors.kit.repair import read_json
 from connectors.kit.write import all_of, by_id, chunks, halves, in_turn, outcome

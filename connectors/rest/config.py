@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from connectors.kit.errors import ReplyError
-from connectors.kit.field_map import mapped
+from connectors.kit.field_map import parse_entry
 from connectors.kit.http.paging import AnyPaging, NoPaging, Offset, PageNumber, Range
 from connectors.kit.rate_limit.limiter import RateHeader
 from connectors.kit.stream import Deletes, Slice, Stream
@@ -160,7 +160,7 @@ class RestStream(Strict):
         return Stream(
             name,
             primary_key=self.primary_key,
-            fields={field: mapped(source) for field, source in self.fields.items()},
+            fields={field: parse_entry(source) for field, source in self.fields.items()},
             table=self.table,
             object=self.path,
             cursor=cursor.path if cursor else None,

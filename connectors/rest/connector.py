@@ -76,7 +76,7 @@ class Rest(HttpConnector):
     settings: Settings
 
     @classmethod
-    def declared(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
+    def declared_streams(cls, settings: Mapping[str, Any]) -> tuple[Stream, ...]:
         listed = settings.get("streams") or {}
         return tuple(RestStream.model_validate(config).declared(name) for name, config in listed.items())
 
@@ -148,7 +148,7 @@ class Rest(HttpConnector):
                 return
             position = following
 
-    def counted(self, stream: Stream, slice_: Slice) -> Slice:
+    def counted_slice(self, stream: Stream, slice_: Slice) -> Slice:
         """Tell what an answer's total is a count of: all that was asked for, which may be more than the slice."""
         cursor = self.settings.streams[stream.name].cursor
         return cursor.counted(slice_) if cursor else slice_

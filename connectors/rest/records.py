@@ -12,8 +12,8 @@ from connectors.kit.base import TargetRecord
 from connectors.kit.errors import SettingsError, choices
 from connectors.kit.http.client import Http
 from connectors.kit.http.loop_guard import PaginationGuard
-from connectors.kit.http.paging import at
 from connectors.kit.http.response import Refused, Reply
+from connectors.kit.json_path import at
 from connectors.kit.raw_rows import cut
 from connectors.kit.repair import UNREADABLE, read_json
 from connectors.kit.write import chunks

@@ -5,8 +5,8 @@ from typing import Any
 
 from connectors.kit.base import Change, Outcome, TargetRecord
 from connectors.kit.errors import BusyError, ConnectorError, ReplyError, UnknownOutcome
-from connectors.kit.http.paging import at
 from connectors.kit.http.response import Refused, Reply
+from connectors.kit.json_path import at
 from connectors.kit.write import in_turn, outcome
 from connectors.rest.records import ABSENT, RecordReader, present, text
 

@@ -21,9 +21,9 @@ from connectors.kit.errors import AccessError, ReplyError, SettingsError
 from connectors.kit.http.auth import Basic, Bearer
 from connectors.kit.http.loop_guard import PaginationGuard
 from connectors.kit.http.oauth import TokenEndpoint, client_credentials
-from connectors.kit.http.paging import at
 from connectors.kit.http.response import Reply
 from connectors.kit.http_connector import HttpConnector, HttpSettings
+from connectors.kit.json_path import at
 from connectors.kit.rate_limit.limiter import Limit, RateHeader
 from connectors.kit.raw_rows import Page, cut
 from connectors.kit.repair import UNREADABLE, Repairs, read_json

@@ -15,7 +15,6 @@ from connectors.kit import (
     Stream,
     at,
     cut,
-    paths,
 )
 
 COMPANIES = Stream(
@@ -25,7 +24,6 @@ COMPANIES = Stream(
     object="companies",
     cursor="modified",
     lag=timedelta(minutes=1),
-    lookback=timedelta(minutes=10),
     deletes="flag",
     deleted_values={"state": ("deleted",)},
     fields={
@@ -40,12 +38,11 @@ COMPANIES = Stream(
 
 
 class Acme(HttpConnector):
-    """Read companies, which Acme pages by cursor; what is deleted there comes with a flag."""
+    """Read companies. Acme pages them by cursor and marks deleted ones with a state."""
 
     class Settings(HttpSettings):
         token: SecretStr
 
-    settings: Settings
     streams = (COMPANIES,)
 
     def auth(self):
@@ -55,14 +52,14 @@ class Acme(HttpConnector):
         return Check(str(at(self.http.get("v2/me").json(), "account.name")), self.now())
 
     def discover(self):
-        return {stream.name: [SourceField(path, "text") for path in paths(stream.fields)] for stream in self.streams}
+        return {stream.name: [SourceField(path, "text") for path in stream.paths] for stream in self.streams}
 
     def read(self, stream, slice_, checkpoint=None):
-        asked = {"changed_since": slice_.start.isoformat()} if slice_.start else {}
-        place = checkpoint or {}
-        trail = PaginationGuard(f"{self.name} {stream.name}", place.get("cursor"))
-        while place is not None:
-            reply = self.http.get(f"v2/{stream.object}", asked | place)
-            following = trail.on(at(reply.json(), "next"))
-            place = {"cursor": following} if following else None
-            yield self.page(stream, cut(reply.body, "companies"), place)
+        params = {"changed_since": slice_.start.isoformat()} if slice_.start else {}
+        position = checkpoint or {}
+        guard = PaginationGuard(f"{self.name} {stream.name}", position.get("cursor"))
+        while position is not None:
+            reply = self.http.get(f"v2/{stream.object}", params | position)
+            cursor = guard.on(at(reply.json(), "next"))
+            position = {"cursor": cursor} if cursor else None
+            yield self.page(stream, cut(reply.body, "companies"), position)

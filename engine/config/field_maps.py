@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.kit.errors import SettingsError, choices
-from connectors.kit.field_map import mapped
+from connectors.kit.field_map import parse_entry
 from connectors.kit.stream import Stream
 from schemas.find import model
 from schemas.mapping import FieldMap
@@ -29,4 +29,4 @@ def with_overrides(connection: str, stream: Stream, overrides: Mapping[str, Any]
                 f"connection {connection!r}: fields.{stream.name}: table {stream.table!r} has no field "
                 f"{unified!r}; {choices(unified, fields)}"
             )
-    return {**stream.fields, **{unified: mapped(path) for unified, path in overrides.items()}}
+    return {**stream.fields, **{unified: parse_entry(path) for unified, path in overrides.items()}}

@@ -9,7 +9,7 @@ from typing import Any
 
 from connectors.kit.base import Connector
 from connectors.kit.errors import SettingsError, choices
-from connectors.kit.registry import find
+from connectors.kit.registry import find_connector
 from connectors.kit.settings import load
 from connectors.kit.stream import Stream
 from engine.config.connection import ConnectionConfig
@@ -80,9 +80,9 @@ class Project:
         Raises SettingsError for wrong settings.
         """
         config = self.connection(name)
-        connector_class = find(config.connector)
+        connector_class = find_connector(config.connector)
         connector = connector_class(name, load(connector_class, name, config.settings))
-        connector.share(self.budgets)  # vendors count the requests of all processes together
+        connector.share_rate_limit(self.budgets)  # vendors count the requests of all processes together
         connector.keep_tokens(self.home / "tokens")
         connector.streams = self._chosen(name, connector.streams)
         return connector
@@ -117,7 +117,7 @@ class Project:
         Neither secrets nor a network are needed.
         """
         config = self.connection(name)
-        return self._chosen(name, find(config.connector).declared(config.settings))
+        return self._chosen(name, find_connector(config.connector).declared_streams(config.settings))
 
     def chosen(self, names: Sequence[str], streams: Collection[str] = ()) -> dict[str, list[str]]:
         """Return the chosen streams of each connection, all of them where none is chosen.

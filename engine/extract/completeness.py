@@ -70,7 +70,7 @@ def compare_counts(connector: Connector, stream: Stream, read: OpenSlice, observ
     Records that are edited or deleted during the reading leave the slice. So where too few came, the source is asked
     again: records that it does not count any more have moved, those that it still counts are missing.
     """
-    count = observed.count(connector.counted(stream, read.slice_))
+    count = observed.count(connector.counted_slice(stream, read.slice_))
     counted, missing, moved = read.source_count, 0, 0
     if counted is not None and count < counted:
         now = counted_now(connector, stream, read.slice_)

@@ -12,7 +12,7 @@ from time import monotonic
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.kit.arrow import instants, texts
+from connectors.kit.arrow import string_array, timestamp_array
 from connectors.kit.raw_rows import Page, raw_table
 from connectors.kit.repair import Repairs
 from connectors.kit.stream import Stream
@@ -104,7 +104,7 @@ class LakeWriter:
         start, end = self.progress.slice_.start, self.progress.slice_.end
         if not (self.read_until and start and end and start < self.read_until <= end):
             return 0
-        return int(pc.sum(pc.less(rows.column("_cursor"), instants([self.read_until])[0])).as_py() or 0)
+        return int(pc.sum(pc.less(rows.column("_cursor"), timestamp_array([self.read_until])[0])).as_py() or 0)
 
     def _is_enough(self) -> bool:
         limits = self.run.limits
@@ -168,7 +168,7 @@ def typed(pages: Sequence[Page], repairs: Repairs | None = None) -> pa.Table:
     table = raw_table(rows, pages[0].stream, pages[0].extracted_at, deleted=pages[0].deleted, repairs=repairs)
     if len({page.extracted_at for page in pages}) == 1:
         return table
-    stamps = instants([page.extracted_at for page in pages])
+    stamps = timestamp_array([page.extracted_at for page in pages])
     times = [pa.repeat(stamp, len(page.rows)) for stamp, page in zip(stamps, pages, strict=True)]
     index = table.schema.get_field_index("_extracted_at")
     return table.set_column(index, table.schema.field(index), pa.chunked_array(times))
@@ -178,7 +178,7 @@ def _flagged(rows: pa.Table, stream: Stream) -> pa.Table:
     """Set `_deleted` in the rows whose values say that the record is deleted (`Stream.deleted_values`)."""
     deleted = rows.column("_deleted")
     for path, words in stream.deleted_values.items():
-        says = pc.is_in(_texts(rows, path, stream), value_set=texts([word.encode() for word in words]))
+        says = pc.is_in(_texts(rows, path, stream), value_set=string_array([word.encode() for word in words]))
         deleted = pc.or_(deleted, says)
     return rows.set_column(rows.schema.get_field_index("_deleted"), "_deleted", deleted)
 

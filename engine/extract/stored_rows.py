@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from connectors.kit.arrow import numbers, texts
+from connectors.kit.arrow import int64_array, string_array
 from connectors.kit.raw_rows import COMMON, raw_schema
 from connectors.kit.stream import Stream
 from engine.config.project import Project
@@ -113,8 +113,8 @@ class RowNumbers:
     def number(self, rows: pa.Table) -> pa.Table:
         """Add the generation and the sequence to rows as they come from a connector."""
         count = rows.num_rows
-        generation = numbers([self.generation] * count)
-        sequence = numbers(range(self._next, self._next + count))
+        generation = int64_array([self.generation] * count)
+        sequence = int64_array(range(self._next, self._next + count))
         self._next += count
         index = len(COMMON)
         with_generation = rows.add_column(index, NUMBERS.field("_generation"), generation)
@@ -134,5 +134,5 @@ def tombstone_rows(stream: Stream, keys: Sequence[str], at: datetime) -> pa.Tabl
 
 def key_table(parts: Sequence[pa.ChunkedArray]) -> pa.Table:
     """Gather keys in one table with the column `_key`."""
-    nothing = pa.table({"_key": texts([])})
+    nothing = pa.table({"_key": string_array([])})
     return pa.concat_tables([nothing, *(pa.table({"_key": part}) for part in parts)])

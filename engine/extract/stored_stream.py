@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.kit.arrow import numbers, texts
+from connectors.kit.arrow import int64_array, string_array
 from connectors.kit.raw_rows import COMMON, raw_schema
 from connectors.kit.stream import Stream
 from engine.config.project import Project
@@ -101,7 +101,7 @@ class StoredStream:
         """
         if not self.before or not rows.num_rows:
             return rows, rows.slice(0, 0)
-        numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("n", numbers(range(rows.num_rows)))
+        numbered = rows.select(["_key", "_deleted", "_payload"]).append_column("n", int64_array(range(rows.num_rows)))
         with self._lent(numbered, "page"), self._lent(key_table(landed_keys), "landed"):
             fresh = self.con.execute(
                 f"WITH compared AS (SELECT n, p._key, EXISTS (SELECT 1 FROM {self._printed(since)} s WHERE s._key IS NOT "
@@ -113,7 +113,7 @@ class StoredStream:
             ).fetchnumpy()["n"]
         if len(fresh) == rows.num_rows:
             return rows, rows.slice(0, 0)
-        is_fresh = pc.is_in(numbered.column("n"), value_set=numbers(fresh.tolist()))
+        is_fresh = pc.is_in(numbered.column("n"), value_set=int64_array(fresh.tolist()))
         return rows.filter(is_fresh), rows.filter(pc.invert(is_fresh))
 
     def unseen_tombstones(self, rows: pa.Table) -> pa.Table:
@@ -123,13 +123,13 @@ class StoredStream:
         """
         if not self.before or not rows.num_rows:
             return rows
-        numbered = rows.select(["_key", "_cursor"]).append_column("n", numbers(range(rows.num_rows)))
+        numbered = rows.select(["_key", "_cursor"]).append_column("n", int64_array(range(rows.num_rows)))
         with self._lent(numbered, "page"):
             fresh = self.con.execute(
                 f"SELECT n FROM page p ANTI JOIN {self._dead} d USING (_key) WHERE NOT EXISTS (SELECT 1 FROM "
                 f"{self._tombstones} t WHERE t._key = p._key AND t._cursor IS NOT DISTINCT FROM p._cursor) ORDER BY n"
             ).fetchnumpy()["n"]
-        unseen = rows if len(fresh) == rows.num_rows else rows.take(numbers(fresh.tolist()))
+        unseen = rows if len(fresh) == rows.num_rows else rows.take(int64_array(fresh.tolist()))
         return self._with_absorbed(unseen)
 
     @cached_property
@@ -151,7 +151,7 @@ class StoredStream:
         """Tell which records are alive here and not among the listed keys; and how many keys were listed."""
         self.con.execute("CREATE OR REPLACE TEMP TABLE listed_keys (_key VARCHAR)")
         for part in keys:
-            with self._lent(pa.table({"_key": texts([key.encode() for key in part])}), "page"):
+            with self._lent(pa.table({"_key": string_array([key.encode() for key in part])}), "page"):
                 self.con.execute("INSERT INTO listed_keys SELECT _key FROM page")
         rows = self.con.execute(
             f"SELECT _key FROM {self._alive} ANTI JOIN listed_keys USING (_key) ORDER BY 1"
@@ -195,7 +195,7 @@ class StoredStream:
 
         from engine.storage.backend import backend
 
-        staying = backend.table(self.engine, pa.table({"_key": texts([key.encode() for key in keys])}))
+        staying = backend.table(self.engine, pa.table({"_key": string_array([key.encode() for key in keys])}))
         rows = newest(self.read(self.before).semi_join(staying, "_key"))
         return rows.mutate(_generation=ibis.literal(self.last, "int64"))
 
@@ -225,7 +225,7 @@ class StoredStream:
         if not path or not self.before or not tombstones.num_rows:
             return tombstones
         absorbed = tombstones.select(["_key", path]).rename_columns(["_key", "absorbed"])
-        with self._lent(absorbed.append_column("n", numbers(range(tombstones.num_rows))), "page"):
+        with self._lent(absorbed.append_column("n", int64_array(range(tombstones.num_rows))), "page"):
             full: pa.Table = self.con.execute(
                 "SELECT coalesce(p.absorbed, a.absorbed) AS absorbed "
                 f"FROM page p LEFT JOIN {self._absorbers} a USING (_key) ORDER BY n"

@@ -46,7 +46,7 @@ def init_command(args: argparse.Namespace, ask: Callable[[str], str] = input) ->
 
 
 def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    from connectors.kit.registry import connectors, find
+    from connectors.kit.registry import find_connector, installed_connectors
 
     while name := _answer(
         ask,
@@ -54,7 +54,7 @@ def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any
         check=NAME.fullmatch,
         hint="use lower-case letters, digits and _, beginning with a letter",
     ):
-        connector_names = tuple(connectors())
+        connector_names = tuple(installed_connectors())
         connector = _answer(
             ask,
             f"Connector ({', '.join(connector_names)})",
@@ -68,7 +68,7 @@ def _connections(ask: Callable[[str], str]) -> Iterator[tuple[str, dict[str, Any
             hint="choose one of these",
         )
         settings, secrets = {}, []
-        kind = find(connector).Settings
+        kind = find_connector(connector).Settings
         for setting, field in kind.model_fields.items():
             if not field.is_required() and setting not in kind.asked_by_init:
                 continue

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kit.registry import connectors, find
+from connectors.kit.registry import find_connector, installed_connectors
 from connectors.kit.testing.contract import Contract
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -72,5 +72,5 @@ def installed(tmp_path, monkeypatch):
 
 
 def test_a_connector_of_another_distribution_is_found_by_its_entry_point(installed):
-    assert "acme" in connectors()
-    assert find("acme") is import_module("acme").Acme
+    assert "acme" in installed_connectors()
+    assert find_connector("acme") is import_module("acme").Acme

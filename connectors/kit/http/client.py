@@ -121,7 +121,7 @@ class Http:
             where = _path(reply.url)
             raise AccessError(f"{self.connection}: {where} gave {error}; check the secret in settings") from None
 
-    def share(self, folder: Path, account: str) -> None:
+    def share_rate_limit(self, folder: Path, account: str) -> None:
         """Keep the account's budget in a folder, for all processes of the machine."""
         self.budget.share(folder, account)
 

@@ -1,7 +1,7 @@
 """How systems hand out pages: six shapes beside the single page, each saying how to ask for the next and when to end."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote_plus, urlsplit, urlunsplit
@@ -13,6 +13,7 @@ from connectors.kit.arrow import whole_number
 from connectors.kit.errors import ReplyError
 from connectors.kit.http.request import joined
 from connectors.kit.http.response import Reply
+from connectors.kit.json_path import at
 from connectors.kit.repair import UNREADABLE, read_json
 
 Place = dict[str, Any]
@@ -191,18 +192,6 @@ def _range_start(reply: Reply) -> int | None:
 AnyPaging = Annotated[
     NoPaging | CursorInBody | NextLink | PageNumber | Offset | Range | KeySet, Field(discriminator="kind")
 ]
-
-
-def at(value: Any, path: str) -> Any:
-    """Look a dotted path up; None where there is nothing."""
-    for part in path.split("."):
-        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        elif isinstance(value, Mapping):
-            value = value.get(part)
-        else:
-            return None
-    return value
 
 
 def value_in(reply: Reply, path: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.kit.http.paging import at
+from connectors.kit.json_path import at
 from connectors.kit.stream import Stream
 from connectors.kit.testing.http_server import StubRequest, StubResponse
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 
 from connectors.kit.base import Connector
 from connectors.kit.errors import ConnectorError, choices
-from connectors.kit.http.paging import at
+from connectors.kit.json_path import at
 from connectors.kit.settings import load
 from connectors.kit.stream import Stream
 from connectors.kit.testing.harness import Bench, Way, is_http
@@ -159,7 +159,7 @@ class Stand:
                 yield Way(stream.name, "keys")
 
     def _streams(self) -> tuple[Stream, ...]:
-        return self.connector.declared(self.settings)
+        return self.connector.declared_streams(self.settings)
 
     def _complete(self, url: str) -> dict[str, Any]:
         return {**self.settings, "base_url": url} if is_http(self.connector) else dict(self.settings)

@@ -20,7 +20,7 @@ ZENDESK = {"base_url": "https://acme.example.com", "client_id": "belvedere", "cl
 def shared(kind, folder, name="crm", **settings):
     """Share a connection's budget, spend one request, and tell the files there."""
     connector = kind(name, load(kind, name, settings))
-    connector.share(folder)
+    connector.share_rate_limit(folder)
     connector.http.budget.spend()
     connector.close()
     return {path.name for path in folder.iterdir()}
@@ -51,7 +51,7 @@ def test_another_account_has_a_budget_of_its_own(tmp_path, kind, settings, other
 
 
 def test_a_connection_that_asks_nobody_has_none(tmp_path):
-    Files("files", load(Files, "files", {"root": str(tmp_path), "streams": {}})).share(tmp_path / "budgets")
+    Files("files", load(Files, "files", {"root": str(tmp_path), "streams": {}})).share_rate_limit(tmp_path / "budgets")
     assert not (tmp_path / "budgets").exists()
 
 

@@ -19,11 +19,11 @@ def test_every_name_is_that_of_its_module():
 
 
 def test_no_name_hides_a_module_of_the_kit():
-    assert not {*connectors.kit.__all__} & {path.stem for path in registry.HERE.glob("kit/*")}
+    assert not {*connectors.kit.__all__} & {path.stem for path in registry.CONNECTORS_FOLDER.glob("kit/*")}
 
 
 def test_a_name_that_is_not_offered_is_refused_with_the_choices():
-    with pytest.raises(AttributeError, match="offers no 'HttpConector'; it offers .*HttpConnector"):
+    with pytest.raises(AttributeError, match="has no 'HttpConector'; it has .*HttpConnector"):
         connectors.kit.HttpConector  # noqa: B018
     with pytest.raises(ImportError, match="HttpConector"):
         from connectors.kit import HttpConector  # noqa: F401
@@ -42,7 +42,7 @@ def test_a_connector_that_imports_a_module_of_old_is_told_what_to_import(line, t
     point = EntryPoint("acme", "old_acme", registry.GROUP)
     monkeypatch.setattr(registry, "entry_points", lambda **_: [point])
     with pytest.raises(SettingsError, match=r"connector 'acme' \(old_acme\): .*`from connectors.kit import ...`"):
-        registry.find("acme")
+        registry.find_connector("acme")
 
 
 def test_an_import_that_fails_for_another_reason_is_not_explained_away(tmp_path, monkeypatch):
@@ -51,4 +51,4 @@ def test_an_import_that_fails_for_another_reason_is_not_explained_away(tmp_path,
     monkeypatch.delitem(sys.modules, "old_acme", raising=False)
     monkeypatch.setattr(registry, "entry_points", lambda **_: [EntryPoint("acme", "old_acme", registry.GROUP)])
     with pytest.raises(ImportError, match="no_such_package_at_all"):
-        registry.find("acme")
+        registry.find_connector("acme")

@@ -47,7 +47,7 @@ def test_a_records_bytes_stay_as_they_were_sent():
 
 @pytest.mark.parametrize("body", [b"", b"{", b"{}", b'{"results":null}', b'{"results":{}}', b"[]", b"<html>", b"5"])
 def test_an_answer_without_its_list_is_no_end_of_stream(body):
-    with pytest.raises(ReplyError, match=f"an answer of {len(body)} bytes has no list at 'results'"):
+    with pytest.raises(ReplyError, match=rf"the response \({len(body)} bytes\) has no list at 'results'"):
         cut(body, "results")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.kit.base import Change, ReadsByKey, Writes
 from connectors.kit.errors import ReplyError, SettingsError
-from connectors.kit.field_map import mapped
+from connectors.kit.field_map import parse_entry
 from connectors.kit.rate_limit.limiter import RateHeader
 from connectors.kit.raw_rows import raw_schema
 from connectors.kit.repair import Repairs
@@ -304,21 +304,21 @@ def test_settings_that_cannot_work_are_refused(rest, settings):
     ],
 )
 def test_a_line_of_a_field_map_is_read(given, expected):
-    assert mapped(given) == expected
+    assert parse_entry(given) == expected
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"path": "a", "vales": {}}, "field map: unknown 'vales'; did you mean values?"),
-        ({"values": {}}, "neither a path"),
-        (5, "field map: 5 is neither a path"),
-        (None, "neither a path"),
+        ({"values": {}}, "is not valid: write a path"),
+        (5, "field map: 5 is not valid: write a path"),
+        (None, "is not valid: write a path"),
     ],
 )
 def test_a_line_that_is_none_is_refused(given, said):
     with pytest.raises(SettingsError, match=said):
-        mapped(given)
+        parse_entry(given)
 
 
 def test_a_stream_declares_how_it_deletes_and_how_late_it_is():
@@ -380,14 +380,14 @@ def test_a_slice_is_bounded_from_above_where_the_api_can(rest, little):
 )
 def test_tells_what_the_source_counts_that_is_asked_in_whole_days_or_without_an_end(rest, cursor, start, end):
     connector = rest(cursor={"path": "at", "param": "from", **cursor})
-    counted = connector.counted(connector.streams[0], Slice(SINCE, SINCE + timedelta(days=1)))
+    counted = connector.counted_slice(connector.streams[0], Slice(SINCE, SINCE + timedelta(days=1)))
     assert [at and at.isoformat() for at in (counted.start, counted.end)] == [start, end]
 
 
 @pytest.mark.parametrize("cursor", [None, {"path": "at", "param": "from", "until_param": "to", "format": "date"}])
 def test_everything_is_counted_where_everything_is_asked_for(rest, cursor):
     connector = rest(cursor=cursor)
-    assert connector.counted(connector.streams[0], Slice()) == Slice()
+    assert connector.counted_slice(connector.streams[0], Slice()) == Slice()
 
 
 def test_a_window_without_an_upper_bound_is_refused(rest):

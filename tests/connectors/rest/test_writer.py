@@ -616,7 +616,7 @@ def test_half_an_emoji_in_a_batchs_answer_makes_no_outcome_unknown(little, small
 def test_a_write_that_is_answered_by_deep_nesting_is_unknown(little, small):
     little.say(200, b"[" * 200_000)
     (one,) = write(small(), Change("op1", "7", {"name": "a"}))
-    assert (one.status, one.message) == ("unknown", "an answer of 200000 bytes is nested too deeply to be read")
+    assert (one.status, one.message) == ("unknown", "the response (200000 bytes) is nested too deeply to be parsed")
     assert len(little.asked) == 1
 
 

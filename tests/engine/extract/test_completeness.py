@@ -344,7 +344,7 @@ class TestPagesByNumber:
             def read(self, stream, slice_, checkpoint=None):
                 return super().read(stream, Slice(slice_.start), checkpoint)
 
-            def counted(self, stream, slice_):
+            def counted_slice(self, stream, slice_):
                 return Slice(slice_.start)
 
         env = make_env(Unbounded, offset_paged=True, lag=timedelta(0))

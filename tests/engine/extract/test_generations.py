@@ -351,7 +351,7 @@ class Exports:
         return result.landed
 
     def names(self) -> dict[str, str]:
-        (stream,) = Files.declared(self.project.connections["books"].settings)
+        (stream,) = Files.declared_streams(self.project.connections["books"].settings)
         rows = latest(stored_rows(self.project, backend.connect(threads=1), "books", stream)).to_pyarrow().to_pylist()
         return {row["_key"]: row["name"] for row in rows}
 

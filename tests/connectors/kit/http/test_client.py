@@ -548,7 +548,7 @@ def test_a_write_whose_answer_is_cut_is_unknown(little, opened):
 
 def test_an_answer_nested_beyond_reason_is_refused_where_it_is_read(little, opened):
     little.say(200, b"[" * 200_000)
-    with pytest.raises(ReplyError, match="an answer of 200000 bytes is nested too deeply to be read"):
+    with pytest.raises(ReplyError, match=r"the response \(200000 bytes\) is nested too deeply to be parsed"):
         opened(little.url).get("a").json()
 
 
@@ -595,7 +595,7 @@ def test_a_refusal_holds_all_that_use_the_account(little, opened, time, tmp_path
     first, second = opened(little.url), opened(little.url)
     paused = []
     for http in (first, second):
-        http.share(tmp_path, "account")
+        http.share_rate_limit(tmp_path, "account")
     first._retrying.sleep = lambda seconds: (paused.append(seconds), second.get("b"))
     first.get("a")
     assert [asked.path for asked in little.asked] == ["/a", "/b", "/a"]
@@ -609,7 +609,7 @@ def test_nothing_is_sent_before_the_end_of_a_long_wait_by_a_later_run_either(lit
     for wait, sent in ((0, 1), (1000, 1), (2500, 2)):
         time.at += wait
         http = opened(little.url)
-        http.share(tmp_path, "account")
+        http.share_rate_limit(tmp_path, "account")
         with suppress(BusyError):
             http.get("a")
         assert len(little.asked) == sent

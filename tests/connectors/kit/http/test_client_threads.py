@@ -101,7 +101,7 @@ def test_every_request_gets_its_own_answer_and_sockets_are_kept(server: Server):
 def test_no_window_of_the_budget_is_ever_overdrawn(server: Server, tmp_path: Path, is_shared: bool):
     http = opened(server, limits=[Limit(10, 1)], places=3)
     if is_shared:
-        http.share(tmp_path, "account")
+        http.share_rate_limit(tmp_path, "account")
     spent: list[float] = []
     clock: Clock = http.test_clock  # type: ignore[attr-defined]
     charged = http.budget._charge

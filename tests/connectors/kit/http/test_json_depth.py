@@ -37,7 +37,9 @@ def test_an_answer_nested_without_end_is_refused_with_its_reason(way, body):
 
 @pytest.mark.parametrize("kind", ["in a record", "beside the records"])
 def test_a_page_with_one_deep_value_names_the_depth_as_the_reason(kind):
-    with pytest.raises(ReplyError, match=f"an answer of {len(BOMBS[kind])} bytes is nested too deeply to be read"):
+    with pytest.raises(
+        ReplyError, match=rf"the response \({len(BOMBS[kind])} bytes\) is nested too deeply to be parsed"
+    ):
         cut(BOMBS[kind], "results")
 
 

@@ -264,7 +264,7 @@ def test_a_locked_key_asks_nobody(files, authority, tmp_path):
 def test_the_proxy_is_no_part_of_the_account(tmp_path):
     plain, proxied = (Rest("crm", load(Rest, "crm", BASE | more)) for more in ({}, {"proxy": "http://p.example:1"}))
     for connector in (plain, proxied):
-        connector.share(tmp_path)
+        connector.share_rate_limit(tmp_path)
         connector.http.budget.spend()
         connector.close()
     assert len(list(tmp_path.iterdir())) == 1

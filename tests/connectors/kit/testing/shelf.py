@@ -13,9 +13,9 @@ from connectors.kit.errors import AccessError, BusyError, ConnectorError, ReplyE
 from connectors.kit.http.auth import Bearer, Refreshed
 from connectors.kit.http.client import Http
 from connectors.kit.http.loop_guard import PaginationGuard
-from connectors.kit.http.paging import at
 from connectors.kit.http.response import Refused, Reply
 from connectors.kit.http_connector import HttpConnector, HttpSettings
+from connectors.kit.json_path import at
 from connectors.kit.raw_rows import cut
 from connectors.kit.stream import Stream
 from connectors.kit.testing.contract import Contract, StubRequest, StubResponse, Written
