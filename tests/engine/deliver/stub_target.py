@@ -259,7 +259,7 @@ class DeliverEnv:
     ) -> None:
         self.stub = StubTarget(**stub)
         self.kind = type("Scripted", (kind,), {"stub": self.stub})
-        monkeypatch.setattr("engine.config.project.find", lambda name: self.kind)
+        monkeypatch.setattr("engine.config.project.find_connector", lambda name: self.kind)
         roles = {"crm": "crm", "erp": "erp"}
         connections = {name: ConnectionConfig(connector="toy", role=role) for name, role in roles.items()}
         self.home, self.runs = home, 0

@@ -127,7 +127,7 @@ class ExtractEnv:
     def __init__(self, home: Path, monkeypatch: Any, kind: type[Toy] = Counting, stream: Stream = ACCOUNTS) -> None:
         self.world = World()
         self.kind = type("Scripted", (kind,), {"world": self.world, "streams": (stream,)})
-        monkeypatch.setattr("engine.config.project.find", lambda name: self.kind)
+        monkeypatch.setattr("engine.config.project.find_connector", lambda name: self.kind)
         self.home, self.stream, self.runs = home, stream, 0
         self.limits = Limits()
         self.project = self.opened()
