@@ -27,7 +27,7 @@ def extract(
 ) -> Iterator[StreamResult]:
     """Read a connection's streams one after the other, yielding each result as it is known.
 
-    A stream that fails ends alone; what it landed stays and is not read again. Raises LeaseHeld when another run
+    A stream that fails ends alone; what it landed stays and is not read again. Raises LeaseTaken when another run
     reads this connection, and ConnectorError when the connection as a whole cannot be used.
     """
     chosen = _chosen(project, name, streams)

@@ -1,7 +1,7 @@
 """The fifteen criteria for key accounts that stand when a user says nothing.
 
 Names and grouping follow Warwick Brown's scoring matrix (growth, harmony, value creation); the last four of value
-creation, and all formulas and anchors, are our own.
+creation, and all formulas and anchors, are our own. A criterion reads the column of its name that `criteria_measures` computes.
 """
 
 from transforms.scores.criteria import Criterion

@@ -46,8 +46,8 @@ def retention(
 ) -> ir.Table:
     """Score every customer by the chances of its cell; where there are none nobody gets a probability.
 
-    A customer of old who has been silent for two years, or whose accounts are all closed, is banded churned, whatever
-    the number.
+    A customer whose status is churned and who has not ordered for two years, or never as far as is known, is banded
+    churned, whatever the number. Where a person overrode the score, `overrides.overridden` decides the band again.
     """
     scored = _looked_up(statistics, chances)
     base = scored.agg(base=(scored.p * 100).mean())
