@@ -156,7 +156,7 @@ class TestDescribed:
         env = make_env(Describing, DESCRIBED)
         env.kind.streams = ()
         env.stream = replace(DESCRIBED, fields={**DESCRIBED.fields, "phone": "scoer"})
-        env.kind.declared = classmethod(lambda cls, settings: (env.stream,))
+        env.kind.declared_streams = classmethod(lambda cls, settings: (env.stream,))
         env.kind.__init__ = lambda self, name, settings: (
             Toy.__init__(self, name, settings),
             setattr(self, "streams", (env.stream,)),
