@@ -74,7 +74,7 @@ def reconcile_command(args: argparse.Namespace) -> Exit:
     comparisons: list[Compared] = []
     for name, wanted in project.chosen(names, args.stream).items():
         comparisons += reconcile(project, name, f"reconcile-{uuid4().hex[:12]}", streams=wanted)
-    counts = ("here", "source", "missing", "surplus", "differing", "newer")
+    counts = ("stored_rows", "source", "missing", "surplus", "differing", "newer")
     rows = [
         (comparison.connection, comparison.stream, *(getattr(comparison, count) for count in counts))
         for comparison in comparisons
