@@ -6,28 +6,16 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from engine.build.registry import Table
+from engine.build.registry import NamedTable
 from engine.storage.backend import backend
 
 
 @dataclass(frozen=True)
-class OwnTable(Table):
+class OwnTable(NamedTable):
     """A table of one's own: made of `reads`, its rows named by `key`."""
 
-    table: str = ""
-    reads: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The name of the table."""
-        return self.table
-
-    @property
-    def positional(self) -> tuple[str, ...]:
-        """The tables that it is made of."""
-        return self.reads
 
     @property
     def keywords(self) -> dict[str, str]:

@@ -7,7 +7,6 @@ import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from inspect import Parameter, getsourcefile, signature
 from pathlib import Path
@@ -18,7 +17,7 @@ import ibis.expr.types as ir
 
 from connectors.kit.errors import SettingsError, choices
 from engine.build.own_table import OwnTable, normalised
-from engine.build.registry import Registry
+from engine.build.registry import CircleError, Registry
 from engine.build.tables import TABLES
 from engine.config.defs_file import line_of, short
 from engine.config.project import Project
@@ -41,8 +40,11 @@ def registry_of(project: Project) -> Registry:
     if not project.tables:
         return TABLES
     own = [_own_table(project, name, config) for name, config in project.tables.items()]
-    _refuse_circles(project)
-    return Registry([*TABLES.tables.values(), *own], TABLES.internals.values(), TABLES.facts)
+    try:
+        return Registry([*TABLES.tables.values(), *own], TABLES.internals.values(), TABLES.facts)
+    except CircleError as error:  # of tables of its own: ours read none of them
+        message = f"tables are made of each other in a circle: {' -> '.join(error.circle)}"
+        raise _error(project, error.circle[0], ("inputs",), message) from None
 
 
 def prove(project: Project, registry: Registry) -> None:
@@ -116,16 +118,6 @@ def _by_function(project: Project, name: str, config: TableConfig) -> tuple[Call
     if {*settings} - {"as_of"}:
         raise _error(project, name, ("function",), f"{config.function} may take as_of by keyword, and nothing else")
     return function, settings
-
-
-def _refuse_circles(project: Project) -> None:
-    reads = {name: {*config.inputs} & {*project.tables} for name, config in project.tables.items()}
-    try:
-        TopologicalSorter(reads).prepare()
-    except CycleError as error:
-        circle = error.args[1]
-        message = f"tables are made of each other in a circle: {' -> '.join(circle)}"
-        raise _error(project, circle[0], ("inputs",), message) from None
 
 
 def _ours_read(registry: Registry) -> Iterator[str]:

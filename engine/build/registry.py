@@ -1,6 +1,6 @@
 """What a build is made of: steps, which are functions whose parameters name what they read."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -15,6 +15,14 @@ PREVIOUS_OF = "previous_"
 
 class RegistryError(Exception):
     """The registry contradicts itself: a programming error."""
+
+
+class CircleError(RegistryError):
+    """Tables read each other: `circle` names them in order, the first one again at the end."""
+
+    def __init__(self, circle: Sequence[str]) -> None:
+        super().__init__(f"tables read each other in a circle: {' -> '.join(circle)}")
+        self.circle = circle
 
 
 @dataclass(frozen=True)
@@ -85,15 +93,11 @@ class Table(Step):
 
 
 @dataclass(frozen=True)
-class UnitTable(Table):
-    """A table that the function of its unit makes along with others: `make` yields their results.
-
-    `is_conformed` tables unite the streams that feed them; their rows are checked one by one.
-    """
+class NamedTable(Table):
+    """A table whose name and inputs do not follow from the signature of its function."""
 
     table: str = ""
     reads: tuple[str, ...] = ()
-    is_conformed: bool = False
 
     @property
     def name(self) -> str:
@@ -102,15 +106,25 @@ class UnitTable(Table):
 
     @property
     def positional(self) -> tuple[str, ...]:
-        """The tables that the unit reads for this one."""
+        """The tables that it is made of."""
         return self.reads
+
+
+@dataclass(frozen=True)
+class UnitTable(NamedTable):
+    """A table that the function of its unit makes along with others: `make` yields their results.
+
+    `is_conformed` tables unite the streams that feed them; their rows are checked one by one.
+    """
+
+    is_conformed: bool = False
 
 
 class Registry:
     """All steps of a build, in an order in which each comes after what it reads.
 
     `facts` names the tables that decide what was known of a table on a day, where that is not the
-    table alone. Raises RegistryError when a step reads what is not there.
+    table alone. Raises RegistryError when a step reads what is not there, CircleError when tables read each other.
     """
 
     def __init__(
@@ -181,7 +195,7 @@ def _sorted(reads: Mapping[str, Collection[str]]) -> list[str]:
     try:
         sorter.prepare()
     except CycleError as error:
-        raise RegistryError(f"tables read each other in a circle: {' -> '.join(error.args[1])}") from None
+        raise CircleError(error.args[1]) from None
     order: list[str] = []
     ready: list[str] = []
     places = {name: number for number, name in enumerate(reads)}
