@@ -41,8 +41,9 @@ def reset_if_changed(project: Project, connection: str, stream: Stream) -> None:
         "cursor": stream.cursor,
         "cursor_unit": stream.cursor_unit,
     }
-    pinned = ledger.pins.pin(key, json.dumps(settings))
-    if pinned == json.dumps(settings):
+    current = json.dumps(settings)
+    pinned = ledger.pins.pin(key, current)
+    if pinned == current:
         return
     before = json.loads(pinned)
     if before["primary_key"] == stream.primary_key:  # version 0.1 pinned the connector's own column
@@ -52,4 +53,4 @@ def reset_if_changed(project: Project, connection: str, stream: Stream) -> None:
         reason = ", ".join(f"{name} was {before[name]!r} and is {settings[name]!r} now" for name in changed)
         ledger.sync.begin_full_refresh(connection, stream.name, reason, has_new_key=has_new_key)
     ledger.pins.unpin(key)
-    ledger.pins.pin(key, json.dumps(settings))
+    ledger.pins.pin(key, current)

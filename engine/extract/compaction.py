@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from connectors.kit.stream import Stream
 from engine.config.project import Project
 from engine.extract.limits import Limits
-from engine.extract.stored_rows import NUMBERS, read_rows
+from engine.extract.stored_rows import NUMBERS, read_rows, with_every_path
 from engine.extract.stored_stream import StoredStream, newest
 from engine.storage.lease import LeaseTaken, lease
 from engine.storage.manifest import COMPACTION, Written
@@ -67,15 +67,13 @@ def _with_listed_tombstones(stored: StoredStream, counting: "ir.Table", files: S
     """Keep also one of each tombstone that a list may name again, though its record came back: it must be known then."""
     import ibis
 
+    from transforms.conform.expressions import first
+
     if stored.stream.deletes not in ("list", "feed"):
         return counting
-    rows = read_rows(stored.project.lake, stored.engine, files, stored.stream)
-    lacking = {path: ibis.null("string") for path in stored.stream.paths if path not in rows.columns}
-    tombstones = (
-        rows.mutate(**lacking).filter(lambda table: table._deleted & table._key.notnull()).select(counting.columns)
-    )
-    number = ibis.row_number().over(group_by=["_key", "_cursor"], order_by=ibis.desc("_sequence"))
-    tombstones = tombstones.mutate(_number=number).filter(lambda table: table._number == 0).drop("_number")
+    rows = with_every_path(read_rows(stored.project.lake, stored.engine, files, stored.stream), stored.stream)
+    tombstones = rows.filter(rows._deleted & rows._key.notnull()).select(counting.columns)
+    tombstones = first(tombstones, ["_key", "_cursor"], [ibis.desc("_sequence")])
     present = counting.filter(counting._deleted).select("_key", same_sequence="_sequence")
     is_known = (tombstones._key == present._key) & (tombstones._sequence == present.same_sequence)
     return counting.union(tombstones.anti_join(present, is_known))

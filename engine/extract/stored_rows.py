@@ -71,6 +71,13 @@ def read_rows(lake: Lake, con: "Backend", files: Sequence[Written], stream: Stre
     return ibis.union(*whole) if len(whole) > 1 else whole[0]
 
 
+def with_every_path(rows: "ir.Table", stream: Stream) -> "ir.Table":
+    """Add the columns of mapped paths that no file has, empty: the files are older than the map."""
+    import ibis
+
+    return rows.mutate(**{path: ibis.null("string") for path in stream.paths if path not in rows.columns})
+
+
 def rows_sql(lake: Lake, files: Sequence[Written]) -> str:
     """Write the query of `read_rows` for a plain DuckDB; raises ReplyError for a file that is lost or damaged."""
     old = [file for file in files if not has_numbers(lake, file)]
@@ -113,7 +120,7 @@ class RowNumbers:
     def number(self, rows: pa.Table) -> pa.Table:
         """Add the generation and the sequence to rows as they come from a connector."""
         count = rows.num_rows
-        generation = int64_array([self.generation] * count)
+        generation = pa.repeat(pa.scalar(self.generation, pa.int64()), count)
         sequence = int64_array(range(self._next, self._next + count))
         self._next += count
         index = len(COMMON)

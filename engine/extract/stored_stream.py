@@ -14,7 +14,7 @@ from connectors.kit.arrow import int64_array, string_array
 from connectors.kit.raw_rows import COMMON, raw_schema
 from connectors.kit.stream import Stream
 from engine.config.project import Project
-from engine.extract.stored_rows import NUMBERS, key_table, read_rows, rows_sql, tombstone_rows
+from engine.extract.stored_rows import NUMBERS, key_table, read_rows, rows_sql, tombstone_rows, with_every_path
 from engine.storage import duckdb_session
 from engine.storage.manifest import Written
 
@@ -313,12 +313,9 @@ class StoredStream:
         return rows.filter(rows._key.notnull()).select(*columns).mutate(_payload=ibis.literal(""))
 
     def read(self, files: Sequence[Written]) -> "ir.Table":
-        """Read the rows of files that count, with a column for every path: an older file may lack some."""
-        import ibis
-
-        rows = read_rows(self.project.lake, self.engine, files, self.stream)
-        lacking = {path: ibis.null("string") for path in self.stream.paths if path not in rows.columns}
-        return rows.filter(rows._generation.between(self.first, self.last)).mutate(**lacking)
+        """Read the rows of files that count, with a column for every path."""
+        rows = with_every_path(read_rows(self.project.lake, self.engine, files, self.stream), self.stream)
+        return rows.filter(rows._generation.between(self.first, self.last))
 
     def _rows(self, files: Sequence[Written]) -> str:  # of those that count
         return f"(FROM {self._files(files)} WHERE _generation BETWEEN {self.first} AND {self.last})"
