@@ -227,7 +227,7 @@ def _unread(connection: str, stream: Stream, newest: ir.Table, paths: list[str])
     named = {f"n{number}": lacks(newest, path).sum() for number, path in enumerate(paths)}
     row = newest.agg(rows=newest.count(), **named).to_pyarrow().to_pylist()[0]
     return [
-        f"{row[f'n{number}']} of {row['rows']} held rows were read before {path} was asked for: "
+        f"{row[f'n{number}']} of {row['rows']} stored rows were read before {path} was requested: "
         f"belvedere extract {connection} --stream {stream.name} --full"
         for number, path in enumerate(paths)
         if row[f"n{number}"]

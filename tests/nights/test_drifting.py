@@ -432,7 +432,7 @@ def test_rows_that_were_read_before_a_field_was_asked_for_are_named_until_they_a
         here.night()
         held = here.note["received"]
         assert here.note["unread"] == [
-            f"{held - len(touched)} of {held} held rows were read before properties.annualrevenue was asked for: "
+            f"{held - len(touched)} of {held} stored rows were read before properties.annualrevenue was requested: "
             "belvedere extract hubspot --stream accounts --full"
         ]
     here.night(full=True)

@@ -60,7 +60,7 @@ class RateHeader:
 class Budget:
     """Charge every physical request and wait where a window is full.
 
-    A wait beyond LONGEST_WAIT is none: it raises BusyError that says until when and why.
+    A wait beyond LONGEST_WAIT raises BusyError with the time and the reason.
     """
 
     def __init__(
