@@ -19,6 +19,7 @@ from engine.extract.run import extract
 from engine.publish.publish import Published, publish
 from sandbox.server import Sandbox
 from tests.conftest import TODAY, opened
+from tests.nights.unhurried import unhurried
 
 
 @dataclass
@@ -89,3 +90,20 @@ def third(second: Night) -> tuple[Night, int]:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+@pytest.fixture
+def small_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Run a small sandbox of its own for each test: its clock stands still, and clients wait without losing time."""
+    unhurried(monkeypatch)
+    with Sandbox(customers=12, seed=5, today=TODAY) as running:
+        running.clock.stop()
+        monkeypatch.setenv("SANDBOX_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def settled_sandbox(small_sandbox: Sandbox) -> Sandbox:
+    """Run a small sandbox two hours later: no record is younger than a stream's lag or lookback."""
+    small_sandbox.clock.advance(7200)
+    return small_sandbox

@@ -1,6 +1,5 @@
 """Half an emoji, NaN and the like in one record: the record lands, and the night says what was replaced."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,42 +7,28 @@ from typing import Any
 import pytest
 
 from sandbox.server import Sandbox
-from tests.conftest import TODAY
 from tests.engine.extract.toy import ExtractEnv
 from tests.nights.seen import read, seen
-from tests.nights.unhurried import small, unhurried
+from tests.nights.unhurried import small
 from tests.nights.worlds import PRESSED, SYSTEMS, alive, fresh
 
 NUMBERS = {"hubspot": "amount", "odoo": "amount_untaxed"}
 
 
-@pytest.fixture(autouse=True)
-def time(monkeypatch: pytest.MonkeyPatch) -> None:
-    unhurried(monkeypatch)
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    with Sandbox(customers=12, seed=5, today=TODAY) as running:
-        running.clock.stop()
-        monkeypatch.setenv("SANDBOX_URL", running.url)
-        yield running
-
-
-def read_ones(world: Sandbox, system: str, home: Path) -> list[Any]:
+def read_ones(small_sandbox: Sandbox, system: str, home: Path) -> list[Any]:
     """List the records that a reading shows."""
     known = fresh(home / "fresh", system, [PRESSED[system].stream])[PRESSED[system].stream]
-    return [number for number in alive(world, system, PRESSED[system].kind) if str(number) in known]
+    return [number for number in alive(small_sandbox, system, PRESSED[system].kind) if str(number) in known]
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_one_broken_record_stops_no_stream_and_is_counted(world: Sandbox, tmp_path, system: str):
+def test_one_broken_record_stops_no_stream_and_is_counted(small_sandbox: Sandbox, tmp_path, system: str):
     pressed, project = PRESSED[system], small(tmp_path)
     name = next(iter(pressed.edit))
-    broken, hidden, *_ = read_ones(world, system, tmp_path)
-    world.edit(system, pressed.kind, broken, {name: "a\ud83d b"})
-    world.edit(system, pressed.kind, hidden, {"x_unmapped\udc00": "\ude00\ud83d"})
-    world.clock.advance(3600)  # beyond the lag of each stream
+    broken, hidden, *_ = read_ones(small_sandbox, system, tmp_path)
+    small_sandbox.edit(system, pressed.kind, broken, {name: "a\ud83d b"})
+    small_sandbox.edit(system, pressed.kind, hidden, {"x_unmapped\udc00": "\ude00\ud83d"})
+    small_sandbox.clock.advance(3600)  # beyond the lag of each stream
 
     result = read(project, system, streams=[pressed.stream])[pressed.stream]
 
@@ -71,11 +56,11 @@ def test_what_a_connector_hands_over_unread_is_repaired_as_it_lands(tmp_path, mo
 
 
 @pytest.mark.parametrize("system", NUMBERS)
-def test_a_number_that_is_none_becomes_null_and_is_counted(world: Sandbox, tmp_path, system: str):
+def test_a_number_that_is_none_becomes_null_and_is_counted(small_sandbox: Sandbox, tmp_path, system: str):
     pressed, project = PRESSED[system], small(tmp_path)
-    number = read_ones(world, system, tmp_path)[0]
-    world.edit(system, pressed.kind, number, {NUMBERS[system]: float("nan")})
-    world.clock.advance(3600)
+    number = read_ones(small_sandbox, system, tmp_path)[0]
+    small_sandbox.edit(system, pressed.kind, number, {NUMBERS[system]: float("nan")})
+    small_sandbox.clock.advance(3600)
     result = read(project, system, streams=[pressed.stream])[pressed.stream]
     assert (result.status, result.error) == ("done", None)
     assert "1 number that is NaN or infinite was replaced by null" in result.notes

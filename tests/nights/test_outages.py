@@ -1,27 +1,13 @@
 """Outages that look like success: a source that answers 200 and no records, where there are some."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from connectors.kit.errors import ConnectorError
-from sandbox.server import Sandbox
-from tests.conftest import TODAY
 from tests.nights.seen import read
-from tests.nights.unhurried import small, unhurried
+from tests.nights.unhurried import small
 from tests.nights.worlds import SYSTEMS, StreamCase
 
 DAY = 86_400
-
-
-@pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Run a small sandbox of its own for each test."""
-    unhurried(monkeypatch)
-    with Sandbox(customers=12, seed=5, today=TODAY) as running:
-        running.clock.stop()
-        monkeypatch.setenv("SANDBOX_URL", running.url)
-        yield running
 
 
 def night(one: StreamCase, run: str) -> str | None:
@@ -33,16 +19,16 @@ def night(one: StreamCase, run: str) -> str | None:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_an_empty_answer_deletes_nothing(own, tmp_path, system):
-    one = StreamCase(own, system, tmp_path)
+def test_an_empty_answer_deletes_nothing(small_sandbox, tmp_path, system):
+    one = StreamCase(small_sandbox, system, tmp_path)
     one.read("first")
     before = one.held()
-    own.clock.advance(DAY)
-    own.faults.add(f"/{system}", "empty")
+    small_sandbox.clock.advance(DAY)
+    small_sandbox.faults.add(f"/{system}", "empty")
     said = night(one, "second")
     assert one.held() == before
     assert "answered no record at all" in said
-    own.faults.clear()
+    small_sandbox.faults.clear()
     assert one.read("third").status == "done"
     assert one.apart() == []
 
@@ -56,12 +42,12 @@ def test_an_empty_answer_deletes_nothing(own, tmp_path, system):
         ("zendesk", "owners", "/zendesk/api/v2/users.json"),
     ],
 )
-def test_a_blocked_stream_says_why_and_stops_no_other(own, tmp_path, system, stream, place):
+def test_a_blocked_stream_says_why_and_stops_no_other(small_sandbox, tmp_path, system, stream, place):
     project = small(tmp_path)
     asked = {"streams": [stream, "accounts"]}
     read(project, system, "first", **asked)
-    own.clock.advance(DAY)
-    own.faults.add(place, "empty")
+    small_sandbox.clock.advance(DAY)
+    small_sandbox.faults.add(place, "empty")
     results = read(project, system, "second", **asked)
     assert {name: result.status for name, result in results.items()} == {stream: "blocked", "accounts": "done"}
     assert results[stream].error == (
@@ -70,27 +56,27 @@ def test_a_blocked_stream_says_why_and_stops_no_other(own, tmp_path, system, str
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_what_changes_on_the_day_of_an_outage_comes_the_night_after(own, tmp_path, system):
-    one = StreamCase(own, system, tmp_path)
+def test_what_changes_on_the_day_of_an_outage_comes_the_night_after(small_sandbox, tmp_path, system):
+    one = StreamCase(small_sandbox, system, tmp_path)
     one.read("first")
-    own.clock.advance(DAY - 3600)
+    small_sandbox.clock.advance(DAY - 3600)
     one.edit(one.numbers[3])
-    own.clock.advance(3600)
-    own.faults.add(f"/{system}", "empty")
+    small_sandbox.clock.advance(3600)
+    small_sandbox.faults.add(f"/{system}", "empty")
     night(one, "second")
-    own.faults.clear()
-    own.clock.advance(DAY)
+    small_sandbox.faults.clear()
+    small_sandbox.clock.advance(DAY)
     one.read("third")
     assert one.apart() == []
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_an_outage_on_the_very_first_night_is_made_good_or_told(own, tmp_path, system):
-    one = StreamCase(own, system, tmp_path)
-    own.faults.add(one.pressed.pages, "empty")
+def test_an_outage_on_the_very_first_night_is_made_good_or_told(small_sandbox, tmp_path, system):
+    one = StreamCase(small_sandbox, system, tmp_path)
+    small_sandbox.faults.add(one.pressed.pages, "empty")
     if system == "odoo":
-        own.faults.add(f"{one.pressed.place}/search_count", "empty")
+        small_sandbox.faults.add(f"{one.pressed.place}/search_count", "empty")
     night(one, "first")
-    own.faults.clear()
-    own.clock.advance(DAY)
+    small_sandbox.faults.clear()
+    small_sandbox.clock.advance(DAY)
     assert one.read("second").error or one.apart() == []
