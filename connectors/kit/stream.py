@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -10,6 +10,7 @@ from schemas.mapping import Field, FieldMap, entries, paths
 
 Checkpoint: TypeAlias = dict[str, Any]
 Deletes: TypeAlias = Literal["feed", "flag", "list", "sweep", "none"]
+CursorUnit: TypeAlias = Literal["text", "epoch_s", "epoch_ms"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Stream:
     table: str | None = None
     object: str = ""
     cursor: str | None = None
-    cursor_unit: Literal["text", "epoch_s", "epoch_ms"] = "text"
+    cursor_unit: CursorUnit = "text"
     deletes: Deletes = "none"
     deleted_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lag: timedelta = timedelta(0)
@@ -80,3 +81,17 @@ class Slice:
 
     start: datetime | None = None
     end: datetime | None = None
+
+
+def parse_cursor(value: Any, unit: CursorUnit) -> datetime | None:
+    """Return the instant of a cursor value; in UTC where it names no zone, None for what is not an instant."""
+    try:
+        if isinstance(value, datetime):
+            moment = value
+        elif unit == "text":
+            moment = datetime.fromisoformat(str(value))
+        else:
+            moment = datetime.fromtimestamp(float(value) / (1000 if unit == "epoch_ms" else 1), UTC)
+    except (ArithmeticError, OSError, TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

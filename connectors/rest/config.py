@@ -13,7 +13,7 @@ from connectors.kit.errors import ReplyError
 from connectors.kit.field_map import parse_entry
 from connectors.kit.http.paging import AnyPaging, NoPaging, Offset, PageNumber, Range
 from connectors.kit.rate_limit.limiter import RateHeader
-from connectors.kit.stream import Deletes, Slice, Stream
+from connectors.kit.stream import CursorUnit, Deletes, Slice, Stream
 from connectors.rest.write_config import Strict, Write
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,6 +31,9 @@ class Rate(Strict):
     def declared(self) -> RateHeader:
         """Declare it as every connector does."""
         return RateHeader(self.remaining, self.seconds, self.limit)
+
+
+_EPOCHS: Mapping[str, CursorUnit] = {"epoch_s": "epoch_s", "epoch_ms": "epoch_ms"}
 
 
 class Cursor(Strict):
@@ -56,6 +59,11 @@ class Cursor(Strict):
         if self.window_days and not self.until_param:
             raise ValueError("window_days needs until_param, because only a slice with an end can be split")
         return self
+
+    @property
+    def unit(self) -> CursorUnit:
+        """The unit of the values in records."""
+        return _EPOCHS.get(self.format, "text")
 
     def since(self, start: datetime) -> str:
         """Write the value that asks for what is newer; a day is one of whichever zone, and begins early enough."""
@@ -156,7 +164,6 @@ class RestStream(Strict):
     def declared(self, name: str) -> Stream:
         """Declare it as every connector does."""
         cursor = self.cursor
-        unit: Any = {"epoch_s": "epoch_s", "epoch_ms": "epoch_ms"}.get(cursor.format, "text") if cursor else "text"
         return Stream(
             name,
             primary_key=self.primary_key,
@@ -164,7 +171,7 @@ class RestStream(Strict):
             table=self.table,
             object=self.path,
             cursor=cursor.path if cursor else None,
-            cursor_unit=unit,
+            cursor_unit=cursor.unit if cursor else "text",
             deletes=self.deletes,
             deleted_values={path: tuple(words) for path, words in self.deleted.items()},
             lag=timedelta(minutes=cursor.lag_minutes if cursor else 0),

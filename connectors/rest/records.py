@@ -1,9 +1,8 @@
 """What a REST API holds in records now: by id, by the value of a field, or as they were extracted."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from connectors.kit.http.response import Refused, Reply
 from connectors.kit.json_path import at
 from connectors.kit.raw_rows import cut
 from connectors.kit.repair import UNREADABLE, read_json
+from connectors.kit.stream import parse_cursor
 from connectors.kit.write import chunks
 from connectors.rest.config import RestStream, untagged
 from connectors.rest.write_config import Write
@@ -132,13 +132,7 @@ class RecordReader:
 
     def _changed_at(self, record: Any) -> datetime | None:
         cursor = self.described.cursor
-        changed_at = at(record, cursor.path) if cursor else None
-        with suppress(ArithmeticError, OSError, TypeError, ValueError):
-            if cursor and cursor.format in ("epoch_s", "epoch_ms") and changed_at is not None:
-                return datetime.fromtimestamp(float(changed_at) / (1000 if cursor.format == "epoch_ms" else 1), UTC)
-            moment = datetime.fromisoformat(str(changed_at))
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return None
+        return parse_cursor(at(record, cursor.path), cursor.unit) if cursor else None
 
 
 def text(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.kit.base import ReadsByKey
 from connectors.kit.errors import ConnectorError, ReplyError
-from connectors.kit.stream import Stream
+from connectors.kit.stream import Stream, parse_cursor
 from engine.config.project import Project
 from engine.extract.context import StreamContext
 from engine.extract.stored_stream import StoredStream
@@ -83,21 +83,14 @@ def is_restored(run: StreamContext) -> bool:
     fields = tuple(dict.fromkeys((stream.cursor, stream.cursor.rpartition(".")[2])))  # a path, or a name of its own
     with suppress(ConnectorError):  # who cannot be asked by key is left to `belvedere reconcile`
         records = connector.fetch(stream, [*stamps], fields) if stamps else {}
-        answers = {key: _stamp(record.values, fields, stream) for key, record in records.items()}
+        answers = {key: _cursor_of(record.values, fields, stream) for key, record in records.items()}
         return any(
             stamp is not None and stamp < stamps[key] - SECOND for key, stamp in answers.items() if key in stamps
         )
     return False
 
 
-def _stamp(values: Mapping[str, Any], fields: Sequence[str], stream: Stream) -> datetime | None:
-    """Read the cursor of a record that was asked for by key."""
+def _cursor_of(values: Mapping[str, Any], fields: Sequence[str], stream: Stream) -> datetime | None:
+    """Return the cursor of a record that was asked for by key."""
     value = next((values[field] for field in fields if values.get(field) is not None), None)
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    with suppress(TypeError, ValueError, OverflowError):
-        if stream.cursor_unit != "text" and value is not None:
-            return datetime.fromtimestamp(float(value) / (1000 if stream.cursor_unit == "epoch_ms" else 1), UTC)
-        stamp = datetime.fromisoformat(str(value))
-        return stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)
-    return None
+    return parse_cursor(value, stream.cursor_unit)
