@@ -22,7 +22,7 @@ from engine.build.tables import TABLES
 from engine.config.project import Project
 from engine.storage import duckdb_session
 from engine.storage.backend import backend
-from engine.storage.duckdb_session import listed
+from engine.storage.duckdb_session import sql_list
 from engine.storage.table_schema import arrow_schema
 from transforms.scores.default_criteria import DEFAULTS
 from transforms.scores.retention import chances
@@ -102,7 +102,7 @@ def hand(customers: int) -> None:
     making = _scoring(customers)
     con = duckdb_session.connect(2, MEMORY)
     for table in by_hand.SOURCES:
-        con.execute(f"CREATE VIEW {table} AS FROM read_parquet({listed(_files(making.project, table))})")
+        con.execute(f"CREATE VIEW {table} AS FROM read_parquet({sql_list(_files(making.project, table))})")
     words = _words(making)
     con.execute(by_hand.FACTS.format(**words))
     con.execute(by_hand.CUSTOMERS.format(**words))
@@ -192,7 +192,7 @@ def _moved(customers: int, sources: tuple[Project, Any], results: Any) -> None:
     con = duckdb_session.connect(2, MEMORY)
     target = place(customers) / "floor.parquet"
     for table in results:
-        files = listed(_files(project, table))
+        files = sql_list(_files(project, table))
         con.execute(f"COPY (FROM read_parquet({files})) TO '{target}' (COMPRESSION zstd)")
     target.unlink()
 
@@ -201,7 +201,7 @@ def compare(customers: int) -> None:
     """Compare what was written by hand with ours, column by column, and say what differs."""
     project, con = opened(customers, HOME), duckdb_session.connect(2, MEMORY)
     for table in by_hand.RESULTS:
-        con.execute(f"CREATE OR REPLACE VIEW ours AS FROM read_parquet({listed(_files(project, table))})")
+        con.execute(f"CREATE OR REPLACE VIEW ours AS FROM read_parquet({sql_list(_files(project, table))})")
         con.execute(f"CREATE OR REPLACE VIEW hand AS FROM read_parquet('{_by_hand(customers) / table}.parquet')")
         _compare(con, table)
 

@@ -9,7 +9,7 @@ from connectors.kit.base import Connector, CountsSlices
 from connectors.kit.stream import Slice, Stream
 from engine.config.project import Project
 from engine.storage import duckdb_session
-from engine.storage.duckdb_session import listed
+from engine.storage.duckdb_session import sql_list
 from engine.storage.manifest import Written
 from engine.storage.stores.slice_counts import SliceCount
 from engine.storage.stores.sync_state import OpenSlice, seen_of
@@ -46,7 +46,7 @@ class ObservedKeys:
         bounds = ["_cursor >= $start"] if within.start else []  # rows without a stamp belong to the first slice
         bounds += ["coalesce(_cursor < $end, true)"] if within.end else []
         values = {name: at for name, at in (("start", within.start), ("end", within.end)) if at}
-        paths = listed(self.project.lake.proven(self.files))
+        paths = sql_list(self.project.lake.proven(self.files))
         parts = [f"SELECT _key, _cursor FROM read_parquet({paths}, union_by_name = true)"] if self.files else []
         parts += ["SELECT _key, _cursor FROM stored"] if self.stored else []
         if not parts:

@@ -41,11 +41,11 @@ def extract(
                 began = check.now
                 pin(project, name, check.account)
                 clock_notes = note.compare(began)
-                shapes = drift.look(project, connector, chosen, began)
+                trackers = drift.start_tracking(project, connector, chosen, began)
                 for stream in connector.streams:
                     if stream.name in chosen:
                         extraction = StreamContext(project, connector, stream, run_id, began, limits)
-                        result = StreamReader(extraction, shapes[stream.name], full=full).done()
+                        result = StreamReader(extraction, trackers[stream.name], full=full).done()
                         result.notes += [clock_notes[stream.name]] if stream.name in clock_notes else []
                         if result.status == "done":
                             del note.unread[stream.name]

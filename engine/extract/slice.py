@@ -21,8 +21,8 @@ from engine.storage.stores.sync_state import UNCURSORED_REFRESH, OpenSlice
 class SliceReader:
     """Read the slices of one stream, one at a time."""
 
-    def __init__(self, extraction: StreamContext, shape: FieldTracker) -> None:
-        self.run, self.shape = extraction, shape
+    def __init__(self, extraction: StreamContext, tracker: FieldTracker) -> None:
+        self.run, self.tracker = extraction, tracker
 
     def read(self, state: str, slice_: OpenSlice, read_until: datetime | None = None) -> list[pa.ChunkedArray]:
         """Read a slice to its end and prove it; returns the keys that came, of a stream without a cursor."""
@@ -42,7 +42,9 @@ class SliceReader:
         """Land page after page; what has been gathered lands also when the reading breaks off."""
         page = None
         try:
-            for page in self.shape.watched(self.run.connector.read(self.run.stream, slice_.slice_, slice_.checkpoint)):
+            for page in self.tracker.watched(
+                self.run.connector.read(self.run.stream, slice_.slice_, slice_.checkpoint)
+            ):
                 landing.add(page)
         except ConnectorError:
             landing.flush()

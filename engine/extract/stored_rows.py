@@ -14,7 +14,7 @@ from connectors.kit.arrow import int64_array, string_array
 from connectors.kit.raw_rows import COMMON, raw_schema
 from connectors.kit.stream import Stream
 from engine.config.project import Project
-from engine.storage.duckdb_session import listed
+from engine.storage.duckdb_session import sql_list
 from engine.storage.lake import Lake
 from engine.storage.manifest import Written
 
@@ -82,10 +82,10 @@ def rows_sql(lake: Lake, files: Sequence[Written]) -> str:
     """Write the query of `read_rows` for a plain DuckDB; raises ReplyError for a file that is lost or damaged."""
     old = [file for file in files if not has_numbers(lake, file)]
     new = [file for file in files if file not in old]
-    parts = [f"FROM read_parquet({listed(lake.proven(new))}, union_by_name = true)"] if new else []
+    parts = [f"FROM read_parquet({sql_list(lake.proven(new))}, union_by_name = true)"] if new else []
     parts += [
         f"SELECT * EXCLUDE (file_row_number), 0::BIGINT AS _generation, {_first_sequence(file)} + file_row_number "
-        f"AS _sequence FROM read_parquet({listed([path])}, file_row_number = true)"
+        f"AS _sequence FROM read_parquet({sql_list([path])}, file_row_number = true)"
         for file, path in zip(old, lake.proven(old), strict=True)
     ]
     return f"({' UNION ALL BY NAME '.join(parts) or _NOTHING})"

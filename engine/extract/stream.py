@@ -31,13 +31,13 @@ RESTORED = (
 class StreamReader:
     """Read one stream; with `full` as a whole, into a new generation."""
 
-    def __init__(self, run: StreamContext, shape: FieldTracker, *, full: bool) -> None:
-        self.shape, self.full = shape, full
+    def __init__(self, run: StreamContext, tracker: FieldTracker, *, full: bool) -> None:
+        self.tracker, self.full = tracker, full
         self._use(run)
 
     def _use(self, run: StreamContext) -> None:
         self.run, self.result, self.ledger, self.stream = run, run.result, run.ledger, run.stream
-        self.slices, self.deletions = SliceReader(run, self.shape), DeletionDetector(run)
+        self.slices, self.deletions = SliceReader(run, self.tracker), DeletionDetector(run)
 
     def done(self) -> StreamResult:
         """Read to the end, or to the first error that stops this stream."""
@@ -53,7 +53,7 @@ class StreamReader:
         return result
 
     def _rows(self) -> None:
-        self.shape.hold()
+        self.tracker.hold()
         reset_if_changed(self.run.project, self.run.name, self.stream)
         if self.full:
             self._begin_full_refresh("extract --full")
@@ -162,7 +162,7 @@ class StreamReader:
     def _settle(self) -> None:
         """Record fields, the count of the whole stream and what changed, and compact small files."""
         result, run = self.result, self.run
-        self.shape.settle(result)
+        self.tracker.settle(result)
         if result.status == "done" and run.total:
             self.ledger.slice_counts.record(replace(run.total, run_id=run.run_id))
         result.new, result.changed, result.unchanged, result.deleted = count_changes(run.stored, result.files)

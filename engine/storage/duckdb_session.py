@@ -40,7 +40,7 @@ def shared_cursor() -> duckdb.DuckDBPyConnection:
     return _shared().cursor()
 
 
-def listed(texts: Sequence[str]) -> str:
+def sql_list(texts: Sequence[str]) -> str:
     """Write texts as a list for SQL."""
     return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
 

@@ -36,20 +36,20 @@ def check_command(args: argparse.Namespace) -> Exit:
 
 
 def _check_connection(project: "Project", name: str, *, with_unused: bool) -> None:
-    from engine.extract.schema_drift.drift import glance
+    from engine.extract.schema_drift.drift import compare_fields
     from orchestration.cli.output import print_line
 
     connector = project.open(name)
     result = connector.check()
-    shapes = glance(project, connector, result.now)
+    trackers = compare_fields(project, connector, result.now)
     print_line(f"{name}: works; account {result.account}, source clock {result.now:%Y-%m-%d %H:%M:%S} UTC")
-    for note in (*result.notes, *(note for shape in shapes for note in shape.notes)):
+    for note in (*result.notes, *(note for tracker in trackers for note in tracker.notes)):
         print_line(f"  {note}")
-    for shape in shapes:
-        stream = shape.stream.name
-        if shape.drift:
-            print_line(f"  {stream}: {shape.drift}; to accept: belvedere fields accept {name} {stream}")
-        if with_unused and (unused := shape.unused):
+    for tracker in trackers:
+        stream = tracker.stream.name
+        if tracker.drift:
+            print_line(f"  {stream}: {tracker.drift}; to accept: belvedere fields accept {name} {stream}")
+        if with_unused and (unused := tracker.unused):
             print_line(f"  {stream}: {len(unused)} fields neither mapped nor ignored: {', '.join(unused)}")
 
 

@@ -27,28 +27,30 @@ from schemas.mapping import paths, stem
 from transforms.conform.contract_rules import Absence, Terms
 
 
-def look(project: Project, connector: Connector, streams: Collection[str], at: datetime) -> dict[str, "FieldTracker"]:
+def start_tracking(
+    project: Project, connector: Connector, streams: Collection[str], at: datetime
+) -> dict[str, "FieldTracker"]:
     """Start tracking the fields of some streams; a system that describes itself is asked once a run.
 
     `at` is the source's clock. Raises SettingsError for a mapped field that was never there; one that has vanished is
     drift.
     """
-    shapes = glance(project, connector, at, streams)
-    for shape in shapes:
-        shape.keep()
-    return {shape.stream.name: shape for shape in shapes}
+    trackers = compare_fields(project, connector, at, streams)
+    for tracker in trackers:
+        tracker.keep()
+    return {tracker.stream.name: tracker for tracker in trackers}
 
 
-def glance(
+def compare_fields(
     project: Project, connector: Connector, at: datetime, streams: Collection[str] | None = None
 ) -> list["FieldTracker"]:
     """Compare the fields of a source with those that were accepted, without storing anything."""
     chosen = [stream for stream in connector.streams if streams is None or stream.name in streams]
     offered = connector.discover() if any(stream.has_schema_api for stream in chosen) else {}
-    shapes = [FieldTracker(project, connector, stream, at) for stream in chosen]
-    for shape in shapes:
-        shape.describe(offered)
-    return shapes
+    trackers = [FieldTracker(project, connector, stream, at) for stream in chosen]
+    for tracker in trackers:
+        tracker.describe(offered)
+    return trackers
 
 
 class FieldTracker:

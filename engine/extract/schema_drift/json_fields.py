@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from connectors.kit.base import SourceField
 from engine.storage import duckdb_session
-from engine.storage.duckdb_session import listed
+from engine.storage.duckdb_session import sql_list
 
 DEPTH = 3  # levels of objects whose members are fields of their own
 MOST = 200  # an object with more keys than this is a mapping, whose keys are values
@@ -206,7 +206,7 @@ def _load(con: duckdb.DuckDBPyConnection, texts: pa.Array, members: JsonShape) -
 
 def _sizes(con: duckdb.DuckDBPyConnection, members: JsonShape) -> tuple[int, int]:
     """Count the records, and the keys of all objects in them whose members are known."""
-    keys = f"sum(len(flatten(json_keys(record, {listed([*members.objects])}))))"
+    keys = f"sum(len(flatten(json_keys(record, {sql_list([*members.objects])}))))"
     rows = con.execute(f"SELECT count(*) FILTER (record LIKE '{{%'), coalesce({keys}, 0) FROM records").fetchall()  # noqa: S608
     return rows[0]
 
@@ -237,7 +237,7 @@ def _counted(con: duckdb.DuckDBPyConnection, paths: Sequence[str], members: Json
     kinds: dict[str, dict[str, int]] = defaultdict(dict)
     if pointers:
         rows = con.execute(
-            f"SELECT n, kind, count(*) FROM (SELECT unnest(json_type(record, {listed(pointers)})) AS kind, "  # noqa: S608
+            f"SELECT n, kind, count(*) FROM (SELECT unnest(json_type(record, {sql_list(pointers)})) AS kind, "  # noqa: S608
             f"unnest(range({len(pointers)})) AS n FROM records) WHERE kind IS NOT NULL GROUP BY n, kind"
         ).fetchall()
         for number, kind, count in rows:

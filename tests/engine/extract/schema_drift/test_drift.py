@@ -12,7 +12,7 @@ from connectors.kit.errors import BusyError, SettingsError
 from engine.config.project import Project
 from engine.extract.limits import Limits
 from engine.extract.run import extract
-from engine.extract.schema_drift.drift import glance, terms
+from engine.extract.schema_drift.drift import compare_fields, terms
 from engine.extract.schema_drift.field_usage import covering
 from sandbox.server import Sandbox
 from tests.engine.extract.toy import ACCOUNTS, ExtractEnv, Sweeping, Toy
@@ -243,6 +243,6 @@ class TestTheDoors:
 def glanced(project: Project, name: str) -> list[str]:
     connector = project.open(name)
     try:
-        return [note for shape in glance(project, connector, connector.check().now) for note in shape.notes]
+        return [note for shape in compare_fields(project, connector, connector.check().now) for note in shape.notes]
     finally:
         connector.close()
