@@ -185,8 +185,8 @@ class Range(Paging):
 
 
 def _range_start(reply: Reply) -> int | None:
-    message = reply.headers.get("Content-Range", "").split(" ")[-1]
-    return whole_number(message.partition("-")[0])
+    sent = reply.headers.get("Content-Range", "").split(" ")[-1]
+    return whole_number(sent.partition("-")[0])
 
 
 AnyPaging = Annotated[

@@ -175,8 +175,8 @@ def _full(limit: Limit, window: Window, used: int, most: int) -> str:
     """Say that a limit lets nothing more through."""
     whole, kind = limit.most(window.said, writes=True), f"{limit.scope} requests" if limit.scope else "requests"
     name = _NAMES.get(int(limit.seconds), f"the quota of {limit.seconds:g} s")
-    announced = f"{name} for {kind if most == whole else 'reads'} is used up: {used:,} of {whole:,}"
-    return announced if most == whole else f"{announced}, the rest is kept for write-back"
+    message = f"{name} for {kind if most == whole else 'reads'} is used up: {used:,} of {whole:,}"
+    return message if most == whole else f"{message}, the rest is kept for write-back"
 
 
 def _with_rates(limits: tuple[Limit, ...], rates: Sequence[RateHeader]) -> tuple[Limit, ...]:

@@ -74,10 +74,10 @@ class DeclarationTests(Stand):
 
     def test_a_check_tells_the_account_and_the_clock_of_the_source(self) -> None:
         with self.bench() as bench, bench.opened() as connector:
-            results = connector.check()
-            assert isinstance(results, Check), f"check answers {results!r}"
-            assert results.account, "check names no account"
-            for now in (results.now, connector.now()):
+            check = connector.check()
+            assert isinstance(check, Check), f"check answers {check!r}"
+            assert check.account, "check names no account"
+            for now in (check.now, connector.now()):
                 assert now.utcoffset() == NEVER, f"the clock {now!r} is not aware and UTC"
                 expected_time = TIME.date() if is_http(self.connector) else datetime.now(UTC)
                 off = abs((now - expected_time).total_seconds())
@@ -85,10 +85,10 @@ class DeclarationTests(Stand):
 
     def test_discovers_fields_of_streams_that_it_has(self) -> None:
         with self.bench() as bench, bench.opened() as connector:
-            results = connector.discover()
-            strange = set(results) - {stream.name for stream in connector.streams}
+            fields_by_stream = connector.discover()
+            strange = set(fields_by_stream) - {stream.name for stream in connector.streams}
             assert not strange, f"discover names unknown streams: {sorted(strange)}"
-            nameless = [name for name, fields in results.items() if not all(field.path for field in fields)]
+            nameless = [name for name, fields in fields_by_stream.items() if not all(field.path for field in fields)]
             assert not nameless, f"discover finds fields without a path: {nameless}"
 
 

@@ -127,8 +127,8 @@ class Bench:
             raise
         except Exception as error:
             raise AssertionError(f"{what}: raised {error!r}, which is no ConnectorError") from error
-        outcomes = f"{len(done)} records" if isinstance(done, list) else repr(done)
-        raise AssertionError(f"{what}: ended as if all were well, with {outcomes}")
+        result = f"{len(done)} records" if isinstance(done, list) else repr(done)
+        raise AssertionError(f"{what}: ended as if all were well, with {result}")
 
     def keeps_quiet(self, text: str, what: str) -> None:
         """See that a text shows no secret."""
@@ -171,8 +171,8 @@ def is_http(kind: type[Connector]) -> bool:
     return issubclass(kind, HttpConnector)
 
 
-def _honest(request: StubRequest, outcomes: StubResponse) -> StubResponse:
-    return outcomes
+def _honest(request: StubRequest, response: StubResponse) -> StubResponse:
+    return response
 
 
 def _timed(http: Http, *args: Any, **options: Any) -> None:
