@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import ibis
 import ibis.expr.types as ir
 
-from transforms.identity.tax_numbers import is_valid_in
+from transforms.identity.tax_numbers import CHECKS, Check
 
 Rewrite = Callable[[ir.StringValue], ir.StringValue]
 
@@ -25,9 +25,9 @@ def canonical(number: ir.StringValue, country: ir.StringValue) -> ir.StringValue
     A number in no form that is listed here stays as it is.
     """
     cases = [
-        ((country == code) & number.re_search(f"^(?:{form})$") & is_valid_in(code, rewrite(number)), rewrite(number))
+        ((country == code) & number.re_search(f"^(?:{form})$") & holds(rewrite(number)), rewrite(number))
         for code, forms in _FORMS.items()
-        for form, rewrite in forms.items()
+        for form, (rewrite, holds) in forms.items()
     ]
     return ibis.cases(*cases, else_=number)
 
@@ -50,17 +50,27 @@ def _company_of_vat_number(number: ir.StringValue) -> ir.StringValue:
     return number.re_extract(r"^(\d+)B\d{2}$", 1).lpad(9, "0")
 
 
-_FORMS: Mapping[str, Mapping[str, Rewrite]] = {
-    "AT": {r"\d{8}": lambda number: ibis.literal("U").concat(number)},
-    "BE": {r"\d{9}": _filled(10)},
-    "ES": {r"\d{5,7}[A-Z]": _filled(9)},
-    "FI": {r"\d{7}": _filled(8)},
-    "FR": {r"[0-9A-HJ-NP-Z]{2}\d{9}": _last(9), r"\d{14}": _first(9)},
-    "GB": {r"\d{12}": _first(9)},
-    "GR": {r"\d{7,8}": _filled(9)},
-    "HR": {r"\d{9,10}": _filled(11)},
-    "HU": {r"\d{9}|\d{11}": _first(8)},
-    "IT": {r"\d{7,10}": _filled(11)},
-    "NL": {r"\d{7,9}B\d{2}": _company_of_vat_number, r"\d{7,8}": _filled(9)},
-    "SE": {r"\d{12}": _first(10), r"(?:16|19|20)\d{10}": _last(10)},
+# form: how the number in it is written, and the check of that number
+_FORMS: Mapping[str, Mapping[str, tuple[Rewrite, Check]]] = {
+    "AT": {r"\d{8}": (lambda number: ibis.literal("U").concat(number), CHECKS["AT"][r"U\d{8}"])},
+    "BE": {r"\d{9}": (_filled(10), CHECKS["BE"][r"[01]?\d{9}"])},
+    "ES": {r"\d{5,7}[A-Z]": (_filled(9), CHECKS["ES"][r"\d{8}[A-Z]"])},
+    "FI": {r"\d{7}": (_filled(8), CHECKS["FI"][r"\d{8}"])},
+    "FR": {
+        r"[0-9A-HJ-NP-Z]{2}\d{9}": (_last(9), CHECKS["FR"][r"\d{9}"]),
+        r"\d{14}": (_first(9), CHECKS["FR"][r"\d{9}"]),
+    },
+    "GB": {r"\d{12}": (_first(9), CHECKS["GB"][r"\d{9}(?:\d{3})?"])},
+    "GR": {r"\d{7,8}": (_filled(9), CHECKS["GR"][r"\d{9}"])},
+    "HR": {r"\d{9,10}": (_filled(11), CHECKS["HR"][r"\d{11}"])},
+    "HU": {r"\d{9}|\d{11}": (_first(8), CHECKS["HU"][r"\d{8}"])},
+    "IT": {r"\d{7,10}": (_filled(11), CHECKS["IT"][r"\d{11}"])},
+    "NL": {
+        r"\d{7,9}B\d{2}": (_company_of_vat_number, CHECKS["NL"][r"\d{9}"]),
+        r"\d{7,8}": (_filled(9), CHECKS["NL"][r"\d{9}"]),
+    },
+    "SE": {
+        r"\d{12}": (_first(10), CHECKS["SE"][r"\d{10}(?:\d{2})?"]),
+        r"(?:16|19|20)\d{10}": (_last(10), CHECKS["SE"][r"\d{10}(?:\d{2})?"]),
+    },
 }

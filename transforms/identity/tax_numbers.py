@@ -23,12 +23,6 @@ def is_mistyped(number: ir.StringValue, country: ir.StringValue) -> ir.BooleanVa
     return ibis.coalesce(ibis.cases(*cases, else_=False), False)
 
 
-def is_valid_in(country: str, number: ir.StringValue) -> ir.BooleanValue:
-    """Tell of a bare number whether it has a form of that country with check digits, and they are right."""
-    cases = [(number.re_search(f"^(?:{form})$"), holds(number)) for form, holds in CHECKS[country].items()]
-    return ibis.coalesce(ibis.cases(*cases, else_=False), False)
-
-
 def has_check_digits(number: ir.StringValue, country: ir.StringValue) -> ir.BooleanValue:
     """Tell of a bare number whether a slip of the finger would show."""
     cases = [(country == code, number.re_search(f"^(?:{'|'.join(forms)})$")) for code, forms in CHECKS.items()]
